@@ -1,0 +1,30 @@
+//! The vocabulary of tunebench: what a study is, and the plain records that flow between its stages.
+//!
+//! Nothing here computes, reads a file or knows a framework; every other crate may depend on this one.
+//!
+//! - [`study`]: the study file (TOML) and its validation
+//! - [`model`]: the shape of a LLaMA-family model, read from a `config.json` or a preset
+//! - [`plan`]: what a tuner does with each weight, the recipe it asks for, and parameter counts
+//! - [`graph`]: the recorded maths of an adapted site
+//! - [`records`]: what the stages write: steps, generations, judgements
+//! - [`example`]: conversations to learn from and items to answer
+//! - [`chat`]: what a judge asks and what it makes of the replies
+//! - [`hash`]: content identity
+
+pub mod chat;
+pub mod example;
+pub mod graph;
+pub mod hash;
+pub mod model;
+pub mod plan;
+pub mod random;
+pub mod records;
+pub mod study;
+
+pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
+pub use example::{Example, Role, Row, Turn};
+pub use graph::{Dim, Graph, Node, Op};
+pub use model::ModelShape;
+pub use plan::{Init, ParamSpec, Recipe, Schedule, TunePlan, WeightPlan};
+pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+pub use study::Study;

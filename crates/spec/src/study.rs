@@ -1,0 +1,362 @@
+//! The study file: which models, data and arms are compared, and how their answers are judged.
+//!
+//! ```toml
+//! [study]
+//! name = "example"
+//! seed = 1
+//! template = "belle"
+//!
+//! [[model]]
+//! id = "small"
+//! source = "models/small"          # folder, .gguf file, "preset:llama-7b", or "init:" with [model.shape]
+//!
+//! [[dataset]]
+//! id = "chinese"
+//! plugin = "belle"
+//! source = "data/train.jsonl"      # a file, or a list of files
+//! examples = 2000                  # the first of a seeded order, so smaller sets lie inside larger ones
+//!
+//! [[arm]]
+//! name = "small + LoRA"
+//! base = "small"                   # a model or another arm
+//! tuner = "lora-attention"
+//! dataset = "chinese"
+//! options = { r = 8 }
+//! recipe = { learning_rate = 1e-4 }
+//!
+//! [eval]
+//! items = "questions"
+//! judge = "reference"
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::ModelShape;
+use crate::plan::RecipePatch;
+
+/// A whole study file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    pub study: Header,
+    /// Recipe values for every arm, between the tuner's defaults and an arm's own.
+    #[serde(default)]
+    pub recipe: RecipePatch,
+    #[serde(rename = "model")]
+    pub models: Vec<Model>,
+    #[serde(rename = "dataset", default)]
+    pub datasets: Vec<Dataset>,
+    #[serde(rename = "arm")]
+    pub arms: Vec<Arm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval: Option<Eval>,
+}
+
+/// `[study]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    pub name: String,
+    #[serde(default)]
+    pub seed: u64,
+    /// How a conversation becomes text, in training and in evaluation.
+    #[serde(default = "belle")]
+    pub template: String,
+    /// Plugin files beside the installed ones, relative to the study file.
+    #[serde(default)]
+    pub plugins: Vec<String>,
+}
+
+/// `[[model]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub id: String,
+    /// A Hugging Face folder, a `.gguf` file, `preset:NAME` (shape only, for `plan`), or `init:` for fresh
+    /// random weights of `shape`. `${NAME}` is replaced by the environment variable.
+    pub source: String,
+    /// With `init:`, the shape to make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ModelShape>,
+    /// A `tokenizer.json`, when the source does not hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// Said in the error when the source is missing: how to get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// `[[dataset]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    pub id: String,
+    pub plugin: String,
+    /// Absent only for a study that is planned, never run.
+    #[serde(default)]
+    pub source: Sources,
+    /// The first `examples` of the seeded order; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<u64>,
+    /// Seed of the order; the study's when absent. Sets with equal source and seed are nested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    #[serde(default)]
+    pub options: BTreeMap<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// One path or several, relative to the study file; `${NAME}` is replaced by the environment variable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sources {
+    #[default]
+    None,
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Sources {
+    /// The paths as written.
+    pub fn paths(&self) -> &[String] {
+        match self {
+            Self::None => &[],
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Many(paths) => paths,
+        }
+    }
+}
+
+/// `[[arm]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    pub name: String,
+    /// The id of a model, or the name of an arm listed before.
+    pub base: String,
+    pub tuner: String,
+    pub dataset: String,
+    /// The tuner's own options.
+    #[serde(default)]
+    pub options: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub recipe: RecipePatch,
+    /// The study's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Another template than the study's, e.g. `text` for pre-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Whether it answers the evaluation set; `false` for an arm that only others start from.
+    #[serde(default = "yes")]
+    pub evaluate: bool,
+}
+
+/// `[eval]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eval {
+    /// Id of the dataset whose items are answered.
+    pub items: String,
+    /// Plugin name of the judge.
+    pub judge: String,
+    #[serde(default)]
+    pub judge_options: BTreeMap<String, Value>,
+    /// How often each answer is judged.
+    #[serde(default = "one")]
+    pub repeats: u32,
+    /// Base models that answer too, for comparison.
+    #[serde(default)]
+    pub bases: Vec<String>,
+    #[serde(default)]
+    pub generation: GenerationSettings,
+    #[serde(default)]
+    pub chat: ChatSettings,
+}
+
+/// `[eval.generation]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerationSettings {
+    pub max_new_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f64,
+    pub batch_size: usize,
+}
+
+impl Default for GenerationSettings {
+    fn default() -> Self {
+        Self { max_new_tokens: 256, temperature: 0.0, batch_size: 16 }
+    }
+}
+
+/// `[eval.chat]`: the server a judge's requests go to. The key is read from the environment, never from here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChatSettings {
+    pub base_url: String,
+    /// Name of the environment variable that holds the key.
+    pub key_variable: String,
+    pub requests_per_minute: u32,
+    /// Attempts after the first.
+    pub retries: u32,
+    pub timeout_seconds: u64,
+    /// Stop asking when this many US dollars are spent; needs both prices.
+    pub budget_usd: Option<f64>,
+    pub usd_per_million_prompt_tokens: Option<f64>,
+    pub usd_per_million_completion_tokens: Option<f64>,
+}
+
+impl Default for ChatSettings {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.openai.com/v1".into(),
+            key_variable: "OPENAI_API_KEY".into(),
+            requests_per_minute: 60,
+            retries: 5,
+            timeout_seconds: 120,
+            budget_usd: None,
+            usd_per_million_prompt_tokens: None,
+            usd_per_million_completion_tokens: None,
+        }
+    }
+}
+
+fn belle() -> String {
+    "belle".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Why a study cannot be run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StudyError {
+    #[error("{0}")]
+    Toml(String),
+    #[error("{kind} `{name}` is defined twice; give each its own name")]
+    Twice { kind: &'static str, name: String },
+    #[error("{place}: no {kind} `{name}`; there are: {known}")]
+    Unknown { place: String, kind: &'static str, name: String, known: String },
+    #[error("{place}: {fault}")]
+    Value { place: String, fault: String },
+}
+
+impl Study {
+    /// Parses and checks a study file.
+    ///
+    /// # Errors
+    /// [`StudyError`] says which line or which name is wrong.
+    pub fn from_toml(text: &str) -> Result<Self, StudyError> {
+        let study: Self = toml::from_str(text).map_err(|e| StudyError::Toml(e.to_string().trim_end().into()))?;
+        study.check()?;
+        Ok(study)
+    }
+
+    /// The study as TOML, as kept in a run folder.
+    ///
+    /// # Errors
+    /// [`StudyError::Toml`] when an option has no TOML form (a null).
+    pub fn to_toml(&self) -> Result<String, StudyError> {
+        toml::to_string(self).map_err(|e| StudyError::Toml(e.to_string()))
+    }
+
+    pub fn model(&self, id: &str) -> Option<&Model> {
+        self.models.iter().find(|m| m.id == id)
+    }
+
+    pub fn dataset(&self, id: &str) -> Option<&Dataset> {
+        self.datasets.iter().find(|d| d.id == id)
+    }
+
+    pub fn arm(&self, name: &str) -> Option<&Arm> {
+        self.arms.iter().find(|a| a.name == name)
+    }
+
+    /// The id of the model that an arm's chain starts from.
+    pub fn root_model<'a>(&'a self, arm: &'a Arm) -> &'a str {
+        let mut base = arm.base.as_str();
+        while let Some(parent) = self.arm(base) {
+            base = &parent.base;
+        }
+        base
+    }
+
+    fn check(&self) -> Result<(), StudyError> {
+        unique("model", self.models.iter().map(|m| &m.id))?;
+        unique("dataset", self.datasets.iter().map(|d| &d.id))?;
+        unique("arm or model", self.models.iter().map(|m| &m.id).chain(self.arms.iter().map(|a| &a.name)))?;
+        let datasets: Vec<&str> = self.datasets.iter().map(|d| d.id.as_str()).collect();
+        let mut bases: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
+        for model in &self.models {
+            if (model.source == "init:") != model.shape.is_some() {
+                let fault = "`source = \"init:\"` and [model.shape] go together".into();
+                return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
+            }
+        }
+        for arm in &self.arms {
+            let place = format!("arm `{}`", arm.name);
+            known(&place, "model or earlier arm", &arm.base, &bases)?;
+            known(&place, "dataset", &arm.dataset, &datasets)?;
+            check_recipe(&place, &arm.recipe)?;
+            bases.push(&arm.name);
+        }
+        check_recipe("[recipe]", &self.recipe)?;
+        if let Some(eval) = &self.eval {
+            known("[eval]", "dataset", &eval.items, &datasets)?;
+            let models: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
+            for base in &eval.bases {
+                known("[eval] bases", "model", base, &models)?;
+            }
+            if eval.generation.max_new_tokens == 0 || eval.generation.batch_size == 0 || eval.repeats == 0 {
+                let fault = "max_new_tokens, batch_size and repeats must be at least 1".into();
+                return Err(StudyError::Value { place: "[eval]".into(), fault });
+            }
+            if !(eval.generation.temperature.is_finite() && eval.generation.temperature >= 0.0) {
+                let fault = "temperature must be 0 or more".into();
+                return Err(StudyError::Value { place: "[eval.generation]".into(), fault });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a String>) -> Result<(), StudyError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(StudyError::Twice { kind, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn known(place: &str, kind: &'static str, name: &str, names: &[&str]) -> Result<(), StudyError> {
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(StudyError::Unknown { place: place.into(), kind, name: name.into(), known: names.join(", ") })
+}
+
+fn check_recipe(place: &str, recipe: &RecipePatch) -> Result<(), StudyError> {
+    let faults = [
+        (recipe.batch_size == Some(0), "batch_size must be at least 1"),
+        (recipe.max_length.is_some_and(|n| n < 2), "max_length must be at least 2"),
+        (recipe.learning_rate.is_some_and(|v| !(v.is_finite() && v > 0.0)), "learning_rate must be positive"),
+        (recipe.epochs.is_some_and(|v| !(v.is_finite() && v > 0.0)), "epochs must be positive"),
+        (recipe.warmup_ratio.is_some_and(|v| !(0.0..=1.0).contains(&v)), "warmup_ratio must be from 0 to 1"),
+    ];
+    match faults.iter().find(|f| f.0) {
+        Some((_, fault)) => Err(StudyError::Value { place: place.into(), fault: (*fault).into() }),
+        None => Ok(()),
+    }
+}
