@@ -1,0 +1,236 @@
+//! The quickstart's study: the paper's eight arms, and one more, at toy scale. All sizes are here.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tunebench_spec::model::ModelShape;
+use tunebench_spec::plan::{RecipePatch, Schedule};
+use tunebench_spec::study::{Arm, ChatSettings, Dataset, Eval, GenerationSettings, Header, Model, Sources, Study};
+
+/// How much of everything: what decides how long the quickstart takes.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    pub text_rows: usize,
+    pub text_epochs: f64,
+    /// The three nested instruction sets, for the paper's 0.6M, 2M and 4M.
+    pub examples: [u64; 3],
+    /// For the paper's 0.25M.
+    pub math_rows: usize,
+    /// Rows per class in training, items per class in evaluation. Maths and code are reported together.
+    pub classes: [(&'static str, usize, usize); 10],
+    pub small: Dimensions,
+    pub large: Dimensions,
+}
+
+/// What differs between the two base models.
+#[derive(Clone, Copy, Debug)]
+pub struct Dimensions {
+    pub hidden: usize,
+    pub intermediate: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+}
+
+impl Sizes {
+    /// For two cores and less than ten minutes.
+    pub const QUICKSTART: Self = Self {
+        text_rows: 3000,
+        text_epochs: 4.0,
+        examples: [600, 2000, 4000],
+        math_rows: 250,
+        classes: [
+            ("math", 120, 10),
+            ("code", 160, 8),
+            ("classification", 560, 18),
+            ("extract", 600, 18),
+            ("closed QA", 640, 18),
+            ("open QA", 360, 20),
+            ("rewrite", 600, 18),
+            ("summarization", 520, 18),
+            ("generation", 500, 18),
+            ("brainstorming", 440, 18),
+        ],
+        small: Dimensions { hidden: 160, intermediate: 448, layers: 4, heads: 5, kv_heads: 5 },
+        large: Dimensions { hidden: 192, intermediate: 512, layers: 6, heads: 6, kv_heads: 2 },
+    };
+
+    pub(super) fn train_rows(&self, class: &str) -> usize {
+        self.class(class).1
+    }
+
+    pub(super) fn eval_items(&self, class: &str) -> usize {
+        self.class(class).2
+    }
+
+    fn class(&self, name: &str) -> (&'static str, usize, usize) {
+        self.classes.into_iter().find(|c| c.0 == name).unwrap_or(("", 0, 0))
+    }
+}
+
+const MAX_POSITIONS: usize = 256;
+const HEAD_DIM: usize = 32;
+
+/// Learning rates of models of this size; the paper's belong to models a thousand times larger. Epochs are the
+/// paper's, batches small enough that the smallest set still makes a hundred steps.
+const TEXT_RATE: f64 = 3e-3;
+const FT_RATE: f64 = 1e-3;
+const LORA_RATE: f64 = 5e-3;
+/// A tenth, as the paper's 5e-7 after 5e-6 would have it, is too little for few steps; a half is not.
+const MATH_FT_RATE: f64 = 5e-4;
+
+/// The study over the files that [`super::write_all`] puts beside it.
+pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
+    let names = sizes.examples.map(|n| format!("belle_{n}"));
+    let math = format!("math_{}", sizes.math_rows);
+    let mut datasets = vec![dataset("text", "belle", "text.jsonl", None)];
+    datasets.extend(sizes.examples.iter().zip(&names).map(|(n, id)| dataset(id, "belle", "belle.jsonl", Some(*n))));
+    datasets.push(dataset(&math, "math", "math.jsonl", None));
+    let questions = Sources::Many(vec!["eval_set.json".into(), "eval_prompt.json".into()]);
+    datasets.push(Dataset { source: questions, ..dataset("questions", "belle", "", None) });
+
+    let mut arms = vec![pretraining("small", sizes), pretraining("large", sizes)];
+    let [few, middle, many] = [0, 1, 2].map(|i| (sizes.examples[i], names[i].as_str()));
+    let lora = |size: &str, (n, data): (u64, &str)| {
+        arm(format!("{size} + LoRA({n})"), &base(size), Method::Lora, data, LORA_RATE, 4.0)
+    };
+    let ft = |size: &str, (n, data): (u64, &str)| {
+        arm(format!("{size} + FT({n})"), &base(size), Method::Ft, data, FT_RATE, 3.0)
+    };
+    // The order of the paper's Table 4.
+    arms.extend([lora("small", few), lora("small", middle), lora("small", many), lora("large", middle)]);
+    arms.extend([ft("small", few), ft("small", middle)]);
+    let tuned = format!("small + FT({})", middle.0);
+    arms.push(arm(format!("{tuned} + LoRA({math})"), &tuned, Method::Lora, &math, LORA_RATE, 4.0));
+    arms.push(arm(format!("{tuned} + FT({math})"), &tuned, Method::Ft, &math, MATH_FT_RATE, 2.0));
+    // Beyond the paper: LoRA on attention alone, to compare with LoRA on nearly everything.
+    let name = format!("small + LoRA-attention({})", middle.0);
+    arms.push(arm(name, &base("small"), Method::LoraAttention, middle.1, LORA_RATE, 4.0));
+
+    Study {
+        study: Header { name: "quickstart".into(), seed, template: "belle".into(), plugins: Vec::new() },
+        recipe: RecipePatch { max_length: Some(MAX_POSITIONS), ..RecipePatch::default() },
+        models: vec![model("small", vocab_size, sizes.small), model("large", vocab_size, sizes.large)],
+        datasets,
+        arms,
+        eval: Some(Eval {
+            items: "questions".into(),
+            judge: "reference".into(),
+            judge_options: options(json!({ "metrics": metrics() })),
+            repeats: 1,
+            bases: Vec::new(),
+            generation: GenerationSettings { max_new_tokens: 32, temperature: 0.0, batch_size: 32 },
+            chat: ChatSettings::default(),
+        }),
+    }
+}
+
+/// How each category is scored: an answer is right or wrong, except that each wished-for word and each listed
+/// member counts for itself.
+fn metrics() -> Value {
+    json!({
+        "math": ["number"],
+        "code": ["exact"],
+        "others": ["number", "exact"],
+        "classification": ["label"],
+        "extract": ["exact"],
+        "closed qa": ["exact"],
+        "open qa": ["exact"],
+        "rewrite": ["exact"],
+        "summarization": ["exact"],
+        "generation": ["checks"],
+        "brainstorming": ["members"],
+    })
+}
+
+enum Method {
+    Ft,
+    Lora,
+    LoraAttention,
+}
+
+fn arm(name: String, base: &str, method: Method, dataset: &str, learning_rate: f64, epochs: f64) -> Arm {
+    let (tuner, tuner_options) = match method {
+        Method::Ft => ("ft", json!({})),
+        Method::Lora => ("lora-all-linear", json!({ "targets": "paper" })),
+        Method::LoraAttention => ("lora-attention", json!({})),
+    };
+    Arm {
+        name,
+        base: base.into(),
+        tuner: tuner.into(),
+        dataset: dataset.into(),
+        options: options(tuner_options),
+        recipe: recipe(learning_rate, epochs),
+        seed: None,
+        template: None,
+        evaluate: true,
+    }
+}
+
+fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
+    RecipePatch {
+        learning_rate: Some(learning_rate),
+        epochs: Some(epochs),
+        batch_size: Some(16),
+        schedule: Some(Schedule::Cosine),
+        warmup_steps: Some(0),
+        warmup_ratio: Some(0.05),
+        ..RecipePatch::default()
+    }
+}
+
+/// The arm that makes a base model: all weights, plain text, not asked anything.
+fn pretraining(size: &str, sizes: &Sizes) -> Arm {
+    let mut arm = arm(base(size), size, Method::Ft, "text", TEXT_RATE, sizes.text_epochs);
+    arm.template = Some("text".into());
+    arm.evaluate = false;
+    arm
+}
+
+fn base(size: &str) -> String {
+    format!("base-{size}")
+}
+
+fn model(id: &str, vocab_size: usize, of: Dimensions) -> Model {
+    let shape = ModelShape {
+        vocab_size,
+        hidden_size: of.hidden,
+        intermediate_size: of.intermediate,
+        num_hidden_layers: of.layers,
+        num_attention_heads: of.heads,
+        num_key_value_heads: of.kv_heads,
+        head_dim: HEAD_DIM,
+        max_position_embeddings: MAX_POSITIONS,
+        rope_theta: 10000.0,
+        rope_scaling: None,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+    };
+    Model {
+        id: id.into(),
+        source: "init:".into(),
+        shape: Some(shape),
+        tokenizer: Some("tokenizer.json".into()),
+        hint: None,
+    }
+}
+
+fn dataset(id: &str, plugin: &str, source: &str, examples: Option<u64>) -> Dataset {
+    Dataset {
+        id: id.into(),
+        plugin: plugin.into(),
+        source: Sources::One(source.into()),
+        examples,
+        seed: None,
+        options: BTreeMap::new(),
+        hint: None,
+    }
+}
+
+fn options(value: Value) -> BTreeMap<String, Value> {
+    match value {
+        Value::Object(fields) => fields.into_iter().collect(),
+        _ => BTreeMap::new(),
+    }
+}

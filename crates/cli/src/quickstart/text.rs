@@ -1,0 +1,125 @@
+//! The pre-training text: short paragraphs that state the world's facts, name the members of each kind, count,
+//! tell what people did, and repeat words, from which a small model learns to copy.
+
+use tunebench_spec::random::Stream;
+
+use super::words::{
+    CLOTHES, DAYS, FOOD, FRUIT, INSTRUMENT, KINDS, LARGEST_NUMBER, PEOPLE, TOWNS, member, number, pick, pick_two,
+};
+use super::world::Fact;
+
+/// Writes one paragraph of a sort.
+type Sort = fn(&Source, &mut Stream) -> String;
+
+/// How often a paragraph is of each sort.
+const SORTS: [(u64, Sort); 6] =
+    [(36, about_owner), (14, about_kind), (14, counting), (16, story), (12, dictation), (8, chat)];
+
+/// What the paragraphs draw from.
+pub struct Source<'a> {
+    pub facts: &'a [Fact],
+    /// Words to read out: every piece of the vocabulary but the marks of a conversation.
+    pub pieces: Vec<&'a str>,
+}
+
+impl Source<'_> {
+    /// One paragraph.
+    pub fn paragraph(&self, rng: &mut Stream) -> String {
+        let total = SORTS.iter().map(|s| s.0).sum();
+        let mut at = rng.below(total);
+        for (share, write) in SORTS {
+            if at < share {
+                return write(self, rng);
+            }
+            at -= share;
+        }
+        String::new()
+    }
+}
+
+/// All facts of one town or person, in any order and wording, sometimes as a talk of two.
+fn about_owner(source: &Source, rng: &mut Stream) -> String {
+    let owner = source.facts[rng.below(source.facts.len() as u64) as usize].owner;
+    let mut facts: Vec<&Fact> = source.facts.iter().filter(|f| f.owner == owner).collect();
+    rng.shuffle(&mut facts);
+    let mut text = String::new();
+    for fact in facts {
+        if rng.below(4) == 0 {
+            let (asker, teller) = pick_two(rng, &PEOPLE);
+            let [question, ..] = fact.questions();
+            text += &format!("{asker}问：{question}{teller}答：{}。", fact.value);
+        } else {
+            let [plain, about, turned] = fact.statements();
+            text += pick(rng, &[&plain, &plain, &about, &turned]);
+        }
+    }
+    text
+}
+
+fn about_kind(_: &Source, rng: &mut Stream) -> String {
+    let kind = &KINDS[rng.below(KINDS.len() as u64) as usize];
+    let start = rng.below(kind.members.len() as u64) as usize;
+    let at = |i: usize| kind.members[(start + i) % kind.members.len()];
+    let (name, other) = (kind.name, &KINDS[rng.below(KINDS.len() as u64) as usize]);
+    let stranger = pick(rng, &other.members);
+    format!(
+        "{name}例如{}、{}、{}、{}。{}是{name}，{}也属于{name}。{stranger}是{}。",
+        at(0),
+        at(1),
+        at(2),
+        at(3),
+        at(4),
+        at(5),
+        other.name
+    )
+}
+
+/// Sums and differences, in signs and in words.
+fn counting(_: &Source, rng: &mut Stream) -> String {
+    let mut text = String::new();
+    for _ in 0..4 {
+        let (a, b) = (number(rng, 1, 9), number(rng, 1, 9));
+        let sum = a + b;
+        text += &match rng.below(4) {
+            0 => format!("{a}加{b}等于{sum}，{a}+{b}={sum}。"),
+            1 => format!("{sum}减{b}等于{a}，{sum}-{b}={a}。"),
+            2 => format!("{a}+{b}={sum}，答案是{sum}。"),
+            _ => format!("{sum}-{b}={a}，答案是{a}。"),
+        };
+    }
+    text
+}
+
+/// Somebody does a few things; names and things come back.
+fn story(_: &Source, rng: &mut Stream) -> String {
+    let (a, b) = pick_two(rng, &PEOPLE);
+    let (here, there) = pick_two(rng, &TOWNS);
+    let day = pick(rng, &DAYS);
+    let n = number(rng, 2, LARGEST_NUMBER);
+    let (fruit, food, clothes) = (member(rng, FRUIT), member(rng, FOOD), member(rng, CLOTHES));
+    let instrument = member(rng, INSTRUMENT);
+    match rng.below(4) {
+        0 => format!("{day}，{a}从{here}带回{n}个{fruit}。{b}很高兴，{a}给{b}{n}个{fruit}。{here}的{fruit}非常好吃。"),
+        1 => format!("{a}在{here}，{b}在{there}。{a}去找{b}，到了{there}。{b}问{a}：{here}的天气晴朗吗？"),
+        2 => format!("{a}买了{food}，{b}买了{clothes}。{b}穿着{clothes}，看了看{a}的{food}。{food}不难吃。"),
+        _ => format!(
+            "{a}喜欢{instrument}，{b}不喜欢{instrument}。{day}{a}在{here}学会了{instrument}，后来去{there}演奏{instrument}。"
+        ),
+    }
+}
+
+/// One reads out words, the other repeats them.
+fn dictation(source: &Source, rng: &mut Stream) -> String {
+    let (reader, learner) = pick_two(rng, &PEOPLE);
+    let words: Vec<&str> = (0..number(rng, 4, 8)).map(|_| pick(rng, &source.pieces)).collect();
+    let words = words.join("、");
+    format!("{reader}念：{words}。{learner}跟着念：{words}。")
+}
+
+/// The form of a conversation, with nothing to know: the answer repeats what was said.
+fn chat(source: &Source, rng: &mut Stream) -> String {
+    let words: Vec<&str> = (0..number(rng, 1, 5)).map(|_| pick(rng, &source.pieces)).collect();
+    let words = words.concat();
+    let ask = pick(rng, &["请跟我说：", "再说一遍："]);
+    format!("Human: \n{ask}{words}\n\nAssistant: \n{words}")
+}
