@@ -1,1 +1,35 @@
-//! placeholder
+//! Finds, checks and loads plugins, and turns what crosses the binary boundary into plain values of `spec`.
+//!
+//! - [`library`]: one file -> one checked, never unloaded plugin
+//! - [`registry`]: the plugins a study may name
+//! - [`tuner`]: a tuner's plan and its maths, recorded as graphs ([`record`])
+//! - [`dataset`]: a source's rows, read by the host
+//! - [`judge`]: a judge's steps
+//!
+//! The contract's traits are re-exported from `tunebench_plugin_api` as [`api`].
+
+// Calling into a loaded library is unsafe by nature; every place says why it is sound.
+#![allow(unsafe_code)]
+
+pub mod dataset;
+mod error;
+pub mod judge;
+pub mod library;
+mod record;
+pub mod registry;
+pub mod tuner;
+
+pub use dataset::DatasetPlugin;
+pub use error::HostError;
+pub use judge::JudgePlugin;
+pub use library::Plugin;
+pub use registry::Registry;
+pub use tuner::TunerPlugin;
+pub use tunebench_plugin_api as api;
+
+/// Options of a plugin, as a study gives them.
+pub type Options = std::collections::BTreeMap<String, serde_json::Value>;
+
+pub(crate) fn options_json(options: &Options) -> String {
+    serde_json::Value::Object(options.clone().into_iter().collect()).to_string()
+}

@@ -6,6 +6,7 @@
 //! - [`model`]: the shape of a LLaMA-family model, read from a `config.json` or a preset
 //! - [`plan`]: what a tuner does with each weight, the recipe it asks for, and parameter counts
 //! - [`graph`]: the recorded maths of an adapted site
+//! - [`shapes`]: the shape rules of the graph's operations
 //! - [`records`]: what the stages write: steps, generations, judgements
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
@@ -19,6 +20,7 @@ pub mod model;
 pub mod plan;
 pub mod random;
 pub mod records;
+pub mod shapes;
 pub mod study;
 
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};

@@ -202,6 +202,8 @@ pub struct ChatSettings {
     /// Name of the environment variable that holds the key.
     pub key_variable: String,
     pub requests_per_minute: u32,
+    /// Requests in flight at once.
+    pub concurrency: u32,
     /// Attempts after the first.
     pub retries: u32,
     pub timeout_seconds: u64,
@@ -217,6 +219,7 @@ impl Default for ChatSettings {
             base_url: "https://api.openai.com/v1".into(),
             key_variable: "OPENAI_API_KEY".into(),
             requests_per_minute: 60,
+            concurrency: 4,
             retries: 5,
             timeout_seconds: 120,
             budget_usd: None,

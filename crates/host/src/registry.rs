@@ -1,0 +1,95 @@
+//! The plugins a study may name: those beside the executable, and files named explicitly.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::library::{self, Plugin};
+use crate::{DatasetPlugin, HostError, JudgePlugin, TunerPlugin};
+
+/// Loaded plugins by kind and name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    plugins: BTreeMap<(String, String), Plugin>,
+}
+
+/// File names of installed plugins begin with one of these.
+const PREFIXES: [&str; 3] = ["tuner_", "dataset_", "judge_"];
+
+impl Registry {
+    /// The plugin files in a folder: `libtuner_*.so` and alike, sorted.
+    pub fn files_in(folder: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_plugin(p)).collect();
+        files.sort();
+        files
+    }
+
+    /// Loads a file and offers its plugin. The same file twice is one plugin.
+    ///
+    /// # Errors
+    /// [`HostError::Load`], or [`HostError::Twice`] when another file offers a plugin of this kind and name.
+    pub fn add(&mut self, path: &Path) -> Result<&Plugin, HostError> {
+        if let Some(key) = self.key_of(path) {
+            return Ok(&self.plugins[&key]);
+        }
+        let plugin = library::load(path)?;
+        let key = (plugin.manifest.kind.clone(), plugin.manifest.name.clone());
+        if let Some(first) = self.plugins.get(&key) {
+            let (kind, name) = key;
+            return Err(HostError::Twice { kind, name, first: first.path.clone(), second: plugin.path });
+        }
+        Ok(self.plugins.entry(key).or_insert(plugin))
+    }
+
+    /// All plugins, by kind and name.
+    pub fn plugins(&self) -> impl Iterator<Item = &Plugin> {
+        self.plugins.values()
+    }
+
+    /// A plugin by kind and name.
+    ///
+    /// # Errors
+    /// [`HostError::Unknown`] lists those of the kind.
+    pub fn find(&self, kind: &str, name: &str) -> Result<&Plugin, HostError> {
+        self.plugins.get(&(kind.to_owned(), name.to_owned())).ok_or_else(|| {
+            let known: Vec<&str> = self.plugins.keys().filter(|k| k.0 == kind).map(|k| k.1.as_str()).collect();
+            HostError::Unknown { kind: kind.into(), name: name.into(), known: known.join(", ") }
+        })
+    }
+
+    /// A tuner with its options.
+    ///
+    /// # Errors
+    /// When there is none of the name or it refuses the options.
+    pub fn tuner(&self, name: &str, options: &crate::Options) -> Result<TunerPlugin, HostError> {
+        TunerPlugin::new(self.find("tuner", name)?, options)
+    }
+
+    /// A dataset over files.
+    ///
+    /// # Errors
+    /// When there is none of the name, a file cannot be opened, or it refuses the options.
+    pub fn dataset(&self, name: &str, files: &[PathBuf], options: &crate::Options) -> Result<DatasetPlugin, HostError> {
+        DatasetPlugin::open(self.find("dataset", name)?, files, options)
+    }
+
+    /// A judge with its options.
+    ///
+    /// # Errors
+    /// When there is none of the name or it refuses the options.
+    pub fn judge(&self, name: &str, options: &crate::Options) -> Result<JudgePlugin, HostError> {
+        JudgePlugin::new(self.find("judge", name)?, options)
+    }
+
+    fn key_of(&self, path: &Path) -> Option<(String, String)> {
+        let path = path.canonicalize().ok()?;
+        self.plugins.iter().find(|(_, p)| p.path == path).map(|(key, _)| key.clone())
+    }
+}
+
+fn is_plugin(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let Some(stem) = name.strip_suffix(std::env::consts::DLL_SUFFIX) else { return false };
+    let Some(stem) = stem.strip_prefix(std::env::consts::DLL_PREFIX) else { return false };
+    PREFIXES.iter().any(|p| stem.starts_with(p))
+}

@@ -1,0 +1,179 @@
+//! A loaded tuner: its plan for a model, checked, and its maths recorded per adapted weight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::std_types::{ROption, RStr};
+use serde_json::json;
+use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, TunerBox};
+use tunebench_plugin_api::{Model, Weight};
+use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::shapes::SiteShape;
+use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, WeightPlan};
+
+use crate::record::Recorder;
+use crate::{HostError, Options, Plugin, options_json};
+
+/// A tuner with its options.
+pub struct TunerPlugin {
+    name: String,
+    inner: TunerBox,
+}
+
+/// No parameter of a real tuner has more elements.
+const LARGEST_PARAM: u64 = 1 << 36;
+
+impl TunerPlugin {
+    pub(crate) fn new(plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
+        let name = plugin.manifest.name.clone();
+        let options = options_json(options);
+        let inner = plugin.root.new_tuner()(RStr::from(options.as_str()))
+            .into_result()
+            .map_err(|e| HostError::from_abi(&name, "taking its options", &e))?;
+        Ok(Self { name, inner })
+    }
+
+    /// What is trained of `shape`, and the recorded maths of every adapted weight. Equal graphs are kept once.
+    ///
+    /// # Errors
+    /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records maths
+    /// whose shapes do not fit.
+    pub fn record(&self, shape: &ModelShape) -> Result<Recorded, HostError> {
+        let model = describe(shape);
+        let plan = self.plan(&model)?;
+        let mut recorded = Recorded { plan, ..Recorded::default() };
+        let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
+        for (name, params) in recorded.plan.adapted() {
+            let graphs = self.record_site(weights[name], params)?;
+            let known = recorded.graphs.iter().position(|g| *g == graphs);
+            let index = known.unwrap_or(recorded.graphs.len());
+            if known.is_none() {
+                recorded.graphs.push(graphs);
+            }
+            recorded.sites.insert(name.to_owned(), index);
+        }
+        Ok(recorded)
+    }
+
+    fn plan(&self, model: &Model) -> Result<TunePlan, HostError> {
+        let doing = "planning";
+        let json = json!(model).to_string();
+        let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
+        let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
+        let plan = serde_json::from_str(&answer).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        check(&plan, model).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        Ok(plan)
+    }
+
+    fn record_site(&self, weight: &Weight, params: &[ParamSpec]) -> Result<SiteGraphs, HostError> {
+        let site = json!({ "weight": weight, "params": params }).to_string();
+        let site = RStr::from(site.as_str());
+        let shape = SiteShape {
+            out_features: weight.out_features(),
+            in_features: weight.in_features(),
+            params: params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect(),
+        };
+        let (out, width) = (Dim::Fixed(weight.out_features()), Dim::Fixed(weight.in_features()));
+        let label = weight.name.trim_end_matches(".weight");
+
+        let forward = self.trace("forward", label, shape.clone(), &[Dim::TOKENS, out], true, |ops, x| {
+            self.inner.forward(ops, site, x).map(ROption::RSome)
+        })?;
+        let forward = forward.ok_or_else(|| HostError::invalid(&self.name, "forward", "nothing recorded"))?;
+        let merge =
+            self.trace("merge", label, shape.clone(), &[out, width], false, |ops, _| self.inner.merge(ops, site))?;
+        let mut inits = BTreeMap::new();
+        for param in params.iter().filter(|p| p.init == Init::Computed) {
+            let expected: Vec<Dim> = param.shape.iter().copied().map(Dim::Fixed).collect();
+            let graph = self.trace("init", label, shape.clone(), &expected, false, |ops, _| {
+                self.inner.init(ops, site, RStr::from(param.name.as_str())).map(ROption::RSome)
+            })?;
+            inits.extend(graph.map(|g| (param.name.clone(), g)));
+        }
+        Ok(SiteGraphs { forward, merge, inits })
+    }
+
+    fn trace(
+        &self,
+        method: &str,
+        label: &str,
+        site: SiteShape<'_>,
+        expected: &[Dim],
+        has_input: bool,
+        call: impl FnOnce(OpsRef<'_>, Handle) -> AbiResult<ROption<Handle>>,
+    ) -> Result<Option<Graph>, HostError> {
+        let doing = format!("recording `{method}` of {label}");
+        let recorder = Recorder::new(label, site);
+        // `merge` and `init` see no input; a handle they invent is refused.
+        let x = match has_input {
+            true => recorder.input().map_err(|e| HostError::invalid(&self.name, &doing, e))?,
+            false => Handle(u64::MAX),
+        };
+        let output = {
+            let ops: OpsRef<'_> = AbiOps_TO::from_ptr(abi_stable::sabi_types::RRef::new(&recorder), TD_Opaque);
+            call(ops, x).into_result().map_err(|e| HostError::from_abi(&self.name, &doing, &e))?
+        };
+        let ROption::RSome(output) = output else { return Ok(None) };
+        recorder.finish(output, expected).map(Some).map_err(|e| HostError::invalid(&self.name, &doing, e))
+    }
+}
+
+/// The model as plugins see it.
+fn describe(shape: &ModelShape) -> Model {
+    let weights = shape.weights().into_iter().map(|w| {
+        let stem = w.name.trim_end_matches(".weight");
+        let inner = stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+        let layer = inner.and_then(|(n, _)| n.parse().ok());
+        let module = inner.map_or(stem.trim_start_matches("model."), |(_, m)| m).to_owned();
+        let linear = shape.linear(&module).is_some();
+        Weight { layer, module, linear, name: w.name, shape: w.shape }
+    });
+    Model { layers: shape.num_hidden_layers, hidden_size: shape.hidden_size, weights: weights.collect() }
+}
+
+/// Whether a plan speaks of every weight, of no other, and only asks for what can be.
+fn check(plan: &TunePlan, model: &Model) -> Result<(), String> {
+    let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
+    if let Some(name) = weights.keys().find(|name| !plan.weights.contains_key(**name)) {
+        return Err(format!("the plan does not say what happens to `{name}`"));
+    }
+    for (name, fate) in &plan.weights {
+        let weight = weights.get(name.as_str()).ok_or_else(|| format!("the model has no weight `{name}`"))?;
+        match fate {
+            WeightPlan::Frozen => {}
+            WeightPlan::Trainable { lr_scale } => check_scale(name, *lr_scale)?,
+            WeightPlan::Adapted { params } => check_params(weight, params)?,
+        }
+    }
+    Ok(())
+}
+
+fn check_params(weight: &Weight, params: &[ParamSpec]) -> Result<(), String> {
+    let name = &weight.name;
+    if !weight.linear {
+        return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted"));
+    }
+    let mut names = BTreeSet::new();
+    for param in params {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if param.name.is_empty() || !param.name.chars().all(plain) {
+            return Err(format!("`{name}`: parameter names are letters, digits and _, not {:?}", param.name));
+        }
+        if !names.insert(&param.name) {
+            return Err(format!("`{name}`: two parameters `{}`", param.name));
+        }
+        let size = param.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
+        if param.shape.is_empty() || !size.is_some_and(|n| (1..=LARGEST_PARAM).contains(&n)) {
+            return Err(format!("`{name}`: parameter `{}` has an impossible shape {:?}", param.name, param.shape));
+        }
+        check_scale(name, param.lr_scale)?;
+    }
+    Ok(())
+}
+
+fn check_scale(name: &str, lr_scale: f64) -> Result<(), String> {
+    if lr_scale.is_finite() && lr_scale >= 0.0 {
+        return Ok(());
+    }
+    Err(format!("`{name}`: lr_scale {lr_scale} is not a learning-rate factor"))
+}
