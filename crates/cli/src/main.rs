@@ -1,2 +1,39 @@
-//! placeholder
-fn main() {}
+//! `tunebench`: the command line, and the only place where the stages are wired together.
+//!
+//! [`args`] is what may be said, [`commands`] answers it, [`run`] runs studies, [`quickstart`] is the embedded one.
+//! Exit status: 0 done, 1 failed, 2 wrong usage.
+
+mod args;
+mod commands;
+mod progress;
+mod quickstart;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match commands::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A cause that its context already quotes is not said twice.
+            let mut text = String::new();
+            for cause in error.chain().map(ToString::to_string) {
+                if !text.contains(&cause) {
+                    text += if text.is_empty() { "" } else { ": " };
+                    text += &cause;
+                }
+            }
+            eprintln!("error: {}", commands::printable(&text));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `tunebench … | head` is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

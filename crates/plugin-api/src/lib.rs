@@ -94,3 +94,7 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub use abi_stable;
+/// For `#[serde(crate = "tunebench_plugin_api::serde")]`, so that a plugin needs no other dependency.
+pub use serde;
+/// JSON values, for options without a fixed form.
+pub use serde_json;

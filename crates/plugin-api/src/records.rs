@@ -86,9 +86,9 @@ impl<S: ReadAt> Records<S> {
         Self { source, at: Position::default(), formats, window: Window::default() }
     }
 
-    /// What is read.
-    pub fn source(&self) -> &S {
-        &self.source
+    /// Number of files.
+    pub fn n_files(&self) -> usize {
+        self.source.files().len()
     }
 
     /// Where the next row begins. After the last row, `file` is the number of files.

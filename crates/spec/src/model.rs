@@ -97,6 +97,9 @@ const PRESETS: [(&str, usize, usize, usize, usize); 4] = [
 /// No dimension of a real model is larger; a file that says so is corrupt.
 const LARGEST_DIM: usize = 1 << 24;
 
+/// Nor has one more layers; listing the weights of so many would itself fill memory.
+const MOST_LAYERS: usize = 4096;
+
 impl ModelShape {
     /// The shape of a well-known model.
     ///
@@ -165,6 +168,18 @@ impl ModelShape {
     /// [`ShapeError::Unsupported`] says which do not.
     pub fn check(&self) -> Result<(), ShapeError> {
         let fault = |why: String| Err(ShapeError::Unsupported(why));
+        let dims = [
+            ("vocab_size", self.vocab_size, LARGEST_DIM),
+            ("hidden_size", self.hidden_size, LARGEST_DIM),
+            ("intermediate_size", self.intermediate_size, LARGEST_DIM),
+            ("num_hidden_layers", self.num_hidden_layers, MOST_LAYERS),
+            ("num_attention_heads", self.num_attention_heads, LARGEST_DIM),
+            ("num_key_value_heads", self.num_key_value_heads, LARGEST_DIM),
+            ("head_dim", self.head_dim, LARGEST_DIM),
+        ];
+        if let Some((name, value, most)) = dims.into_iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
+            return fault(format!("{name} ({value}) must be from 1 to {most}"));
+        }
         if self.num_attention_heads % self.num_key_value_heads != 0 {
             return fault(format!(
                 "num_attention_heads ({}) must be a multiple of num_key_value_heads ({})",

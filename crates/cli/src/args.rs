@@ -1,0 +1,172 @@
+//! The command line: every command with an example.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
+#[derive(Parser)]
+#[command(name = "tunebench", version, max_term_width = 110)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    /// A plugin file beside those that come with tunebench; may be repeated.
+    #[arg(long = "plugin", global = true, value_name = "FILE")]
+    pub plugins: Vec<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the embedded study: tiny models, eight arms, minutes, no network.
+    #[command(after_help = "Example: tunebench quickstart --out runs/quickstart")]
+    Quickstart(Quickstart),
+    /// Run a study, or go on with one that was interrupted.
+    #[command(after_help = "Example: tunebench study data/studies/smollm2.toml --out runs/smollm2")]
+    Study(Study),
+    /// Say what a study will do, from shapes alone: parameters and steps per arm.
+    #[command(after_help = "Example: tunebench plan data/studies/paper.toml --json")]
+    Plan(Plan),
+    /// Show the tokens that an arm learns from, and what looks wrong with them.
+    #[command(after_help = "Example: tunebench labels data/studies/smollm2.toml --arm \"SmolLM2 + FT\" --show 2")]
+    Labels(Labels),
+    /// Tables from a run folder.
+    #[command(after_help = "Example: tunebench analyze scores runs/quickstart")]
+    Analyze(Analyze),
+    /// SQL over a run's frames: arms, steps, generations, judgements, scores.
+    #[command(after_help = "Example: tunebench query runs/quickstart \"SELECT arm, AVG(score) AS mean FROM judgements GROUP BY arm\"")]
+    Query(Query),
+    /// Write a trained arm in formats other tools read.
+    #[command(after_help = "Example: tunebench export adapter runs/smollm2 \"SmolLM2 + LoRA-attention\" adapter/")]
+    Export(Export),
+    /// Ask a trained arm; one question a line on standard input.
+    #[command(after_help = "Example: echo 'What is two and three?' | tunebench chat runs/smollm2 \"SmolLM2 + FT\"")]
+    Chat(Chat),
+    /// Plugins: what is there, and whether a file is one.
+    #[command(after_help = "Example: tunebench plugins list")]
+    Plugins(Plugins),
+}
+
+#[derive(clap::Args)]
+pub struct Quickstart {
+    /// Run folder.
+    #[arg(long, default_value = "runs/quickstart")]
+    pub out: PathBuf,
+    /// Seed of data, weights and order.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(clap::Args)]
+pub struct Study {
+    /// Study file (TOML).
+    pub file: PathBuf,
+    /// Run folder; runs/NAME of the study by default.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Only this arm and what it starts from; may be repeated.
+    #[arg(long)]
+    pub only: Vec<String>,
+    /// Check everything, say what would be done, train nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Plan {
+    /// Study file (TOML).
+    pub file: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Labels {
+    /// Study file (TOML).
+    pub file: PathBuf,
+    /// Only this arm.
+    #[arg(long)]
+    pub arm: Option<String>,
+    /// Examples to show in full per arm.
+    #[arg(long, default_value_t = 1)]
+    pub show: usize,
+}
+
+#[derive(clap::Args)]
+pub struct Analyze {
+    #[command(subcommand)]
+    pub analysis: Analysis,
+    #[arg(long, global = true, conflicts_with = "markdown")]
+    pub json: bool,
+    #[arg(long, global = true)]
+    pub markdown: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Analysis {
+    /// Average score of each arm, and by category: the paper's Tables 4 and 5.
+    Scores { dir: PathBuf },
+    /// Two arms, paired by item: difference, interval, p-values.
+    Compare { dir: PathBuf, a: String, b: String },
+    /// Time, memory and money per arm.
+    Cost { dir: PathBuf },
+    /// How the loss fell.
+    Curves { dir: PathBuf },
+    /// Whether long answers score higher, and which were cut off.
+    Lengths { dir: PathBuf },
+    /// The figures of Sun et al. 2023.
+    Paper,
+}
+
+#[derive(clap::Args)]
+pub struct Query {
+    /// Run folder.
+    pub dir: PathBuf,
+    /// SELECT …
+    pub sql: String,
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Export {
+    #[command(subcommand)]
+    pub what: Exported,
+}
+
+#[derive(Subcommand)]
+pub enum Exported {
+    /// The adapter alone, as a PEFT folder.
+    Adapter { dir: PathBuf, arm: String, out: PathBuf },
+    /// The whole model with the tuning folded in, as a Hugging Face folder.
+    Merged { dir: PathBuf, arm: String, out: PathBuf },
+}
+
+#[derive(clap::Args)]
+pub struct Chat {
+    /// Run folder.
+    pub dir: PathBuf,
+    pub arm: String,
+    #[arg(long, default_value_t = 256)]
+    pub max_new_tokens: usize,
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f64,
+}
+
+#[derive(clap::Args)]
+pub struct Plugins {
+    #[command(subcommand)]
+    pub command: PluginsCommand,
+}
+
+#[derive(Subcommand)]
+pub enum PluginsCommand {
+    /// The plugins a study may name.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a file as a study would, and say what it is.
+    Check { file: PathBuf },
+}

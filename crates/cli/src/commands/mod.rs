@@ -1,0 +1,128 @@
+//! The commands, each in a file of its own or, when it is a call and a print, here.
+
+mod chat;
+mod export;
+mod labels;
+mod plan;
+mod plugins;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tunebench_analysis::{self as analysis, Table};
+
+use crate::args::{Analysis, Analyze, Args, Command, Query, Quickstart, Study};
+use crate::progress::say;
+use crate::quickstart;
+use crate::run::setup::Setup;
+use crate::run::study::{self, Choice};
+
+/// Does what the command line says.
+pub fn run(args: Args) -> Result<()> {
+    let extra = args.plugins;
+    match args.command {
+        Command::Quickstart(args) => run_quickstart(&args, &extra),
+        Command::Study(args) => run_study(&args, &extra),
+        Command::Plan(args) => plan::run(&args, &extra),
+        Command::Labels(args) => labels::run(&args, &extra),
+        Command::Analyze(args) => analyze(&args),
+        Command::Query(args) => query(&args),
+        Command::Export(args) => export::run(&args.what, &extra),
+        Command::Chat(args) => chat::run(&args, &extra),
+        Command::Plugins(args) => plugins::run(&args.command, &extra),
+    }
+}
+
+fn run_quickstart(args: &Quickstart, extra: &[PathBuf]) -> Result<()> {
+    let out = &args.out;
+    let data = out.join("data");
+    let written = quickstart::write_all(&data, args.seed, &quickstart::study::Sizes::QUICKSTART)?;
+    say(format!(
+        "Quickstart: {} texts, {} instructions, {} sums and {} questions written to {}",
+        written.text_rows,
+        written.instruction_rows,
+        written.math_rows,
+        written.eval_items,
+        data.display()
+    ));
+    let setup = Setup::open(&data.join("study.toml"), extra)?;
+    study::run(&setup, out, &Choice::default())?;
+    print_tables(&analysis::scores(out)?, Form::Text)?;
+    let out = out.display();
+    print(&format!(
+        "\nWhat next:\n  \
+         tunebench analyze compare {out} \"small + FT(2000)\" \"small + LoRA(2000)\"   is the difference more than chance?\n  \
+         tunebench analyze curves {out}    how the losses fell\n  \
+         tunebench query {out} \"SELECT category, question, answer FROM generations LIMIT 5\"\n  \
+         tunebench plan data/studies/paper.toml    the same study at the paper's size\n  \
+         {out}/data/study.toml    the study file: copy it, point it at your model and data\n"
+    ))
+}
+
+fn run_study(args: &Study, extra: &[PathBuf]) -> Result<()> {
+    let setup = Setup::open(&args.file, extra)?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&setup.study.study.name));
+    study::run(&setup, &out, &Choice { only: args.only.clone(), dry_run: args.dry_run })?;
+    if args.dry_run || setup.study.eval.is_none() {
+        return Ok(());
+    }
+    print_tables(&analysis::scores(&out)?, Form::Text)
+}
+
+fn analyze(args: &Analyze) -> Result<()> {
+    let tables = match &args.analysis {
+        Analysis::Scores { dir } => analysis::scores(dir)?,
+        Analysis::Compare { dir, a, b } => analysis::compare(dir, a, b)?,
+        Analysis::Cost { dir } => analysis::cost(dir)?,
+        Analysis::Curves { dir } => analysis::curves(dir)?,
+        Analysis::Lengths { dir } => analysis::lengths(dir)?,
+        Analysis::Paper => analysis::paper()?,
+    };
+    print_tables(&tables, Form::of(args.json, args.markdown))
+}
+
+fn query(args: &Query) -> Result<()> {
+    print_tables(&[analysis::query(&args.dir, &args.sql)?], Form::of(args.json, args.markdown))
+}
+
+/// How tables are printed.
+#[derive(Clone, Copy)]
+pub enum Form {
+    Text,
+    Markdown,
+    Json,
+}
+
+impl Form {
+    fn of(json: bool, markdown: bool) -> Self {
+        match (json, markdown) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Markdown,
+            _ => Self::Text,
+        }
+    }
+}
+
+fn print_tables(tables: &[Table], form: Form) -> Result<()> {
+    for table in tables {
+        print(&match form {
+            Form::Text => format!("\n{}\n", table.to_text().trim_end()),
+            Form::Markdown => format!("\n{}\n", table.to_markdown().trim_end()),
+            Form::Json => format!("{}\n", table.to_json().trim_end()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes to standard output; a closed pipe is an error like any other, not a panic.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Text from outside with its control characters made visible; line breaks stay.
+pub fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,21 @@
+//! Running a study: the only wiring of stages, each a function from what was there to what is added.
+//!
+//! - [`setup`]: a study file with its folder and plugins
+//! - [`plan`]: what each arm trains, from shapes alone
+//! - [`data`]: datasets through their plugins, as examples and as tokens
+//! - [`models`]: base models and trained arms, as weights
+//! - [`folder`]: what is kept where, named by content
+//! - [`arms`]: training
+//! - [`answers`]: generation
+//! - [`verdicts`]: judging
+//! - [`study`]: all of them in order
+
+pub mod answers;
+pub mod arms;
+pub mod data;
+pub mod folder;
+pub mod models;
+pub mod plan;
+pub mod setup;
+pub mod study;
+pub mod verdicts;

@@ -1,0 +1,117 @@
+//! What each arm of a study trains, known before a weight is read: from shapes and the tuners' plans alone.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use tunebench_spec::plan::Recorded;
+use tunebench_spec::study::{Arm, Model};
+use tunebench_spec::{ModelShape, Recipe};
+
+use super::setup::Setup;
+
+/// One arm, planned.
+pub struct ArmPlan<'a> {
+    pub arm: &'a Arm,
+    pub shape: ModelShape,
+    pub recorded: Recorded,
+    pub recipe: Recipe,
+}
+
+/// What `tunebench plan` says of an arm.
+#[derive(Serialize)]
+pub struct PlanRow {
+    pub arm: String,
+    pub base: String,
+    pub tuner: String,
+    pub dataset: String,
+    /// Parameters of the model itself.
+    pub model_params: u64,
+    /// With the tuner's own added.
+    pub total_params: u64,
+    pub trainable_params: u64,
+    pub additional_params: u64,
+    pub trainable_percent: f64,
+    /// Training examples; none when the study takes whatever is there.
+    pub examples: Option<u64>,
+    pub steps: Option<u64>,
+    pub epochs: f64,
+    pub batch_size: usize,
+    pub learning_rate: f64,
+}
+
+/// Plans every arm, chained ones too: a parent's adapters are folded into its weights before a child trains.
+pub fn plan(setup: &Setup) -> Result<Vec<ArmPlan<'_>>> {
+    let mut shapes = BTreeMap::new();
+    for model in &setup.study.models {
+        shapes.insert(model.id.as_str(), shape(setup, model).with_context(|| format!("model `{}`", model.id))?);
+    }
+    let mut plans: Vec<ArmPlan<'_>> = Vec::new();
+    for arm in &setup.study.arms {
+        let shape = shapes[setup.study.root_model(arm)].clone();
+        let planned = plan_arm(setup, arm, shape).with_context(|| format!("arm `{}`", arm.name))?;
+        if let Some(parent) = plans.iter().find(|p| p.arm.name == arm.base) {
+            check_foldable(parent).with_context(|| format!("arm `{}`", arm.name))?;
+        }
+        plans.push(planned);
+    }
+    Ok(plans)
+}
+
+/// The plan as rows.
+pub fn rows(setup: &Setup, plans: &[ArmPlan<'_>]) -> Vec<PlanRow> {
+    plans.iter().map(|plan| row(setup, plan)).collect()
+}
+
+fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape) -> Result<ArmPlan<'a>> {
+    let recorded = setup.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
+    let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&setup.study.recipe).patched(&arm.recipe);
+    Ok(ArmPlan { arm, shape, recorded, recipe })
+}
+
+fn check_foldable(parent: &ArmPlan<'_>) -> Result<()> {
+    let unmergeable = parent.recorded.graphs.iter().any(|g| g.merge.is_none());
+    anyhow::ensure!(
+        !unmergeable,
+        "it starts from `{}`, whose tuner `{}` cannot be folded into the weights (it implements no merge)",
+        parent.arm.name,
+        parent.arm.tuner
+    );
+    Ok(())
+}
+
+fn shape(setup: &Setup, model: &Model) -> Result<ModelShape> {
+    if let Some(name) = model.source.strip_prefix("preset:") {
+        return Ok(ModelShape::preset(name)?);
+    }
+    if let Some(shape) = &model.shape {
+        shape.check()?;
+        return Ok(shape.clone());
+    }
+    let path = setup.path(&model.source, model.hint.as_deref())?;
+    Ok(tunebench_llama::open(&path)?.shape)
+}
+
+fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {
+    let model_params = plan.shape.params();
+    let additional_params = plan.recorded.plan.additional_params();
+    let trainable_params = plan.recorded.plan.trainable_params(&plan.shape);
+    let total_params = model_params + additional_params;
+    let examples = setup.study.dataset(&plan.arm.dataset).and_then(|d| d.examples);
+    PlanRow {
+        arm: plan.arm.name.clone(),
+        base: plan.arm.base.clone(),
+        tuner: plan.arm.tuner.clone(),
+        dataset: plan.arm.dataset.clone(),
+        model_params,
+        total_params,
+        trainable_params,
+        additional_params,
+        trainable_percent: 100.0 * trainable_params as f64 / total_params.max(1) as f64,
+        examples,
+        steps: examples.map(|n| plan.recipe.total_steps(n)),
+        epochs: plan.recipe.epochs,
+        batch_size: plan.recipe.batch_size,
+        learning_rate: plan.recipe.learning_rate,
+    }
+}

@@ -1,0 +1,70 @@
+//! Recipes: schedules as transformers computes them, step counts, overrides; and the counter-based randomness.
+
+use tunebench_spec::plan::{Recipe, RecipePatch, Schedule};
+use tunebench_spec::random::Stream;
+
+#[test]
+fn cosine_with_warm_up_is_transformers() {
+    // transformers.get_cosine_schedule_with_warmup(num_warmup_steps=2, num_training_steps=10), base rate 1
+    let expected = [0.0, 0.5, 1.0, 0.961_939_8, 0.853_553_4, 0.691_341_7, 0.5, 0.308_658_3, 0.146_446_6, 0.038_060_2];
+    let recipe = Recipe { learning_rate: 1.0, warmup_steps: 2, ..Recipe::base() };
+    for (step, expected) in expected.into_iter().enumerate() {
+        let found = recipe.learning_rate_at(step as u64, 10);
+        assert!((found - expected).abs() < 1e-6, "step {step}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn linear_reaches_zero_and_constant_stays() {
+    let at = |schedule, step| {
+        Recipe { learning_rate: 2.0, schedule, ..Recipe::base() }.learning_rate_at(step, 4)
+    };
+    assert_eq!([0, 1, 2, 3, 4].map(|s| at(Schedule::Linear, s)), [2.0, 1.5, 1.0, 0.5, 0.0]);
+    assert_eq!([0, 4].map(|s| at(Schedule::Constant, s)), [2.0, 2.0]);
+}
+
+#[test]
+fn steps_are_whole_batches_of_every_epoch() {
+    for (examples, batch_size, epochs, max_steps, expected) in
+        [(10, 4, 1.0, 0, 3), (10, 4, 3.0, 0, 9), (8, 4, 0.5, 0, 1), (10, 4, 3.0, 5, 5), (0, 4, 3.0, 0, 0)]
+    {
+        let recipe = Recipe { batch_size, epochs, max_steps, ..Recipe::base() };
+        assert_eq!(recipe.total_steps(examples), expected, "{examples} {batch_size} {epochs} {max_steps}");
+    }
+}
+
+#[test]
+fn warm_up_ratio_counts_only_without_steps() {
+    let ratio = Recipe { warmup_ratio: 0.03, ..Recipe::base() };
+    assert_eq!(ratio.warmup(101), 4);
+    assert_eq!(Recipe { warmup_steps: 7, ..ratio }.warmup(101), 7);
+}
+
+#[test]
+fn a_patch_changes_what_it_names() {
+    let patch = RecipePatch { epochs: Some(4.0), mask_prompt: Some(false), ..RecipePatch::default() };
+    let recipe = Recipe::base().patched(&patch);
+    assert_eq!(recipe, Recipe { epochs: 4.0, mask_prompt: false, ..Recipe::base() });
+}
+
+#[test]
+fn streams_depend_on_their_key_alone() {
+    let draw = |seed, words: &[u64]| Stream::new(seed, words).next_u64();
+    assert_eq!(draw(1, &[2, 3]), draw(1, &[2, 3]));
+    let different = [draw(1, &[2, 3]), draw(1, &[3, 2]), draw(2, &[2, 3]), draw(1, &[2])];
+    let distinct: std::collections::BTreeSet<u64> = different.into_iter().collect();
+    assert_eq!(distinct.len(), 4);
+}
+
+#[test]
+fn draws_have_the_moments_they_should() {
+    let mut stream = Stream::named(1, "moments");
+    let n = 20_000;
+    let normal: Vec<f64> = (0..n).map(|_| stream.normal()).collect();
+    let mean = normal.iter().sum::<f64>() / f64::from(n);
+    let variance = normal.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+    assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+    let mut counts = [0; 5];
+    (0..n).for_each(|_| counts[stream.below(5) as usize] += 1);
+    assert!(counts.iter().all(|c| (3_700..4_300).contains(c)), "{counts:?}");
+}
