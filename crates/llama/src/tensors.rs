@@ -1,0 +1,143 @@
+//! One safetensors file: the header read and checked first, then tensor by tensor as f32; or written whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::Error;
+use crate::files::{Reader, write_atomically};
+
+/// The format's own limit.
+const LARGEST_HEADER: u64 = 100_000_000;
+
+/// An open safetensors file whose header has been checked against its length.
+pub struct TensorFile {
+    reader: Reader,
+    header: Metadata,
+    /// Where the first tensor begins.
+    start: u64,
+}
+
+impl TensorFile {
+    /// Reads and checks the header.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`] when header and length contradict each other.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let mut reader = Reader::open(path)?;
+        let size = u64::from_le_bytes(reader.array("the header's length")?);
+        if size > LARGEST_HEADER {
+            return Err(reader.corrupt(format!("the header claims {size} bytes")));
+        }
+        let bytes = reader.bytes(size, "the header")?;
+        let header: Metadata =
+            serde_json::from_slice(&bytes).map_err(|e| reader.corrupt(format!("safetensors header: {e}")))?;
+        let start = reader.at();
+        let (expected, found) = (header.data_len() as u64, reader.remaining());
+        if expected != found {
+            return Err(reader.corrupt(format!("the tensors need {expected} bytes, the file has {found}")));
+        }
+        Ok(Self { reader, header, start })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.reader.path()
+    }
+
+    /// Names and shapes of all tensors.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        let names = self.header.offset_keys();
+        names.into_iter().filter_map(|n| self.header.info(&n).map(|i| i.shape.clone()).map(|s| (n, s))).collect()
+    }
+
+    /// Notes that `writer` put into the file, e.g. `format`.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.header.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// One tensor on the CPU, converted to f32.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16.
+    pub fn read(&mut self, name: &str) -> Result<Tensor, Error> {
+        let place = self.path().display().to_string();
+        let Some(info) = self.header.info(name) else {
+            return Err(Error::Missing { place, name: name.into(), expected: vec![] });
+        };
+        let (dtype, shape, (from, to)) = (info.dtype, info.shape.clone(), info.data_offsets);
+        let Some(float) = Float::of(dtype) else {
+            let (found, supported) = (format!("{dtype:?}"), "F32, F16, BF16".into());
+            return Err(Error::Type { place, name: name.into(), found, supported });
+        };
+        self.reader.seek(self.start + from as u64)?;
+        let bytes = self.reader.bytes((to - from) as u64, name)?;
+        Ok(Tensor::from_vec(float.decode(&bytes), shape, &Device::Cpu)?)
+    }
+}
+
+/// The floating-point formats that weights are stored in, little-endian.
+#[derive(Clone, Copy)]
+pub(crate) enum Float {
+    F32,
+    F16,
+    BF16,
+}
+
+impl Float {
+    fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::BF16),
+            _ => None,
+        }
+    }
+
+    /// The numbers in `bytes`; a last, incomplete one is left out, so callers check the length.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Self::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Self::BF16 => bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        }
+    }
+}
+
+/// Writes tensors as f32 with the metadata that PyTorch's readers ask for, whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`] names the path.
+pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
+    let (mut infos, mut values, mut end) = (vec![], vec![], 0);
+    for (name, tensor) in tensors {
+        let (from, shape) = (end, tensor.dims().to_vec());
+        end += 4 * tensor.elem_count();
+        infos.push((name.to_string(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (from, end) }));
+        values.push(tensor);
+    }
+    let notes = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let fault = |e: String| Error::unsupported(path, format!("cannot be written as safetensors: {e}"));
+    let header = Metadata::new(Some(notes), infos).map_err(|e| fault(e.to_string()))?;
+    let mut header = serde_json::to_vec(&header).map_err(|e| fault(e.to_string()))?;
+    // Readers map the file and expect the numbers aligned.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    write_atomically(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for tensor in values {
+            let numbers = flat(tensor).map_err(std::io::Error::other)?;
+            let mut bytes = Vec::with_capacity(4 * numbers.len());
+            bytes.extend(numbers.iter().flat_map(|v| v.to_le_bytes()));
+            out.write_all(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+fn flat(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}

@@ -1,0 +1,115 @@
+//! All weights of a model: f32 on the CPU, named and shaped as in a Hugging Face checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use tunebench_spec::ModelShape;
+use tunebench_spec::model::Weight;
+use tunebench_spec::random::Stream;
+
+use crate::Error;
+
+/// Standard deviation of fresh weights, as transformers' `initializer_range`.
+const INIT_STD: f64 = 0.02;
+
+/// Every weight that [`ModelShape::weights`] lists, and no other.
+#[derive(Clone, Debug)]
+pub struct Weights(BTreeMap<String, Tensor>);
+
+impl Weights {
+    /// Takes tensors that fit `shape`: f32, each of the listed names and shapes, no other.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Shape`], [`Error::Unexpected`] or [`Error::Type`] names the tensor.
+    pub fn new(shape: &ModelShape, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
+        let found = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
+        check("weights", shape, &found)?;
+        if let Some((name, tensor)) = tensors.iter().find(|(_, t)| t.dtype() != DType::F32) {
+            let (found, supported) = (format!("{:?}", tensor.dtype()), "F32".into());
+            return Err(Error::Type { place: "weights".into(), name: name.clone(), found, supported });
+        }
+        Ok(Self(tensors))
+    }
+
+    /// Fresh weights for pre-training, the same for the same seed: norms 1, the rest normal with standard
+    /// deviation 0.02; the two projections that add to the residual stream smaller by sqrt(2 layers), so that its
+    /// variance does not grow with depth (GPT-2).
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the dimensions do not fit together.
+    pub fn init(shape: &ModelShape, seed: u64) -> Result<Self, Error> {
+        shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
+        let residual_std = INIT_STD / (2.0 * shape.num_hidden_layers as f64).sqrt();
+        let mut tensors = BTreeMap::new();
+        for Weight { name, shape } in shape.weights() {
+            let std = if ["o_proj.weight", "down_proj.weight"].iter().any(|end| name.ends_with(end)) {
+                residual_std
+            } else {
+                INIT_STD
+            };
+            let tensor = if name.ends_with("norm.weight") {
+                Tensor::ones(shape, DType::F32, &Device::Cpu)?
+            } else {
+                let mut stream = Stream::named(seed, &name);
+                let values = (0..shape.iter().product()).map(|_| (std * stream.normal()) as f32).collect();
+                Tensor::from_vec(values, shape, &Device::Cpu)?
+            };
+            tensors.insert(name, tensor);
+        }
+        Self::new(shape, tensors)
+    }
+
+    /// One weight.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the model has none of that name.
+    pub fn get(&self, name: &str) -> Result<&Tensor, Error> {
+        self.0.get(name).ok_or_else(|| Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] })
+    }
+
+    /// Names and tensors, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tensors by name, for a caller that changes them.
+    pub fn into_map(self) -> BTreeMap<String, Tensor> {
+        self.0
+    }
+}
+
+/// Compares the shapes found at `place` with those that the model needs.
+pub(crate) fn check(place: &str, shape: &ModelShape, found: &BTreeMap<String, Vec<usize>>) -> Result<(), Error> {
+    let place = || place.to_string();
+    let expected: BTreeMap<String, Vec<usize>> = shape.weights().into_iter().map(|w| (w.name, w.shape)).collect();
+    for (name, expected) in &expected {
+        let (name, expected) = (name.clone(), expected.clone());
+        match found.get(&name) {
+            None => return Err(Error::Missing { place: place(), name, expected }),
+            Some(found) if *found != expected => {
+                return Err(Error::Shape { place: place(), name, expected, found: found.clone() });
+            }
+            Some(_) => {}
+        }
+    }
+    match found.iter().find(|(name, _)| !expected.contains_key(*name)) {
+        Some((name, found)) => Err(Error::Unexpected { place: place(), name: name.clone(), found: found.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// `path` for the `place` of an error.
+pub(crate) fn place(path: &Path) -> String {
+    path.display().to_string()
+}
