@@ -1,0 +1,96 @@
+//! Answers of the tiny golden model: the continuation transformers gives, whatever shares the batch.
+
+use std::path::Path;
+
+use candle_core::Device;
+use serde_json::Value;
+use tunebench_generate::{Answer, Finish, Prompt, Sampling, Settings, answer, groups};
+use tunebench_llama::{Llama, Tuning};
+
+fn golden() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tiny")
+}
+
+fn model() -> Llama {
+    let source = tunebench_llama::open(&golden()).unwrap();
+    Llama::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap()
+}
+
+fn tokens(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+}
+
+/// Prompts and greedy continuations of 12 tokens.
+fn fixture() -> Vec<(Prompt, Vec<u32>)> {
+    let text = std::fs::read_to_string(golden().join("fixtures.json")).unwrap();
+    let fixtures: Value = serde_json::from_str(&text).unwrap();
+    let rows = fixtures["generate"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let row = |(key, row): (usize, &Value)| {
+        (Prompt { tokens: tokens(&row["prompt"]), key: key as u64 }, tokens(&row["new"]))
+    };
+    rows.iter().enumerate().map(row).collect()
+}
+
+fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) -> Settings {
+    Settings { max_new_tokens, sampling, stop_tokens }
+}
+
+#[test]
+fn greedy_is_transformers() {
+    let (model, fixture) = (model(), fixture());
+    let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
+    let expected: Vec<Answer> =
+        fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length }).collect();
+    let greedy = settings(12, vec![], Sampling::Greedy);
+    assert_eq!(answer(&model, &prompts, &greedy).unwrap(), expected);
+    for (prompt, expected) in prompts.iter().zip(&expected) {
+        assert_eq!(&answer(&model, &[prompt], &greedy).unwrap()[0], expected, "alone");
+    }
+    let cold = settings(12, vec![], Sampling::new(0.001, 5));
+    assert_eq!(answer(&model, &prompts, &cold).unwrap(), expected, "the paper's temperature");
+}
+
+#[test]
+fn a_stop_token_ends_its_row_and_no_other() {
+    let (model, fixture) = (model(), fixture());
+    let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
+    for (row, (_, new)) in fixture.iter().enumerate() {
+        let stop = new[4];
+        let answers = answer(&model, &prompts, &settings(12, vec![stop], Sampling::Greedy)).unwrap();
+        for (i, (answer, (_, new))) in answers.iter().zip(&fixture).enumerate() {
+            let end = new.iter().position(|t| *t == stop);
+            let finish = if end.is_some() { Finish::Stop } else { Finish::Length };
+            let tokens = new[..end.unwrap_or(12)].to_vec();
+            assert_eq!(answer, &Answer { tokens, finish }, "stop of {row}, row {i}");
+        }
+    }
+}
+
+#[test]
+fn draws_depend_on_the_key_and_not_on_neighbours() {
+    let (model, fixture) = (model(), fixture());
+    let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
+    let hot = settings(12, vec![], Sampling::new(1.5, 3));
+    let together = answer(&model, &prompts, &hot).unwrap();
+    for (prompt, expected) in prompts.iter().zip(&together) {
+        assert_eq!(&answer(&model, &[prompt], &hot).unwrap()[0], expected);
+    }
+    let other = answer(&model, &prompts, &settings(12, vec![], Sampling::new(1.5, 4))).unwrap();
+    assert_ne!(other, together, "another seed");
+}
+
+#[test]
+fn an_answer_ends_where_the_positions_do() {
+    let model = model();
+    let last = model.shape().max_position_embeddings;
+    let prompt = Prompt { tokens: vec![5; last - 3], key: 0 };
+    let answers = answer(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy)).unwrap();
+    assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));
+}
+
+#[test]
+fn groups_hold_each_prompt_once() {
+    let prompts: Vec<Prompt> = [3, 9, 1, 9, 4].map(|n| Prompt { tokens: vec![1; n], key: 0 }).into();
+    assert_eq!(groups(&prompts, 2), [vec![1, 3], vec![4, 0], vec![2]]);
+}
