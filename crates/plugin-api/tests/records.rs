@@ -49,10 +49,10 @@ fn lines() {
 #[test]
 fn arrays() {
     check(b"[1,2]", &["a#1 1", "a#2 2"]);
-    check(b"\xef\xbb\xbf \n[\n {\"x\":[1,{\"y\":\"],}\\\"\"}]} ,\n \"s\" \n]\n", &[
-        r#"a#1 {"x":[1,{"y":"],}\""}]}"#,
-        r#"a#2 "s""#,
-    ]);
+    check(
+        b"\xef\xbb\xbf \n[\n {\"x\":[1,{\"y\":\"],}\\\"\"}]} ,\n \"s\" \n]\n",
+        &[r#"a#1 {"x":[1,{"y":"],}\""}]}"#, r#"a#2 "s""#],
+    );
     check(b"[]", &[]);
     check(b" [ \n ] ", &[]);
 }
@@ -108,7 +108,8 @@ fn rows_span_reads_and_huge_rows_are_not_kept() {
 fn positions_of_other_files_are_refused() {
     let mut records = Records::new(Source::in_memory([("lines", &b"{}\n{}\n"[..]), ("array", b"[1,2]")]));
     let at = |file, offset, row| Position { file, offset, row };
-    for position in [at(0, 1, 0), at(0, 99, 1), at(0, 0, 1), at(1, 1, 1), at(2, 1, 0), at(3, 0, 0), at(0, u64::MAX, 1)] {
+    for position in [at(0, 1, 0), at(0, 99, 1), at(0, 0, 1), at(1, 1, 1), at(2, 1, 0), at(3, 0, 0), at(0, u64::MAX, 1)]
+    {
         let message = records.seek(&position).unwrap_err().to_string();
         assert!(message.contains("changed"), "{position:?}: {message}");
     }

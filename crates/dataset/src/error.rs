@@ -1,0 +1,36 @@
+//! What can go wrong between rows and tokens.
+
+use crate::skips::Skips;
+
+/// An error of whoever provides rows.
+pub type RowsError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a dataset, template or tokenizer cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("reading the dataset: {0}")]
+    Rows(#[source] RowsError),
+    #[error("the dataset has no usable row ({skips}); check its source and plugin")]
+    Empty { skips: Skips },
+    #[error("`examples` must be at least 1")]
+    NoneWanted,
+    #[error("{wanted} examples are asked for but the dataset has {usable} ({skips}); lower `examples` or add data")]
+    TooFew { wanted: u64, usable: u64, skips: Skips },
+    #[error("row {row} of the dataset is not what it was a moment ago; leave its files alone and start again")]
+    Changed { row: u64 },
+    #[error("unknown template `{name}`; there are: {known}")]
+    UnknownTemplate { name: String, known: String },
+    #[error("template `{template}` needs the token `{token}`, which this tokenizer lacks; choose another template")]
+    NoMarker { template: &'static str, token: &'static str },
+    #[error("template `{template}` ends answers with the end-of-sequence token, but the tokenizer names none")]
+    NoEos { template: &'static str },
+    #[error("the tokenizer has no token {id}, which it is said to use as {role}")]
+    NoSuchToken { id: u32, role: &'static str },
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+}
+
+/// Why one example cannot be used. Counted and reported; equal faults have equal reasons.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(pub String);

@@ -1,0 +1,102 @@
+//! What exactly is learnt from one example: each token's text, whether it is a label, and what looks wrong.
+
+use std::fmt;
+
+use serde::Serialize;
+use tunebench_spec::{Example, Turn};
+
+use crate::encoder::Encoder;
+use crate::error::Unusable;
+use crate::tokenize::{Settings, Tokenized, tokenize_any};
+
+/// One example, token by token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelDump {
+    /// The example's id.
+    pub id: String,
+    pub tokens: Vec<LabelledToken>,
+    pub warnings: Vec<Warning>,
+}
+
+/// One token as trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelledToken {
+    pub id: u32,
+    /// As the vocabulary spells it.
+    pub piece: String,
+    /// What it adds to the text; empty within a character of several tokens.
+    pub text: String,
+    pub is_label: bool,
+}
+
+/// Something that usually means a wrong template, tokenizer or length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    DoubleBos,
+    /// No label is a token at which generation stops.
+    NoEos,
+    FullyMasked,
+    Truncated {
+        lost_tokens: usize,
+    },
+    /// The prompt given for an answer is not how training begins; they part at this token (from 0).
+    PromptDiffers {
+        at: usize,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DoubleBos => {
+                f.write_str("two beginning-of-sequence tokens; the template and the tokenizer add one each")
+            }
+            Self::NoEos => f.write_str("no learnt token ends the answer; the model will not learn to stop"),
+            Self::FullyMasked => f.write_str("no token is learnt; training skips this example"),
+            Self::Truncated { lost_tokens } => write!(f, "the last {lost_tokens} tokens are cut off by max_length"),
+            Self::PromptDiffers { at } => write!(f, "training and answering begin differently from token {at} on"),
+        }
+    }
+}
+
+/// Shows what is learnt from an example, also when that is nothing.
+///
+/// # Errors
+/// When its text has no tokens at all.
+pub fn dump(encoder: &Encoder, settings: Settings, example: &Example) -> Result<LabelDump, Unusable> {
+    let (tokenized, lost_tokens) = tokenize_any(encoder, settings, example)?;
+    let mut warnings = inspect(encoder, &example.turns, &tokenized);
+    if lost_tokens > 0 {
+        warnings.push(Warning::Truncated { lost_tokens });
+    }
+    let texts = encoder.tokenizer().texts(&tokenized.tokens);
+    let tokens = tokenized.tokens.iter().zip(texts).zip(&tokenized.is_label).map(|((id, text), is_label)| {
+        LabelledToken { id: *id, piece: encoder.tokenizer().piece(*id), text, is_label: *is_label }
+    });
+    Ok(LabelDump { id: example.id.clone(), tokens: tokens.collect(), warnings })
+}
+
+/// What looks wrong with tokens, from wherever they come, as training data for these turns.
+pub fn inspect(encoder: &Encoder, turns: &[Turn], tokenized: &Tokenized) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let tokens = &tokenized.tokens;
+    if let (Some(bos), [first, second, ..]) = (encoder.tokenizer().bos(), &tokens[..])
+        && [first, second] == [&bos, &bos]
+    {
+        warnings.push(Warning::DoubleBos);
+    }
+    let mut labels = tokens.iter().zip(&tokenized.is_label).filter(|(_, is_label)| **is_label).peekable();
+    if labels.peek().is_none() {
+        warnings.push(Warning::FullyMasked);
+    } else if !labels.any(|(id, _)| encoder.stop_tokens().contains(id)) {
+        warnings.push(Warning::NoEos);
+    }
+    // Without a question there is no prompt to compare with.
+    if let Ok(prompt) = encoder.prompt(turns)
+        && let Some(at) = prompt.tokens.iter().zip(tokens).position(|(a, b)| a != b)
+    {
+        warnings.push(Warning::PromptDiffers { at });
+    }
+    warnings
+}

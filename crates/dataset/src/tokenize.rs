@@ -1,0 +1,119 @@
+//! Token ids with a label mask, cut to a length, and counted.
+
+use serde::Serialize;
+use tunebench_spec::{Example, Recipe};
+
+use crate::encoder::Encoder;
+use crate::error::Unusable;
+use crate::skips::Skips;
+
+/// One training example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokenized {
+    pub tokens: Vec<u32>,
+    /// Per token, whether predicting it from those before it counts in the loss. Never for the first.
+    pub is_label: Vec<bool>,
+}
+
+impl Tokenized {
+    /// Tokens that count in the loss.
+    pub fn n_labels(&self) -> usize {
+        self.is_label.iter().filter(|l| **l).count()
+    }
+}
+
+/// What of a recipe decides the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether prompt tokens are left out of the loss.
+    pub mask_prompt: bool,
+    /// Longest example in tokens.
+    pub max_length: usize,
+}
+
+impl From<&Recipe> for Settings {
+    fn from(recipe: &Recipe) -> Self {
+        Self { mask_prompt: recipe.mask_prompt, max_length: recipe.max_length }
+    }
+}
+
+/// What became of the examples given so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TokenStats {
+    /// Examples to train on.
+    pub examples: u64,
+    /// Examples that cannot be trained on.
+    pub skips: Skips,
+    /// Examples of which the end was cut off, and the tokens that this cost.
+    pub truncated: u64,
+    pub lost_tokens: u64,
+    /// In all examples to train on.
+    pub tokens: u64,
+    pub label_tokens: u64,
+}
+
+/// Turns examples into tokens and keeps count.
+#[derive(Debug)]
+pub struct Tokenization<'e> {
+    encoder: &'e Encoder,
+    settings: Settings,
+    stats: TokenStats,
+}
+
+impl<'e> Tokenization<'e> {
+    pub fn new(encoder: &'e Encoder, settings: Settings) -> Self {
+        Self { encoder, settings, stats: TokenStats::default() }
+    }
+
+    /// The tokens of an example; `None` when nothing can be learnt from it, which is counted with the reason.
+    pub fn add(&mut self, example: &Example) -> Option<Tokenized> {
+        match tokenize(self.encoder, self.settings, example) {
+            Ok((tokenized, lost)) => {
+                self.stats.examples += 1;
+                self.stats.truncated += u64::from(lost > 0);
+                self.stats.lost_tokens += lost as u64;
+                self.stats.tokens += tokenized.tokens.len() as u64;
+                self.stats.label_tokens += tokenized.n_labels() as u64;
+                Some(tokenized)
+            }
+            Err(Unusable(reason)) => {
+                self.stats.skips.add(&example.id, &reason);
+                None
+            }
+        }
+    }
+
+    pub fn stats(&self) -> &TokenStats {
+        &self.stats
+    }
+}
+
+/// The tokens of one example, and how many of its last ones were cut off.
+///
+/// # Errors
+/// When its text has no tokens, or no token to learn is left.
+pub fn tokenize(encoder: &Encoder, settings: Settings, example: &Example) -> Result<(Tokenized, usize), Unusable> {
+    let (tokenized, lost) = tokenize_any(encoder, settings, example)?;
+    match (tokenized.n_labels(), lost) {
+        (0, 0) => Err(Unusable("nothing to learn: no answer".into())),
+        (0, _) => Err(Unusable(format!("nothing to learn within max_length = {}", settings.max_length))),
+        _ => Ok((tokenized, lost)),
+    }
+}
+
+/// As [`tokenize`], even when nothing can be learnt from the result.
+pub(crate) fn tokenize_any(
+    encoder: &Encoder,
+    settings: Settings,
+    example: &Example,
+) -> Result<(Tokenized, usize), Unusable> {
+    let tokens = encoder.conversation(&example.turns)?;
+    let learns_all = encoder.template().learns_all || !settings.mask_prompt;
+    let kept = tokens.len().min(settings.max_length);
+    let is_label = tokens.iter().enumerate().map(|(index, token)| index > 0 && (learns_all || token.is_answer));
+    let tokenized = Tokenized {
+        is_label: is_label.take(kept).collect(),
+        tokens: tokens[..kept].iter().map(|token| token.id).collect(),
+    };
+    Ok((tokenized, tokens.len() - kept))
+}

@@ -1,0 +1,205 @@
+//! Every schema, broken rows, the evaluation set's rubrics, and continuing from every position.
+
+use dataset_belle::{Belle, Options};
+use tunebench_plugin_api::{Dataset, Role, Row, Source};
+
+fn open(files: &[(&str, &str)], options: &str) -> tunebench_plugin_api::Result<Belle> {
+    let options: Options = serde_json::from_str(options).unwrap();
+    Belle::open(Source::in_memory(files.iter().map(|(name, text)| (*name, text.as_bytes()))), options)
+}
+
+fn rows(dataset: &mut Belle) -> Vec<Row> {
+    std::iter::from_fn(|| dataset.next().unwrap()).collect()
+}
+
+/// `U` question `A` answer …, or `!` and the reason of a skip.
+fn show(row: &Row) -> String {
+    match row {
+        Row::Skip { reason, .. } => format!("! {reason}"),
+        Row::Example(example) => {
+            let turns = example.turns.iter().map(|turn| {
+                let letter = match turn.role {
+                    Role::System => 'S',
+                    Role::User => 'U',
+                    Role::Assistant => 'A',
+                };
+                format!("{letter} {}", turn.content)
+            });
+            turns.collect::<Vec<_>>().join(" | ")
+        }
+    }
+}
+
+fn check(row: &str, options: &str, want: &str) {
+    let rows = rows(&mut open(&[("x.jsonl", row)], options).unwrap());
+    assert_eq!(rows.iter().map(show).collect::<Vec<_>>(), [want], "{row}");
+}
+
+#[test]
+fn schemas() {
+    let cases = [
+        (r#"{"input":"问","target":"答"}"#, "U 问 | A 答"),
+        (r#"{"input":"问","output":"答"}"#, "U 问 | A 答"),
+        (r#"{"instruction":"译：","input":"早","output":"Morning"}"#, "U 译：早 | A Morning"),
+        (r#"{"instruction":"问","input":"","output":" 答\n"}"#, "U 问 | A  答\n"),
+        (r#"{"instruction":"问","input":null,"output":"答"}"#, "U 问 | A 答"),
+        (r#"{"instruction":"","input":"问","output":"答"}"#, "U 问 | A 答"),
+        (r#"{"instruction":"q","output":"a","system":"s","history":[["q1","a1"]]}"#, "S s | U q1 | A a1 | U q | A a"),
+        (r#"{"instruction":"q","output":"a","system":"","history":null}"#, "U q | A a"),
+        (r#"{"id":"1","conversations":[{"from":"human","value":"q"},{"from":"assistant","value":"a"}]}"#, "U q | A a"),
+        (
+            r#"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"},{"from":"human","value":"r"}],"system":"s"}"#,
+            "S s | U q | A a | U r",
+        ),
+        (
+            r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}"#,
+            "S s | U q | A a",
+        ),
+        (r#"{"instruction":"写诗：","instances":[{"input":"夏","output":"诗"}],"name":"x"}"#, "U 写诗：夏 | A 诗"),
+        (r#"{"text":"从前"}"#, "A 从前"),
+        (r#"{"question":"q","class":"open QA","std_answer":"a"}"#, "U q"),
+    ];
+    for (row, want) in cases {
+        check(row, "{}", want);
+    }
+}
+
+#[test]
+fn the_separator_stands_between_two_texts_only() {
+    let options = r#"{"separator":"\n"}"#;
+    check(r#"{"instruction":"i","input":"j","output":"a"}"#, options, "U i\nj | A a");
+    check(r#"{"instruction":"i","input":"","output":"a"}"#, options, "U i | A a");
+    check(r#"{"instruction":"i","instances":[{"input":"j","output":"a"}]}"#, options, "U i\nj | A a");
+    assert!(serde_json::from_str::<Options>(r#"{"seperator":""}"#).is_err());
+}
+
+#[test]
+fn dialogues_in_one_field() {
+    let cases = [
+        ("Human:一\\nAssistant:二\\nHuman:三\\nAssistant:", "U 一 | A 二 | U 三 | A 答"),
+        ("Human: 一\\nAssistant：二\\n二\\n\\nHuman ：三", "U 一 | A 二\n二 | U 三 | A 答"),
+        ("\\n Human： 一 \\n Assistant：\\n", "U 一 | A 答"),
+        // No dialogue, but text about one.
+        ("Human: 只有一人", "U Human: 只有一人 | A 答"),
+        ("解释 Human: 和\\nAssistant:", "U 解释 Human: 和\nAssistant: | A 答"),
+        ("Humanity: x\\nAssistant:", "U Humanity: x\nAssistant: | A 答"),
+        // Broken dialogues.
+        ("Human: 一\\nAssistant: 二", "! turns do not alternate between user and assistant, the user first"),
+        ("Human: 一\\nHuman: 二\\nAssistant:", "! turns do not alternate between user and assistant, the user first"),
+        ("Human: 一\\nAssistant:\\nHuman: 二", "! a turn is empty"),
+    ];
+    for (instruction, want) in cases {
+        check(&format!(r#"{{"instruction":"{instruction}","input":"","output":"答"}}"#), "{}", want);
+        check(&format!(r#"{{"input":"{instruction}","target":"答"}}"#), "{}", want);
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_used() {
+    let cases = [
+        ("17", "! not a JSON object"),
+        ("{\"instruction\":", "! not valid JSON: EOF while parsing a value"),
+        (r#"{"q":"x","a":1}"#, "! no known schema has the keys: a, q"),
+        (r#"{"question":"x","answer":"y"}"#, "! no known schema has the keys: answer, question"),
+        (r#"{"instruction":"i","input":"j"}"#, "! `output` is missing or empty"),
+        (r#"{"instruction":"i","input":"j","output":" \n"}"#, "! `output` is missing or empty"),
+        (r#"{"instruction":" ","input":"","output":"a"}"#, "! a turn is empty"),
+        (r#"{"instruction":7,"input":"","output":"a"}"#, "! `instruction` is not text"),
+        (r#"{"instruction":"i","input":[],"output":"a"}"#, "! `input` is not text"),
+        (r#"{"instruction":"i","output":"a","history":[["q"]]}"#, "! `history` is not a list of [question, answer]"),
+        (r#"{"instruction":"i","output":"a","history":"q"}"#, "! `history` is not a list of [question, answer]"),
+        (r#"{"instruction":"i","instances":[]}"#, "! `instances` does not hold exactly one object"),
+        (r#"{"input":"i","target":null}"#, "! `target` is missing or empty"),
+        (r#"{"conversations":"x"}"#, "! `conversations` is not a list"),
+        (r#"{"conversations":["x"]}"#, "! `conversations` holds something else than objects"),
+        (r#"{"conversations":[]}"#, "! no answer of the assistant"),
+        (r#"{"conversations":[{"from":"human","value":"q"}]}"#, "! no answer of the assistant"),
+        (
+            r#"{"conversations":[{"from":"gpt","value":"q"}]}"#,
+            "! turns do not alternate between user and assistant, the user first",
+        ),
+        (
+            r#"{"conversations":[{"from":"observation","value":"q"}]}"#,
+            "! a speaker other than system, user and assistant",
+        ),
+        (r#"{"messages":[{"role":"user","content":[{"type":"text"}]}]}"#, "! `content` is not text"),
+        (r#"{"messages":[{"role":"user"}]}"#, "! `content` is missing or empty"),
+        (r#"{"text":""}"#, "! `text` is missing or empty"),
+        (r#"{"question":"","class":"math"}"#, "! `question` is missing or empty"),
+        (r#"{"question":"q","class":"math","std_answer":3}"#, "! `std_answer` is not text"),
+        (r#"{"question":"q","class":1}"#, "! `class` is not text"),
+    ];
+    for (row, want) in cases {
+        check(row, "{}", want);
+    }
+    let place = rows(&mut open(&[("x.jsonl", "\n\n17\n")], "{}").unwrap());
+    assert!(matches!(&place[..], [Row::Skip { place, .. }] if place == "x.jsonl:3"), "{place:?}");
+}
+
+const ITEMS: &str = "{\"question\":\"1+1\",\"std_answer\":\"2\",\"class\":\"math\"}\n\
+    {\"question\":\"q\",\"std_answer\":\" \",\"class\":\"closed\u{a0}qa\"}\n\
+    {\"question\":\"写程序\",\"std_answer\":\"x\",\"class\":\"Code\"}";
+const RUBRICS: &str = "{\"class\":\"math\",\"prompt\":\"老师\"}\n{\"class\":\"closed QA\",\"prompt\":\"参考\"}\n\n\
+    {\"class\":\"code\",\"prompt\":\"程序\"}";
+
+#[test]
+fn evaluation_items_get_the_rubric_of_their_class() {
+    let want = [
+        ("set.json:1", "others", Some("2"), Some("老师")),
+        ("set.json:2", "closed qa", None, Some("参考")),
+        ("set.json:3", "others", Some("x"), Some("程序")),
+    ];
+    let orders: [&[(&str, &str)]; 2] =
+        [&[("set.json", ITEMS), ("prompt.json", RUBRICS)], &[("prompt.json", RUBRICS), ("set.json", ITEMS)]];
+    for files in orders {
+        let rows = rows(&mut open(files, "{}").unwrap());
+        let items: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let Row::Example(e) = row else { panic!("{row:?}") };
+                (e.id.as_str(), e.category.as_deref().unwrap(), e.reference.as_deref(), e.rubric.as_deref())
+            })
+            .collect();
+        assert_eq!(items, want);
+    }
+    let Some(Row::Example(alone)) = open(&[("set.json", ITEMS)], "{}").unwrap().next().unwrap() else { panic!() };
+    assert_eq!((alone.category.as_deref(), alone.rubric), (Some("others"), None));
+}
+
+#[test]
+fn rubrics_must_be_whole() {
+    let no_code = RUBRICS.rsplit_once('\n').unwrap().0;
+    let mut dataset = open(&[("set.json", ITEMS), ("prompt.json", no_code)], "{}").unwrap();
+    dataset.next().unwrap();
+    dataset.next().unwrap();
+    let message = dataset.next().unwrap_err().to_string();
+    assert_eq!(message, "set.json:3: class `code` has no rubric; there are: closed qa, math");
+
+    let refused = |text: &str| open(&[("prompt.json", text)], "{}").err().unwrap().to_string();
+    let twice = [RUBRICS, "\n{\"class\":\"MATH\",\"prompt\":\"x\"}"].concat();
+    assert_eq!(refused(&twice), "prompt.json:5: class `math` has a second rubric; remove one");
+    let broken = [RUBRICS, "\n{\"class\":\"x\"}"].concat();
+    assert!(refused(&broken).starts_with("prompt.json:5: `prompt` is missing or empty; a rubric is"));
+}
+
+#[test]
+fn every_position_continues_exactly() {
+    let train = "{\"input\":\"a\",\"target\":\"b\"}\nbroken\n\n{\"text\":\"x\"}\n";
+    let array = "[{\"input\":\"a\",\"target\":\"b\"}, 7, {\"text\":\"x\"}]";
+    let files = [("train.jsonl", train), ("prompt.json", RUBRICS), ("set.json", ITEMS), ("train.json", array)];
+    let mut dataset = open(&files, "{}").unwrap();
+    let mut positions = vec![dataset.position()];
+    let mut all = vec![];
+    while let Some(row) = dataset.next().unwrap() {
+        all.push(row);
+        positions.push(dataset.position());
+    }
+    assert_eq!(all.len(), 9);
+    for (index, position) in positions.iter().enumerate() {
+        let mut fresh = open(&files, "{}").unwrap();
+        fresh.seek(position).unwrap();
+        assert_eq!(rows(&mut fresh), all[index..], "from {position:?}");
+    }
+    let absent = tunebench_plugin_api::Position { file: 9, offset: 0, row: 0 };
+    assert!(dataset.seek(&absent).is_err());
+}
