@@ -1,0 +1,102 @@
+//! Who may send when: spacing by requests per minute, pauses, and the stop that wakes every waiting thread.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::JudgeError;
+
+pub(super) struct Gate {
+    spacing: Duration,
+    state: Mutex<State>,
+    stopping: Condvar,
+}
+
+struct State {
+    /// When the next request may leave.
+    next: Instant,
+    stopped: Option<JudgeError>,
+}
+
+impl Gate {
+    pub(super) fn new(per_minute: u32) -> Self {
+        let state = State { next: Instant::now(), stopped: None };
+        Self {
+            spacing: Duration::from_secs(60) / per_minute.max(1),
+            state: Mutex::new(state),
+            stopping: Condvar::new(),
+        }
+    }
+
+    /// Takes the next free slot and waits for it. Every attempt takes one: failed requests count toward the limit.
+    pub(super) fn turn(&self) -> Result<(), JudgeError> {
+        let mut state = self.lock();
+        let slot = state.next.max(Instant::now());
+        state.next = slot + self.spacing;
+        self.sleep_until(state, slot)
+    }
+
+    /// Waits, out of turn.
+    pub(super) fn pause(&self, delay: Duration) -> Result<(), JudgeError> {
+        self.sleep_until(self.lock(), Instant::now() + delay)
+    }
+
+    /// Lets no further turn begin before `delay` is over.
+    pub(super) fn hold(&self, delay: Duration) {
+        let mut state = self.lock();
+        state.next = state.next.max(Instant::now() + delay);
+    }
+
+    pub(super) fn stop(&self, reason: JudgeError) {
+        self.lock().stopped.get_or_insert(reason);
+        self.stopping.notify_all();
+    }
+
+    pub(super) fn stopped(&self) -> Option<JudgeError> {
+        self.lock().stopped.clone()
+    }
+
+    fn sleep_until(&self, mut state: MutexGuard<'_, State>, end: Instant) -> Result<(), JudgeError> {
+        loop {
+            if let Some(reason) = &state.stopped {
+                return Err(reason.clone());
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            state = self.stopping.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_spaced() {
+        let gate = Gate::new(60 * 50); // 20 ms apart
+        let start = Instant::now();
+        for _ in 0..4 {
+            gate.turn().unwrap();
+        }
+        assert!(start.elapsed() >= Duration::from_millis(60), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_stop_wakes_the_sleepers() {
+        let gate = Gate::new(60);
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| gate.pause(Duration::from_secs(60)));
+            std::thread::sleep(Duration::from_millis(20));
+            gate.stop(JudgeError::Client { fault: "over".into() });
+            assert!(sleeper.join().unwrap().is_err());
+        });
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
