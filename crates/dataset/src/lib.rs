@@ -20,7 +20,7 @@ pub mod tokenize;
 pub mod tokenizer;
 
 pub use encoder::{Encoder, Prompt};
-pub use error::{Error, Unusable};
+pub use error::{Error, RowsError, Unusable};
 pub use labels::{LabelDump, LabelledToken, Warning};
 pub use select::{Rows, Selection, Wanted, select};
 pub use skips::Skips;

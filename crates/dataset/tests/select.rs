@@ -1,5 +1,7 @@
 //! Nested subsets over a source that can be read, and gone back in, like a plugin's.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_dataset::error::RowsError;
 use tunebench_dataset::{Rows, Selection, Wanted, select};
 use tunebench_spec::{Example, Row};

@@ -1,5 +1,7 @@
 //! From conversations to tokens and labels, with a byte-level tokenizer of our own that merges across line ends.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use serde_json::{Map, Value, json};
 use tunebench_dataset::labels::{dump, inspect};
 use tunebench_dataset::tokenize::tokenize;

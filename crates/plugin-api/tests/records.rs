@@ -1,5 +1,7 @@
 //! Records: what is read from whole, broken and odd files, and that every position continues exactly.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_plugin_api::{Position, ReadAt, Record, Records, Source};
 
 fn all<S: ReadAt>(records: &mut Records<S>) -> Vec<Record> {

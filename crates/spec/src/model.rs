@@ -180,13 +180,13 @@ impl ModelShape {
         if let Some((name, value, most)) = dims.into_iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
             return fault(format!("{name} ({value}) must be from 1 to {most}"));
         }
-        if self.num_attention_heads % self.num_key_value_heads != 0 {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return fault(format!(
                 "num_attention_heads ({}) must be a multiple of num_key_value_heads ({})",
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return fault(format!("head_dim ({}) must be even for rotary positions", self.head_dim));
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {

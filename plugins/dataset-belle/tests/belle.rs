@@ -1,5 +1,7 @@
 //! Every schema, broken rows, the evaluation set's rubrics, and continuing from every position.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use dataset_belle::{Belle, Options};
 use tunebench_plugin_api::{Dataset, Role, Row, Source};
 

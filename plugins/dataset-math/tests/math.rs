@@ -1,5 +1,7 @@
 //! Both schemas, both purposes, broken rows, positions.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use dataset_math::{MathProblems, Options};
 use tunebench_plugin_api::{Dataset, Role, Row, Source};
 
