@@ -1,2 +1,64 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what a developer runs. What it does not know itself it passes on to a freshly built `tunebench`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, check and run tunebench from its repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110, after_help = PASSED_ON)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const PASSED_ON: &str = "\
+Any other command builds tunebench and its plugins and passes everything on, exit status included:
+  cargo xtask quickstart
+  cargo xtask plan data/studies/paper.toml
+  cargo xtask study data/studies/smollm2.toml --out runs/smollm2
+  cargo xtask analyze scores runs/quickstart
+
+`cargo xtask COMMAND --help` says more.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the plugins under plugins/.
+    #[command(after_help = "Example: cargo xtask plugins")]
+    Plugins,
+    /// Build what the tests load, then run `cargo test --workspace`.
+    #[command(after_help = "Examples: cargo xtask test
+          cargo xtask test plugins            only tests with `plugins` in their name
+          cargo xtask test --no-fail-fast     all of them, whatever fails")]
+    Test {
+        /// Passed on to `cargo test --workspace`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// All that a change must pass, cheapest first: formatting, tidy, clippy, tests, the quickstart.
+    #[command(after_help = "Example: cargo xtask ci")]
+    Ci,
+    /// Check files, crate edges and ARCHITECTURE.md; lists all faults.
+    #[command(after_help = "Example: cargo xtask tidy")]
+    Tidy,
+    #[command(external_subcommand)]
+    Tunebench(Vec<OsString>),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Plugins => xtask::plugins::run(),
+        Command::Test { args } => xtask::test::run(&args),
+        Command::Ci => xtask::ci::run(),
+        Command::Tidy => xtask::tidy::run(),
+        Command::Tunebench(args) => xtask::tunebench::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

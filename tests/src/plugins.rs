@@ -1,0 +1,277 @@
+//! Plugin files as they are built: which load and which are refused, and what each tuner records of a model.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tunebench_host::{HostError, Options, Registry};
+use tunebench_spec::plan::Recorded;
+use tunebench_spec::{ModelShape, Op};
+
+use crate::support;
+
+/// Package, kind and name of each plugin under plugins/.
+const PLUGINS: [(&str, &str, &str); 7] = [
+    ("dataset-belle", "dataset", "belle"),
+    ("dataset-math", "dataset", "math"),
+    ("judge-chatgpt", "judge", "chatgpt"),
+    ("judge-reference", "judge", "reference"),
+    ("tuner-ft", "tuner", "ft"),
+    ("tuner-lora-all-linear", "tuner", "lora-all-linear"),
+    ("tuner-lora-attention", "tuner", "lora-attention"),
+];
+
+fn registry(files: impl IntoIterator<Item = PathBuf>) -> Registry {
+    let mut registry = Registry::default();
+    for file in files {
+        registry.add(&file).unwrap();
+    }
+    registry
+}
+
+/// Every plugin, a stranger's included.
+fn all() -> Registry {
+    registry(PLUGINS.iter().map(|p| support::plugin(p.0)).chain([support::third_party("dora")]))
+}
+
+fn names(registry: &Registry) -> Vec<(&str, &str)> {
+    registry.plugins().map(|p| (p.manifest.kind.as_str(), p.manifest.name.as_str())).collect()
+}
+
+fn options(json: Value) -> Options {
+    serde_json::from_value(json).unwrap()
+}
+
+fn record(tuner: &str, given: Value, shape: &ModelShape) -> Recorded {
+    all().tuner(tuner, &options(given)).unwrap().record(shape).unwrap()
+}
+
+/// Two layers whose linear weights have five shapes: key/value heads are fewer and wider than hidden/heads.
+fn tiny() -> ModelShape {
+    let config = fs::read_to_string(support::repository("tests/golden/tiny/config.json")).unwrap();
+    ModelShape::from_config_json(&config).unwrap()
+}
+
+#[test]
+fn each_file_is_its_own_plugin_in_either_order() {
+    let want: Vec<_> = PLUGINS.iter().map(|p| (p.1, p.2)).collect();
+    let forward: Vec<PathBuf> = PLUGINS.iter().map(|p| support::plugin(p.0)).collect();
+    let backward = forward.iter().rev().cloned();
+    assert_eq!(names(&registry(forward.clone())), want);
+    assert_eq!(names(&registry(backward)), want);
+    for (file, (_, kind, name)) in forward.iter().zip(PLUGINS) {
+        assert_eq!(registry(forward.clone()).find(kind, name).unwrap().path, file.canonicalize().unwrap());
+    }
+}
+
+#[test]
+fn the_plugins_beside_the_executable_are_found() {
+    let found = Registry::files_in(&support::profile_dir());
+    let want: Vec<PathBuf> = PLUGINS.iter().map(|p| support::plugin(p.0)).collect();
+    assert_eq!(found, want, "a file of a plugin that is gone may be deleted");
+}
+
+#[test]
+fn the_executable_lists_them() {
+    let output = Command::new(support::executable()).args(["plugins", "list", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let listed: Vec<_> = listed.iter().map(|p| (p["kind"].as_str().unwrap(), p["name"].as_str().unwrap())).collect();
+    assert_eq!(listed, PLUGINS.map(|p| (p.1, p.2)));
+}
+
+#[test]
+fn the_same_file_twice_is_one_plugin_and_a_copy_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = support::plugin("tuner-ft");
+    let detour = file.parent().unwrap().join("deps/..").join(file.file_name().unwrap());
+    let mut registry = registry([file.clone(), file.clone(), detour]);
+    assert_eq!(names(&registry), [("tuner", "ft")]);
+
+    let copy = folder.path().join("copy.so");
+    fs::copy(&file, &copy).unwrap();
+    let error = registry.add(&copy).err().unwrap();
+    assert!(matches!(error, HostError::Twice { .. }), "{error}");
+    for part in [&file, &copy] {
+        assert!(error.to_string().contains(part.to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_the_known_ones() {
+    let error = all().find("tuner", "lora").err().unwrap();
+    assert!(matches!(error, HostError::Unknown { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("`lora`; there are: dora, ft, lora-all-linear, lora-attention"), "{message}");
+    assert!(all().find("judge", "ft").is_err());
+}
+
+#[test]
+fn files_that_are_no_plugins_are_refused_with_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(at(name), bytes).unwrap();
+        at(name)
+    };
+    refused(&at("missing.so"), "find", "");
+    refused(folder.path(), "read", "not a file");
+    refused(&write("empty.so", b""), "check format", "ELF");
+    refused(&write("text.so", b"I am a plugin, honestly.\n"), "check format", "ELF");
+    refused(&write("header.so", b"\x7fELF\x02\x01"), "check format", "");
+
+    // Mapping a truncated library would kill the process, so each must be found out before.
+    let whole = fs::read(support::plugin("tuner-ft")).unwrap();
+    for length in [20, 63, 64, 500, 4096, mapped(&whole) / 2, mapped(&whole) - 1] {
+        refused(&write("truncated.so", &whole[..length]), "check format", "");
+    }
+    let mut other = whole.clone();
+    other[18] = 0xf7; // the machine: BPF
+    refused(&write("machine.so", &other), "check format", "another processor");
+}
+
+#[test]
+fn a_library_that_is_no_plugin_is_refused() {
+    // Any shared library without the probe: this test's own copy of a proc macro will do.
+    let deps = support::profile_dir().join("deps");
+    let is_macro = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libserde_derive"));
+    let files = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
+    let library = files.filter(is_macro).find(|p| p.extension().is_some_and(|e| e == "so")).unwrap();
+    refused(&library, "probe", "export_plugin!");
+}
+
+fn refused(path: &Path, want: &str, why: &str) {
+    let error = Registry::default().add(path).map(|p| p.manifest.clone()).expect_err(&path.display().to_string());
+    let HostError::Load { path: named, step, reason } = &error else { panic!("{error}") };
+    assert_eq!((named.as_path(), *step), (path, want), "{error}");
+    assert!(reason.contains(why), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(path.to_str().unwrap()) && message.contains(want), "{message}");
+}
+
+/// How many bytes of an ELF library the loader maps: the end of its last LOAD segment.
+fn mapped(elf: &[u8]) -> usize {
+    let word = |at: usize, n: usize| elf[at..at + n].iter().rev().fold(0, |v, &b| v << 8 | usize::from(b));
+    let (table, size, count) = (word(32, 8), word(54, 2), word(56, 2));
+    let segments = (0..count).map(|i| table + i * size).filter(|&at| word(at, 4) == 1);
+    segments.map(|at| word(at + 8, 8) + word(at + 32, 8)).max().unwrap()
+}
+
+#[test]
+fn a_misspelt_option_is_refused_by_name() {
+    let registry = all();
+    let given = options(json!({ "lora_alhpa": 32 }));
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.jsonl");
+    fs::write(&rows, "{}\n").unwrap();
+    let plugins = names(&registry);
+    assert_eq!(plugins.len(), PLUGINS.len() + 1);
+    for (kind, name) in plugins {
+        let error = match kind {
+            "tuner" => registry.tuner(name, &given).err(),
+            "judge" => registry.judge(name, &given).err(),
+            "dataset" => registry.dataset(name, std::slice::from_ref(&rows), &given).err(),
+            _ => panic!("{kind}"),
+        };
+        let error = error.unwrap_or_else(|| panic!("{kind} {name} takes an option that it does not have"));
+        assert!(matches!(error, HostError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("lora_alhpa") && error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let registry = all();
+    for (tuner, given, want) in [
+        ("lora-attention", json!({ "r": 0 }), "r must"),
+        ("lora-attention", json!({ "targets": ["up_proj"] }), "up_proj"),
+        ("lora-all-linear", json!({ "targets": "papre" }), "papre"),
+        ("lora-all-linear", json!({ "lora_dropout": 1.0 }), "lora_dropout"),
+        ("lora-all-linear", json!({ "r": "eight" }), "eight"),
+        ("dora", json!({ "r": 0 }), "r must"),
+    ] {
+        let error = registry.tuner(tuner, &options(given)).err().unwrap().to_string();
+        assert!(error.contains(want) && error.contains(tuner), "{error}");
+    }
+}
+
+#[test]
+fn parameter_counts_are_the_papers() {
+    let paper = || json!({ "r": 8, "targets": "paper" });
+    for (model, tuner, given, trainable, additional) in [
+        ("llama-7b", "lora-all-linear", paper(), 17_891_328, 17_891_328),
+        ("llama-13b", "lora-all-linear", paper(), 28_016_640, 28_016_640),
+        ("llama-7b", "lora-all-linear", json!({ "r": 8 }), 19_988_480, 19_988_480),
+        ("llama-13b", "lora-all-linear", json!({ "r": 8 }), 31_293_440, 31_293_440),
+        ("llama-7b", "lora-attention", json!({ "r": 8 }), 8_388_608, 8_388_608),
+        ("llama-7b", "ft", json!({}), 6_738_415_616, 0),
+    ] {
+        let shape = ModelShape::preset(model).unwrap();
+        let plan = record(tuner, given, &shape).plan;
+        assert_eq!(
+            (plan.trainable_params(&shape), plan.additional_params()),
+            (trainable, additional),
+            "{model} {tuner}"
+        );
+    }
+}
+
+/// Sites and distinct graphs of each tuner: graphs are kept once per shape, whatever the number of layers.
+#[test]
+fn graphs_are_kept_once() {
+    let (tiny, large) = (tiny(), ModelShape::preset("llama-7b").unwrap());
+    for (tuner, in_tiny, in_large) in [
+        ("ft", (0, 0), (0, 0)),
+        ("lora-attention", (8, 3), (128, 1)),
+        ("lora-all-linear", (14, 5), (224, 3)),
+        ("dora", (14, 5), (224, 3)),
+    ] {
+        for (shape, want) in [(&tiny, in_tiny), (&large, in_large)] {
+            let recorded = record(tuner, json!({}), shape);
+            assert_eq!((recorded.sites.len(), recorded.graphs.len()), want, "{tuner}");
+            let adapted: Vec<&str> = recorded.plan.adapted().map(|(name, _)| name).collect();
+            assert!(adapted.iter().all(|name| recorded.graphs_of(name).is_some()), "{tuner}");
+        }
+    }
+}
+
+#[test]
+fn another_rank_is_another_graph() {
+    let recorded = record("lora-attention", json!({ "rank_pattern": { "k_proj": 4 } }), &tiny());
+    assert_eq!(recorded.graphs.len(), 4); // q, k, v, o
+}
+
+/// The operations that LoRA's `h = W0 x + s B A dropout(x)` consists of.
+#[test]
+fn lora_records_its_formula() {
+    let given = json!({ "r": 4, "lora_alpha": 8, "lora_dropout": 0.1 });
+    let recorded = record("lora-attention", given, &tiny());
+    for graphs in &recorded.graphs {
+        let mut count = BTreeMap::new();
+        for node in &graphs.forward.nodes {
+            let Value::Object(op) = serde_json::to_value(&node.op).unwrap() else { panic!("{node:?}") };
+            *count.entry(op["op"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        let count: Vec<(&str, i32)> = count.iter().map(|(op, n)| (op.as_str(), *n)).collect();
+        let want = [("add", 1), ("base", 1), ("dropout", 1), ("input", 1), ("matmul", 2)];
+        assert_eq!(count, [&want[..], &[("param", 2), ("scale", 1), ("transpose", 2)]].concat());
+        let has = |op: &Op| graphs.forward.nodes.iter().any(|n| n.op == *op);
+        assert!(has(&Op::Scale { by: 2.0 }) && has(&Op::Dropout { p: 0.1 }));
+        assert!(graphs.merge.is_some() && graphs.inits.is_empty());
+    }
+}
+
+#[test]
+fn a_strangers_tuner_computes_its_initial_values() {
+    let (r, shape) = (4, tiny());
+    let recorded = record("dora", json!({ "r": r }), &shape);
+    let size = |w: &tunebench_spec::model::Weight| (r * (w.shape[0] + w.shape[1]) + w.shape[0]) as u64;
+    let adapted = shape.weights().into_iter().filter(|w| recorded.sites.contains_key(&w.name));
+    assert_eq!(recorded.plan.additional_params(), adapted.map(|w| size(&w)).sum::<u64>());
+    for graphs in &recorded.graphs {
+        assert_eq!(graphs.inits.keys().collect::<Vec<_>>(), ["lora_magnitude_vector"]);
+        assert!(graphs.merge.is_some());
+    }
+}

@@ -1,0 +1,8 @@
+//! The commands of `cargo xtask`, one module each, and [`workspace`], which they share. The tests use [`tidy`] too.
+
+pub mod ci;
+pub mod plugins;
+pub mod test;
+pub mod tidy;
+pub mod tunebench;
+pub mod workspace;

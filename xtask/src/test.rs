@@ -1,0 +1,40 @@
+//! `test`: builds what the tests load, then runs them all.
+//!
+//! The tests need no environment variable: they find the executable and the plugins from where they run themselves,
+//! `TARGET/debug/deps`, and the third-party plugins in `TARGET/third-party/debug`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::plugins::build_all;
+use crate::workspace::{Workspace, run as run_command};
+
+/// Builds tunebench, its plugins and the third-party plugins, then runs `cargo test --workspace` with `args`.
+///
+/// # Errors
+/// When a build or a test fails.
+pub fn run(args: &[OsString]) -> Result<ExitCode> {
+    let workspace = Workspace::members_only()?;
+    run_command(&mut build_all(&workspace))?;
+    let target = workspace.target.join("third-party");
+    for manifest in third_party(&workspace)? {
+        let mut build = workspace.cargo(["build", "--manifest-path"]);
+        run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
+    }
+    run_command(workspace.cargo(["test", "--workspace"]).args(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The manifests under tests/third-party: workspaces of their own, as a stranger's plugin would be.
+pub(crate) fn third_party(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let folder = workspace.root.join("tests/third-party");
+    let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let entries = entries.collect::<std::io::Result<Vec<_>>>().with_context(|| folder.display().to_string())?;
+    let mut manifests: Vec<PathBuf> = entries.iter().map(|e| e.path().join("Cargo.toml")).collect();
+    manifests.retain(|m| m.is_file());
+    manifests.sort();
+    Ok(manifests)
+}
