@@ -1,5 +1,7 @@
 //! Judging against a real HTTP server on a local port: replies, retries, stops, replay and what a kill leaves.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 mod support;
 
 use std::path::Path;
@@ -124,7 +126,7 @@ fn a_faulty_server_is_given_up_and_asked_again_in_the_next_run() {
     let folder = folder();
     let first = run(1, &settings, &folder);
     assert_eq!(first.judgements[0].status, Status::Failed);
-    assert_eq!(first.judgements[0].reason, "gave up after 3 attempts: HTTP 503: overloaded");
+    assert_eq!(first.judgements[0].reason, "gave up after attempt 3: HTTP 503: overloaded");
     assert_eq!((server.count(), first.stopped), (3, None));
     let second = run(1, &settings, &folder);
     assert_eq!(second.judgements[0].score, Some(0.5), "a failure is never kept");
@@ -192,7 +194,17 @@ fn a_slow_server_times_out() {
     let start = std::time::Instant::now();
     let outcome = run(1, &settings, &folder());
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
-    assert_eq!(outcome.judgements[0].reason, "gave up after 1 attempts: no complete response within 1 s");
+    assert_eq!(outcome.judgements[0].reason, "gave up after attempt 1: no complete response within 1 s");
+}
+
+#[test]
+fn a_server_without_tls_is_not_spoken_to_over_https() {
+    let server = Server::start(|_, _| Response::reply("1"));
+    let base_url = server.base_url.replace("http://", "https://");
+    let outcome = run(1, &ChatSettings { base_url, retries: 0, ..server.settings() }, &folder());
+    let failed = &outcome.judgements[0];
+    assert_eq!((failed.status, server.count()), (Status::Failed, 0));
+    assert!(failed.reason.contains("tls handshake"), "{}", failed.reason);
 }
 
 #[test]
@@ -284,8 +296,10 @@ fn a_reply_that_cannot_be_used_counts_against_the_budget() {
     assert_eq!(server.count(), 2);
 }
 
-/// Gives the steps of a list; asks with the number of replies so far.
-struct Fixed(fn(usize) -> Result<JudgeStep, String>);
+/// Given the number of replies so far.
+type Step = fn(usize) -> Result<JudgeStep, String>;
+
+struct Fixed(Step);
 
 impl Steps for Fixed {
     fn step(&self, _: &Example, _: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
@@ -305,7 +319,7 @@ fn verdict(score: f64) -> Result<JudgeStep, String> {
 fn a_judge_without_a_model_needs_neither_key_nor_server() {
     let settings =
         ChatSettings { key_variable: "TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into(), ..ChatSettings::default() };
-    let cases: [(fn(usize) -> Result<JudgeStep, String>, Option<f64>, Status, &str); 7] = [
+    let cases: [(Step, Option<f64>, Status, &str); 7] = [
         (|_| verdict(0.0), Some(0.0), Status::Scored, "because"),
         (|_| verdict(1.0), Some(1.0), Status::Scored, "because"),
         (|_| verdict(1.5), None, Status::Unscored, "gave 1.5, which is not from 0 to 1"),
@@ -327,7 +341,7 @@ fn a_judge_without_a_model_needs_neither_key_nor_server() {
 #[test]
 fn a_judge_may_ask_several_times_but_not_for_ever() {
     let server = Server::start(|_, _| Response::reply("x"));
-    let twice: fn(usize) -> Result<JudgeStep, String> = |replies| match replies {
+    let twice: Step = |replies| match replies {
         2 => verdict(0.25),
         _ => Ok(JudgeStep::Ask { request: request("the same") }),
     };

@@ -1,5 +1,7 @@
 //! The judge from outside: what it asks, and what it makes of replies of every shape.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use judge_chatgpt::score::{self, Fault};
 use judge_chatgpt::{ChatGpt, Options, rubric};
 use tunebench_plugin_api::prelude::*;

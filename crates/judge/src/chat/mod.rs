@@ -122,7 +122,7 @@ impl Chat {
                 Err(Attempt::Again { reason, after }) => (reason, after),
             };
             if attempt == self.retries {
-                return Err(Failure::Server(format!("gave up after {} attempts: {reason}", attempt + 1)));
+                return Err(Failure::Server(format!("gave up after attempt {}: {reason}", attempt + 1)));
             }
             let delay = after.unwrap_or_else(|| retry::backoff(attempt, jitter.uniform()));
             self.gate.pause(delay).map_err(Failure::Stopped)?;

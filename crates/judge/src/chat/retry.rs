@@ -100,7 +100,9 @@ fn http_date(text: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    type Pairs = &'static [(&'static str, &'static str)];
+
+    fn headers(pairs: Pairs) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
@@ -117,8 +119,8 @@ mod tests {
         let quota = r#"{"error":{"message":"none left","type":"insufficient_quota","code":null}}"#;
         let spend = r#"{"error":{"message":"none left","code":"project_spend_limit_exceeded"}}"#;
         // 784111777 is the date below; `now` is 7 seconds before.
-        const DATE: &[(&str, &str)] = &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")];
-        let cases: Vec<(u16, &[(&'static str, &str)], &str, Advice)> = vec![
+        const DATE: Pairs = &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        let cases: Vec<(u16, Pairs, &str, Advice)> = vec![
             (408, &[], "", soon()),
             (409, &[], "", soon()),
             (429, &[], rate, soon()),
