@@ -1,1 +1,24 @@
-//! placeholder
+//! The product of a study: its records as Parquet files that any Parquet reader opens.
+//!
+//! A run folder holds one file per frame: `arms`, `steps`, `generations`, `judgements`, and `scores`, which is derived
+//! from the judgements. Each frame's columns are declared once, in [`frames`]; the file's metadata carries the format
+//! version and what each column means. [`Frames::query`] answers SQL over all of them.
+//!
+//! - [`column`]: how a field of a record becomes a column and comes back
+//! - [`frames`]: the declared columns of each frame
+//! - [`scores`]: the derived frame: what each arm scored in each category
+//! - [`store`]: the files
+//! - [`query`]: SQL over the frames
+
+pub mod column;
+pub mod error;
+pub mod frames;
+pub mod query;
+pub mod scores;
+pub mod store;
+
+pub use column::{ColumnSpec, Record};
+pub use error::{Error, Result};
+pub use frames::{FRAMES, Frame};
+pub use scores::{MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow, derive_scores, item_scores};
+pub use store::{FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_steps};

@@ -1,0 +1,9 @@
+//! Behaviour of the analyses on small runs, as the tables a reader sees.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+mod paper;
+mod render;
+mod run;
+mod statistics;
+mod study;

@@ -1,0 +1,138 @@
+//! The derived frame: what each arm scored in each category, and what it could have scored.
+//!
+//! An item without a score is never dropped in silence: it is counted, and the bounds say what the mean would be if all
+//! such items had scored 0 or 1.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tunebench_spec::{Judgement, JudgementStatus};
+
+use crate::error::{Error, Result};
+
+/// The category of an arm's unweighted mean over its categories, as in Sun et al. 2023.
+pub const MACRO_AVERAGE: &str = "macro average";
+/// The category of an arm's mean over all its items.
+pub const MICRO_AVERAGE: &str = "micro average";
+
+/// One arm's scores in one category by one judge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRow {
+    pub arm: String,
+    pub judge: String,
+    pub category: String,
+    /// Items with a judgement: `scored + unscored + failed`.
+    pub items: u64,
+    pub scored: u64,
+    pub unscored: u64,
+    pub failed: u64,
+    /// In 0..=1. Null when nothing was scored; of the macro average, when some category has nothing scored, because a
+    /// mean over fewer categories is another quantity.
+    pub mean_score: Option<f64>,
+    pub lower_bound: f64,
+    pub upper_bound: f64,
+}
+
+/// What the judgements of one answer come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemScore {
+    pub category: String,
+    pub status: JudgementStatus,
+    /// Mean over the repeats that carry a score; null when none does.
+    pub score: Option<f64>,
+}
+
+/// (arm, judge, item).
+pub type ItemKey = (String, String, String);
+
+/// One entry per (arm, judge, item): repeats averaged; without any score, failed if any repeat failed.
+/// An item listed under two categories keeps the first.
+pub fn item_scores(judgements: &[Judgement]) -> BTreeMap<ItemKey, ItemScore> {
+    let mut repeats: BTreeMap<ItemKey, Vec<&Judgement>> = BTreeMap::new();
+    for judgement in judgements {
+        let key = (judgement.arm.clone(), judgement.judge.clone(), judgement.item.clone());
+        repeats.entry(key).or_default().push(judgement);
+    }
+    repeats.into_iter().map(|(key, repeats)| (key, item_score(&repeats))).collect()
+}
+
+fn item_score(repeats: &[&Judgement]) -> ItemScore {
+    let scores: Vec<f64> = repeats.iter().filter_map(|j| j.score).filter(|score| score.is_finite()).collect();
+    let failed = repeats.iter().any(|j| j.status == JudgementStatus::Failed);
+    let status = match (scores.is_empty(), failed) {
+        (false, _) => JudgementStatus::Scored,
+        (true, true) => JudgementStatus::Failed,
+        (true, false) => JudgementStatus::Unscored,
+    };
+    let category = repeats.first().map(|j| j.category.clone()).unwrap_or_default();
+    ItemScore { category, status, score: mean(&scores) }
+}
+
+/// The scores of every arm, in the order in which arms first appear: its categories by name, then the macro and the
+/// micro average.
+///
+/// # Errors
+/// When a category has the name of an average.
+pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
+    let reserved = |j: &&Judgement| [MACRO_AVERAGE, MICRO_AVERAGE].contains(&j.category.as_str());
+    if let Some(judgement) = judgements.iter().find(reserved) {
+        return Err(Error::ReservedCategory(judgement.category.clone()));
+    }
+
+    let mut items: BTreeMap<(String, String), BTreeMap<String, Vec<ItemScore>>> = BTreeMap::new();
+    for ((arm, judge, _), item) in item_scores(judgements) {
+        items.entry((arm, judge)).or_default().entry(item.category.clone()).or_default().push(item);
+    }
+
+    let mut seen = BTreeSet::new();
+    let order = judgements.iter().map(|j| (j.arm.clone(), j.judge.clone())).filter(|key| seen.insert(key.clone()));
+    let mut rows = Vec::new();
+    for (arm, judge) in order {
+        let Some(categories) = items.get(&(arm.clone(), judge.clone())) else { continue };
+        let row = |category: &str, items: &[ItemScore]| score_row(&arm, &judge, category, items);
+        let by_category: Vec<ScoreRow> = categories.iter().map(|(category, items)| row(category, items)).collect();
+        let all: Vec<ItemScore> = categories.values().flatten().cloned().collect();
+        let micro = row(MICRO_AVERAGE, &all);
+        let macro_average = macro_row(&by_category, &micro);
+        rows.extend(by_category);
+        rows.extend([macro_average, micro]);
+    }
+    Ok(rows)
+}
+
+fn score_row(arm: &str, judge: &str, category: &str, items: &[ItemScore]) -> ScoreRow {
+    let count = |status| items.iter().filter(|item| item.status == status).count() as u64;
+    let scores: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
+    let bound = |missing: f64| {
+        let sum: f64 = items.iter().map(|item| item.score.unwrap_or(missing)).sum();
+        sum / items.len() as f64
+    };
+    ScoreRow {
+        arm: arm.to_owned(),
+        judge: judge.to_owned(),
+        category: category.to_owned(),
+        items: items.len() as u64,
+        scored: count(JudgementStatus::Scored),
+        unscored: count(JudgementStatus::Unscored),
+        failed: count(JudgementStatus::Failed),
+        mean_score: mean(&scores),
+        lower_bound: bound(0.0),
+        upper_bound: bound(1.0),
+    }
+}
+
+/// The unweighted means over categories; the counts are those of all items.
+fn macro_row(categories: &[ScoreRow], micro: &ScoreRow) -> ScoreRow {
+    let over = |value: fn(&ScoreRow) -> f64| categories.iter().map(value).sum::<f64>() / categories.len() as f64;
+    let means: Option<Vec<f64>> = categories.iter().map(|row| row.mean_score).collect();
+    ScoreRow {
+        category: MACRO_AVERAGE.to_owned(),
+        mean_score: means.and_then(|means| mean(&means)),
+        lower_bound: over(|row| row.lower_bound),
+        upper_bound: over(|row| row.upper_bound),
+        ..micro.clone()
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

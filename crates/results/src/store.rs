@@ -1,0 +1,180 @@
+//! The Parquet files of a run folder: written whole or not at all, checked when read.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{DataFrame, KeyValueMetadata, ParquetReader, ParquetWriter, PolarsError, SerReader};
+use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
+
+use crate::column::{ColumnSpec, Record};
+use crate::error::{Error, Result};
+use crate::frames::{FRAMES, Frame};
+use crate::scores::derive_scores;
+
+/// Version of the frames' columns and their meaning, in each file's metadata under `tunebench.format_version`.
+pub const FORMAT_VERSION: u32 = 1;
+
+const VERSION_KEY: &str = "tunebench.format_version";
+
+/// Writes `arms.parquet`; rows are in the study's order, which the tables keep.
+///
+/// # Errors
+/// When the file cannot be written; the old one is then still whole.
+pub fn write_arms(dir: &Path, rows: &[ArmRecord]) -> Result<()> {
+    write(dir, rows)
+}
+
+/// Writes `steps.parquet`.
+///
+/// # Errors
+/// As [`write_arms`].
+pub fn write_steps(dir: &Path, rows: &[StepLog]) -> Result<()> {
+    write(dir, rows)
+}
+
+/// Writes `generations.parquet`.
+///
+/// # Errors
+/// As [`write_arms`].
+pub fn write_generations(dir: &Path, rows: &[Generation]) -> Result<()> {
+    write(dir, rows)
+}
+
+/// Writes `judgements.parquet`, and `scores.parquet` derived from them, so that the two agree.
+///
+/// # Errors
+/// As [`write_arms`], and when a category has the name of an average.
+pub fn write_judgements(dir: &Path, rows: &[Judgement]) -> Result<()> {
+    let scores = derive_scores(rows)?;
+    write(dir, rows)?;
+    write(dir, &scores)
+}
+
+/// Equal rows give equal bytes.
+fn write<R: Record>(dir: &Path, rows: &[R]) -> Result<()> {
+    let path = path_of(dir, R::FRAME);
+    let encode = |error: PolarsError| Error::Encode { path: path.clone(), why: error.to_string() };
+    let mut frame = DataFrame::new(rows.len(), R::to_columns(rows)).map_err(encode)?;
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata(&R::columns()))))
+        .finish(&mut frame)
+        .map_err(encode)?;
+    replace_file(&path, &bytes).map_err(|source| Error::Io { path, source })
+}
+
+fn metadata(columns: &[ColumnSpec]) -> Vec<(String, String)> {
+    let version = (VERSION_KEY.to_owned(), FORMAT_VERSION.to_string());
+    let described = columns.iter().map(|column| (format!("tunebench.column.{}", column.name), column.metadata()));
+    std::iter::once(version).chain(described).collect()
+}
+
+/// A reader sees the old file or the new one, whenever the process is killed.
+fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn path_of(dir: &Path, frame: &str) -> PathBuf {
+    dir.join(format!("{frame}.parquet"))
+}
+
+/// The frames of a run folder, read when asked for.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    dir: PathBuf,
+}
+
+impl Frames {
+    /// # Errors
+    /// When `dir` is not a folder.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !dir.is_dir() {
+            return Err(Error::NotAFolder(dir.to_owned()));
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The frames whose file is there, in the order of [`FRAMES`].
+    pub fn present(&self) -> Vec<Frame> {
+        FRAMES.into_iter().filter(|frame| path_of(&self.dir, frame.name).exists()).collect()
+    }
+
+    /// Every record of a frame, in the order of the file.
+    ///
+    /// # Errors
+    /// When the file is missing, damaged, of a newer version, or not as declared.
+    pub fn read<R: Record>(&self) -> Result<Vec<R>> {
+        let frame = self.frame(Frame::of::<R>())?;
+        R::from_frame(&frame).map_err(|error| Error::BadColumn {
+            path: path_of(&self.dir, R::FRAME),
+            column: error.column,
+            why: error.why,
+        })
+    }
+
+    /// A whole frame: the declared columns, in order; others in the file are left out.
+    ///
+    /// # Errors
+    /// As [`Frames::read`].
+    pub fn frame(&self, frame: Frame) -> Result<DataFrame> {
+        let path = path_of(&self.dir, frame.name);
+        if !path.exists() {
+            return Err(Error::Missing(path));
+        }
+        let file = File::open(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let corrupt = |why: String| Error::Corrupt { path: path.clone(), why };
+        let mut reader = ParquetReader::new(file);
+        let version = without_panic(|| version_of(&mut reader)).map_err(corrupt)?;
+        check_version(&path, version.as_deref())?;
+        let whole = without_panic(|| reader.finish()).map_err(corrupt)?;
+
+        let columns = (frame.columns)();
+        let missing = columns.iter().find(|column| whole.column(column.name).is_err());
+        if let Some(column) = missing {
+            return Err(Error::MissingColumn { path, column: column.name });
+        }
+        let names = columns.iter().map(|column| column.name);
+        whole.select(names).map_err(|error| Error::Corrupt { path: path.clone(), why: error.to_string() })
+    }
+}
+
+fn version_of(reader: &mut ParquetReader<File>) -> Result<Option<String>, PolarsError> {
+    let pairs = reader.get_metadata()?.key_value_metadata.as_deref().unwrap_or_default();
+    Ok(pairs.iter().find(|pair| pair.key == VERSION_KEY).and_then(|pair| pair.value.clone()))
+}
+
+fn check_version(path: &Path, version: Option<&str>) -> Result<()> {
+    let path = || path.to_owned();
+    let Some(version) = version else { return Err(Error::Foreign { path: path(), key: VERSION_KEY }) };
+    match version.parse() {
+        Ok(found) if found > FORMAT_VERSION => Err(Error::Newer { path: path(), found, known: FORMAT_VERSION }),
+        Ok(1..) => Ok(()),
+        _ => Err(Error::BadVersion { path: path(), found: version.escape_debug().to_string() }),
+    }
+}
+
+/// Runs a step of the Parquet or SQL library, which panics on some damaged files and some odd queries, and gives the
+/// first line of what went wrong.
+pub(crate) fn without_panic<T>(step: impl FnOnce() -> Result<T, PolarsError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => result.map_err(|error| first_line(&error.to_string())),
+        Err(panic) => Err(first_line(panic_text(panic.as_ref()))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,76 @@
+//! Small records that the tests of this crate share.
+
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+
+pub fn arm(name: &str) -> ArmRecord {
+    ArmRecord {
+        arm: name.into(),
+        base: "small".into(),
+        tuner: "lora-attention".into(),
+        dataset: "chinese".into(),
+        examples: 2000,
+        skipped_examples: 3,
+        seed: u64::MAX,
+        engine: "fast".into(),
+        model_params: 1_000_000,
+        trainable_params: 8192,
+        additional_params: 8192,
+        epochs: 4.0,
+        steps: 63,
+        tokens: 100_000,
+        train_seconds: 90.5,
+        hours_per_epoch: 0.006,
+        tokens_per_second: 1104.9,
+        peak_rss_bytes: 1 << 30,
+        final_loss: Some(f64::NAN),
+        identity: "ab".repeat(32),
+        evaluated: true,
+    }
+}
+
+pub fn step(arm: &str, step: u64, loss: f64) -> StepLog {
+    StepLog {
+        arm: arm.into(),
+        step,
+        epoch: step as f64 / 10.0,
+        loss,
+        learning_rate: 2e-4,
+        grad_norm: 1.5,
+        tokens: 512,
+        seconds: 0.25,
+    }
+}
+
+pub fn generation(arm: &str, item: &str, reference: Option<&str>) -> Generation {
+    Generation {
+        arm: arm.into(),
+        item: item.into(),
+        category: "open qa".into(),
+        prompt: "Human: \n你好\n\nAssistant: \n".into(),
+        answer: "回答\0\u{1b}[31m".into(),
+        reference: reference.map(str::to_owned),
+        prompt_tokens: 9,
+        new_tokens: 12,
+        finish: "stop".into(),
+        seconds: 0.5,
+    }
+}
+
+/// A judgement scored when `score` is some, and with the given status otherwise.
+pub fn judgement(arm: &str, category: &str, item: &str, repeat: u32, score: Result<f64, JudgementStatus>) -> Judgement {
+    Judgement {
+        arm: arm.into(),
+        item: item.into(),
+        category: category.into(),
+        judge: "reference".into(),
+        repeat,
+        score: score.ok(),
+        status: score.err().unwrap_or(JudgementStatus::Scored),
+        reason: String::new(),
+        reply: "得分: 0.5".into(),
+        request_hash: String::new(),
+        model: String::new(),
+        cost_usd: score.ok().map(|_| 0.001),
+        seconds: 0.1,
+    }
+}

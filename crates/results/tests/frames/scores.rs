@@ -1,0 +1,75 @@
+//! The derived scores against sums done by hand.
+
+use expect_test::expect;
+use tunebench_results::{Frames, ScoreRow, derive_scores, write_judgements};
+use tunebench_spec::{Judgement, JudgementStatus};
+
+use crate::samples::judgement;
+
+fn table(rows: &[ScoreRow]) -> String {
+    let line = |row: &ScoreRow| {
+        let ScoreRow { arm, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound } =
+            row;
+        format!(
+            "{arm}/{judge}/{category}: {items}={scored}+{unscored}+{failed} {mean_score:?} {lower_bound}..{upper_bound}"
+        )
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn repeats_are_averaged_first_and_missing_scores_bound_the_mean() {
+    let rows = [
+        // extract: item 1 is (0.25 + 0.75) / 2, item 2 has one score of two, item 3 has none.
+        judgement("b", "extract", "1", 0, Ok(0.25)),
+        judgement("b", "extract", "1", 1, Ok(0.75)),
+        judgement("b", "extract", "2", 0, Err(JudgementStatus::Failed)),
+        judgement("b", "extract", "2", 1, Ok(1.0)),
+        judgement("b", "extract", "3", 0, Err(JudgementStatus::Unscored)),
+        judgement("b", "extract", "4", 0, Err(JudgementStatus::Unscored)),
+        judgement("b", "extract", "4", 1, Err(JudgementStatus::Failed)),
+        judgement("b", "rewrite", "5", 0, Ok(0.25)),
+        // Nothing scored: no mean, and so no macro average.
+        judgement("a", "extract", "1", 0, Err(JudgementStatus::Failed)),
+        judgement("a", "rewrite", "5", 0, Ok(0.5)),
+    ];
+    expect![[r#"
+        b/reference/extract: 4=2+1+1 Some(0.75) 0.375..0.875
+        b/reference/rewrite: 1=1+0+0 Some(0.25) 0.25..0.25
+        b/reference/macro average: 5=3+1+1 Some(0.5) 0.3125..0.5625
+        b/reference/micro average: 5=3+1+1 Some(0.5833333333333334) 0.35..0.75
+        a/reference/extract: 1=0+0+1 None 0..1
+        a/reference/rewrite: 1=1+0+0 Some(0.5) 0.5..0.5
+        a/reference/macro average: 2=1+0+1 None 0.25..0.75
+        a/reference/micro average: 2=1+0+1 Some(0.5) 0.25..0.75"#]]
+    .assert_eq(&table(&derive_scores(&rows).unwrap()));
+}
+
+#[test]
+fn judges_are_never_mixed() {
+    let rows = [
+        judgement("a", "extract", "1", 0, Ok(0.0)),
+        Judgement { judge: "chatgpt".into(), ..judgement("a", "extract", "1", 0, Ok(1.0)) },
+    ];
+    let scores = derive_scores(&rows).unwrap();
+    let means: Vec<_> = scores.iter().map(|row| (row.judge.as_str(), row.mean_score)).collect();
+    let of = |judge, score| [(judge, Some(score)); 3];
+    assert_eq!(means, [of("reference", 0.0), of("chatgpt", 1.0)].concat());
+}
+
+#[test]
+fn the_scores_are_written_beside_the_judgements() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = [judgement("a", "extract", "1", 0, Ok(0.5)), judgement("a", "extract", "2", 0, Ok(1.0))];
+    write_judgements(dir.path(), &rows).unwrap();
+    let read: Vec<ScoreRow> = Frames::open(dir.path()).unwrap().read().unwrap();
+    assert_eq!(read, derive_scores(&rows).unwrap());
+}
+
+#[test]
+fn a_category_named_like_an_average_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = write_judgements(dir.path(), &[judgement("a", "micro average", "1", 0, Ok(0.5))]).unwrap_err();
+    assert!(error.to_string().contains("`micro average`"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
