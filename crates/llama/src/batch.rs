@@ -1,0 +1,154 @@
+//! Rows of tokens of different lengths, padded to one width, with the position of each token and what it may see.
+
+use candle_core::{Device, Tensor};
+
+use crate::Error;
+
+/// The token that stands where a row has none; nothing attends to it and no loss is taken there.
+const PADDING: u32 = 0;
+
+/// Padded rows. Build one with [`Batch::right_padded`] or [`Batch::left_padded`].
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Row after row, each `width` long.
+    tokens: Vec<u32>,
+    /// Of each token in its own row, from 0.
+    positions: Vec<u32>,
+    /// Tokens of each row, padding excluded.
+    lengths: Vec<usize>,
+    width: usize,
+    side: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Batch {
+    /// Rows that all begin at the left: for training and for prompts.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when there is no row or one is empty.
+    pub fn right_padded<R: AsRef<[u32]>>(rows: &[R]) -> Result<Self, Error> {
+        Self::padded(rows, Side::Right)
+    }
+
+    /// Rows that all end at the right.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when there is no row or one is empty.
+    pub fn left_padded<R: AsRef<[u32]>>(rows: &[R]) -> Result<Self, Error> {
+        Self::padded(rows, Side::Left)
+    }
+
+    fn padded<R: AsRef<[u32]>>(rows: &[R], side: Side) -> Result<Self, Error> {
+        let lengths: Vec<usize> = rows.iter().map(|r| r.as_ref().len()).collect();
+        let width = lengths.iter().copied().max().unwrap_or(0);
+        if lengths.is_empty() || lengths.contains(&0) {
+            return Err(Error::Batch("a batch needs at least one row, and each row at least one token".into()));
+        }
+        let (mut tokens, mut positions) = (vec![], vec![]);
+        for row in rows {
+            let row = row.as_ref();
+            let padding = width - row.len();
+            let before = if side == Side::Left { padding } else { 0 };
+            tokens.extend(std::iter::repeat_n(PADDING, before));
+            tokens.extend_from_slice(row);
+            tokens.extend(std::iter::repeat_n(PADDING, padding - before));
+            positions.extend((0..width).map(|i| i.saturating_sub(before) as u32));
+        }
+        Ok(Self { tokens, positions, lengths, width, side })
+    }
+
+    /// Number of rows, `b`.
+    pub fn rows(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Tokens in a row, padding included, `t`.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Tokens of each row, padding excluded.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Index of token `i` of row `row` among all `b·t`.
+    pub fn index(&self, row: usize, i: usize) -> u32 {
+        let before = if self.side == Side::Left { self.width - self.lengths[row] } else { 0 };
+        (row * self.width + before + i) as u32
+    }
+
+    pub(crate) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Positions `[t]` when all rows have the same, else `[b·t]`.
+    pub(crate) fn positions(&self) -> &[u32] {
+        let shared = self.side == Side::Right;
+        if shared { &self.positions[..self.width] } else { &self.positions }
+    }
+
+    /// What may attend to what: 0 where a query sees a key, -inf where it does not; `[b or 1, 1, t, t]`.
+    ///
+    /// Padding sees itself, so that no query is left without a key. On the right it needs no mask of its own:
+    /// the tokens before it never look ahead.
+    pub(crate) fn mask(&self, device: &Device) -> Result<Tensor, Error> {
+        let rows = if self.side == Side::Right { 1 } else { self.rows() };
+        let mut mask = Vec::with_capacity(rows * self.width * self.width);
+        for length in &self.lengths[..rows] {
+            let before = if self.side == Side::Right { 0 } else { self.width - length };
+            for query in 0..self.width {
+                let sees = |key: usize| key == query || (before..=query).contains(&key);
+                mask.extend((0..self.width).map(|key| if sees(key) { 0.0 } else { f32::NEG_INFINITY }));
+            }
+        }
+        Ok(Tensor::from_vec(mask, (rows, 1, self.width, self.width), device)?)
+    }
+}
+
+/// The tokens of a batch that the model is to predict, each from those before it in its row.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// Where the prediction is made: indices among the `b·t` tokens, one before the label.
+    pub(crate) from: Vec<u32>,
+    /// What comes next there.
+    pub(crate) labels: Vec<u32>,
+}
+
+impl Targets {
+    /// The labels of a batch: `is_label[row][i]` says that token `i` is to be predicted. The first token of a row
+    /// has nothing before it and is never one.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when the marks do not have the rows and lengths of `batch`.
+    pub fn new<R: AsRef<[bool]>>(batch: &Batch, is_label: &[R]) -> Result<Self, Error> {
+        let lengths = is_label.iter().map(|row| row.as_ref().len());
+        if !lengths.eq(batch.lengths.iter().copied()) {
+            return Err(Error::Batch("the label marks do not have the lengths of the rows".into()));
+        }
+        let mut targets = Self::default();
+        for (row, marks) in is_label.iter().enumerate() {
+            let marked = marks.as_ref().iter().enumerate().skip(1).filter(|(_, is_label)| **is_label);
+            for (i, _) in marked {
+                targets.from.push(batch.index(row, i - 1));
+                targets.labels.push(batch.tokens[batch.index(row, i) as usize]);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Number of labels.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
