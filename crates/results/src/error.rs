@@ -16,7 +16,7 @@ pub enum Error {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: not a readable Parquet file ({why}); run the study again to rewrite it", path.display())]
     Corrupt { path: PathBuf, why: String },
-    #[error("{}: written by another program; its metadata has no `{key}`", path.display())]
+    #[error("{}: written by another program, or damaged: its metadata has no `{key}`; run the study again to rewrite it", path.display())]
     Foreign { path: PathBuf, key: &'static str },
     #[error("{}: format version {found} is newer than {known}, the newest this tunebench reads; update tunebench", path.display())]
     Newer { path: PathBuf, found: u32, known: u32 },

@@ -8,6 +8,7 @@
 //! - [`frames`]: the declared columns of each frame
 //! - [`scores`]: the derived frame: what each arm scored in each category
 //! - [`store`]: the files
+//! - [`seal`]: how damage to them is found
 //! - [`query`]: SQL over the frames
 
 pub mod column;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod frames;
 pub mod query;
 pub mod scores;
+pub mod seal;
 pub mod store;
 
 pub use column::{ColumnSpec, Record};

@@ -1,11 +1,14 @@
 //! SQL over the frames of a run folder.
 
-use polars::prelude::{DataFrame, IntoLazy};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use polars::prelude::{DataFrame, IntoLazy, PolarsError};
 use polars::sql::SQLContext;
 
 use crate::error::{Error, Result};
 use crate::frames::Frame;
-use crate::store::{Frames, without_panic};
+use crate::store::Frames;
 
 impl Frames {
     /// Answers a query over every frame present, each a table under its own name.
@@ -41,4 +44,21 @@ fn describe_tables(frames: &[Frame]) -> String {
     };
     let lines: Vec<String> = frames.iter().map(table).collect();
     format!("the tables are:\n{}", lines.join("\n"))
+}
+
+/// Runs a query, whose engine panics on some it does not support, and gives the first line of what went wrong.
+fn without_panic<T>(step: impl FnOnce() -> Result<T, PolarsError>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => result.map_err(|error| first_line(&error.to_string())),
+        Err(panic) => Err(first_line(panic_text(panic.as_ref()))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -1,9 +1,7 @@
 //! The Parquet files of a run folder: written whole or not at all, checked when read.
 
-use std::any::Any;
 use std::fs::File;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, KeyValueMetadata, ParquetReader, ParquetWriter, PolarsError, SerReader};
@@ -13,11 +11,14 @@ use crate::column::{ColumnSpec, Record};
 use crate::error::{Error, Result};
 use crate::frames::{FRAMES, Frame};
 use crate::scores::derive_scores;
+use crate::seal::{self, Seal};
 
 /// Version of the frames' columns and their meaning, in each file's metadata under `tunebench.format_version`.
 pub const FORMAT_VERSION: u32 = 1;
 
 const VERSION_KEY: &str = "tunebench.format_version";
+/// The first and last bytes of a Parquet file.
+const MAGIC: &[u8] = b"PAR1";
 
 /// Writes `arms.parquet`; rows are in the study's order, which the tables keep.
 ///
@@ -63,13 +64,15 @@ fn write<R: Record>(dir: &Path, rows: &[R]) -> Result<()> {
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata(&R::columns()))))
         .finish(&mut frame)
         .map_err(encode)?;
+    seal::seal(&mut bytes);
     replace_file(&path, &bytes).map_err(|source| Error::Io { path, source })
 }
 
 fn metadata(columns: &[ColumnSpec]) -> Vec<(String, String)> {
     let version = (VERSION_KEY.to_owned(), FORMAT_VERSION.to_string());
     let described = columns.iter().map(|column| (format!("tunebench.column.{}", column.name), column.metadata()));
-    std::iter::once(version).chain(described).collect()
+    let blank_seal = (seal::KEY.to_owned(), seal::BLANK.to_owned());
+    std::iter::once(version).chain(described).chain([blank_seal]).collect()
 }
 
 /// A reader sees the old file or the new one, whenever the process is killed.
@@ -129,12 +132,13 @@ impl Frames {
         if !path.exists() {
             return Err(Error::Missing(path));
         }
-        let file = File::open(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let corrupt = |why: String| Error::Corrupt { path: path.clone(), why };
-        let mut reader = ParquetReader::new(file);
-        let version = without_panic(|| version_of(&mut reader)).map_err(corrupt)?;
+        let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        check_seal(&path, &bytes)?;
+        let corrupt = |error: PolarsError| Error::Corrupt { path: path.clone(), why: error.to_string() };
+        let mut reader = ParquetReader::new(Cursor::new(bytes));
+        let version = version_of(&mut reader).map_err(corrupt)?;
         check_version(&path, version.as_deref())?;
-        let whole = without_panic(|| reader.finish()).map_err(corrupt)?;
+        let whole = reader.finish().map_err(corrupt)?;
 
         let columns = (frame.columns)();
         let missing = columns.iter().find(|column| whole.column(column.name).is_err());
@@ -142,11 +146,22 @@ impl Frames {
             return Err(Error::MissingColumn { path, column: column.name });
         }
         let names = columns.iter().map(|column| column.name);
-        whole.select(names).map_err(|error| Error::Corrupt { path: path.clone(), why: error.to_string() })
+        whole.select(names).map_err(corrupt)
     }
 }
 
-fn version_of(reader: &mut ParquetReader<File>) -> Result<Option<String>, PolarsError> {
+fn check_seal(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = path.to_owned();
+    let complete = bytes.starts_with(MAGIC) && bytes.ends_with(MAGIC);
+    match seal::check(bytes) {
+        Seal::Intact => Ok(()),
+        Seal::Broken => Err(Error::Corrupt { path, why: "its bytes have changed since it was written".into() }),
+        Seal::Absent if complete => Err(Error::Foreign { path, key: seal::KEY }),
+        Seal::Absent => Err(Error::Corrupt { path, why: "it does not begin and end like one".into() }),
+    }
+}
+
+fn version_of(reader: &mut ParquetReader<Cursor<Vec<u8>>>) -> Result<Option<String>, PolarsError> {
     let pairs = reader.get_metadata()?.key_value_metadata.as_deref().unwrap_or_default();
     Ok(pairs.iter().find(|pair| pair.key == VERSION_KEY).and_then(|pair| pair.value.clone()))
 }
@@ -159,22 +174,4 @@ fn check_version(path: &Path, version: Option<&str>) -> Result<()> {
         Ok(1..) => Ok(()),
         _ => Err(Error::BadVersion { path: path(), found: version.escape_debug().to_string() }),
     }
-}
-
-/// Runs a step of the Parquet or SQL library, which panics on some damaged files and some odd queries, and gives the
-/// first line of what went wrong.
-pub(crate) fn without_panic<T>(step: impl FnOnce() -> Result<T, PolarsError>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(step)) {
-        Ok(result) => result.map_err(|error| first_line(&error.to_string())),
-        Err(panic) => Err(first_line(panic_text(panic.as_ref()))),
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().to_owned()
 }
