@@ -94,7 +94,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     let mut reader = Reader::open(path)?;
     let len = reader.len();
     if len > LARGEST_TEXT {
-        return Err(Error::unsupported(path, format!("has {len} bytes; a text of at most {LARGEST_TEXT} was expected")));
+        return Err(Error::unsupported(
+            path,
+            format!("has {len} bytes; a text of at most {LARGEST_TEXT} was expected"),
+        ));
     }
     let bytes = reader.bytes(len, "the text")?;
     String::from_utf8(bytes).map_err(|e| Error::corrupt(path, format!("not UTF-8: {e}")))

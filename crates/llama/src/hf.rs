@@ -134,6 +134,7 @@ pub fn save(dir: &Path, shape: &ModelShape, weights: &Weights, tokenizer: Option
         config["bos_token_id"] = json!(tokenizer.bos);
         config["eos_token_id"] = json!(tokenizer.eos);
     }
+    config.sort_all_objects(); // the order of keys would depend on how serde_json was built
     tensors::write(&dir.join(SINGLE), weights.iter())?;
     write_atomically(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))
 }

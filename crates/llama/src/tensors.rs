@@ -54,7 +54,7 @@ impl TensorFile {
         names.into_iter().filter_map(|n| self.header.info(&n).map(|i| i.shape.clone()).map(|s| (n, s))).collect()
     }
 
-    /// Notes that `writer` put into the file, e.g. `format`.
+    /// A note that the file's writer left under `key`, such as `format`.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }

@@ -113,8 +113,10 @@ fn hugging_face_name(name: &str) -> String {
 
 /// The number of heads of a projection whose output is rotated.
 fn rotated_heads(name: &str, shape: &ModelShape) -> Option<usize> {
-    let heads =
-        [("self_attn.q_proj.weight", shape.num_attention_heads), ("self_attn.k_proj.weight", shape.num_key_value_heads)];
+    let heads = [
+        ("self_attn.q_proj.weight", shape.num_attention_heads),
+        ("self_attn.k_proj.weight", shape.num_key_value_heads),
+    ];
     heads.iter().find(|(end, _)| name.ends_with(end)).map(|(_, heads)| *heads)
 }
 

@@ -81,7 +81,8 @@ pub(super) fn from_metadata(
     let head_dim = keys.dim_or("llama.attention.key_length", rotated)?;
     let value_dim = keys.dim_or("llama.attention.value_length", head_dim)?;
     if rotated != head_dim || value_dim != head_dim {
-        let what = format!("has heads of {head_dim}, {rotated} of it rotated, and values of {value_dim}; all must be equal");
+        let what =
+            format!("has heads of {head_dim}, {rotated} of it rotated, and values of {value_dim}; all must be equal");
         return Err(Error::unsupported(path, what));
     }
     let mut shape = ModelShape {
@@ -116,6 +117,8 @@ fn linear_scaling(keys: &Keys<'_>) -> Result<Option<RopeScaling>, Error> {
     match kind {
         "none" => Ok(None),
         "linear" => Ok(Some(RopeScaling::Linear { factor })),
-        other => Err(Error::unsupported(keys.path, format!("has rope scaling `{other}`; supported: none, linear, llama3"))),
+        other => {
+            Err(Error::unsupported(keys.path, format!("has rope scaling `{other}`; supported: none, linear, llama3")))
+        }
     }
 }

@@ -15,7 +15,8 @@ const LONGEST_TOKEN: usize = 4096;
 const SPACE: &str = "\u{2581}";
 
 const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2_SPLIT: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The special tokens of a file.
 pub(super) struct Special {
@@ -109,7 +110,9 @@ impl<'a> Vocabulary<'a> {
         let kinds: &[i64] = match file.metadata("tokenizer.ggml.token_type") {
             Some(Value::Ints(kinds)) if kinds.len() == tokens.len() => kinds,
             None => &[],
-            Some(_) => return Err(fault("metadata `tokenizer.ggml.token_type` is not one number for each token".into())),
+            Some(_) => {
+                return Err(fault("metadata `tokenizer.ggml.token_type` is not one number for each token".into()));
+            }
         };
         let id = |name: &str| match file.metadata(&format!("tokenizer.ggml.{name}_token_id")) {
             None => Ok(None),
@@ -156,14 +159,14 @@ impl<'a> Vocabulary<'a> {
         let Some(Value::Texts(merges)) = self.file.metadata("tokenizer.ggml.merges") else {
             return Err(self.fault("metadata `tokenizer.ggml.merges` is missing or not a list of texts"));
         };
-        let byte_level =
-            |regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex });
+        let byte_level = |regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex });
         let pre_tokenizer = match family.split {
             Split::Words => byte_level(true),
-            Split::Digits => sequence("pretokenizers", json!({ "type": "Digits", "individual_digits": true }), byte_level(true)),
+            Split::Digits => {
+                sequence("pretokenizers", json!({ "type": "Digits", "individual_digits": true }), byte_level(true))
+            }
             Split::Pattern(pattern) => {
-                let split =
-                    json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
+                let split = json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
                 sequence("pretokenizers", split, byte_level(false))
             }
         };
@@ -271,7 +274,9 @@ impl<'a> Vocabulary<'a> {
     fn post_processor(&self, adds_bos: bool) -> Result<Json, Error> {
         let wanted = |key: &str, default: bool, id: Option<&u32>| match (self.flag(key, default), id) {
             (true, Some(id)) => Ok(Some(*id)),
-            (true, None) if self.file.metadata(key).is_some() => Err(self.fault(format!("`{key}` without such a token"))),
+            (true, None) if self.file.metadata(key).is_some() => {
+                Err(self.fault(format!("`{key}` without such a token")))
+            }
             _ => Ok(None),
         };
         let bos = wanted("tokenizer.ggml.add_bos_token", adds_bos, self.special.bos.as_ref())?;
