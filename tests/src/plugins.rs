@@ -134,7 +134,7 @@ fn files_that_are_no_plugins_are_refused_with_the_step() {
 
 #[test]
 fn a_library_that_is_no_plugin_is_refused() {
-    // Any shared library without the probe: this test's own copy of a proc macro will do.
+    // Any shared library without the probe: a procedural macro, which cargo left beside this test, will do.
     let deps = support::profile_dir().join("deps");
     let is_macro = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libserde_derive"));
     let files = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());

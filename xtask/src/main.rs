@@ -24,13 +24,14 @@ Any other command builds tunebench and its plugins and passes everything on, exi
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the plugins under plugins/.
+    /// Build the plugins under plugins/, and tunebench beside them.
     #[command(after_help = "Example: cargo xtask plugins")]
     Plugins,
     /// Build what the tests load, then run `cargo test --workspace`.
-    #[command(after_help = "Examples: cargo xtask test
-          cargo xtask test plugins            only tests with `plugins` in their name
-          cargo xtask test --no-fail-fast     all of them, whatever fails")]
+    #[command(after_help = "Examples:
+  cargo xtask test
+  cargo xtask test plugins            only tests with `plugins` in their name
+  cargo xtask test --no-fail-fast     all of them, whatever fails")]
     Test {
         /// Passed on to `cargo test --workspace`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
