@@ -21,6 +21,9 @@ pub enum Demand {
     Json,
 }
 
+/// What a quotation's surroundings make of the quoted word.
+type Make = fn(String) -> Demand;
+
 /// Demands read out of one question.
 const MOST: usize = 32;
 /// Words that ask for a list.
@@ -125,7 +128,7 @@ impl Text {
     fn quoted_demands(&self) -> Vec<Demand> {
         let mut demands = Vec::new();
         // What the quotation before asked for carries over 和 and 、 to the next.
-        let mut before: Option<(usize, fn(String) -> Demand)> = None;
+        let mut before: Option<(usize, Make)> = None;
         let mut at = 0;
         while let Some((start, end)) = self.quotation(at) {
             let word: String = self.chars[start + 1..end].iter().collect();
@@ -151,7 +154,7 @@ impl Text {
         self.chars[from..to].iter().all(|c| ",和与及 ".contains(*c))
     }
 
-    fn edge_demand(&self, start: usize, end: usize) -> Option<fn(String) -> Demand> {
+    fn edge_demand(&self, start: usize, end: usize) -> Option<Make> {
         if !self.ends_at(start, "以") && !self.ends_at(start, "用") {
             return None;
         }
@@ -163,7 +166,7 @@ impl Text {
     }
 
     /// What the clause before a quotation says about the quoted word.
-    fn word_demand(&self, start: usize) -> Option<fn(String) -> Demand> {
+    fn word_demand(&self, start: usize) -> Option<Make> {
         let clause = |&i: &usize| !".,;!?\n\"".contains(self.chars[i]);
         let words = ["用", "包含", "包括", "含有", "出现", "带有"];
         let from = (0..start).rev().take(GAP).take_while(clause).last()?;
