@@ -73,6 +73,7 @@ pub fn load(root: fn() -> PluginRoot_Ref) -> RootModuleResult {
 }
 
 /// Fills in a [`Probe`]; 0 on success.
+#[expect(clippy::not_unsafe_ptr_arg_deref, reason = "authors who forbid unsafe code call it through the macro")]
 pub fn probe(out: *mut Probe, aborts: bool) -> i32 {
     let mut rustc = [0; 64];
     for (to, from) in rustc.iter_mut().take(63).zip(env!("TUNEBENCH_RUSTC").bytes()) {

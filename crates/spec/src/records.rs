@@ -27,8 +27,8 @@ pub struct ArmRecord {
     pub hours_per_epoch: f64,
     pub tokens_per_second: f64,
     pub peak_rss_bytes: u64,
-    /// Mean loss of the last tenth of the steps, nats per label token.
-    pub final_loss: f64,
+    /// Mean loss of the last tenth of the steps, nats per label token; null for a base model.
+    pub final_loss: Option<f64>,
     /// SHA-256 of all that the arm depends on.
     pub identity: String,
     /// Whether the arm takes part in the evaluation.

@@ -28,8 +28,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Labels(args) => labels::run(&args, &extra),
         Command::Analyze(args) => analyze(&args),
         Command::Query(args) => query(&args),
-        Command::Export(args) => export::run(&args.what, &extra),
-        Command::Chat(args) => chat::run(&args, &extra),
+        Command::Export(args) => export::run(&args.what),
+        Command::Chat(args) => chat::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, &extra),
     }
 }

@@ -84,7 +84,7 @@ fn classification(split: Split, rng: &mut Stream) -> Task {
         return review(rng);
     }
     let (kind, index) = loop {
-        let (kind, index) = (rng.below(KINDS.len() as u64), rng.below(8));
+        let (kind, index) = (rng.below(KINDS.len() as u64), rng.below(6));
         if split == Split::Eval || !held_out(kind + index) {
             break (&KINDS[kind as usize], index as usize);
         }

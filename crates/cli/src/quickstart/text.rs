@@ -123,12 +123,13 @@ fn story(_: &Source, rng: &mut Stream) -> String {
     told + &said.concat()
 }
 
-/// One reads out words, the other repeats them.
+/// Words read out and repeated, a few of them several times or many of them once.
 fn dictation(source: &Source, rng: &mut Stream) -> String {
-    let (reader, learner) = pick_two(rng, &PEOPLE);
-    let words: Vec<&str> = (0..number(rng, 6, 14)).map(|_| pick(rng, &source.pieces)).collect();
+    let words: Vec<&str> = (0..number(rng, 3, 12)).map(|_| pick(rng, &source.pieces)).collect();
+    let times = (30 / words.len()).max(2);
     let words = words.concat();
-    format!("{reader}念：{words}。{learner}跟着念：{words}。")
+    let reader = pick(rng, &PEOPLE);
+    vec![format!("{reader}念：{words}。"); times].concat()
 }
 
 /// The form of a conversation, with nothing to know: the answer repeats what was said.

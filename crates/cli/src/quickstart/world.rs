@@ -39,12 +39,15 @@ impl Fact {
             format!("说出{owner}的{attribute}。"),
             format!("告诉我{owner}的{attribute}是{what}。"),
             format!("你知道{owner}的{attribute}是{what}？"),
+            format!("{owner}的{attribute}呢？"),
+            format!("问题：{owner}的{attribute}是{what}？"),
+            format!("请说出{owner}的{attribute}。"),
         ]
     }
 }
 
 /// Ways of asking for a fact.
-pub const QUESTIONS: usize = 5;
+pub const QUESTIONS: usize = 8;
 const MAYOR: &str = "镇长";
 
 /// All facts, town by town, then person by person.

@@ -4,8 +4,9 @@
 //! - [`plan`]: what each arm trains, from shapes alone
 //! - [`data`]: datasets through their plugins, as examples and as tokens
 //! - [`models`]: base models and trained arms, as weights
+//! - [`trained`]: a trained arm, opened again
 //! - [`folder`]: what is kept where, named by content
-//! - [`arms`]: training
+//! - [`arms`]: training; [`memory`]: its peak
 //! - [`answers`]: generation
 //! - [`verdicts`]: judging
 //! - [`study`]: all of them in order
@@ -14,8 +15,10 @@ pub mod answers;
 pub mod arms;
 pub mod data;
 pub mod folder;
+mod memory;
 pub mod models;
 pub mod plan;
 pub mod setup;
 pub mod study;
+pub mod trained;
 pub mod verdicts;

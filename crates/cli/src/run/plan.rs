@@ -18,6 +18,18 @@ pub struct ArmPlan<'a> {
     pub recipe: Recipe,
 }
 
+impl ArmPlan<'_> {
+    /// How a conversation becomes text for this arm.
+    pub fn template<'a>(&'a self, setup: &'a Setup) -> &'a str {
+        self.arm.template.as_deref().unwrap_or(&setup.study.study.template)
+    }
+
+    /// The seed of its order, its new parameters and its dropout.
+    pub fn seed(&self, setup: &Setup) -> u64 {
+        self.arm.seed.unwrap_or(setup.study.study.seed)
+    }
+}
+
 /// What `tunebench plan` says of an arm.
 #[derive(Serialize)]
 pub struct PlanRow {

@@ -1,0 +1,28 @@
+//! `tunebench export`: a trained arm in formats other tools read.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::print;
+use crate::args::Exported;
+use crate::run::trained::{self, Trained};
+
+pub fn run(what: &Exported) -> Result<()> {
+    match what {
+        Exported::Adapter { dir, arm, out } => adapter(&trained::find(dir, arm)?, out),
+        Exported::Merged { dir, arm, out } => merged(trained::find(dir, arm)?, out),
+    }
+}
+
+fn adapter(arm: &Trained, out: &Path) -> Result<()> {
+    tunebench_train::peft::save(out, &arm.file.shape, &arm.weights, &arm.base_name(), &arm.tuning)?;
+    print(&format!("{}: a PEFT adapter; load it with peft.PeftModel.from_pretrained\n", out.display()))
+}
+
+fn merged(arm: Trained, out: &Path) -> Result<()> {
+    let Trained { file, weights, tuning, tokenizer } = arm;
+    let weights = tuning.merge(&file.shape, weights)?;
+    tunebench_llama::save(out, &file.shape, &weights, Some(&tokenizer))?;
+    print(&format!("{}: a Hugging Face folder, f32\n", out.display()))
+}

@@ -1,0 +1,237 @@
+//! Training: an arm's examples and recipe make its identity; what is trained under it is never trained again.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tunebench_dataset::{Skips, TokenStats, Tokenized};
+use tunebench_llama::Tuning;
+use tunebench_spec::{ArmRecord, Recipe, StepLog, hash};
+
+use super::folder::RunFolder;
+use super::models::BaseModel;
+use super::plan::ArmPlan;
+use super::setup::Setup;
+use super::trained::{self, ArmFile, Base};
+use super::{data, memory};
+use crate::progress::{Progress, say};
+
+/// The engine that trains and answers.
+pub const ENGINE: &str = "reference";
+/// Raised when a change of the code changes what training yields.
+const TRAINING_VERSION: u32 = 1;
+
+/// Prepares and trains the arms of a study, in its order.
+pub struct Trainer<'a> {
+    setup: &'a Setup,
+    root: PathBuf,
+    /// Of the arms prepared so far, by name: what chained arms start from.
+    identities: BTreeMap<&'a str, String>,
+}
+
+/// An arm, ready to be trained.
+pub struct Prepared<'a> {
+    pub plan: &'a ArmPlan<'a>,
+    /// SHA-256 of all that its training depends on.
+    pub identity: String,
+    base: Base,
+    seed: u64,
+    examples: Vec<Tokenized>,
+    stats: TokenStats,
+    skips: Skips,
+}
+
+impl<'a> Trainer<'a> {
+    pub fn new(setup: &'a Setup, root: &Path) -> Self {
+        Self { setup, root: root.to_owned(), identities: BTreeMap::new() }
+    }
+
+    /// Reads and tokenizes an arm's examples, and names it by them, its base, its recorded maths and its recipe.
+    pub fn prepare(&mut self, plan: &'a ArmPlan<'a>) -> Result<Prepared<'a>> {
+        let name = plan.arm.name.as_str();
+        let prepared = self.prepare_arm(plan).with_context(|| format!("arm `{name}`"))?;
+        self.identities.insert(name, prepared.identity.clone());
+        Ok(prepared)
+    }
+
+    /// As [`Trainer::prepare`], but only if its training is finished.
+    pub fn prepare_if_trained(&mut self, plan: &'a ArmPlan<'a>) -> Result<Option<Prepared<'a>>> {
+        let prepared = self.prepare(plan)?;
+        Ok(trained::finished(&self.root, &prepared.identity)?.map(|_| prepared))
+    }
+
+    fn prepare_arm(&self, plan: &'a ArmPlan<'a>) -> Result<Prepared<'a>> {
+        let setup = self.setup;
+        let model = BaseModel::open(setup, setup.study.root_model(plan.arm))?;
+        let encoder = model.encoder(setup, plan.template(setup))?;
+        let found = data::examples(setup, &plan.arm.dataset)?;
+        let (examples, stats) = data::tokenize(&encoder, (&plan.recipe).into(), &found.examples);
+        anyhow::ensure!(!examples.is_empty(), "no example can be trained on: {}", stats.skips);
+        let base = match self.identities.get(plan.arm.base.as_str()) {
+            Some(identity) => Base::Arm { identity: identity.clone() },
+            None => model.base(),
+        };
+        let seed = plan.seed(setup);
+        let start = match &base {
+            Base::Arm { identity } => identity,
+            Base::Files { .. } | Base::Init { .. } => &model.identity,
+        };
+        let identity = identity(plan, start, seed, &examples)?;
+        Ok(Prepared { plan, identity, base, seed, examples, stats, skips: found.skips })
+    }
+
+    /// Trains an arm, or goes on with its training, or does nothing when it is finished.
+    pub fn train(&self, prepared: &Prepared<'_>, folder: &RunFolder) -> Result<()> {
+        let name = &prepared.plan.arm.name;
+        if trained::finished(&self.root, &prepared.identity)?.is_some() {
+            say("  already trained");
+            return Ok(());
+        }
+        for skips in [&prepared.skips, &prepared.stats.skips].into_iter().filter(|s| s.total() > 0) {
+            say(format!("  rows: {skips}"));
+        }
+        if prepared.stats.truncated > 0 {
+            let TokenStats { truncated, lost_tokens, .. } = prepared.stats;
+            let length = prepared.plan.recipe.max_length;
+            say(format!("  {truncated} examples cut at max_length {length}, {lost_tokens} tokens lost"));
+        }
+        prepared.train(self.setup, folder).with_context(|| format!("arm `{name}`"))
+    }
+}
+
+impl Prepared<'_> {
+    fn train(&self, setup: &Setup, folder: &RunFolder) -> Result<()> {
+        let dir = folder.training(&self.identity);
+        let ArmPlan { arm, shape, recorded, recipe } = self.plan;
+        memory::reset_peak();
+        let weights = trained::base_weights(folder.root(), &self.base, shape)?;
+        let tuning = Tuning::init(shape, &weights, recorded.clone(), self.seed)?;
+        let mut progress = Progress::new("training", recipe.total_steps(self.examples.len() as u64));
+        tunebench_train::train(
+            tunebench_train::Job {
+                arm: &arm.name,
+                shape,
+                weights,
+                tuning,
+                examples: &self.examples,
+                recipe,
+                seed: self.seed,
+                dir: &dir,
+            },
+            &mut |step| {
+                let rate = step.tokens as f64 / step.seconds.max(1e-9);
+                progress.set(step.step, &format!("loss {:.3}, {rate:.0} tokens/s", step.loss));
+                ControlFlow::Continue(())
+            },
+        )?;
+        drop(progress);
+        let model = BaseModel::open(setup, setup.study.root_model(arm))?;
+        model.tokenizer(setup)?.save(&dir)?;
+        let steps = tunebench_train::steps(&dir)?;
+        let file = ArmFile {
+            record: self.new_record(&steps),
+            shape: shape.clone(),
+            template: setup.study.study.template.clone(),
+            base: self.base.clone(),
+        };
+        let r = &file.record;
+        say(format!(
+            "  trained {} of {} parameters in {:.0} s, {:.0} tokens/s, loss {:.3}",
+            r.trainable_params,
+            r.model_params,
+            r.train_seconds,
+            r.tokens_per_second,
+            r.final_loss.unwrap_or(f64::NAN)
+        ));
+        trained::finish(folder.root(), &file)
+    }
+
+    /// The record and the steps of a finished training, under the arm's present name.
+    pub fn record(&self, root: &Path) -> Result<(ArmRecord, Vec<StepLog>)> {
+        let ArmPlan { arm, .. } = self.plan;
+        let file = trained::finished(root, &self.identity)?;
+        let file = file.with_context(|| format!("arm `{}`: its training is not finished", arm.name))?;
+        let steps = tunebench_train::steps(&super::folder::training(root, &self.identity))?;
+        let steps = steps.into_iter().map(|s| StepLog { arm: arm.name.clone(), ..s }).collect();
+        // Names may have changed since; what they stand for has not.
+        let record = ArmRecord {
+            arm: arm.name.clone(),
+            base: arm.base.clone(),
+            dataset: arm.dataset.clone(),
+            evaluated: arm.evaluate,
+            ..file.record
+        };
+        Ok((record, steps))
+    }
+
+    /// What a dry run says.
+    pub fn describe(&self, root: &Path) -> Result<String> {
+        let ArmPlan { arm, shape, recorded, recipe } = self.plan;
+        let state = match trained::finished(root, &self.identity)? {
+            Some(_) => "already trained",
+            None => "to be trained",
+        };
+        let TokenStats { examples, tokens, label_tokens, .. } = self.stats;
+        Ok(format!(
+            "{}: {state}; {examples} examples, {tokens} tokens, {label_tokens} labels, {} steps, {} trainable parameters",
+            arm.name,
+            recipe.total_steps(examples),
+            recorded.plan.trainable_params(shape)
+        ))
+    }
+
+    fn new_record(&self, steps: &[StepLog]) -> ArmRecord {
+        let ArmPlan { arm, shape, recorded, .. } = self.plan;
+        let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
+        let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
+        let epochs = steps.last().map_or(0.0, |s| s.epoch);
+        let last = &steps[steps.len() - steps.len().div_ceil(10)..];
+        let mean = last.iter().map(|s| s.loss).sum::<f64>() / last.len() as f64;
+        ArmRecord {
+            arm: arm.name.clone(),
+            base: arm.base.clone(),
+            tuner: arm.tuner.clone(),
+            dataset: arm.dataset.clone(),
+            examples: self.examples.len() as u64,
+            skipped_examples: self.skips.total() + self.stats.skips.total(),
+            seed: self.seed,
+            engine: ENGINE.to_owned(),
+            model_params: shape.params(),
+            trainable_params: recorded.plan.trainable_params(shape),
+            additional_params: recorded.plan.additional_params(),
+            epochs,
+            steps: steps.len() as u64,
+            tokens,
+            train_seconds,
+            hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
+            tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
+            peak_rss_bytes: memory::peak(),
+            final_loss: (!last.is_empty()).then_some(mean),
+            identity: self.identity.clone(),
+            evaluated: arm.evaluate,
+        }
+    }
+}
+
+/// The hash of all that decides the bytes of a trained arm.
+fn identity(plan: &ArmPlan<'_>, start: &str, seed: u64, examples: &[Tokenized]) -> Result<String> {
+    let mut bytes = Vec::new();
+    for example in examples {
+        bytes.extend((example.tokens.len() as u64).to_le_bytes());
+        bytes.extend(example.tokens.iter().flat_map(|t| t.to_le_bytes()));
+        bytes.extend(example.is_label.iter().map(|&l| u8::from(l)));
+    }
+    // How often a checkpoint is written changes nothing.
+    let recipe = Recipe { checkpoint_steps: 0, ..plan.recipe.clone() };
+    Ok(hash::of_json(&json!({
+        "training": [ENGINE, TRAINING_VERSION.to_string()],
+        "start": start,
+        "shape": plan.shape,
+        "recorded": plan.recorded,
+        "recipe": recipe,
+        "seed": seed,
+        "examples": hash::of_bytes(&bytes),
+    }))?)
+}

@@ -1,0 +1,73 @@
+//! Judging: an arm's answers through the study's judge.
+
+use anyhow::Result;
+use tunebench_host::JudgePlugin;
+use tunebench_judge::{JudgeError, Steps, judge, tasks};
+use tunebench_spec::study::Eval;
+use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus};
+
+use super::answers::NOT_ASKED;
+use super::folder::RunFolder;
+use crate::progress::{Progress, say};
+
+/// What came of judging.
+pub struct Verdicts {
+    pub judgements: Vec<Judgement>,
+    /// Why no further answers could be judged; those then have the status failed, and a later run judges them.
+    pub stopped: Option<JudgeError>,
+}
+
+/// Judges answers. Replies that were paid for before are read again, never paid twice.
+pub fn verdicts(
+    plugin: &JudgePlugin,
+    eval: &Eval,
+    folder: &RunFolder,
+    items: &[Example],
+    answers: &[Generation],
+) -> Result<Verdicts> {
+    let (asked, not_asked): (Vec<Generation>, Vec<Generation>) =
+        answers.iter().cloned().partition(|answer| answer.finish != NOT_ASKED);
+    let tasks = tasks(&asked, items, eval.repeats)?;
+    let mut progress = Progress::new("judging", tasks.len() as u64);
+    let outcome = judge(&PluginSteps(plugin), &tasks, &eval.chat, &folder.replies(), &mut |state| {
+        let spent = state.spent_usd.map_or_else(String::new, |usd| format!(", {usd:.2} USD"));
+        progress.set(state.done as u64, &format!("{} scored, {} unscored{spent}", state.scored, state.unscored));
+    })?;
+    drop(progress);
+    outcome.notes.iter().for_each(say);
+    let mut judgements = outcome.judgements;
+    judgements.extend(not_asked.iter().map(|answer| unscored(answer, plugin.name())));
+    Ok(Verdicts { judgements, stopped: outcome.stopped })
+}
+
+/// The verdict on an item that the model could not be asked: none, and why.
+fn unscored(answer: &Generation, judge: &str) -> Judgement {
+    Judgement {
+        arm: answer.arm.clone(),
+        item: answer.item.clone(),
+        category: answer.category.clone(),
+        judge: judge.to_owned(),
+        repeat: 0,
+        score: None,
+        status: JudgementStatus::Unscored,
+        reason: answer.prompt.clone(),
+        reply: String::new(),
+        request_hash: String::new(),
+        model: String::new(),
+        cost_usd: None,
+        seconds: 0.0,
+    }
+}
+
+/// A judge plugin as the judge crate sees it.
+struct PluginSteps<'a>(&'a JudgePlugin);
+
+impl Steps for PluginSteps<'_> {
+    fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
+        self.0.step(item, answer, replies).map_err(|e| e.to_string())
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
