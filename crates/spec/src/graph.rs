@@ -102,6 +102,8 @@ pub struct Node {
     /// Indices of earlier nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<usize>,
+    /// Saved under another name: `reshape` has a `shape` beside it.
+    #[serde(rename = "yields")]
     pub shape: Vec<Dim>,
 }
 

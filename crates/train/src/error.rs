@@ -21,6 +21,8 @@ pub enum Error {
     Diverged { step: u64, loss: f64 },
     #[error("step {step}: the gradient of `{name}` is not finite; lower the learning rate")]
     BadGradient { step: u64, name: String },
+    #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
+    NoGradient { name: String },
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
 }

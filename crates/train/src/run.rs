@@ -37,7 +37,7 @@ pub struct Job<'a> {
 pub enum Outcome {
     /// The result is in the folder.
     Finished,
-    /// The caller asked to stop; another run goes on from the last checkpoint.
+    /// The caller asked to stop; another run goes on from there.
     Stopped,
 }
 
@@ -86,17 +86,28 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
         }
         let grad_norm = norm(&gradients, step)? * per_label;
         let clip = clip(grad_norm, recipe);
-        update(&model, &gradients, &mut moments, Step::new(recipe, step + 1, learning_rate, per_label * clip))?;
+        if labels > 0 {
+            update(&model, &gradients, &mut moments, Step::new(recipe, step + 1, learning_rate, per_label * clip))?;
+        }
 
         let done = step + 1;
         let seconds = begin.elapsed().as_secs_f64();
         let epoch = steps.epochs(done);
         let line = StepLog { arm: arm.to_owned(), step: done, epoch, loss, learning_rate, grad_norm, tokens, seconds };
         checkpoint::append(&mut log, dir, &line)?;
-        if recipe.checkpoint_steps > 0 && done % recipe.checkpoint_steps as u64 == 0 && done < steps.total {
+        if done == steps.total {
+            // Too late to stop.
+            let _ = on_step(&line);
+            break;
+        }
+        let is_due = recipe.checkpoint_steps > 0 && done % recipe.checkpoint_steps as u64 == 0;
+        if is_due {
             checkpoint::save(dir, done, &values(&model), &moments)?;
         }
-        if on_step(&line).is_break() && done < steps.total {
+        if on_step(&line).is_break() {
+            if !is_due {
+                checkpoint::save(dir, done, &values(&model), &moments)?;
+            }
             return Ok(Outcome::Stopped);
         }
     }
@@ -162,6 +173,8 @@ fn clip(norm: f64, recipe: &Recipe) -> f64 {
     if recipe.max_grad_norm > 0.0 { (recipe.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
+/// A gradient is there for everything trained, if only of zeros: one that is missing was lost, and what it belongs to
+/// would never move.
 fn update(
     model: &Llama,
     gradients: &Gradients,
@@ -169,7 +182,7 @@ fn update(
     step: Step,
 ) -> Result<(), Error> {
     for (name, param) in model.params() {
-        let Some(gradient) = gradients.get(name) else { continue }; // no label of this step depends on it
+        let gradient = gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
         let moments = moments.entry(name.clone()).or_default();
         step.apply(&param.var, gradient, moments, param.lr_scale)?;
     }
