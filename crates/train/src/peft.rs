@@ -1,4 +1,7 @@
-//! A trained LoRA or DoRA as a PEFT adapter folder: `adapter_config.json` and `adapter_model.safetensors`.
+//! LoRA and DoRA as PEFT adapter folders, `adapter_config.json` and `adapter_model.safetensors`: written here, read
+//! by [`load`].
+
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,6 +13,7 @@ use tunebench_llama::{Tuning, Weights, files, tensors};
 use tunebench_spec::{ModelShape, Op, WeightPlan};
 
 use crate::Error;
+pub use read::load;
 
 /// The parameters that PEFT's LoRA knows.
 const KNOWN: [&str; 3] = ["lora_A", "lora_B", "lora_magnitude_vector"];

@@ -51,8 +51,7 @@ fn run(
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
     let (examples, recipe) = (examples(), recipe());
-    let job =
-        Job { arm: "arm", shape: &shape, weights, tuning, examples: &examples, recipe: &recipe, seed: 9, dir };
+    let job = Job { arm: "arm", shape: &shape, weights, tuning, examples: &examples, recipe: &recipe, seed: 9, dir };
     train(job, on_step)
 }
 
