@@ -75,6 +75,8 @@ pub fn write_all(dir: &Path, seed: u64, sizes: &Sizes) -> io::Result<Written> {
     pieces.iter().for_each(|p| characters.extend(p.chars()));
     let (tokenizer, vocab_size) = tokenizer::tokenizer_json(&pieces, &characters);
     fs::write(dir.join("tokenizer.json"), format!("{tokenizer:#}\n"))?;
+    let special = json!({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"});
+    fs::write(dir.join("tokenizer_config.json"), format!("{special:#}\n"))?;
     let study = study::study(seed, vocab_size, sizes).to_toml().map_err(io::Error::other)?;
     fs::write(dir.join("study.toml"), study)?;
     Ok(Written {
@@ -148,7 +150,7 @@ fn instruction_row(task: &Task) -> Value {
 }
 
 fn text_row(paragraph: &str) -> Value {
-    json!({"messages": [{"role": "assistant", "content": paragraph}]})
+    json!({"text": paragraph})
 }
 
 fn write_rows(path: &Path, rows: &[Value]) -> io::Result<()> {

@@ -5,7 +5,7 @@ use tunebench_spec::random::Stream;
 
 use super::sums;
 use super::words::{
-    ANIMAL, CLOTHES, COLOUR, DAYS, FOOD, FRUIT, INSTRUMENT, JOB, KINDS, LARGEST_NUMBER, PEOPLE, QUALITIES, TOOL, TOWNS,
+    ANIMAL, CLOTHES, COLOUR, DAYS, FOOD, FRUIT, INSTRUMENT, JOB, KINDS, LARGEST_COUNT, PEOPLE, QUALITIES, TOOL, TOWNS,
     WEATHERS, member, number, pick, pick_two,
 };
 use super::world::{Fact, QUESTIONS};
@@ -107,7 +107,7 @@ fn review(rng: &mut Stream) -> Task {
 
 fn extract(rng: &mut Stream) -> Task {
     let (person, town, day) = (pick(rng, &PEOPLE), pick(rng, &TOWNS), pick(rng, &DAYS));
-    let (n, fruit) = (number(rng, 2, LARGEST_NUMBER), member(rng, FRUIT));
+    let (n, fruit) = (number(rng, 2, LARGEST_COUNT), member(rng, FRUIT));
     let sentence = match rng.below(3) {
         0 => format!("{day}，{person}从{town}带回{n}个{fruit}。"),
         1 => format!("{person}{day}在{town}买了{n}个{fruit}。"),
@@ -163,14 +163,14 @@ fn open_qa(facts: &[Fact], split: Split, rng: &mut Stream) -> Task {
 }
 
 fn rewrite(rng: &mut Stream) -> Task {
-    let (person, town, day) = (pick(rng, &PEOPLE), pick(rng, &TOWNS), pick(rng, &DAYS));
+    let (person, town) = (pick(rng, &PEOPLE), pick(rng, &TOWNS));
     let (fruit, job, tool) = (member(rng, FRUIT), member(rng, JOB), member(rng, TOOL));
-    let n = number(rng, 2, LARGEST_NUMBER);
+    let n = number(rng, 2, LARGEST_COUNT);
     let form = rng.below(2);
     match rng.below(4) {
         0 => {
             let tail = match form {
-                0 => format!("{day}在{town}买了{n}个{fruit}。"),
+                0 => format!("在{town}买了{fruit}。"),
                 _ => format!("和{person}去{town}找{job}。"),
             };
             Task::new("把“我”改成“他”：", format!("我{tail}"), format!("他{tail}"))
@@ -191,7 +191,7 @@ fn rewrite(rng: &mut Stream) -> Task {
         }
         _ => {
             let claim = match form {
-                0 => format!("{person}{day}在{town}"),
+                0 => format!("{person}今天在{town}"),
                 _ => format!("{person}是{town}的{job}"),
             };
             Task::new("改成疑问句：", format!("{claim}。"), format!("{claim}吗？"))

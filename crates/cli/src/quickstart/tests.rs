@@ -31,9 +31,16 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_other_facts() {
         .map(|(name, seed)| write_all(&dir.path().join(name), seed, &SIZES).unwrap())
         .into();
     assert_eq!(written[0], written[1]);
-    for name in
-        ["text.jsonl", "belle.jsonl", "math.jsonl", "eval_set.json", "eval_prompt.json", "tokenizer.json", "study.toml"]
-    {
+    for name in [
+        "text.jsonl",
+        "belle.jsonl",
+        "math.jsonl",
+        "eval_set.json",
+        "eval_prompt.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "study.toml",
+    ] {
         let read = |d: &str| fs::read(dir.path().join(d).join(name)).unwrap();
         assert!(read("a") == read("b"), "{name} differs between two runs of one seed");
     }
@@ -74,7 +81,7 @@ fn evaluation_uses_no_word_that_training_lacks() {
     let ids = |t: &str| tokenizer.encode(t, false).unwrap().get_ids().to_vec();
     let mut known = BTreeSet::new();
     for row in rows(dir.path(), "text.jsonl") {
-        known.extend(ids(row["messages"][0]["content"].as_str().unwrap()));
+        known.extend(ids(text(&row, "text")));
     }
     // A base model has met every word before it is tuned: LoRA leaves the embeddings as they are.
     for word in super::tokenizer::pieces() {
@@ -112,7 +119,7 @@ fn tokenizer_decodes_what_it_encodes_and_keeps_sequences_short() {
     let per_answer = mean(train.iter().map(|r| count(text(r, "output"))).sum(), train.len());
     assert!(per_answer < 8.0, "{per_answer} tokens per answer");
     let texts = rows(dir.path(), "text.jsonl");
-    let per_text = mean(texts.iter().map(|r| count(r["messages"][0]["content"].as_str().unwrap())).sum(), texts.len());
+    let per_text = mean(texts.iter().map(|r| count(text(r, "text"))).sum(), texts.len());
     assert!((20.0..60.0).contains(&per_text), "{per_text} tokens per paragraph");
 }
 

@@ -35,7 +35,7 @@ pub const TOWNS: [&str; 8] = ["铃湾", "霜丘", "萤渡", "橙岭", "麦港", 
 
 pub const PEOPLE: [&str; 10] = ["小安", "阿宁", "小禾", "阿青", "小石", "阿月", "小林", "阿南", "小舟", "阿竹"];
 
-pub const DAYS: [&str; 8] = ["昨天", "今天", "早上", "中午", "晚上", "周一", "周五", "周日"];
+pub const DAYS: [&str; 6] = ["昨天", "今天", "早上", "晚上", "周一", "周日"];
 
 /// What a review says, and whether it praises.
 pub const QUALITIES: [(&str, bool); 8] = [
@@ -53,6 +53,9 @@ pub const WEATHERS: [&str; 4] = ["晴朗", "多云", "下雨", "下雪"];
 
 /// Largest number in any text; numbers are single tokens up to here.
 pub const LARGEST_NUMBER: u64 = 20;
+
+/// Most things that anybody has or asks for outside the maths.
+pub const LARGEST_COUNT: u64 = 9;
 
 /// Words and fragments of the templates that are worth a token of their own.
 pub const COMMON: &[&str] = &[
