@@ -74,10 +74,12 @@ const HEAD_DIM: usize = 32;
 /// Learning rates of models of this size; the paper's belong to models a thousand times larger. Epochs are the
 /// paper's, batches small enough that the smallest set still makes a hundred steps.
 const TEXT_RATE: f64 = 3e-3;
-const FT_RATE: f64 = 1e-3;
+/// Hundreds of steps do not fill the usual average over a thousand.
+const BETA2: f64 = 0.98;
+const FT_RATE: f64 = 2e-3;
 const LORA_RATE: f64 = 5e-3;
 /// A tenth, as the paper's 5e-7 after 5e-6 would have it, is too little for few steps; a half is not.
-const MATH_FT_RATE: f64 = 5e-4;
+const MATH_FT_RATE: f64 = 1e-3;
 
 /// The study over the files that [`super::write_all`] puts beside it.
 pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
@@ -176,6 +178,7 @@ fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
         schedule: Some(Schedule::Cosine),
         warmup_steps: Some(0),
         warmup_ratio: Some(0.05),
+        beta2: Some(BETA2),
         ..RecipePatch::default()
     }
 }

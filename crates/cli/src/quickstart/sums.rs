@@ -3,7 +3,7 @@
 use tunebench_spec::random::Stream;
 
 use super::tasks::Task;
-use super::words::{FOOD, FRUIT, PEOPLE, member, number, pick, pick_two};
+use super::words::{FOOD, FRUIT, LARGEST_OPERAND, PEOPLE, member, number, pick, pick_two};
 
 /// How an answer is written.
 #[derive(Clone, Copy)]
@@ -14,9 +14,9 @@ pub enum Style {
     Worked,
 }
 
-/// One problem; every number stays within `words::LARGEST_NUMBER`.
+/// One problem. The sums are few and all stated by the pre-training text; the stories around them are new.
 pub fn math(style: Style, rng: &mut Stream) -> Task {
-    let (a, b) = (number(rng, 1, 9), number(rng, 1, 9));
+    let (a, b) = (number(rng, 1, LARGEST_OPERAND), number(rng, 1, LARGEST_OPERAND));
     let sum = a + b;
     let (who, friend) = pick_two(rng, &PEOPLE);
     let kind = pick(rng, &[FRUIT, FOOD]);
@@ -26,7 +26,7 @@ pub fn math(style: Style, rng: &mut Stream) -> Task {
         1 => (format!("{who}有{a}个{thing}，{friend}有{b}个{thing}，一共有几个？"), format!("{a}+{b}={sum}"), sum),
         2 => (format!("{who}有{sum}个{thing}，吃了{b}个，还剩几个？"), format!("{sum}-{b}={a}"), a),
         _ => {
-            let c = number(rng, 1, sum.min(9));
+            let c = number(rng, 1, sum.min(LARGEST_OPERAND));
             let left = sum - c;
             let ask = format!("{who}有{a}个{thing}，又买了{b}个，又吃了{c}个，还剩几个？");
             (ask, format!("{a}+{b}={sum}，{sum}-{c}={left}"), left)

@@ -96,7 +96,7 @@ fn classification(split: Split, rng: &mut Stream) -> Task {
 
 fn review(rng: &mut Stream) -> Task {
     let (quality, good) = pick(rng, &QUALITIES);
-    let (degree, keeps) = pick(rng, &[("很", true), ("非常", true), ("不", false), ("一点也不", false)]);
+    let (degree, keeps) = pick(rng, &[("很", true), ("真", true), ("非常", true), ("一点也不", false)]);
     let kind = pick(rng, &[FRUIT, FOOD]);
     let thing = member(rng, kind);
     let town = pick(rng, &TOWNS);

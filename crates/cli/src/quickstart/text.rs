@@ -4,7 +4,8 @@
 use tunebench_spec::random::Stream;
 
 use super::words::{
-    ANIMAL, CLOTHES, DAYS, FOOD, FRUIT, INSTRUMENT, KINDS, LARGEST_COUNT, PEOPLE, TOOL, TOWNS, number, pick, pick_two,
+    ANIMAL, CLOTHES, DAYS, FOOD, FRUIT, INSTRUMENT, KINDS, LARGEST_COUNT, LARGEST_OPERAND, PEOPLE, TOOL, TOWNS, number,
+    pick, pick_two,
 };
 use super::world::Fact;
 
@@ -45,7 +46,7 @@ fn about_owner(source: &Source, rng: &mut Stream) -> String {
     rng.shuffle(&mut facts);
     let mut text = String::new();
     for fact in facts {
-        if rng.below(4) == 0 {
+        if rng.below(2) == 0 {
             let (asker, teller) = pick_two(rng, &PEOPLE);
             let [question, ..] = fact.questions();
             text += &format!("{asker}问：{question}{teller}答：{}。", fact.value);
@@ -79,7 +80,7 @@ fn about_kind(_: &Source, rng: &mut Stream) -> String {
 fn counting(_: &Source, rng: &mut Stream) -> String {
     let mut text = String::new();
     for _ in 0..4 {
-        let (a, b) = (number(rng, 1, 9), number(rng, 1, 9));
+        let (a, b) = (number(rng, 1, LARGEST_OPERAND), number(rng, 1, LARGEST_OPERAND));
         let sum = a + b;
         text += &match rng.below(4) {
             0 => format!("{a}加{b}等于{sum}，{a}+{b}={sum}。"),
@@ -124,10 +125,10 @@ fn story(_: &Source, rng: &mut Stream) -> String {
         2 => (
             format!("{a}{verb}{thing}，{b}{verb}{other}。"),
             vec![
-                format!("{a}{verb}{thing}。"),
-                format!("{b}{verb}{other}。"),
-                format!("{thing}：{a}。"),
-                format!("{other}：{b}。"),
+                format!("{a}{verb}什么？{thing}。"),
+                format!("{b}{verb}什么？{other}。"),
+                format!("谁{verb}{thing}？{a}。"),
+                format!("谁{verb}{other}？{b}。"),
             ],
         ),
         _ => (

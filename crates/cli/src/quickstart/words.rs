@@ -51,8 +51,10 @@ pub const QUALITIES: [(&str, bool); 8] = [
 
 pub const WEATHERS: [&str; 4] = ["晴朗", "多云", "下雨", "下雪"];
 
+/// Largest number that is added or taken away.
+pub const LARGEST_OPERAND: u64 = 5;
 /// Largest number in any text; numbers are single tokens up to here.
-pub const LARGEST_NUMBER: u64 = 20;
+pub const LARGEST_NUMBER: u64 = 2 * LARGEST_OPERAND;
 
 /// Most things that anybody has or asks for outside the maths.
 pub const LARGEST_COUNT: u64 = 9;
