@@ -51,9 +51,9 @@ impl<'a> Steps<'a> {
         let mut pieces: Vec<MicroBatch> = Vec::new();
         for (example, place) in rows {
             // The first row of a piece is its longest.
-            let room = pieces.last().is_some_and(|p| {
-                (p.examples.len() + 1) * length(p.examples[0]) <= self.recipe.micro_batch_tokens
-            });
+            let room = pieces
+                .last()
+                .is_some_and(|p| (p.examples.len() + 1) * length(p.examples[0]) <= self.recipe.micro_batch_tokens);
             match pieces.last_mut().filter(|_| room) {
                 Some(piece) => {
                     piece.examples.push(example);

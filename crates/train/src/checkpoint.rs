@@ -162,7 +162,8 @@ pub(crate) fn fit(shape: &ModelShape, recorded: &Recorded, checkpoint: &Checkpoi
 }
 
 fn write_folder(dir: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
-    let (new, current, previous) = (dir.join(format!("{name}.new")), dir.join(name), dir.join(format!("{name}.previous")));
+    let (new, current, previous) =
+        (dir.join(format!("{name}.new")), dir.join(name), dir.join(format!("{name}.previous")));
     remove(&new)?;
     fs::create_dir_all(&new).map_err(Error::io(&new))?;
     fill(&new)?;

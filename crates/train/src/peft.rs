@@ -50,7 +50,8 @@ pub fn save(dir: &Path, shape: &ModelShape, base: &Weights, base_name: &str, tun
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     tensors::write(&dir.join("adapter_model.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
     let path = dir.join("adapter_config.json");
-    let mut text = serde_json::to_string_pretty(&config(&sites, base_name)).map_err(|e| Error::damaged(&path, e))?;
+    let mut text =
+        serde_json::to_string_pretty(&config(shape, &sites, base_name)).map_err(|e| Error::damaged(&path, e))?;
     text.push('\n');
     Ok(files::write_atomically(&path, |out| out.write_all(text.as_bytes()))?)
 }
@@ -118,7 +119,7 @@ fn value(tuning: &Tuning, weight: &str, param: &str) -> Result<Tensor, Error> {
 }
 
 /// The keys that readers of every PEFT version know; the most common rank and alpha, and patterns for the rest.
-fn config(sites: &BTreeMap<String, Site>, base_name: &str) -> Value {
+fn config(shape: &ModelShape, sites: &BTreeMap<String, Site>, base_name: &str) -> Value {
     let mut counts: BTreeMap<(usize, u64), usize> = BTreeMap::new();
     for site in sites.values() {
         *counts.entry((site.r, alpha(site).to_bits())).or_default() += 1;
@@ -129,7 +130,12 @@ fn config(sites: &BTreeMap<String, Site>, base_name: &str) -> Value {
         sites.values().filter_map(|s| Some((s.module.clone(), f(s)?))).collect::<serde_json::Map<_, _>>().into()
     };
     let targets: BTreeSet<&str> = sites.values().filter_map(|s| s.module.rsplit('.').next()).collect();
-    let suffixes_suffice = sites.len() % targets.len().max(1) == 0;
+    // A suffix names every module that ends so.
+    let is_named = |weight: &str| {
+        let target = weight.strip_suffix(".weight").and_then(|module| module.rsplit('.').next());
+        target.is_some_and(|target| targets.contains(target))
+    };
+    let suffixes_suffice = shape.weights().iter().all(|w| !is_named(&w.name) || sites.contains_key(&w.name));
     let modules: BTreeSet<&str> = sites.values().map(|s| s.module.as_str()).collect();
     json!({
         "alpha_pattern": patterns(&|s| (alpha(s) != common).then(|| number(alpha(s)))),

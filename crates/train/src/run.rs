@@ -100,14 +100,13 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
             let _ = on_step(&line);
             break;
         }
-        let is_due = recipe.checkpoint_steps > 0 && done % recipe.checkpoint_steps as u64 == 0;
-        if is_due {
+        let is_stopped = on_step(&line).is_break();
+        if is_stopped || recipe.checkpoint_steps > 0 && done.is_multiple_of(recipe.checkpoint_steps as u64) {
+            // The lines before a checkpoint must last at least as long as it does.
+            log.sync_data().map_err(Error::io(dir))?;
             checkpoint::save(dir, done, &values(&model), &moments)?;
         }
-        if on_step(&line).is_break() {
-            if !is_due {
-                checkpoint::save(dir, done, &values(&model), &moments)?;
-            }
+        if is_stopped {
             return Ok(Outcome::Stopped);
         }
     }

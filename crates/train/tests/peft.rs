@@ -5,6 +5,7 @@
 #[path = "../../llama/tests/common/mod.rs"]
 mod common;
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use candle_core::{Device, Tensor};
 use common::{Rows, adapted, bits, error, full, golden, json, lora, model, section, tensors};
 use serde_json::Value;
 use tunebench_llama::{Llama, Tuning};
+use tunebench_spec::WeightPlan;
 use tunebench_train::peft;
 
 const ADAPTERS: [(&str, &str); 2] = [("tiny-peft", "lora_all_linear"), ("tiny-peft-dora", "dora")];
@@ -49,7 +51,7 @@ fn what_is_written_is_what_peft_writes() {
         let read = |dir: &Path| candle_core::safetensors::load(dir.join("adapter_model.safetensors"), &Device::Cpu);
         let (found, expected) = (read(dir.path()).unwrap(), read(&golden(folder)).unwrap());
         assert_eq!(found.len(), expected.len());
-        for (name, expected) in &expected {
+        for (name, expected) in &expected.into_iter().collect::<BTreeMap<_, _>>() {
             assert_eq!(bits(&found[name]), bits(expected), "{method}: {name}");
         }
         let config = fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
@@ -68,6 +70,21 @@ fn what_is_written_is_what_peft_writes() {
             assert_eq!(bits(value), bits(&again.values()[name]), "{name}");
         }
     }
+}
+
+#[test]
+fn one_layer_of_several_is_named_in_full() {
+    let (shape, weights) = model("tiny");
+    let mut plan = adapted(&shape, &["q_proj"], lora, 0.0);
+    let other = "model.layers.0.self_attn.q_proj.weight";
+    plan.plan.weights.insert(other.into(), WeightPlan::Frozen);
+    plan.sites.remove(other);
+    let tuning = Tuning::init(&shape, &weights, plan, 0).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    peft::save(dir.path(), &shape, &weights, "tiny", &tuning).unwrap();
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(dir.path().join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!(config["target_modules"], serde_json::json!(["model.layers.1.self_attn.q_proj"]));
 }
 
 #[test]
@@ -125,7 +142,7 @@ fn older_names_and_patterns_are_read() {
     let (shape, _) = model("tiny");
     let dir = tempfile::tempdir().unwrap();
     let tensors = candle_core::safetensors::load(golden("tiny-peft/adapter_model.safetensors"), &Device::Cpu).unwrap();
-    let renamed: std::collections::HashMap<String, Tensor> =
+    let renamed: HashMap<String, Tensor> =
         tensors.into_iter().map(|(name, t)| (name.replace(".weight", ".default.weight"), t)).collect();
     candle_core::safetensors::save(&renamed, dir.path().join("adapter_model.safetensors")).unwrap();
     let mut config = json("tiny-peft/adapter_config.json");

@@ -19,6 +19,8 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::{ModelShape, Recipe, StepLog};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
+type Plan<'a> = &'a dyn Fn(&ModelShape) -> Recorded;
+
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
 fn recipe() -> Recipe {
     Recipe {
@@ -43,11 +45,7 @@ fn examples() -> Vec<Tokenized> {
     (0..11).map(example).collect()
 }
 
-fn run(
-    dir: &Path,
-    plan: &dyn Fn(&ModelShape) -> Recorded,
-    on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>,
-) -> Result<Outcome, Error> {
+fn run(dir: &Path, plan: Plan<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>) -> Result<Outcome, Error> {
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
     let (examples, recipe) = (examples(), recipe());
@@ -56,7 +54,7 @@ fn run(
 }
 
 /// Runs until step `last` is in the log, then breaks off as a kill would: nothing is tidied up.
-fn killed_after(dir: &Path, plan: &dyn Fn(&ModelShape) -> Recorded, last: u64) {
+fn killed_after(dir: &Path, plan: Plan<'_>, last: u64) {
     let died = catch_unwind(AssertUnwindSafe(|| {
         let mut on_step = |step: &StepLog| {
             assert_ne!(step.step, last, "killed");
@@ -67,7 +65,7 @@ fn killed_after(dir: &Path, plan: &dyn Fn(&ModelShape) -> Recorded, last: u64) {
     assert!(died.is_err());
 }
 
-fn to_the_end(dir: &Path, plan: &dyn Fn(&ModelShape) -> Recorded) -> Vec<u64> {
+fn to_the_end(dir: &Path, plan: Plan<'_>) -> Vec<u64> {
     let mut made = vec![];
     let mut on_step = |step: &StepLog| {
         made.push(step.step);
@@ -86,7 +84,7 @@ fn left(dir: &Path) -> (Vec<StepLog>, BTreeMap<String, Vec<u32>>) {
 
 #[test]
 fn killed_runs_yield_the_bytes_of_one_that_was_not() {
-    let plans: [(&str, &dyn Fn(&ModelShape) -> Recorded); 3] = [
+    let plans: [(&str, Plan<'_>); 3] = [
         ("lora", &|shape| adapted(shape, &ALL, lora, 0.1)),
         ("dora", &|shape| adapted(shape, &ALL, dora, 0.2)),
         ("ft", &full),
@@ -121,7 +119,7 @@ fn dropout_and_order_depend_on_the_seed() {
 
 #[test]
 fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
-    let plan: &dyn Fn(&ModelShape) -> Recorded = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     type Spoil = fn(&Path);
@@ -163,7 +161,7 @@ fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
 
 #[test]
 fn a_caller_may_stop_and_go_on() {
-    let plan: &dyn Fn(&ModelShape) -> Recorded = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     let dir = tempfile::tempdir().unwrap();
@@ -175,7 +173,7 @@ fn a_caller_may_stop_and_go_on() {
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
-    let plan: &dyn Fn(&ModelShape) -> Recorded = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
     for (file, content) in [
         ("state.json", b"{\"steps\":".to_vec()),
         ("trained.safetensors", vec![0; 20]),
@@ -190,7 +188,7 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
     // Of another plan: named by what is wrong, not trained on.
     let dir = tempfile::tempdir().unwrap();
     killed_after(dir.path(), plan, 4);
-    let other: &dyn Fn(&ModelShape) -> Recorded = &|shape| adapted(shape, &["q_proj"], lora, 0.1);
+    let other: Plan<'_> = &|shape| adapted(shape, &["q_proj"], lora, 0.1);
     let error = run(dir.path(), other, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("plan"), "{error}");
 }

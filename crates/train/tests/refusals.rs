@@ -1,0 +1,154 @@
+//! What cannot be trained, and what goes wrong on the way, is an error that names its place; batches are formed
+//! without effect on the result.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+#[path = "../../llama/tests/common/mod.rs"]
+mod common;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use common::{ALL, adapted, bits, full, lora, model};
+use tunebench_dataset::Tokenized;
+use tunebench_llama::Tuning;
+use tunebench_spec::plan::Recorded;
+use tunebench_spec::random::Stream;
+use tunebench_spec::{Init, ModelShape, Recipe, WeightPlan};
+use tunebench_train::batches::Steps;
+use tunebench_train::{Error, Job, load_result, steps, train};
+
+fn recipe() -> Recipe {
+    Recipe { learning_rate: 1e-2, epochs: 2.0, batch_size: 4, micro_batch_tokens: 30, ..Recipe::base() }
+}
+
+fn examples(count: usize) -> Vec<Tokenized> {
+    let mut stream = Stream::new(4, &[]);
+    let example = |_| {
+        let length = 3 + stream.below(12) as usize;
+        let tokens = (0..length).map(|_| 3 + stream.below(93) as u32).collect();
+        Tokenized { tokens, is_label: (0..length).map(|i| i >= 2).collect() }
+    };
+    (0..count).map(example).collect()
+}
+
+/// Trains in a folder that is gone afterwards: the result and the losses.
+fn run(
+    plan: impl Fn(&ModelShape) -> Recorded,
+    examples: &[Tokenized],
+    recipe: &Recipe,
+) -> Result<(Tuning, Vec<f64>), Error> {
+    let (shape, weights) = model("tiny");
+    let tuning = Tuning::init(&shape, &weights, plan(&shape), 5)?;
+    let dir = tempfile::tempdir().unwrap();
+    let job = Job { arm: "arm", shape: &shape, weights, tuning, examples, recipe, seed: 9, dir: dir.path() };
+    train(job, &mut |_| ControlFlow::Continue(()))?;
+    Ok((load_result(dir.path(), &shape)?, steps(dir.path())?.iter().map(|s| s.loss).collect()))
+}
+
+fn all_linear(shape: &ModelShape) -> Recorded {
+    adapted(shape, &ALL, lora, 0.0)
+}
+
+#[test]
+fn nothing_to_learn_is_refused() {
+    let frozen = run(|_| Recorded::default(), &examples(4), &recipe()).unwrap_err();
+    assert!(matches!(frozen, Error::NothingTrained), "{frozen}");
+    let mut unlabelled = examples(4);
+    unlabelled.iter_mut().for_each(|e| e.is_label.fill(false));
+    let error = run(all_linear, &unlabelled, &recipe()).unwrap_err();
+    assert!(matches!(error, Error::NoLabels), "{error}");
+    assert!(matches!(run(all_linear, &[], &recipe()).unwrap_err(), Error::NoLabels));
+}
+
+#[test]
+fn an_example_without_labels_changes_no_number() {
+    // Whole batches without a label, too: batches of one.
+    let mut with = examples(6);
+    with.iter_mut().step_by(2).for_each(|e| e.is_label.fill(false));
+    let recipe = Recipe { batch_size: 1, ..recipe() };
+    let (result, losses) = run(all_linear, &with, &recipe).unwrap();
+    assert_eq!(losses.len(), 12);
+    assert_eq!(losses.iter().filter(|loss| **loss == 0.0).count(), 6);
+    assert!(result.values().values().all(|t| common::flat(t).iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn training_that_diverges_says_at_which_step() {
+    let recipe = Recipe { learning_rate: 1e30, max_grad_norm: 0.0, ..recipe() };
+    for plan in [full, all_linear] {
+        let error = run(plan, &examples(8), &recipe).unwrap_err();
+        assert!(matches!(error, Error::Diverged { step: 2, .. } | Error::BadGradient { step: 2, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_parameter_that_its_maths_does_not_use_is_named() {
+    let plan = |shape: &ModelShape| {
+        let mut recorded = adapted(shape, &["v_proj"], lora, 0.0);
+        for plan in recorded.plan.weights.values_mut() {
+            if let WeightPlan::Adapted { params } = plan {
+                params.push(common::param("forgotten", &[2], Init::Zeros));
+            }
+        }
+        recorded
+    };
+    let error = run(plan, &examples(4), &recipe()).unwrap_err().to_string();
+    assert!(error.contains("layers.0.self_attn.v_proj.forgotten"), "{error}");
+}
+
+#[test]
+fn a_learning_rate_of_its_own_holds_a_parameter_still() {
+    let plan = |shape: &ModelShape| {
+        let mut recorded = all_linear(shape);
+        for plan in recorded.plan.weights.values_mut() {
+            if let WeightPlan::Adapted { params } = plan {
+                params[0].lr_scale = 0.0;
+            }
+        }
+        recorded
+    };
+    let (shape, weights) = model("tiny");
+    let begin = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
+    let (result, _) = run(plan, &examples(8), &recipe()).unwrap();
+    for (name, value) in result.values() {
+        let is_same = bits(value) == bits(&begin.values()[name]);
+        assert_eq!(is_same, name.ends_with("lora_A"), "{name}");
+    }
+}
+
+#[test]
+fn the_size_of_the_pieces_has_no_effect_on_the_result() {
+    let plan = |shape: &ModelShape| adapted(shape, &ALL, lora, 0.2);
+    let losses = |micro_batch_tokens| run(plan, &examples(10), &Recipe { micro_batch_tokens, ..recipe() }).unwrap().1;
+    let whole = losses(10_000);
+    for (found, expected) in losses(1).iter().zip(&whole) {
+        assert!((found / expected - 1.0).abs() < 1e-5, "{found} for {expected}");
+    }
+}
+
+#[test]
+fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
+    let (examples, recipe) = (examples(11), recipe());
+    let mut plan = Steps::new(&examples, &recipe, 1);
+    assert_eq!(plan.total, 6);
+    let mut orders = vec![];
+    for epoch in 0..2 {
+        let (mut seen, mut order) = (BTreeSet::new(), vec![]);
+        for step in 0..3 {
+            let pieces = plan.step(epoch * 3 + step);
+            assert_eq!(pieces, Steps::new(&examples, &recipe, 1).step(epoch * 3 + step), "asked for alone");
+            let places: BTreeSet<u64> = pieces.iter().flat_map(|p| p.places.clone()).collect();
+            assert_eq!(places.len(), if step == 2 { 3 } else { 4 });
+            for piece in &pieces {
+                let longest = piece.examples.iter().map(|&i| examples[i].tokens.len()).max().unwrap();
+                assert!(piece.examples.len() == 1 || piece.examples.len() * longest <= 30);
+                seen.extend(piece.examples.iter().copied());
+                order.extend(piece.examples.iter().copied());
+            }
+        }
+        assert_eq!(seen.len(), 11);
+        orders.push(order);
+    }
+    assert_ne!(orders[0], orders[1], "another order in another epoch");
+}
