@@ -4,7 +4,11 @@
 
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
+/// What the tuners' recorded maths computes, against PEFT.
+mod gradients;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
+/// Whole studies by the executable; bad input.
+mod study;
 /// Where the things under test are.
 mod support;

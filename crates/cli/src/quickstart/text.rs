@@ -4,8 +4,8 @@
 use tunebench_spec::random::Stream;
 
 use super::words::{
-    ANIMAL, CLOTHES, DAYS, FOOD, FRUIT, INSTRUMENT, KINDS, LARGEST_COUNT, LARGEST_OPERAND, PEOPLE, TOOL, TOWNS, number,
-    pick, pick_two,
+    ANIMAL, CLOTHES, DAYS, FOOD, FRUIT, INSTRUMENT, KINDS, LARGEST_COUNT, LARGEST_OPERAND, PEOPLE, TOOL, TOWNS, member,
+    number, pick, pick_two,
 };
 use super::world::Fact;
 
@@ -15,7 +15,7 @@ type Sort = fn(&Source, &mut Stream) -> String;
 /// How often a paragraph is of each sort. Stories that are told again have the largest share: to find a person, a
 /// place or a thing in what was said and to say it again is what a small model learns last, and what most tasks need.
 const SORTS: [(u64, Sort); 6] =
-    [(22, about_owner), (8, about_kind), (10, counting), (50, story), (5, dictation), (5, chat)];
+    [(24, about_owner), (10, about_kind), (14, counting), (44, story), (4, dictation), (4, chat)];
 
 /// What the paragraphs draw from.
 pub struct Source<'a> {
@@ -76,17 +76,20 @@ fn about_kind(_: &Source, rng: &mut Stream) -> String {
     )
 }
 
-/// Sums and differences, in signs and in words.
+/// Sums and differences: in signs, in words, or of what somebody has.
 fn counting(_: &Source, rng: &mut Stream) -> String {
     let mut text = String::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let (a, b) = (number(rng, 1, LARGEST_OPERAND), number(rng, 1, LARGEST_OPERAND));
         let sum = a + b;
-        text += &match rng.below(4) {
+        let who = pick(rng, &PEOPLE);
+        let thing = member(rng, FRUIT);
+        text += &match rng.below(5) {
             0 => format!("{a}加{b}等于{sum}，{a}+{b}={sum}。"),
             1 => format!("{sum}减{b}等于{a}，{sum}-{b}={a}。"),
-            2 => format!("{a}+{b}={sum}，答案是{sum}。"),
-            _ => format!("{sum}-{b}={a}，答案是{a}。"),
+            2 => format!("{who}有{a}个{thing}，又买了{b}个，一共有几个？{a}+{b}={sum}，答案是{sum}。"),
+            3 => format!("{who}有{sum}个{thing}，吃了{b}个，还剩几个？{sum}-{b}={a}，答案是{a}。"),
+            _ => format!("{a}+{b}={sum}，{sum}-{b}={a}。"),
         };
     }
     text

@@ -23,17 +23,26 @@ pub fn examples(setup: &Setup, id: &str) -> Result<Examples> {
     read(setup, dataset).with_context(|| format!("dataset `{id}`"))
 }
 
+/// Whether the dataset `id` can be read at all: plugin, options, files, first row.
+pub fn check(setup: &Setup, id: &str) -> Result<()> {
+    let dataset = setup.study.dataset(id).with_context(|| format!("no dataset `{id}`"))?;
+    open(setup, dataset).map(drop).with_context(|| format!("dataset `{id}`"))
+}
+
 fn read(setup: &Setup, dataset: &Dataset) -> Result<Examples> {
-    let paths = dataset.source.paths();
-    anyhow::ensure!(!paths.is_empty(), "it has no `source`; this study can be planned but not run");
-    let files: Vec<PathBuf> =
-        paths.iter().map(|p| setup.path(p, dataset.hint.as_deref())).collect::<Result<_>>()?;
-    let plugin = setup.plugins.dataset(&dataset.plugin, &files, &dataset.options)?;
-    let mut rows = PluginRows::new(plugin)?;
+    let mut rows = open(setup, dataset)?;
     let seed = dataset.seed.unwrap_or(setup.study.study.seed);
     let selection = select::select(&mut rows, seed, dataset.examples.into())?;
     let examples = selection.load(&mut rows)?;
     Ok(Examples { examples, skips: selection.skips })
+}
+
+fn open(setup: &Setup, dataset: &Dataset) -> Result<PluginRows> {
+    let paths = dataset.source.paths();
+    anyhow::ensure!(!paths.is_empty(), "it has no `source`; this study can be planned but not run");
+    let files: Vec<PathBuf> =
+        paths.iter().map(|p| setup.path(p, dataset.hint.as_deref())).collect::<Result<_>>()?;
+    PluginRows::new(setup.plugins.dataset(&dataset.plugin, &files, &dataset.options)?)
 }
 
 /// Turns examples into tokens; what cannot be learnt from is counted in the second value.

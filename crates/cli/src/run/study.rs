@@ -60,6 +60,15 @@ struct Evaluation<'a> {
 pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     let plans = plan::plan(setup)?;
     let chosen = chosen(setup, &choice.only)?;
+    // Whatever is wrong with a later arm is better said before the first is trained.
+    for plan in plans.iter().filter(|p| chosen.contains(p.arm.name.as_str())) {
+        let check = || {
+            let model = BaseModel::open(setup, setup.study.root_model(plan.arm))?;
+            model.encoder(setup, plan.template(setup))?;
+            data::check(setup, &plan.arm.dataset)
+        };
+        check().with_context(|| format!("arm `{}`", plan.arm.name))?;
+    }
     let evaluation = setup.study.eval.as_ref().map(|eval| evaluation(setup, eval)).transpose()?;
     let mut trainer = Trainer::new(setup, out);
     if choice.dry_run {

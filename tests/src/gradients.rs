@@ -1,0 +1,96 @@
+//! The maths that plugin files record, run by the model and compared with PEFT: losses, every gradient, merged weights.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
+use tunebench_host::{Options, Registry};
+use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning};
+
+use crate::support;
+
+/// Plugin file, tuner and its options, name of the fixture, number of gradients.
+fn methods() -> Vec<(std::path::PathBuf, &'static str, Value, &'static str, usize)> {
+    let lora = json!({ "r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0 });
+    vec![
+        (support::plugin("tuner-ft"), "ft", json!({}), "ft", 21),
+        (support::plugin("tuner-lora-attention"), "lora-attention", lora.clone(), "lora_attention", 2 * 4 * 2),
+        (support::plugin("tuner-lora-all-linear"), "lora-all-linear", lora.clone(), "lora_all_linear", 2 * 7 * 2),
+        (support::third_party("dora"), "dora", lora, "dora", 2 * 7 * 3),
+    ]
+}
+
+fn fixture(path: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(support::repository(&format!("tests/golden/tiny/{path}")), &Device::Cpu).unwrap()
+}
+
+/// What of a fixture begins with a prefix, which is cut off.
+fn section(all: &HashMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    all.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone()))).collect()
+}
+
+/// The batch of the fixtures, rows cut to their lengths.
+fn batch() -> (Batch, Targets) {
+    let all = fixture("fixtures.safetensors");
+    let read = |name: &str| all[name].to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
+    let (ids, labels, mask) = (read("input_ids"), read("labels"), read("attention_mask"));
+    let lengths: Vec<usize> = mask.iter().map(|row| row.iter().sum::<i64>() as usize).collect();
+    let rows = ids.iter().zip(&lengths).map(|(row, &n)| row[..n].iter().map(|&i| i as u32).collect());
+    let batch = Batch::right_padded(&rows.collect::<Vec<Vec<u32>>>()).unwrap();
+    let marks = labels.iter().zip(&lengths).map(|(row, &n)| row[..n].iter().map(|&l| l != -100).collect());
+    let targets = Targets::new(&batch, &marks.collect::<Vec<Vec<bool>>>()).unwrap();
+    (batch, targets)
+}
+
+/// Largest difference over the largest expected value.
+fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    let max = |t: &Tensor| f64::from(t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap());
+    assert_eq!(found.dims(), expected.dims());
+    max(&(found - expected).unwrap()) / max(expected)
+}
+
+#[test]
+fn every_plugin_computes_what_peft_computes() {
+    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let weights = source.weights().unwrap();
+    let text = std::fs::read_to_string(support::repository("tests/golden/tiny/fixtures.json")).unwrap();
+    let numbers: Value = serde_json::from_str(&text).unwrap();
+    let (batch, targets) = batch();
+    for (file, tuner, options, method, count) in methods() {
+        let mut registry = Registry::default();
+        registry.add(&file).unwrap();
+        let options: Options = serde_json::from_value(options).unwrap();
+        let recorded = registry.tuner(tuner, &options).unwrap().record(&source.shape).unwrap();
+
+        let all = fixture(&format!("{method}.safetensors"));
+        let values = match section(&all, &format!("{method}.param.")) {
+            params if params.is_empty() => Tuning::init(&source.shape, &weights, recorded.clone(), 0).unwrap().values().clone(),
+            params => params,
+        };
+        let tuning = Tuning::new(&source.shape, recorded, values).unwrap();
+        let model = Llama::new(&source.shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect() };
+        let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
+
+        let labels = targets.len() as f64;
+        let expected = numbers["methods"][method]["loss"].as_f64().unwrap();
+        assert!((loss / labels - expected).abs() < 1e-5, "{method}: loss {} for {expected}", loss / labels);
+        let expected = section(&all, &format!("{method}.grad."));
+        assert_eq!((expected.len(), gradients.len()), (count, count), "{method}");
+        for (name, expected) in expected {
+            let found = (&gradients[&name] / labels).unwrap();
+            let off = difference(&found, &expected);
+            assert!(off < 2e-5, "{method}: gradient of {name} is off by {off}");
+        }
+        let merged = section(&all, &format!("merged.{method}."));
+        assert_eq!(merged.is_empty(), !matches!(method, "lora_all_linear" | "dora"), "{method}");
+        if merged.is_empty() {
+            continue;
+        }
+        let ours = tuning.merge(&source.shape, weights.clone()).unwrap();
+        for (name, expected) in merged {
+            let off = difference(ours.get(&name).unwrap(), &expected);
+            assert!(off < 1e-6, "{method}: merged {name} is off by {off}");
+        }
+    }
+}

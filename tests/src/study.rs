@@ -1,0 +1,327 @@
+//! Whole studies by the real executable: a small one of every tuner and a chain, killed and resumed, changed and
+//! reused; and what it says to bad input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support;
+
+/// A folder with a study of five arms over data of its own, seconds to run.
+struct Study {
+    folder: TempDir,
+}
+
+const STUDY: &str = r#"
+[study]
+name = "small"
+seed = 3
+plugins = ["DORA"]
+[recipe]
+epochs = 2
+batch_size = 4
+max_length = 64
+learning_rate = 1e-2
+warmup_steps = 0
+checkpoint_steps = 2
+[[model]]
+id = "tiny"
+source = "init:"
+tokenizer = "tokenizer.json"
+[model.shape]
+vocab_size = 300
+hidden_size = 16
+intermediate_size = 32
+num_hidden_layers = 2
+num_attention_heads = 2
+num_key_value_heads = 1
+head_dim = 8
+max_position_embeddings = 96
+rope_theta = 10000.0
+rms_norm_eps = 1e-5
+tie_word_embeddings = true
+[[dataset]]
+id = "few"
+plugin = "belle"
+source = "train.jsonl"
+examples = 12
+[[dataset]]
+id = "sums"
+plugin = "math"
+source = "sums.jsonl"
+[[dataset]]
+id = "questions"
+plugin = "belle"
+source = ["questions.json", "rubrics.json"]
+[[arm]]
+name = "full"
+base = "tiny"
+tuner = "ft"
+dataset = "few"
+[[arm]]
+name = "attention"
+base = "tiny"
+tuner = "lora-attention"
+dataset = "few"
+[[arm]]
+name = "all"
+base = "tiny"
+tuner = "lora-all-linear"
+dataset = "few"
+[[arm]]
+name = "stranger"
+base = "tiny"
+tuner = "dora"
+dataset = "few"
+[[arm]]
+name = "all, then sums"
+base = "all"
+tuner = "lora-all-linear"
+dataset = "sums"
+[eval]
+items = "questions"
+judge = "reference"
+bases = ["tiny"]
+generation = { max_new_tokens = 8, batch_size = 2 }
+"#;
+
+impl Study {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let study = Self { folder };
+        let rows = (0..20).map(|i| json!({"instruction": format!("第{i}题"), "input": "", "output": format!("答{i}")}));
+        study.write("train.jsonl", &lines(rows.chain([json!({"instruction": "没有答案", "input": "", "output": ""})])));
+        let sums = (1..9).map(|i| json!({"question": format!("{i}+1?"), "answer": format!("{i}+1={}\n#### {0}", i + 1)}));
+        study.write("sums.jsonl", &lines(sums));
+        let question = |q: &str, a: &str, class: &str| json!({"question": q, "std_answer": a, "class": class});
+        study.write(
+            "questions.json",
+            &lines([
+                question("2+1?", "3", "math"),
+                question("苹果是什么？", "水果", "classification"),
+                question("写一句话", "", "generation"),
+                question(&"很长".repeat(200), "x", "closed QA"),
+            ]),
+        );
+        let classes = ["math", "classification", "generation", "closed\u{a0}qa"];
+        study.write("rubrics.json", &lines(classes.map(|c| json!({"class": c, "prompt": "打分"}))));
+        study.write("tokenizer.json", &tokenizer().to_string());
+        study.write("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
+        study.write("study.toml", &STUDY.replace("DORA", &support::third_party("dora").display().to_string()));
+        study
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        self.write(name, &text.replacen(from, to, 1));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(support::executable());
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs to the end and expects success; what it said.
+    fn run(&self, arguments: &[&str]) -> String {
+        said(self.command(arguments).output().unwrap(), 0)
+    }
+
+    /// Expects failure; the error.
+    fn fails(&self, arguments: &[&str]) -> String {
+        said(self.command(arguments).output().unwrap(), 1)
+    }
+
+    fn query(&self, sql: &str) -> Value {
+        serde_json::from_str(&self.run(&["query", "out", sql, "--json"])).unwrap()
+    }
+}
+
+fn said(output: Output, status: i32) -> String {
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+fn lines(rows: impl IntoIterator<Item = Value>) -> String {
+    rows.into_iter().map(|row| format!("{row}\n")).collect()
+}
+
+/// A byte-level vocabulary: `</s>` and the 256 bytes.
+fn tokenizer() -> Value {
+    let mut vocabulary = serde_json::Map::new();
+    vocabulary.insert("</s>".into(), 0.into());
+    for byte in 0..=255u32 {
+        vocabulary.insert(format!("<0x{byte:02X}>"), (byte + 1).into());
+    }
+    json!({
+        "version": "1.0",
+        "added_tokens": [{"id": 0, "content": "</s>", "special": true, "single_word": false, "lstrip": false,
+                          "rstrip": false, "normalized": false}],
+        "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": [], "byte_fallback": true, "unk_token": null,
+                  "fuse_unk": false, "dropout": null, "continuing_subword_prefix": null, "end_of_word_suffix": null},
+    })
+}
+
+/// Every file below a folder with its bytes, times and logs aside.
+fn results(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "safetensors") {
+                let bytes = fs::read(&path).unwrap();
+                found.push((path.strip_prefix(folder).unwrap().to_owned(), bytes));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_study_runs_resumes_and_reuses() {
+    let study = Study::new();
+    study.run(&["study", "study.toml", "--out", "out"]);
+
+    let arms = study.query("SELECT arm, tuner, additional_params, steps, skipped_examples FROM arms");
+    let rows = arms["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["arm"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tiny", "full", "attention", "all", "stranger", "all, then sums"]);
+    assert!(rows[1..].iter().all(|row| row["steps"].as_u64().unwrap() >= 4), "{arms}");
+    assert_eq!(rows[1]["skipped_examples"], 1, "the row without an answer is counted: {arms}");
+    for frame in ["arms", "steps", "generations", "judgements", "scores"] {
+        let count = study.query(&format!("SELECT COUNT(*) AS n FROM {frame}"));
+        assert!(count["rows"][0]["n"].as_u64().unwrap() > 0, "{frame}: {count}");
+    }
+    let unscored = study.query("SELECT item, reason FROM judgements WHERE arm = 'full' AND status = 'unscored'");
+    let text = unscored.to_string();
+    assert!(text.contains("positions") && text.contains("questions.json:4"), "the long item is not asked: {text}");
+    let scores = study.run(&["analyze", "scores", "out"]);
+    assert!(scores.contains("all, then sums") && scores.contains("others"), "{scores}");
+
+    // A second run does nothing again and changes nothing.
+    let before = results(&study.path("out"));
+    assert!(before.len() >= 5, "{before:?}");
+    let again = study.run(&["study", "study.toml", "--out", "out"]);
+    assert_eq!(again.matches("already trained").count(), 5, "{again}");
+    assert_eq!(results(&study.path("out")), before);
+
+    // Another rank makes another arm; the rest is reused, and what starts from it is trained again.
+    study.edit("study.toml", "name = \"all\"\nbase = \"tiny\"", "name = \"all\"\noptions = { r = 2 }\nbase = \"tiny\"");
+    let changed = study.run(&["study", "study.toml", "--out", "out"]);
+    assert_eq!(changed.matches("already trained").count(), 3, "{changed}");
+
+    // Killed at any moment it goes on and ends with the same bytes.
+    study.edit("study.toml", "options = { r = 2 }\n", "");
+    let mut kills = 0;
+    for milliseconds in [120, 250, 400, 600] {
+        let mut child = study.command(&["study", "study.toml", "--out", "killed"]).spawn().unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(milliseconds) && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 0, "the study ended before it could be killed");
+    study.run(&["study", "study.toml", "--out", "killed"]);
+    assert_eq!(results(&study.path("killed")), before);
+
+    // A trained arm answers and is exported without its plugin or its study.
+    fs::remove_file(study.path("study.toml")).unwrap();
+    study.run(&["export", "merged", "out", "stranger", "merged"]);
+    study.run(&["export", "adapter", "out", "stranger", "adapter"]);
+    for file in ["merged/model.safetensors", "merged/tokenizer.json", "adapter/adapter_config.json"] {
+        assert!(study.path(file).is_file(), "{file}");
+    }
+    let error = study.fails(&["export", "adapter", "out", "full", "whole"]);
+    assert!(error.contains("export merged instead"), "{error}");
+}
+
+#[test]
+fn only_some_arms_can_be_run() {
+    let study = Study::new();
+    study.run(&["study", "study.toml", "--out", "out", "--only", "all, then sums"]);
+    let arms = study.query("SELECT arm FROM arms").to_string();
+    assert!(arms.contains("all, then sums") && !arms.contains("full"), "{arms}");
+    let error = study.fails(&["study", "study.toml", "--only", "nothing"]);
+    assert!(error.contains("nothing") && error.contains("attention"), "{error}");
+    let dry = study.run(&["study", "study.toml", "--out", "dry", "--dry-run"]);
+    assert!(dry.contains("to be trained") && !study.path("dry").exists(), "{dry}");
+}
+
+#[test]
+fn labels_show_what_is_learnt() {
+    let study = Study::new();
+    let text = study.run(&["labels", "study.toml", "--arm", "full"]);
+    assert!(text.contains("12 examples") && text.contains("Assistant: "), "{text}");
+    assert!(study.fails(&["labels", "study.toml", "--arm", "x"]).contains("no arm `x`"));
+}
+
+#[test]
+fn the_papers_arms_have_the_papers_parameters() {
+    let paper = support::repository("data/studies/paper.toml");
+    let study = Study::new();
+    let rows: Value = serde_json::from_str(&study.run(&["plan", paper.to_str().unwrap(), "--json"])).unwrap();
+    let rows = rows.as_array().unwrap();
+    let additional: Vec<u64> = rows.iter().map(|r| r["additional_params"].as_u64().unwrap()).collect();
+    let (small, large) = (17_891_328, 28_016_640);
+    assert_eq!(additional, [small, small, small, large, 0, 0, small, 0]);
+    let trainable: Vec<u64> = rows.iter().map(|r| r["trainable_params"].as_u64().unwrap()).collect();
+    assert_eq!(trainable[4..], [6_738_415_616, 6_738_415_616, small, 6_738_415_616]);
+}
+
+#[test]
+fn bad_input_gets_one_clear_error() {
+    for (from, to, expected) in [
+        ("tuner = \"ft\"", "tuner = \"fft\"", "no tuner plugin `fft`; there are: dora, ft"),
+        ("tuner = \"ft\"", "tuner = \"ft\"\noptions = { r = 8 }", "unknown field `r`"),
+        ("tuner = \"lora-attention\"", "tuner = \"lora-attention\"\noptions = { targets = [\"up_proj\"] }", "up_proj"),
+        ("source = \"train.jsonl\"", "source = \"missing.jsonl\"", "missing.jsonl: no such file"),
+        ("source = \"train.jsonl\"", "source = \"${NO_SUCH_VARIABLE}/x\"", "NO_SUCH_VARIABLE is not set"),
+        ("examples = 12", "examples = 1000", "1000"),
+        ("plugin = \"math\"", "plugin = \"maths\"", "no dataset plugin `maths`"),
+        ("source = \"sums.jsonl\"", "source = \"empty.jsonl\"", "no usable row"),
+        ("judge = \"reference\"", "judge = \"reference\"\njudge_options = { metric = 1 }", "unknown field `metric`"),
+        ("vocab_size = 300", "vocab_size = 100", "token"),
+        ("plugins = [", "plugins = [\"study.toml\", ", "study.toml"),
+        ("learning_rate = 1e-2", "learning_rate = 1e30", "lower the learning rate"),
+        ("max_length = 64", "max_length = 8", "nothing to learn within max_length = 8"),
+        ("template = \"belle\"", "template = \"vicuna\"", "vicuna"),
+        ("source = \"init:\"\ntokenizer", "source = \"nowhere\"\nhint = \"get it there\"\ntokenizer", "get it there"),
+    ] {
+        let study = Study::new();
+        study.write("empty.jsonl", "");
+        study.edit("study.toml", "name = \"small\"", "name = \"small\"\ntemplate = \"belle\"");
+        if to.contains("nowhere") {
+            let text = fs::read_to_string(study.path("study.toml")).unwrap();
+            let (start, rest) = text.split_once("[model.shape]").unwrap();
+            let (_, end) = rest.split_once("[[dataset]]").unwrap();
+            study.write("study.toml", &format!("{start}[[dataset]]{end}"));
+        }
+        study.edit("study.toml", from, to);
+        let error = study.fails(&["study", "study.toml", "--out", "out"]);
+        assert!(error.contains("error: ") && error.contains(expected), "{to}: {error}");
+    }
+}
