@@ -35,7 +35,7 @@ pub use cache::Cache;
 pub use dropout::Draw;
 pub use error::Error;
 pub use hf::save;
-pub use linear::{Param, Params, Pass};
+pub use linear::{Param, Params};
 pub use loss::Gradients;
 pub use model::Llama;
 pub use source::{Source, open};

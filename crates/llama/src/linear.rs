@@ -13,7 +13,7 @@ use crate::{Error, Tuning, Weights, ops};
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug)]
-pub enum Pass<'a> {
+pub(crate) enum Pass<'a> {
     /// Values only: nothing is dropped, no gradient is kept.
     Eval,
     /// Gradients will follow; dropout by these draws.

@@ -14,8 +14,8 @@ use crate::linear::Pass;
 use crate::model::{EMBEDDING, Llama};
 use crate::{Error, ops};
 
-/// Most scores that exist at once, `labels · v`: 128 MiB.
-const SCORES_AT_ONCE: usize = 1 << 25;
+/// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
+const SCORES_AT_ONCE: usize = 1 << 24;
 
 /// Gradients by the name of the trained tensor. One that no label depends on has none.
 pub type Gradients = BTreeMap<String, Tensor>;

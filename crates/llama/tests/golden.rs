@@ -6,6 +6,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{METHODS, Rows, assert_all_close, error, golden, json, model, recorded, section, tensors};
+use serde_json::Value;
 use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning, rotary};
 
 /// Of f32 against f32 in another order of summation, relative to the largest element.
@@ -180,4 +181,52 @@ fn a_tied_head_and_the_embedding_share_one_gradient() {
     var.set(&(var.as_tensor() - (gradient * by).unwrap()).unwrap()).unwrap();
     let fell = loss - model.loss(&batch, &targets).unwrap();
     assert!((fell / 0.02 - 1.0).abs() < 0.05, "fell by {fell}");
+}
+
+/// Scores at the last token and the mean loss of a text, against what transformers says of it.
+fn compare(model: &Llama, text: &Value, scores: &[f64], tolerance: f64) {
+    let read = |v: &Value| v.as_u64().unwrap() as u32;
+    let ids = text.get("ids").unwrap_or(&text["input_ids"]);
+    let row: Vec<u32> = ids.as_array().unwrap().iter().map(read).collect();
+    let batch = Batch::right_padded(std::slice::from_ref(&row)).unwrap();
+    let targets = Targets::new(&batch, &[vec![true; row.len()]]).unwrap();
+    let loss = model.loss(&batch, &targets).unwrap() / targets.len() as f64;
+    let expected = text["loss"].as_f64().unwrap();
+    assert!((loss / expected - 1.0).abs() < tolerance, "loss {loss} for {expected}");
+    let found = model.logits(&batch, &[row.len() as u32 - 1]).unwrap();
+    let found = found.narrow(1, 0, scores.len()).unwrap().squeeze(0).unwrap();
+    let expected: Vec<f32> = scores.iter().map(|v| *v as f32).collect();
+    let worst = error(&found, &Tensor::new(expected, &Device::Cpu).unwrap());
+    assert!(worst < tolerance, "scores off by {worst:e}");
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn quantised_files_score_as_in_transformers() {
+    let expected = json("gguf/expected.json");
+    for file in ["mixed.gguf", "mixed-k.gguf"] {
+        let (shape, weights) = common::model(&format!("gguf/{file}"));
+        let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let text = &expected["files"][file];
+        compare(&model, text, &floats(&text["last_logits"]), 1e-5);
+    }
+}
+
+#[test]
+fn a_published_model_scores_as_in_transformers() {
+    let Some(folder) = std::env::var_os("TUNEBENCH_SMOLLM2") else {
+        println!("skipped: TUNEBENCH_SMOLLM2 does not name a folder");
+        return;
+    };
+    let source = tunebench_llama::open(folder.as_ref()).unwrap();
+    let model = Llama::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap();
+    let expected = json("smollm2.json");
+    let texts = expected["texts"].as_object().unwrap();
+    assert_eq!(texts.len(), 2);
+    for text in texts.values() {
+        compare(&model, text, &floats(&text["last_logits_first_16"]), 2e-5);
+    }
 }
