@@ -57,7 +57,11 @@ pub fn write_all(dir: &Path, seed: u64, sizes: &Sizes) -> io::Result<Written> {
     let spoken = pieces.iter().map(String::as_str).filter(|p| !p.contains('\n')).collect();
     let source = text::Source { facts: &facts, pieces: spoken };
     let mut rng = Stream::named(seed, "text");
-    let texts: Vec<Value> = (0..sizes.text_rows).map(|_| text_row(&source.paragraph(&mut rng))).collect();
+    let mut paragraphs = source.every_word(&mut rng);
+    while paragraphs.len() < sizes.text_rows {
+        paragraphs.push(source.paragraph(&mut rng));
+    }
+    let texts: Vec<Value> = paragraphs.iter().map(|paragraph| json!({"text": paragraph})).collect();
     let rubrics: Vec<Value> = RUBRICS.iter().map(|(class, prompt)| json!({"class": class, "prompt": prompt})).collect();
 
     fs::create_dir_all(dir)?;
@@ -147,10 +151,6 @@ fn math(seed: u64, sizes: &Sizes, asked: &mut BTreeSet<String>) -> io::Result<Ve
 
 fn instruction_row(task: &Task) -> Value {
     json!({"instruction": task.instruction, "input": task.input, "output": task.output})
-}
-
-fn text_row(paragraph: &str) -> Value {
-    json!({"text": paragraph})
 }
 
 fn write_rows(path: &Path, rows: &[Value]) -> io::Result<()> {

@@ -25,6 +25,11 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Dictations that have every word at least once: nothing that an instruction may use is new to a base model.
+    pub fn every_word(&self, rng: &mut Stream) -> Vec<String> {
+        self.pieces.chunks(10).map(|words| read_out(words, rng)).collect()
+    }
+
     /// One paragraph.
     pub fn paragraph(&self, rng: &mut Stream) -> String {
         let total = SORTS.iter().map(|s| s.0).sum();
@@ -148,13 +153,16 @@ fn story(_: &Source, rng: &mut Stream) -> String {
     told + &again.concat()
 }
 
-/// Words read out and repeated, a few of them several times or many of them once.
+/// A few words, read out and repeated.
 fn dictation(source: &Source, rng: &mut Stream) -> String {
     let words: Vec<&str> = (0..number(rng, 3, 12)).map(|_| pick(rng, &source.pieces)).collect();
-    let times = (30 / words.len()).max(2);
-    let words = words.concat();
+    read_out(&words, rng)
+}
+
+fn read_out(words: &[&str], rng: &mut Stream) -> String {
+    let times = (30 / words.len().max(1)).max(2);
     let reader = pick(rng, &PEOPLE);
-    vec![format!("{reader}念：{words}。"); times].concat()
+    vec![format!("{reader}念：{}。", words.concat()); times].concat()
 }
 
 /// The form of a conversation, with nothing to know: the answer repeats what was said.
