@@ -11,7 +11,7 @@
 //!
 //! | metric | score | applies when there is |
 //! |---|---|---|
-//! | `number` | 1 when the final numbers are equal ([`number`]) | a number in the reference |
+//! | `number` | 1 when the final numbers are equal ([`number`]) | a number in the reference, which is no fenced code |
 //! | `label` | 1 when the answer's label is the reference's ([`label`]) | a reference |
 //! | `exact` | 1 when equal but for width, punctuation marks' style and white space ([`text`]) | a reference |
 //! | `char_f1` | F1 over the bags of characters and words ([`overlap`]) | a reference |
@@ -181,6 +181,9 @@ fn right_or_wrong(right: bool, reference: &str, answer: &str) -> Outcome {
 }
 
 fn numbers_agree(reference: &str, answer: &str) -> Outcome {
+    if reference.contains("```") {
+        return Outcome::Inapplicable("the reference is code");
+    }
     let Some(wanted) = number::final_number(reference) else {
         return Outcome::Inapplicable("the reference has no number");
     };

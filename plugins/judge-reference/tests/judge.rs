@@ -80,6 +80,7 @@ fn number_compares_final_numbers() {
         ],
     );
     assert_eq!(score("number", "", "没有数", "8"), None);
+    assert_eq!(score("number", "", "```python\nprint(8)\n```", "8"), None);
 }
 
 #[test]
