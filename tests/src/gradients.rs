@@ -1,11 +1,15 @@
 //! The maths that plugin files record, run by the model and compared with PEFT: losses, every gradient, merged weights.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_host::{Options, Registry};
+use tunebench_dataset::Tokenized;
 use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning};
+use tunebench_spec::{Recipe, WeightPlan};
+use tunebench_train::{Job, load_result, train};
 
 use crate::support;
 
@@ -93,4 +97,52 @@ fn every_plugin_computes_what_peft_computes() {
             assert!(off < 1e-6, "{method}: merged {name} is off by {off}");
         }
     }
+}
+
+#[test]
+fn what_is_trained_moves_and_what_is_frozen_stays() {
+    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let (shape, base) = (&source.shape, source.weights().unwrap());
+    let example = |i: u32| Tokenized { tokens: (0..8).map(|j| (i * 7 + j * 5) % 96).collect(), is_label: vec![true; 8] };
+    let examples: Vec<Tokenized> = (0..12).map(example).collect();
+    let recipe = Recipe { learning_rate: 1e-2, epochs: 1.0, batch_size: 4, ..Recipe::base() };
+    for (file, tuner, options, method, _) in methods() {
+        let mut registry = Registry::default();
+        registry.add(&file).unwrap();
+        let options: Options = serde_json::from_value(options).unwrap();
+        let recorded = registry.tuner(tuner, &options).unwrap().record(shape).unwrap();
+        let start = Tuning::init(shape, &base, recorded.clone(), 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job {
+            arm: method,
+            shape,
+            weights: base.clone(),
+            tuning: start.clone(),
+            examples: &examples,
+            recipe: &recipe,
+            seed: 1,
+            dir: folder.path(),
+        };
+        train(job, &mut |_| ControlFlow::Continue(())).unwrap();
+
+        let end = load_result(folder.path(), shape).unwrap();
+        assert_eq!(end.recorded(), &recorded, "{method}: the maths is saved with the values");
+        assert_eq!(end.values().len(), start.values().len());
+        for (name, value) in end.values() {
+            assert!(difference(value, &start.values()[name]) > 0.0 || is_zero(&start.values()[name]), "{method}: {name}");
+            assert!(!is_zero(value), "{method}: {name} is still zero");
+        }
+        let merged = end.merge(shape, base.clone()).unwrap();
+        for (name, plan) in &recorded.plan.weights {
+            let bits = |t: &Tensor| -> Vec<u32> {
+                t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+            };
+            let same = bits(merged.get(name).unwrap()) == bits(base.get(name).unwrap());
+            assert_eq!(same, *plan == WeightPlan::Frozen, "{method}: {name}");
+        }
+    }
+}
+
+fn is_zero(tensor: &Tensor) -> bool {
+    tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() == 0.0
 }

@@ -9,12 +9,18 @@ mod progress;
 mod quickstart;
 mod run;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser as _;
 
+/// How many threads candle gives to element-wise work.
+const THREADS: &str = "CANDLE_NUM_THREADS";
+
 fn main() -> ExitCode {
     let args = args::Args::parse();
+    if std::env::var_os(THREADS).is_none() {
+        return run_again();
+    }
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -31,6 +37,36 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Becomes a process that has candle's pool at one thread. The pool waits by spinning, so that with two threads and
+/// anything else running on the machine a step takes up to six times as long; products have threads of their own and
+/// keep them. The variable is read once, at candle's start, and Rust can only set it safely for another process.
+fn run_again() -> ExitCode {
+    let again = |executable| {
+        let mut command = Command::new(executable);
+        command.args(std::env::args_os().skip(1)).env(THREADS, "1");
+        become_process(command)
+    };
+    match std::env::current_exe().and_then(again) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: starting itself with {THREADS}=1: {error}; set the variable by hand");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(unix)]
+fn become_process(mut command: Command) -> std::io::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    Err(command.exec()) // returns only when it failed
+}
+
+#[cfg(not(unix))]
+fn become_process(mut command: Command) -> std::io::Result<ExitCode> {
+    let code = command.status()?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// `tunebench … | head` is no failure.
