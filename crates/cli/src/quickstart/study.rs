@@ -14,7 +14,7 @@ pub struct Sizes {
     pub text_epochs: f64,
     /// The three nested instruction sets, for the paper's 0.6M, 2M and 4M.
     pub examples: [u64; 3],
-    /// For the paper's 0.25M, twice as many: a small model needs to see a sum more often.
+    /// For the paper's 0.25M, more: a small model needs to see a sum often.
     pub math_rows: usize,
     /// Rows per class in training, items per class in evaluation. Maths and code are reported together.
     pub classes: [(&'static str, usize, usize); 10],
@@ -38,9 +38,9 @@ impl Sizes {
         text_rows: 3000,
         text_epochs: 6.0,
         examples: [600, 2000, 4000],
-        math_rows: 500,
+        math_rows: 1500,
         classes: [
-            ("math", 120, 10),
+            ("math", 160, 16),
             ("code", 300, 8),
             ("classification", 600, 18),
             ("extract", 600, 18),
@@ -79,8 +79,8 @@ const BETA2: f64 = 0.98;
 const FT_RATE: f64 = 2e-3;
 const LORA_RATE: f64 = 5e-3;
 /// The maths alone makes a model forget the rest, the faster the higher the rate; the paper takes a tenth too.
-const MATH_FT_RATE: f64 = 5e-4;
-const MATH_LORA_RATE: f64 = 2e-3;
+const MATH_FT_RATE: f64 = 3e-4;
+const MATH_LORA_RATE: f64 = 7e-4;
 
 /// The study over the files that [`super::write_all`] puts beside it.
 pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {

@@ -136,8 +136,8 @@ fn study_is_valid_and_has_the_papers_arms() {
         "large + LoRA(2000)",
         "small + FT(600)",
         "small + FT(2000)",
-        "small + FT(2000) + LoRA(math_500)",
-        "small + FT(2000) + FT(math_500)",
+        "small + FT(2000) + LoRA(math_1500)",
+        "small + FT(2000) + FT(math_1500)",
         "small + LoRA-attention(2000)",
     ];
     assert_eq!(names, expected);
