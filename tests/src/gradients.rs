@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use tunebench_host::{Options, Registry};
 use tunebench_dataset::Tokenized;
+use tunebench_host::{Options, Registry};
 use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning};
 use tunebench_spec::{Recipe, WeightPlan};
 use tunebench_train::{Job, load_result, train};
@@ -68,7 +68,9 @@ fn every_plugin_computes_what_peft_computes() {
 
         let all = fixture(&format!("{method}.safetensors"));
         let values = match section(&all, &format!("{method}.param.")) {
-            params if params.is_empty() => Tuning::init(&source.shape, &weights, recorded.clone(), 0).unwrap().values().clone(),
+            params if params.is_empty() => {
+                Tuning::init(&source.shape, &weights, recorded.clone(), 0).unwrap().values().clone()
+            }
             params => params,
         };
         let tuning = Tuning::new(&source.shape, recorded, values).unwrap();
@@ -103,7 +105,8 @@ fn every_plugin_computes_what_peft_computes() {
 fn what_is_trained_moves_and_what_is_frozen_stays() {
     let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
     let (shape, base) = (&source.shape, source.weights().unwrap());
-    let example = |i: u32| Tokenized { tokens: (0..8).map(|j| (i * 7 + j * 5) % 96).collect(), is_label: vec![true; 8] };
+    let example =
+        |i: u32| Tokenized { tokens: (0..8).map(|j| (i * 7 + j * 5) % 96).collect(), is_label: vec![true; 8] };
     let examples: Vec<Tokenized> = (0..12).map(example).collect();
     let recipe = Recipe { learning_rate: 1e-2, epochs: 1.0, batch_size: 4, ..Recipe::base() };
     for (file, tuner, options, method, _) in methods() {
@@ -129,7 +132,10 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
         assert_eq!(end.recorded(), &recorded, "{method}: the maths is saved with the values");
         assert_eq!(end.values().len(), start.values().len());
         for (name, value) in end.values() {
-            assert!(difference(value, &start.values()[name]) > 0.0 || is_zero(&start.values()[name]), "{method}: {name}");
+            assert!(
+                difference(value, &start.values()[name]) > 0.0 || is_zero(&start.values()[name]),
+                "{method}: {name}"
+            );
             assert!(!is_zero(value), "{method}: {name} is still zero");
         }
         let merged = end.merge(shape, base.clone()).unwrap();

@@ -95,7 +95,8 @@ impl Study {
         let study = Self { folder };
         let rows = (0..20).map(|i| json!({"instruction": format!("第{i}题"), "input": "", "output": format!("答{i}")}));
         study.write("train.jsonl", &lines(rows.chain([json!({"instruction": "没有答案", "input": "", "output": ""})])));
-        let sums = (1..9).map(|i| json!({"question": format!("{i}+1?"), "answer": format!("{i}+1={}\n#### {0}", i + 1)}));
+        let sums =
+            (1..9).map(|i| json!({"question": format!("{i}+1?"), "answer": format!("{i}+1={}\n#### {0}", i + 1)}));
         study.write("sums.jsonl", &lines(sums));
         let question = |q: &str, a: &str, class: &str| json!({"question": q, "std_answer": a, "class": class});
         study.write(

@@ -33,7 +33,9 @@ pub enum Command {
     #[command(after_help = "Example: tunebench analyze scores runs/quickstart")]
     Analyze(Analyze),
     /// SQL over a run's frames: arms, steps, generations, judgements, scores.
-    #[command(after_help = "Example: tunebench query runs/quickstart \"SELECT arm, AVG(score) AS mean FROM judgements GROUP BY arm\"")]
+    #[command(
+        after_help = "Example: tunebench query runs/quickstart \"SELECT arm, AVG(score) AS mean FROM judgements GROUP BY arm\""
+    )]
     Query(Query),
     /// Write a trained arm in formats other tools read.
     #[command(after_help = "Example: tunebench export adapter runs/smollm2 \"SmolLM2 + LoRA-attention\" adapter/")]

@@ -1,5 +1,7 @@
 //! Answers of the tiny golden model: the continuation transformers gives, whatever shares the batch.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use std::path::Path;
 
 use candle_core::Device;
@@ -26,9 +28,8 @@ fn fixture() -> Vec<(Prompt, Vec<u32>)> {
     let fixtures: Value = serde_json::from_str(&text).unwrap();
     let rows = fixtures["generate"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
-    let row = |(key, row): (usize, &Value)| {
-        (Prompt { tokens: tokens(&row["prompt"]), key: key as u64 }, tokens(&row["new"]))
-    };
+    let row =
+        |(key, row): (usize, &Value)| (Prompt { tokens: tokens(&row["prompt"]), key: key as u64 }, tokens(&row["new"]));
     rows.iter().enumerate().map(row).collect()
 }
 

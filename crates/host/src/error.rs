@@ -9,7 +9,9 @@ use tunebench_plugin_api::abi::{AbiError, code};
 pub enum HostError {
     #[error("plugin file {path}: {step}: {reason}")]
     Load { path: PathBuf, step: &'static str, reason: String },
-    #[error("no {kind} plugin `{name}`; there are: {known}. Build plugins with `cargo xtask plugins` or name a file with --plugin")]
+    #[error(
+        "no {kind} plugin `{name}`; there are: {known}. Build plugins with `cargo xtask plugins` or name a file with --plugin"
+    )]
     Unknown { kind: String, name: String, known: String },
     #[error("{kind} plugin `{name}` is offered by two files, {first} and {second}; name one of them only")]
     Twice { kind: String, name: String, first: PathBuf, second: PathBuf },

@@ -24,8 +24,8 @@ pub use error::HostError;
 pub use judge::JudgePlugin;
 pub use library::Plugin;
 pub use registry::Registry;
-pub use tuner::TunerPlugin;
 pub use tunebench_plugin_api as api;
+pub use tuner::TunerPlugin;
 
 /// Options of a plugin, as a study gives them.
 pub type Options = std::collections::BTreeMap<String, serde_json::Value>;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL};
-use abi_stable::StableAbi;
 use libloading::Library;
 use tunebench_plugin_api::abi::{API_MAJOR, MAGIC, Manifest, PROBE_SYMBOL, PluginRoot_Ref, Probe};
 
@@ -83,7 +83,8 @@ fn check_elf(bytes: &[u8]) -> Result<(), String> {
     let (table, size, count) = (word(32, 8), word(54, 2), word(56, 2));
     let (Some(table), Some(size), Some(count)) = (table, size, count) else { return Err(truncated()) };
     for i in 0..count {
-        let at = table.checked_add(i * size).and_then(|v| usize::try_from(v).ok()).ok_or_else(truncated)?;
+        let entry = table.checked_add(i * size).filter(|at| at.saturating_add(56) <= bytes.len() as u64);
+        let at = entry.and_then(|v| usize::try_from(v).ok()).ok_or_else(truncated)?;
         let (offset, length) = (word(at + 8, 8), word(at + 32, 8));
         let end = offset.zip(length).and_then(|(o, l)| o.checked_add(l)).ok_or_else(truncated)?;
         if end > bytes.len() as u64 {

@@ -127,9 +127,10 @@ fn parse(name: &str, attributes: &str) -> Result<Op, String> {
 /// The nodes that `output` depends on, in order.
 fn prune(nodes: &[Node], output: usize) -> Graph {
     let mut needed = vec![false; nodes.len()];
-    needed[output] = true;
-    for i in (0..=output).rev().filter(|&i| needed[i]).collect::<Vec<_>>() {
-        mark(nodes, i, &mut needed);
+    let mut stack = vec![output];
+    while let Some(i) = stack.pop() {
+        needed[i] = true;
+        stack.extend(nodes[i].inputs.iter().copied().filter(|&j| !needed[j]));
     }
     let mut place = vec![0; nodes.len()];
     let mut kept = Vec::new();
@@ -139,12 +140,4 @@ fn prune(nodes: &[Node], output: usize) -> Graph {
         kept.push(Node { inputs, ..node.clone() });
     }
     Graph { output: place[output], nodes: kept }
-}
-
-fn mark(nodes: &[Node], from: usize, needed: &mut [bool]) {
-    let mut stack = vec![from];
-    while let Some(i) = stack.pop() {
-        needed[i] = true;
-        stack.extend(nodes[i].inputs.iter().copied().filter(|&j| !needed[j]));
-    }
 }

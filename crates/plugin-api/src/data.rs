@@ -65,9 +65,13 @@ pub struct TunePlan {
 pub enum WeightPlan {
     Frozen,
     /// `lr_scale` multiplies the learning rate.
-    Trainable { lr_scale: f64 },
+    Trainable {
+        lr_scale: f64,
+    },
     /// The weight stays frozen; its product becomes [`crate::Tuner::forward`] over these parameters.
-    Adapted { params: Vec<Param> },
+    Adapted {
+        params: Vec<Param>,
+    },
 }
 
 impl TunePlan {
@@ -120,9 +124,17 @@ pub enum Init {
     Zeros,
     Ones,
     /// Uniform in ±sqrt(6 / ((1 + a²) fan_in)), fan_in being the last axis: PyTorch's `kaiming_uniform_`.
-    KaimingUniform { a: f64 },
-    Normal { mean: f64, std: f64 },
-    Uniform { low: f64, high: f64 },
+    KaimingUniform {
+        a: f64,
+    },
+    Normal {
+        mean: f64,
+        std: f64,
+    },
+    Uniform {
+        low: f64,
+        high: f64,
+    },
     /// By [`crate::Tuner::init`], over the base weight and the parameters listed before this one.
     Computed,
 }
@@ -231,7 +243,10 @@ impl Example {
 pub enum Row {
     Example(Example),
     /// Where the row is, and why it cannot be used.
-    Skip { place: String, reason: String },
+    Skip {
+        place: String,
+        reason: String,
+    },
 }
 
 /// One message of a chat request.

@@ -1,6 +1,6 @@
 //! `export_plugin!` and what it expands to: the C probe, the `abi_stable` header, and guarded constructors.
 
-use abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleResult, __call_root_module_loader};
+use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RErr, RNone, ROption, RSome, RStr, RString};
@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi::{
     API_MAJOR, API_MINOR, AbiDataset, AbiDataset_TO, AbiError, AbiJudge, AbiJudge_TO, AbiResult, AbiTuner, AbiTuner_TO,
-    DatasetBox, Handle, JudgeBox, MAGIC, Manifest, OpsRef, PluginRoot, PluginRoot_Ref, Probe, SourceBox, TunerBox, code,
+    DatasetBox, Handle, JudgeBox, MAGIC, Manifest, OpsRef, PluginRoot, PluginRoot_Ref, Probe, SourceBox, TunerBox,
+    code,
 };
 use crate::guard::{self, Guarded};
-use crate::{ChatReply, Dataset, Error, Example, Judge, Model, Ops, Position, Result, Row, Site, Source, Tensor, Tuner};
+use crate::{
+    ChatReply, Dataset, Error, Example, Judge, Model, Ops, Position, Result, Row, Site, Source, Tensor, Tuner,
+};
 
 /// Makes the crate a plugin: `export_plugin!(tuner: MyTuner);`, or `dataset:` or `judge:`.
 ///

@@ -13,7 +13,7 @@
 //! use tunebench_plugin_api::prelude::*;
 //!
 //! #[derive(Deserialize)]
-//! #[serde(default, deny_unknown_fields)]
+//! #[serde(crate = "tunebench_plugin_api::serde", default, deny_unknown_fields)]
 //! struct Options { r: usize, alpha: f64 }
 //! impl Default for Options { fn default() -> Self { Self { r: 8, alpha: 16.0 } } }
 //!
@@ -61,20 +61,20 @@
 
 #[doc(hidden)]
 pub mod abi;
-mod data;
-mod dataset;
-mod error;
 #[doc(hidden)]
 #[path = "export.rs"]
 pub mod abi_export;
+mod data;
+mod dataset;
+mod error;
 mod guard;
 mod judge;
 mod records;
 mod tuner;
 
 pub use data::{
-    ChatMessage, ChatReply, ChatRequest, Dim, Example, Init, JudgeStep, Model, Param, Recipe, Role, Row, Schedule, Site,
-    TunePlan, Turn, Weight, WeightPlan,
+    ChatMessage, ChatReply, ChatRequest, Dim, Example, Init, JudgeStep, Model, Param, Recipe, Role, Row, Schedule,
+    Site, TunePlan, Turn, Weight, WeightPlan,
 };
 pub use dataset::{Dataset, Position, Source};
 pub use error::{Error, Result};

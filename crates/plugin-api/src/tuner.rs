@@ -87,7 +87,8 @@ impl HostOps for OpsRef<'_> {
     }
 
     fn call(&self, name: &str, version: u32, inputs: &[Handle], attributes: &str) -> Result<Handle> {
-        let result = AbiOps_TO::call(self, RStr::from(name), version, RSlice::from_slice(inputs), RStr::from(attributes));
+        let result =
+            AbiOps_TO::call(self, RStr::from(name), version, RSlice::from_slice(inputs), RStr::from(attributes));
         result.into_result().map_err(Error::from)
     }
 }

@@ -47,5 +47,8 @@ impl Example {
 pub enum Row {
     Example(Example),
     /// `place` says where in the source, `reason` why the row cannot be used.
-    Skip { place: String, reason: String },
+    Skip {
+        place: String,
+        reason: String,
+    },
 }

@@ -53,27 +53,45 @@ pub enum Op {
     /// The base weight itself, `[out, in]`.
     Weight,
     /// A parameter of this site.
-    Param { name: String },
+    Param {
+        name: String,
+    },
     /// `[.., m, k] x [k, n] -> [.., m, n]`, both of two axes.
     Matmul,
     Add,
     Sub,
     Mul,
     Div,
-    Scale { by: f64 },
+    Scale {
+        by: f64,
+    },
     /// Add a constant to every element.
-    Offset { by: f64 },
-    Sum { axis: usize },
-    Mean { axis: usize },
+    Offset {
+        by: f64,
+    },
+    Sum {
+        axis: usize,
+    },
+    Mean {
+        axis: usize,
+    },
     /// Euclidean norm along an axis.
-    Norm { axis: usize },
+    Norm {
+        axis: usize,
+    },
     /// Swap the two axes.
     Transpose,
-    Reshape { shape: Vec<Dim> },
+    Reshape {
+        shape: Vec<Dim>,
+    },
     /// Round to another precision and carry on: `f32`, `f16` or `bf16`.
-    Cast { dtype: DType },
+    Cast {
+        dtype: DType,
+    },
     /// Zero each element with probability `p` and scale the rest by `1/(1-p)`; identity outside training.
-    Dropout { p: f64 },
+    Dropout {
+        p: f64,
+    },
     Gelu,
     Silu,
     Relu,

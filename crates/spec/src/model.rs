@@ -33,12 +33,7 @@ pub enum RopeScaling {
     /// All frequencies divided by `factor`.
     Linear { factor: f64 },
     /// LLaMA 3.1: low frequencies divided by `factor`, high ones kept, a smooth blend between.
-    Llama3 {
-        factor: f64,
-        low_freq_factor: f64,
-        high_freq_factor: f64,
-        original_max_position_embeddings: usize,
-    },
+    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_max_position_embeddings: usize },
 }
 
 /// One weight of a model: name and shape as in a Hugging Face checkpoint.
@@ -281,7 +276,9 @@ fn rope_scaling(value: Option<&Value>) -> Result<Option<RopeScaling>, ShapeError
             high_freq_factor: get("high_freq_factor")?,
             original_max_position_embeddings: required(value, "original_max_position_embeddings")?,
         })),
-        other => Err(ShapeError::Unsupported(format!("rope scaling `{other}` is not supported; default, linear or llama3"))),
+        other => {
+            Err(ShapeError::Unsupported(format!("rope scaling `{other}` is not supported; default, linear or llama3")))
+        }
     }
 }
 

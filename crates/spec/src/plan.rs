@@ -27,7 +27,9 @@ pub enum WeightPlan {
         lr_scale: f64,
     },
     /// Stays frozen, and its product is replaced by the tuner's recorded maths over new parameters.
-    Adapted { params: Vec<ParamSpec> },
+    Adapted {
+        params: Vec<ParamSpec>,
+    },
 }
 
 /// One new parameter of an adapted weight.
@@ -50,9 +52,17 @@ pub enum Init {
     Zeros,
     Ones,
     /// Uniform in ±sqrt(6 / ((1 + a²) fan_in)): PyTorch's `kaiming_uniform_`; PEFT uses a = √5.
-    KaimingUniform { a: f64 },
-    Normal { mean: f64, std: f64 },
-    Uniform { low: f64, high: f64 },
+    KaimingUniform {
+        a: f64,
+    },
+    Normal {
+        mean: f64,
+        std: f64,
+    },
+    Uniform {
+        low: f64,
+        high: f64,
+    },
     /// By the tuner's own recorded maths over the base weight and the parameters listed before it.
     Computed,
 }

@@ -1,5 +1,7 @@
 //! Model shapes: presets against published counts, config.json in both key styles, and what is refused.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_spec::ModelShape;
 use tunebench_spec::model::{RopeScaling, ShapeError};
 

@@ -1,5 +1,7 @@
 //! Recipes: schedules as transformers computes them, step counts, overrides; and the counter-based randomness.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_spec::plan::{Recipe, RecipePatch, Schedule};
 use tunebench_spec::random::Stream;
 
@@ -16,9 +18,7 @@ fn cosine_with_warm_up_is_transformers() {
 
 #[test]
 fn linear_reaches_zero_and_constant_stays() {
-    let at = |schedule, step| {
-        Recipe { learning_rate: 2.0, schedule, ..Recipe::base() }.learning_rate_at(step, 4)
-    };
+    let at = |schedule, step| Recipe { learning_rate: 2.0, schedule, ..Recipe::base() }.learning_rate_at(step, 4);
     assert_eq!([0, 1, 2, 3, 4].map(|s| at(Schedule::Linear, s)), [2.0, 1.5, 1.0, 0.5, 0.0]);
     assert_eq!([0, 4].map(|s| at(Schedule::Constant, s)), [2.0, 2.0]);
 }

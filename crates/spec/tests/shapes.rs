@@ -1,5 +1,7 @@
 //! Shape rules of the recorded operations.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_spec::graph::{Dim, Graph, Node, Op};
 use tunebench_spec::shapes::{SiteShape, check, infer};
 

@@ -1,5 +1,7 @@
 //! Study files: what they say, and what is wrong with them.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use tunebench_spec::Study;
 
 const GOOD: &str = r#"

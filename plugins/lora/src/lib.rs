@@ -86,7 +86,11 @@ impl Lora {
                 "all" | "all-linear" => named(ALL),
                 "paper" => named(PAPER),
                 "attention" => named(ATTENTION),
-                _ => return Err(Error::new(format!("targets = {name:?}: use \"all\", \"paper\", \"attention\" or a list"))),
+                _ => {
+                    return Err(Error::new(format!(
+                        "targets = {name:?}: use \"all\", \"paper\", \"attention\" or a list"
+                    )));
+                }
             },
             Some(Targets::List(list)) => list.clone(),
         };

@@ -124,5 +124,7 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Text from outside with its control characters made visible; line breaks stay.
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }

@@ -83,8 +83,7 @@ impl Questions<'_> {
         let mut count = 0;
         for group in groups(&prompts, self.settings.batch_size) {
             count += group.len();
-            let missing: Vec<usize> =
-                (0..group.len()).filter(|&i| !done.contains(&texts[group[i]].0.id)).collect();
+            let missing: Vec<usize> = (0..group.len()).filter(|&i| !done.contains(&texts[group[i]].0.id)).collect();
             if missing.is_empty() {
                 continue;
             }

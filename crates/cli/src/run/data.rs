@@ -40,8 +40,7 @@ fn read(setup: &Setup, dataset: &Dataset) -> Result<Examples> {
 fn open(setup: &Setup, dataset: &Dataset) -> Result<PluginRows> {
     let paths = dataset.source.paths();
     anyhow::ensure!(!paths.is_empty(), "it has no `source`; this study can be planned but not run");
-    let files: Vec<PathBuf> =
-        paths.iter().map(|p| setup.path(p, dataset.hint.as_deref())).collect::<Result<_>>()?;
+    let files: Vec<PathBuf> = paths.iter().map(|p| setup.path(p, dataset.hint.as_deref())).collect::<Result<_>>()?;
     PluginRows::new(setup.plugins.dataset(&dataset.plugin, &files, &dataset.options)?)
 }
 

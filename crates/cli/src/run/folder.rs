@@ -33,7 +33,8 @@ impl RunFolder {
         std::fs::create_dir_all(&work).with_context(|| format!("run folder {}", root.display()))?;
         let path = work.join("lock");
         let lock = File::create(&path).with_context(|| path.display().to_string())?;
-        lock.try_lock().with_context(|| format!("{}: another run is writing to it; let it end first", root.display()))?;
+        lock.try_lock()
+            .with_context(|| format!("{}: another run is writing to it; let it end first", root.display()))?;
         Ok(Self { root: root.to_owned(), _lock: lock })
     }
 
@@ -89,8 +90,7 @@ impl<T: Serialize + DeserializeOwned> Lines<T> {
     /// When the file cannot be read, or a whole line of it is not what it should be.
     pub fn open(path: &Path) -> Result<(Self, Vec<T>)> {
         let name = || path.display().to_string();
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).with_context(name)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).with_context(name)?;
         let mut values = Vec::new();
         let mut whole = 0;
         let mut line = Vec::new();

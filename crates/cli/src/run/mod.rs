@@ -7,8 +7,8 @@
 //! - [`trained`]: a trained arm, opened again
 //! - [`folder`]: what is kept where, named by content
 //! - [`arms`]: training; [`memory`]: its peak
-//! - [`answers`]: generation
-//! - [`verdicts`]: judging
+//! - [`answers`]: what the arms say to the evaluation items
+//! - [`verdicts`]: what the judge says to that
 //! - [`study`]: all of them in order
 
 pub mod answers;

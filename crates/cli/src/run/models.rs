@@ -42,7 +42,12 @@ impl<'a> BaseModel<'a> {
         let path = setup.path(&model.source, model.hint.as_deref())?;
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
         let source = tunebench_llama::open(&path)?;
-        let identity = identity(&source)?;
+        let known = setup.identities.borrow().get(&path).cloned();
+        let identity = match known {
+            Some(identity) => identity,
+            None => identity(&source)?,
+        };
+        setup.identities.borrow_mut().insert(path.clone(), identity.clone());
         Ok(Self { model, shape: source.shape.clone(), source: Some((path, source)), seed, identity })
     }
 

@@ -1,8 +1,10 @@
 //! A study file, resolved: where its paths point and which plugins it may name.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tunebench_host::Registry;
 use tunebench_spec::Study;
 
@@ -12,6 +14,8 @@ pub struct Setup {
     /// Folder of the study file, which its paths are relative to.
     pub home: PathBuf,
     pub plugins: Registry,
+    /// Identities of model files hashed so far; gigabytes are hashed once.
+    pub identities: RefCell<BTreeMap<PathBuf, String>>,
 }
 
 impl Setup {
@@ -32,7 +36,7 @@ impl Setup {
         for file in extra {
             plugins.add(file)?;
         }
-        Ok(Self { study, home, plugins })
+        Ok(Self { study, home, plugins, identities: RefCell::default() })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.
@@ -44,7 +48,7 @@ impl Setup {
             Ok(path)
         });
         match hint {
-            Some(hint) => found.with_context(|| hint.to_owned()),
+            Some(hint) => found.map_err(|e| anyhow!("{e:#}; {hint}")),
             None => found,
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
-use tunebench_host::JudgePlugin;
 use tunebench_dataset::Encoder;
+use tunebench_host::JudgePlugin;
 use tunebench_judge::JudgeError;
 use tunebench_llama::{Llama, Tuning, Weights};
 use tunebench_results as results;
@@ -148,7 +148,8 @@ fn evaluation<'a>(setup: &'a Setup, eval: &'a Eval) -> Result<Evaluation<'a>> {
 fn base(setup: &Setup, run: &Run<'_>, evaluation: &Evaluation<'_>, id: &str, records: &mut Records) -> Result<()> {
     let model = BaseModel::open(setup, id)?;
     let template = &setup.study.study.template;
-    let candidate = Candidate { name: id, identity: &model.identity, encoder: model.encoder(setup, template)?, template };
+    let candidate =
+        Candidate { name: id, identity: &model.identity, encoder: model.encoder(setup, template)?, template };
     let open = || Ok((model.shape.clone(), model.weights()?, Tuning::none()));
     records.arms.push(base_record(setup, &model, id));
     evaluate(run, evaluation, &candidate, open, records)

@@ -65,8 +65,8 @@ pub fn open(root: &Path, identity: &str) -> Result<Trained> {
     let folder = training(root, identity);
     let Some(file) = finished(root, identity)? else { bail!("{}: its training is not finished", folder.display()) };
     let weights = base_weights(root, &file.base, &file.shape)?;
-    let tuning = tunebench_train::load_result(&folder, &file.shape)
-        .with_context(|| format!("arm `{}`", file.record.arm))?;
+    let tuning =
+        tunebench_train::load_result(&folder, &file.shape).with_context(|| format!("arm `{}`", file.record.arm))?;
     let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json"))?;
     Ok(Trained { file, weights, tuning, tokenizer })
 }
