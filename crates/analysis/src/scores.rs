@@ -71,6 +71,7 @@ fn averages(run: &Run, rows: &[ScoreRow], judge: &str, title: String) -> Table {
             .notes
             .push("The bounds are the macro average with every item without a score counted as 0 and as 1.".into());
     }
+    table.notes.extend(unjudged_note(rows, judge));
     table.notes.extend(unequal_items(&arms, |arm| average(arm, MICRO_AVERAGE).map_or(0, |row| row.items)));
     table
 }
@@ -80,9 +81,21 @@ fn missing_note(row: &ScoreRow) -> Option<String> {
     let counts = format!("{} unscored, {} failed", row.unscored, row.failed);
     let average = match row.mean_score {
         Some(_) => "",
-        None => "; a category has no score at all, so there is no macro average",
+        None => "; a category that others have scores in has none, so there is no macro average",
     };
     (without > 0).then(|| format!("{}: {without} of {} items without a score ({counts}){average}.", row.arm, row.items))
+}
+
+/// Categories in which no arm has a score.
+fn unjudged_note(rows: &[ScoreRow], judge: &str) -> Option<String> {
+    let of_judge = || rows.iter().filter(|row| row.judge == judge);
+    let all = ordered_categories(of_judge().map(|row| row.category.as_str()));
+    let is_scored = |name: &str| of_judge().any(|row| row.category == name && row.scored > 0);
+    let unjudged: Vec<&str> = all.iter().copied().filter(|name| !is_scored(name)).collect();
+    let left = all.len() - unjudged.len();
+    let names = unjudged.join(", ");
+    (!unjudged.is_empty())
+        .then(|| format!("This judge scored no answer in: {names}. The macro average is over the other {left} categories."))
 }
 
 fn unequal_items(arms: &[&str], items: impl Fn(&str) -> u64) -> Option<String> {

@@ -25,8 +25,8 @@ pub struct ScoreRow {
     pub scored: u64,
     pub unscored: u64,
     pub failed: u64,
-    /// In 0..=1. Null when nothing was scored; of the macro average, when some category has nothing scored, because a
-    /// mean over fewer categories is another quantity.
+    /// In 0..=1. Null when nothing was scored. The macro average is over the categories in which the judge scored any
+    /// arm at all; it is null when the arm has no score in one of them, because a mean over fewer is another quantity.
     pub mean_score: Option<f64>,
     pub lower_bound: f64,
     pub upper_bound: f64,
@@ -83,6 +83,13 @@ pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
         items.entry((arm, judge)).or_default().entry(item.category.clone()).or_default().push(item);
     }
 
+    // What a judge can never tell (an offline one, say, of a poem) is left out of every arm's average alike.
+    let judged: BTreeSet<(&str, &str)> = items
+        .iter()
+        .flat_map(|((_, judge), categories)| categories.iter().map(move |(name, items)| (judge, name, items)))
+        .filter(|(_, _, items)| items.iter().any(|item| item.score.is_some()))
+        .map(|(judge, name, _)| (judge.as_str(), name.as_str()))
+        .collect();
     let mut seen = BTreeSet::new();
     let order = judgements.iter().map(|j| (j.arm.clone(), j.judge.clone())).filter(|key| seen.insert(key.clone()));
     let mut rows = Vec::new();
@@ -92,7 +99,9 @@ pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
         let by_category: Vec<ScoreRow> = categories.iter().map(|(category, items)| row(category, items)).collect();
         let all: Vec<ItemScore> = categories.values().flatten().cloned().collect();
         let micro = row(MICRO_AVERAGE, &all);
-        let macro_average = macro_row(&by_category, &micro);
+        let counts = |row: &&ScoreRow| judged.contains(&(judge.as_str(), row.category.as_str()));
+        let means: Option<Vec<f64>> = by_category.iter().filter(counts).map(|row| row.mean_score).collect();
+        let macro_average = macro_row(&by_category, means.and_then(|means| mean(&means)), &micro);
         rows.extend(by_category);
         rows.extend([macro_average, micro]);
     }
@@ -120,13 +129,12 @@ fn score_row(arm: &str, judge: &str, category: &str, items: &[ItemScore]) -> Sco
     }
 }
 
-/// The unweighted means over categories; the counts are those of all items.
-fn macro_row(categories: &[ScoreRow], micro: &ScoreRow) -> ScoreRow {
+/// The macro average: bounds over all categories, counts of all items.
+fn macro_row(categories: &[ScoreRow], mean_score: Option<f64>, micro: &ScoreRow) -> ScoreRow {
     let over = |value: fn(&ScoreRow) -> f64| categories.iter().map(value).sum::<f64>() / categories.len() as f64;
-    let means: Option<Vec<f64>> = categories.iter().map(|row| row.mean_score).collect();
     ScoreRow {
         category: MACRO_AVERAGE.to_owned(),
-        mean_score: means.and_then(|means| mean(&means)),
+        mean_score,
         lower_bound: over(|row| row.lower_bound),
         upper_bound: over(|row| row.upper_bound),
         ..micro.clone()

@@ -1,7 +1,7 @@
 //! The derived scores against sums done by hand.
 
 use expect_test::expect;
-use tunebench_results::{Frames, ScoreRow, derive_scores, write_judgements};
+use tunebench_results::{Frames, MACRO_AVERAGE, ScoreRow, derive_scores, write_judgements};
 use tunebench_spec::{Judgement, JudgementStatus};
 
 use crate::samples::judgement;
@@ -29,7 +29,7 @@ fn repeats_are_averaged_first_and_missing_scores_bound_the_mean() {
         judgement("b", "extract", "4", 0, Err(JudgementStatus::Unscored)),
         judgement("b", "extract", "4", 1, Err(JudgementStatus::Failed)),
         judgement("b", "rewrite", "5", 0, Ok(0.25)),
-        // Nothing scored: no mean, and so no macro average.
+        // Nothing scored where the other arm has a score: no mean, and so no macro average.
         judgement("a", "extract", "1", 0, Err(JudgementStatus::Failed)),
         judgement("a", "rewrite", "5", 0, Ok(0.5)),
     ];
@@ -43,6 +43,27 @@ fn repeats_are_averaged_first_and_missing_scores_bound_the_mean() {
         a/reference/macro average: 2=1+0+1 None 0.25..0.75
         a/reference/micro average: 2=1+0+1 Some(0.5) 0.25..0.75"#]]
     .assert_eq(&table(&derive_scores(&rows).unwrap()));
+}
+
+#[test]
+fn what_a_judge_can_never_tell_is_left_out_for_every_arm() {
+    let unscored = |arm, item| judgement(arm, "generation", item, 0, Err(JudgementStatus::Unscored));
+    let rows = [
+        judgement("a", "extract", "1", 0, Ok(1.0)),
+        judgement("a", "rewrite", "2", 0, Ok(0.5)),
+        unscored("a", "3"),
+        judgement("b", "extract", "1", 0, Ok(0.0)),
+        judgement("b", "rewrite", "2", 0, Ok(0.5)),
+        unscored("b", "3"),
+    ];
+    let average = |rows: &[Judgement]| -> Vec<Option<f64>> {
+        let scores = derive_scores(rows).unwrap();
+        scores.iter().filter(|row| row.category == MACRO_AVERAGE).map(|row| row.mean_score).collect()
+    };
+    assert_eq!(average(&rows), [Some(0.75), Some(0.25)]);
+    let mut told = rows;
+    told[5] = judgement("b", "generation", "3", 0, Ok(1.0));
+    assert_eq!(average(&told), [None, Some(0.5)], "once one arm has a score there, the other lacks one");
 }
 
 #[test]
