@@ -68,7 +68,7 @@ fn each_file_is_its_own_plugin_in_either_order() {
 
 #[test]
 fn the_plugins_beside_the_executable_are_found() {
-    let found = Registry::files_in(&support::profile_dir());
+    let found = Registry::files_in(&support::profile_dir()).unwrap();
     let want: Vec<PathBuf> = PLUGINS.iter().map(|p| support::plugin(p.0)).collect();
     assert_eq!(found, want, "a file of a plugin that is gone may be deleted");
 }

@@ -180,7 +180,7 @@ fn tokenizer() -> Value {
     })
 }
 
-/// Every file below a folder with its bytes, times and logs aside.
+/// Every file of trained values below a folder, with its bytes.
 fn results(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -248,6 +248,13 @@ fn a_study_runs_resumes_and_reuses() {
     assert!(kills > 0, "the study ended before it could be killed");
     study.run(&["study", "study.toml", "--out", "killed"]);
     assert_eq!(results(&study.path("killed")), before);
+    let said = |out| {
+        let sql = "SELECT g.arm, g.item, g.answer, j.score, j.status FROM generations g \
+                   JOIN judgements j ON g.arm = j.arm AND g.item = j.item ORDER BY g.arm, g.item";
+        study.run(&["query", out, sql, "--json"])
+    };
+    study.run(&["study", "study.toml", "--out", "out"]);
+    assert_eq!(said("killed"), said("out"));
 
     // A trained arm answers and is exported without its plugin or its study.
     fs::remove_file(study.path("study.toml")).unwrap();
@@ -258,6 +265,22 @@ fn a_study_runs_resumes_and_reuses() {
     }
     let error = study.fails(&["export", "adapter", "out", "full", "whole"]);
     assert!(error.contains("export merged instead"), "{error}");
+}
+
+#[test]
+fn a_failing_arm_takes_only_its_children_along() {
+    let study = Study::new();
+    let reckless = "name = \"all\"\nrecipe = { learning_rate = 1e30 }\nbase = \"tiny\"";
+    study.edit("study.toml", "name = \"all\"\nbase = \"tiny\"", reckless);
+    let error = study.fails(&["study", "study.toml", "--out", "out"]);
+    assert!(error.contains("2 failed") && error.contains("lower the learning rate"), "{error}");
+    let arms = || study.query("SELECT arm FROM arms").to_string();
+    assert!(arms().contains("stranger") && !arms().contains("all, then sums"), "{}", arms());
+
+    // Another run of one arm leaves the rows of the others; data that only they need may be gone.
+    fs::remove_file(study.path("sums.jsonl")).unwrap();
+    study.run(&["study", "study.toml", "--out", "out", "--only", "full"]);
+    assert!(arms().contains("stranger") && arms().contains("full") && arms().contains("tiny"), "{}", arms());
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub mod compare;
 pub mod cost;
 pub mod curves;
 pub mod error;
-mod escape;
+pub mod escape;
 pub mod lengths;
 pub mod paper;
 pub mod query;

@@ -94,8 +94,9 @@ fn unjudged_note(rows: &[ScoreRow], judge: &str) -> Option<String> {
     let unjudged: Vec<&str> = all.iter().copied().filter(|name| !is_scored(name)).collect();
     let left = all.len() - unjudged.len();
     let names = unjudged.join(", ");
-    (!unjudged.is_empty())
-        .then(|| format!("This judge scored no answer in: {names}. The macro average is over the other {left} categories."))
+    (!unjudged.is_empty()).then(|| {
+        format!("This judge scored no answer in: {names}. The macro average is over the other {left} categories.")
+    })
 }
 
 fn unequal_items(arms: &[&str], items: impl Fn(&str) -> u64) -> Option<String> {

@@ -17,7 +17,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run the embedded study: tiny models, eight arms, minutes, no network.
+    /// Run the embedded study: tiny models, the paper's eight arms and one more, minutes, no network.
     #[command(after_help = "Example: tunebench quickstart --out runs/quickstart")]
     Quickstart(Quickstart),
     /// Run a study, or go on with one that was interrupted.
@@ -27,7 +27,7 @@ pub enum Command {
     #[command(after_help = "Example: tunebench plan data/studies/paper.toml --json")]
     Plan(Plan),
     /// Show the tokens that an arm learns from, and what looks wrong with them.
-    #[command(after_help = "Example: tunebench labels data/studies/smollm2.toml --arm \"SmolLM2 + FT\" --show 2")]
+    #[command(after_help = "Example: tunebench labels data/studies/smollm2.toml --arm \"FT(zh)\" --show 2")]
     Labels(Labels),
     /// Tables from a run folder.
     #[command(after_help = "Example: tunebench analyze scores runs/quickstart")]
@@ -38,10 +38,10 @@ pub enum Command {
     )]
     Query(Query),
     /// Write a trained arm in formats other tools read.
-    #[command(after_help = "Example: tunebench export adapter runs/smollm2 \"SmolLM2 + LoRA-attention\" adapter/")]
+    #[command(after_help = "Example: tunebench export adapter runs/smollm2 \"LoRA-attention(zh)\" adapter/")]
     Export(Export),
     /// Ask a trained arm; one question a line on standard input.
-    #[command(after_help = "Example: echo 'What is two and three?' | tunebench chat runs/smollm2 \"SmolLM2 + FT\"")]
+    #[command(after_help = "Example: echo 'What is two and three?' | tunebench chat runs/smollm2 \"FT(zh)\"")]
     Chat(Chat),
     /// Plugins: what is there, and whether a file is one.
     #[command(after_help = "Example: tunebench plugins list")]
@@ -150,9 +150,10 @@ pub struct Chat {
     /// Run folder.
     pub dir: PathBuf,
     pub arm: String,
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = at_least_one)]
     pub max_new_tokens: usize,
-    #[arg(long, default_value_t = 0.0)]
+    /// 0 is greedy.
+    #[arg(long, default_value_t = 0.0, value_parser = temperature)]
     pub temperature: f64,
 }
 
@@ -171,4 +172,12 @@ pub enum PluginsCommand {
     },
     /// Load a file as a study would, and say what it is.
     Check { file: PathBuf },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a whole number of at least 1".to_owned())
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|t: &f64| t.is_finite() && *t >= 0.0).ok_or_else(|| "a number of at least 0".to_owned())
 }

@@ -15,6 +15,8 @@ use clap::Parser as _;
 
 /// How many threads candle gives to element-wise work.
 const THREADS: &str = "CANDLE_NUM_THREADS";
+/// How many it gives to products. Unset, it reads /proc/cpuinfo before each of them.
+const PRODUCT_THREADS: &str = "RAYON_NUM_THREADS";
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
                     text += &cause;
                 }
             }
-            eprintln!("error: {}", commands::printable(&text));
+            progress::say(format!("error: {text}"));
             ExitCode::FAILURE
         }
     }
@@ -46,12 +48,16 @@ fn run_again() -> ExitCode {
     let again = |executable| {
         let mut command = Command::new(executable);
         command.args(std::env::args_os().skip(1)).env(THREADS, "1");
+        if std::env::var_os(PRODUCT_THREADS).is_none() {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env(PRODUCT_THREADS, threads.to_string());
+        }
         become_process(command)
     };
     match std::env::current_exe().and_then(again) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: starting itself with {THREADS}=1: {error}; set the variable by hand");
+            progress::say(format!("error: starting itself with {THREADS}=1: {error}; set the variable by hand"));
             ExitCode::FAILURE
         }
     }

@@ -1,16 +1,18 @@
 //! Progress on standard error: a bar with an estimate on a terminal, plain lines now and then elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::printable;
+
 /// Off a terminal, at most one line per this long.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Writes a line of what is going on.
+/// Writes a line of what is going on, harmless whatever is quoted in it. Nobody may be listening any more.
 pub fn say(line: impl AsRef<str>) {
-    eprintln!("{}", line.as_ref());
+    let _ = writeln!(std::io::stderr(), "{}", printable(line.as_ref()));
 }
 
 /// The progress of one task of known length.

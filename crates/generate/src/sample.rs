@@ -19,7 +19,7 @@ impl Sampling {
 
     /// Token number `position` of the answer with this key; `None` when a score is not a number.
     pub fn choose(&self, scores: &[f32], key: u64, position: usize) -> Option<u32> {
-        if scores.is_empty() || scores.iter().any(|s| s.is_nan()) {
+        if scores.is_empty() || scores.iter().any(|s| s.is_nan() || *s == f32::INFINITY) {
             return None;
         }
         let best = (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });

@@ -18,6 +18,8 @@ pub struct DatasetPlugin {
     name: String,
     inner: DatasetBox,
     batch: std::vec::IntoIter<Placed>,
+    /// Rows to ask for next.
+    ask: u64,
 }
 
 /// A row and where it begins; the position is the plugin's own text.
@@ -27,8 +29,9 @@ struct Placed {
     row: Row,
 }
 
-/// Rows per crossing of the boundary.
-const BATCH: u64 = 256;
+/// Most rows per crossing of the boundary. The first crossing after a seek asks for one, each further one for twice as
+/// many: who jumps from row to row reads little in vain.
+const MOST_ROWS: u64 = 256;
 
 impl DatasetPlugin {
     pub(crate) fn open(plugin: &Plugin, files: &[PathBuf], options: &Options) -> Result<Self, HostError> {
@@ -38,7 +41,7 @@ impl DatasetPlugin {
         let inner = plugin.root.new_dataset()(source, RStr::from(options.as_str()))
             .into_result()
             .map_err(|e| HostError::from_abi(&name, "opening the source", &e))?;
-        Ok(Self { name, inner, batch: Vec::new().into_iter() })
+        Ok(Self { name, inner, batch: Vec::new().into_iter(), ask: MOST_ROWS })
     }
 
     /// The next row with the position where it begins; `None` at the end.
@@ -49,7 +52,8 @@ impl DatasetPlugin {
     pub fn next(&mut self) -> Result<Option<(String, Row)>, HostError> {
         if self.batch.len() == 0 {
             let doing = "reading rows";
-            let json = self.inner.next_batch(BATCH).into_result();
+            let json = self.inner.next_batch(self.ask).into_result();
+            self.ask = (2 * self.ask).min(MOST_ROWS);
             let json = json.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
             let rows: Vec<Placed> =
                 serde_json::from_str(&json).map_err(|e| HostError::invalid(&self.name, doing, e))?;
@@ -64,6 +68,7 @@ impl DatasetPlugin {
     /// When the position is not one of this source.
     pub fn seek(&mut self, position: &str) -> Result<(), HostError> {
         self.batch = Vec::new().into_iter();
+        self.ask = 1;
         let result = self.inner.seek(RStr::from(position)).into_result();
         result.map_err(|e| HostError::from_abi(&self.name, format!("seeking to {position}"), &e))
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use abi_stable::std_types::{RErr, ROk, RSlice, RStr, RString};
+use abi_stable::std_types::{RErr, ROk, RSlice, RStr};
 use serde_json::{Map, Value};
 use tunebench_plugin_api::abi::{AbiError, AbiOps, AbiResult, Handle, code};
 use tunebench_spec::graph::show_shape;
@@ -87,14 +87,6 @@ impl<'a> Recorder<'a> {
 }
 
 impl AbiOps for Recorder<'_> {
-    fn shape(&self, value: Handle) -> AbiResult<RString> {
-        self.guarded(|| {
-            let index = self.index(value)?;
-            let nodes = self.nodes.lock().map_err(|_| "the recording broke off".to_owned())?;
-            serde_json::to_string(&nodes[index].shape).map(Into::into).map_err(|e| e.to_string())
-        })
-    }
-
     fn has_op(&self, name: RStr<'_>, version: u32) -> bool {
         is_known(name.as_str(), version)
     }

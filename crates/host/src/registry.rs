@@ -17,11 +17,18 @@ const PREFIXES: [&str; 3] = ["tuner_", "dataset_", "judge_"];
 
 impl Registry {
     /// The plugin files in a folder: `libtuner_*.so` and alike, sorted.
-    pub fn files_in(folder: &Path) -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-        let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_plugin(p)).collect();
+    ///
+    /// # Errors
+    /// [`HostError::Source`] when the folder cannot be read.
+    pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, HostError> {
+        let fail = |e: std::io::Error| HostError::Source { path: folder.to_owned(), reason: e.to_string() };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            files.push(entry.map_err(fail)?.path());
+        }
+        files.retain(|path| is_plugin(path));
         files.sort();
-        files
+        Ok(files)
     }
 
     /// Loads a file and offers its plugin. The same file twice is one plugin.

@@ -21,7 +21,7 @@ pub struct TunerPlugin {
 }
 
 /// No parameter of a real tuner has more elements.
-const LARGEST_PARAM: u64 = 1 << 36;
+const LARGEST_PARAM: u64 = 1 << 31;
 
 impl TunerPlugin {
     pub(crate) fn new(plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
@@ -60,7 +60,10 @@ impl TunerPlugin {
         let json = json!(model).to_string();
         let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
         let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
-        let plan = serde_json::from_str(&answer).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        let invalid = |e: serde_json::Error| HostError::invalid(&self.name, doing, e);
+        // First as the contract reads it, which passes over fields of a newer one.
+        let plan: tunebench_plugin_api::TunePlan = serde_json::from_str(&answer).map_err(invalid)?;
+        let plan = serde_json::from_value(json!(plan)).map_err(invalid)?;
         check(&plan, model).map_err(|e| HostError::invalid(&self.name, doing, e))?;
         Ok(plan)
     }
@@ -83,9 +86,10 @@ impl TunerPlugin {
         let merge =
             self.trace("merge", label, shape.clone(), &[out, width], false, |ops, _| self.inner.merge(ops, site))?;
         let mut inits = BTreeMap::new();
-        for param in params.iter().filter(|p| p.init == Init::Computed) {
+        for (i, param) in params.iter().enumerate().filter(|(_, p)| p.init == Init::Computed) {
             let expected: Vec<Dim> = param.shape.iter().copied().map(Dim::Fixed).collect();
-            let graph = self.trace("init", label, shape.clone(), &expected, false, |ops, _| {
+            let before = SiteShape { params: shape.params[..i].to_vec(), ..shape.clone() };
+            let graph = self.trace("init", label, before, &expected, false, |ops, _| {
                 self.inner.init(ops, site, RStr::from(param.name.as_str())).map(ROption::RSome)
             })?;
             inits.extend(graph.map(|g| (param.name.clone(), g)));
@@ -156,8 +160,9 @@ fn check_params(weight: &Weight, params: &[ParamSpec]) -> Result<(), String> {
     let mut names = BTreeSet::new();
     for param in params {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if param.name.is_empty() || !param.name.chars().all(plain) {
-            return Err(format!("`{name}`: parameter names are letters, digits and _, not {:?}", param.name));
+        if param.name.is_empty() || param.name == "weight" || !param.name.chars().all(plain) {
+            let fault = "parameter names are letters, digits and _, and not `weight`";
+            return Err(format!("`{name}`: {fault}; this one is {:?}", param.name));
         }
         if !names.insert(&param.name) {
             return Err(format!("`{name}`: two parameters `{}`", param.name));

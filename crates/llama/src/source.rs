@@ -53,7 +53,13 @@ impl Source {
         }
     }
 
-    /// Every file that this model is made of, sorted: hash their contents for the model's identity.
+    /// The files that decide its weights and shape, sorted: hash their contents for the model's identity.
+    pub fn weight_files(&self) -> Vec<PathBuf> {
+        let is_tokenizer = |path: &PathBuf| crate::tokenizer::FILES.iter().any(|name| path.ends_with(name));
+        self.files().into_iter().filter(|path| !is_tokenizer(path)).collect()
+    }
+
+    /// Every file that this model is made of, sorted.
     pub fn files(&self) -> Vec<PathBuf> {
         match &self.kind {
             Kind::Folder(folder) => folder.files(),

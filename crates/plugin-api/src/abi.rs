@@ -49,8 +49,6 @@ pub type AbiResult<T> = RResult<T, AbiError>;
 /// The host's operations while a site is recorded.
 #[sabi_trait]
 pub trait AbiOps {
-    /// The shape of a value as JSON: a list of lengths, `"tokens"` for the token axis.
-    fn shape(&self, value: Handle) -> AbiResult<RString>;
     fn has_op(&self, name: RStr<'_>, version: u32) -> bool;
     /// Applies an operation; `attributes` is a JSON object.
     #[sabi(last_prefix_field)]

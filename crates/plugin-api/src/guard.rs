@@ -29,7 +29,10 @@ pub fn call<T>(f: impl FnOnce() -> Result<T>) -> AbiResult<T> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => ROk(value),
         Ok(Err(error)) => RErr(AbiError::new(code::REFUSED, error.message())),
-        Err(_) => RErr(AbiError::new(code::PANIC, &LAST_PANIC.with(RefCell::take))),
+        Err(payload) => {
+            std::mem::forget(payload); // its own Drop may panic
+            RErr(AbiError::new(code::PANIC, &LAST_PANIC.with(RefCell::take)))
+        }
     }
 }
 

@@ -171,9 +171,13 @@ impl ModelShape {
             ("num_attention_heads", self.num_attention_heads, LARGEST_DIM),
             ("num_key_value_heads", self.num_key_value_heads, LARGEST_DIM),
             ("head_dim", self.head_dim, LARGEST_DIM),
+            ("max_position_embeddings", self.max_position_embeddings, LARGEST_DIM),
         ];
         if let Some((name, value, most)) = dims.into_iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
             return fault(format!("{name} ({value}) must be from 1 to {most}"));
+        }
+        if self.num_attention_heads * self.head_dim > LARGEST_DIM {
+            return fault(format!("num_attention_heads x head_dim must be at most {LARGEST_DIM}"));
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return fault(format!(
@@ -184,8 +188,14 @@ impl ModelShape {
         if !self.head_dim.is_multiple_of(2) {
             return fault(format!("head_dim ({}) must be even for rotary positions", self.head_dim));
         }
-        if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
-            return fault(format!("rope_theta ({}) must be positive", self.rope_theta));
+        let factor = match self.rope_scaling {
+            Some(RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. }) => factor,
+            None => 1.0,
+        };
+        let positive =
+            [("rope_theta", self.rope_theta), ("rope scaling factor", factor), ("rms_norm_eps", self.rms_norm_eps)];
+        if let Some((name, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+            return fault(format!("{name} ({value}) must be positive"));
         }
         Ok(())
     }

@@ -175,7 +175,8 @@ pub struct Recipe {
     pub mask_prompt: bool,
     /// Stop after this many optimiser steps, whatever `epochs` says; 0 for no limit.
     pub max_steps: usize,
-    /// Most tokens (padding included) computed at once; a memory setting without effect on the result.
+    /// Most tokens, padding included, in a piece of a step. Each thread computes a piece at a time, so smaller ones
+    /// take less memory and occupy more threads; the result differs by rounding only.
     pub micro_batch_tokens: usize,
     /// Optimiser steps between checkpoints.
     pub checkpoint_steps: usize,
@@ -228,6 +229,36 @@ impl Recipe {
             micro_batch_tokens: 4096,
             checkpoint_steps: 100,
         }
+    }
+
+    /// Whether training by these values can mean anything.
+    ///
+    /// # Errors
+    /// A sentence with the value that cannot.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [("learning_rate", self.learning_rate), ("epochs", self.epochs), ("epsilon", self.epsilon)];
+        let from_zero = [("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
+        let below_one = [("beta1", self.beta1), ("beta2", self.beta2)];
+        let bad = |ok: fn(f64) -> bool| move |(_, value): &&(&str, f64)| !(value.is_finite() && ok(*value));
+        if let Some((name, value)) = positive.iter().find(bad(|v| v > 0.0)) {
+            return Err(format!("{name} must be positive, not {value}"));
+        }
+        if let Some((name, value)) = from_zero.iter().find(bad(|v| v >= 0.0)) {
+            return Err(format!("{name} must be at least 0, not {value}"));
+        }
+        if let Some((name, value)) = below_one.iter().find(bad(|v| (0.0..1.0).contains(&v))) {
+            return Err(format!("{name} must be at least 0 and below 1, not {value}"));
+        }
+        if !(0.0..=1.0).contains(&self.warmup_ratio) {
+            return Err(format!("warmup_ratio must be from 0 to 1, not {}", self.warmup_ratio));
+        }
+        if self.batch_size == 0 {
+            return Err("batch_size must be at least 1".into());
+        }
+        if self.max_length < 2 {
+            return Err(format!("max_length must be at least 2, not {}", self.max_length));
+        }
+        Ok(())
     }
 
     /// Optimiser steps for `examples` rows: whole batches, the last one of an epoch possibly smaller.

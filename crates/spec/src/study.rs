@@ -310,10 +310,8 @@ impl Study {
             let place = format!("arm `{}`", arm.name);
             known(&place, "model or earlier arm", &arm.base, &bases)?;
             known(&place, "dataset", &arm.dataset, &datasets)?;
-            check_recipe(&place, &arm.recipe)?;
             bases.push(&arm.name);
         }
-        check_recipe("[recipe]", &self.recipe)?;
         if let Some(eval) = &self.eval {
             known("[eval]", "dataset", &eval.items, &datasets)?;
             let models: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
@@ -348,18 +346,4 @@ fn known(place: &str, kind: &'static str, name: &str, names: &[&str]) -> Result<
         return Ok(());
     }
     Err(StudyError::Unknown { place: place.into(), kind, name: name.into(), known: names.join(", ") })
-}
-
-fn check_recipe(place: &str, recipe: &RecipePatch) -> Result<(), StudyError> {
-    let faults = [
-        (recipe.batch_size == Some(0), "batch_size must be at least 1"),
-        (recipe.max_length.is_some_and(|n| n < 2), "max_length must be at least 2"),
-        (recipe.learning_rate.is_some_and(|v| !(v.is_finite() && v > 0.0)), "learning_rate must be positive"),
-        (recipe.epochs.is_some_and(|v| !(v.is_finite() && v > 0.0)), "epochs must be positive"),
-        (recipe.warmup_ratio.is_some_and(|v| !(0.0..=1.0).contains(&v)), "warmup_ratio must be from 0 to 1"),
-    ];
-    match faults.iter().find(|f| f.0) {
-        Some((_, fault)) => Err(StudyError::Value { place: place.into(), fault: (*fault).into() }),
-        None => Ok(()),
-    }
 }

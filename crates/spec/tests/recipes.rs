@@ -68,3 +68,24 @@ fn draws_have_the_moments_they_should() {
     (0..n).for_each(|_| counts[stream.below(5) as usize] += 1);
     assert!(counts.iter().all(|c| (3_700..4_300).contains(c)), "{counts:?}");
 }
+
+#[test]
+fn values_that_mean_nothing_are_refused_by_name() {
+    assert_eq!(Recipe::base().check(), Ok(()));
+    let bad = [
+        (Recipe { learning_rate: -1.0, ..Recipe::base() }, "learning_rate"),
+        (Recipe { learning_rate: f64::NAN, ..Recipe::base() }, "learning_rate"),
+        (Recipe { epochs: 0.0, ..Recipe::base() }, "epochs"),
+        (Recipe { epsilon: 0.0, ..Recipe::base() }, "epsilon"),
+        (Recipe { beta2: 1.0, ..Recipe::base() }, "beta2"),
+        (Recipe { max_grad_norm: f64::NAN, ..Recipe::base() }, "max_grad_norm"),
+        (Recipe { weight_decay: -0.1, ..Recipe::base() }, "weight_decay"),
+        (Recipe { warmup_ratio: 1.5, ..Recipe::base() }, "warmup_ratio"),
+        (Recipe { batch_size: 0, ..Recipe::base() }, "batch_size"),
+        (Recipe { max_length: 1, ..Recipe::base() }, "max_length"),
+    ];
+    for (recipe, name) in bad {
+        let error = recipe.check().unwrap_err();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}

@@ -23,6 +23,8 @@ pub enum Error {
     BadGradient { step: u64, name: String },
     #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
     NoGradient { name: String },
+    #[error("a thread of the training step panicked; this is a fault of tunebench")]
+    ThreadPanicked,
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
 }

@@ -110,6 +110,7 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
             return Ok(Outcome::Stopped);
         }
     }
+    log.sync_data().map_err(Error::io(dir))?;
     checkpoint::save_result(dir, &recorded, &values(&model))?;
     Ok(Outcome::Finished)
 }
@@ -124,6 +125,8 @@ struct Sums {
     gradients: Gradients,
 }
 
+/// Computes the pieces of a step, as many at once as there are threads, and adds them up in their order: the sum is the
+/// same on any machine.
 fn accumulate(
     model: &Llama,
     examples: &[Tokenized],
@@ -132,25 +135,46 @@ fn accumulate(
     step: u64,
 ) -> Result<Sums, Error> {
     let mut sums = Sums { loss: 0.0, labels: 0, tokens: 0, gradients: Gradients::new() };
-    for piece in pieces {
-        let rows: Vec<&[u32]> = piece.examples.iter().map(|&i| examples[i].tokens.as_slice()).collect();
-        let marks: Vec<&[bool]> = piece.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
-        let batch = Batch::right_padded(&rows)?;
-        let targets = Targets::new(&batch, &marks)?;
-        let draw = Draw { seed, step, rows: piece.places.clone() };
-        let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
-        sums.loss += loss;
-        sums.labels += targets.len();
-        sums.tokens += rows.iter().map(|row| row.len() as u64).sum::<u64>();
-        for (name, gradient) in gradients {
-            let sum = match sums.gradients.remove(&name) {
-                Some(sum) => (sum + gradient)?,
-                None => gradient,
-            };
-            sums.gradients.insert(name, sum);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    for together in pieces.chunks(threads) {
+        let results: Vec<Result<Sums, Error>> = std::thread::scope(|scope| {
+            let compute = |piece| scope.spawn(move || compute(model, examples, piece, seed, step));
+            let running: Vec<_> = together.iter().map(compute).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()
+        });
+        for result in results {
+            sums.add(result?)?;
         }
     }
     Ok(sums)
+}
+
+/// Loss and gradients of one piece.
+fn compute(model: &Llama, examples: &[Tokenized], piece: &MicroBatch, seed: u64, step: u64) -> Result<Sums, Error> {
+    let rows: Vec<&[u32]> = piece.examples.iter().map(|&i| examples[i].tokens.as_slice()).collect();
+    let marks: Vec<&[bool]> = piece.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
+    let batch = Batch::right_padded(&rows)?;
+    let targets = Targets::new(&batch, &marks)?;
+    let draw = Draw { seed, step, rows: piece.places.clone() };
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
+    let tokens = rows.iter().map(|row| row.len() as u64).sum();
+    Ok(Sums { loss, labels: targets.len(), tokens, gradients })
+}
+
+impl Sums {
+    fn add(&mut self, piece: Self) -> Result<(), Error> {
+        self.loss += piece.loss;
+        self.labels += piece.labels;
+        self.tokens += piece.tokens;
+        for (name, gradient) in piece.gradients {
+            let sum = match self.gradients.remove(&name) {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            };
+            self.gradients.insert(name, sum);
+        }
+        Ok(())
+    }
 }
 
 /// Euclidean norm over all gradients, in f64 and in the order of their names.

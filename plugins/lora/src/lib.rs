@@ -113,8 +113,12 @@ impl Lora {
         if self.targets.is_empty() {
             return Err(Error::new("targets is empty; nothing would be trained"));
         }
-        let names = self.targets.iter().chain(o.rank_pattern.keys()).chain(o.alpha_pattern.keys());
-        match names.into_iter().find(|name| !allowed.contains(&name.as_str())) {
+        let mut patterns = o.rank_pattern.keys().chain(o.alpha_pattern.keys());
+        if let Some(name) = patterns.find(|name| !self.targets.contains(name)) {
+            let targets = self.targets.join(", ");
+            return Err(Error::new(format!("a pattern names {name:?}, which is no target here; there are: {targets}")));
+        }
+        match self.targets.iter().find(|name| !allowed.contains(&name.as_str())) {
             Some(name) => Err(Error::new(format!("no target {name:?}; there are: {}", allowed.join(", ")))),
             None => Ok(()),
         }
@@ -135,6 +139,9 @@ impl Lora {
             let a = Param::new("lora_A", [r, weight.in_features()], init);
             let b = Param::new("lora_B", [weight.out_features(), r], Init::Zeros);
             plan.adapt(weight, vec![a, b]);
+        }
+        if plan == TunePlan::frozen(model) {
+            return Err(Error::new(format!("the model has none of the targets {}", self.targets.join(", "))));
         }
         plan.recipe = Recipe {
             learning_rate: Some(2e-4),

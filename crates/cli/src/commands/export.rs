@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::print;
+use super::{print, printable};
 use crate::args::Exported;
-use crate::run::trained::{self, Trained};
+use crate::progress::say;
+use crate::run::trained::{self, Base, Trained};
 
 pub fn run(what: &Exported) -> Result<()> {
     match what {
@@ -17,7 +18,13 @@ pub fn run(what: &Exported) -> Result<()> {
 
 fn adapter(arm: &Trained, out: &Path) -> Result<()> {
     tunebench_train::peft::save(out, &arm.file.shape, &arm.weights, &arm.base_name(), &arm.tuning)?;
-    print(&format!("{}: a PEFT adapter; load it with peft.PeftModel.from_pretrained\n", out.display()))
+    let base = printable(&arm.base_name());
+    let load = "load that model, then this with PeftModel.from_pretrained";
+    print(&format!("{}: a PEFT adapter over {base}; {load}\n", out.display()))?;
+    if !matches!(arm.file.base, Base::Files { .. }) {
+        say(format!("its base `{base}` is no model folder yet: `tunebench export merged` writes one of an arm"));
+    }
+    Ok(())
 }
 
 fn merged(arm: Trained, out: &Path) -> Result<()> {

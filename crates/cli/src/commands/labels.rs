@@ -53,7 +53,7 @@ fn show(setup: &Setup, plan: &ArmPlan<'_>, show: usize) -> Result<()> {
         let dump = match labels::dump(&encoder, settings, example) {
             Ok(dump) => dump,
             Err(reason) => {
-                print(&format!("  {}: {reason}\n", printable(&example.id)))?;
+                print(&format!("  {}\n", printable(&format!("{}: {reason}", example.id))))?;
                 continue;
             }
         };

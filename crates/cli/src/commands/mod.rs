@@ -54,7 +54,7 @@ fn run_quickstart(args: &Quickstart, extra: &[PathBuf]) -> Result<()> {
         "\nWhat next:\n  \
          tunebench analyze compare {out} \"small + FT(2000)\" \"small + LoRA(2000)\"   is the difference more than chance?\n  \
          tunebench analyze curves {out}    how the losses fell\n  \
-         tunebench query {out} \"SELECT category, question, answer FROM generations LIMIT 5\"\n  \
+         tunebench query {out} \"SELECT category, prompt, answer, reference FROM generations LIMIT 5\"\n  \
          tunebench plan data/studies/paper.toml    the same study at the paper's size\n  \
          {out}/data/study.toml    the study file: copy it, point it at your model and data\n"
     ))
@@ -83,7 +83,11 @@ fn analyze(args: &Analyze) -> Result<()> {
 }
 
 fn query(args: &Query) -> Result<()> {
-    print_tables(&[analysis::query(&args.dir, &args.sql)?], Form::of(args.json, args.markdown))
+    let table = analysis::query(&args.dir, &args.sql)?;
+    match Form::of(args.json, args.markdown) {
+        Form::Json => print(&table.to_json()),
+        form => print_tables(&[table], form),
+    }
 }
 
 /// How tables are printed.
@@ -105,14 +109,16 @@ impl Form {
 }
 
 fn print_tables(tables: &[Table], form: Form) -> Result<()> {
-    for table in tables {
-        print(&match form {
-            Form::Text => format!("\n{}\n", table.to_text().trim_end()),
-            Form::Markdown => format!("\n{}\n", table.to_markdown().trim_end()),
-            Form::Json => format!("{}\n", table.to_json().trim_end()),
-        })?;
+    let show = |table: &Table| match form {
+        Form::Text => format!("\n{}\n", table.to_text().trim_end()),
+        Form::Markdown => format!("\n{}\n", table.to_markdown().trim_end()),
+        Form::Json => table.to_json().trim_end().to_owned(),
+    };
+    let shown: Vec<String> = tables.iter().map(show).collect();
+    match form {
+        Form::Json => print(&format!("[{}]\n", shown.join(",\n"))),
+        Form::Text | Form::Markdown => print(&shown.concat()),
     }
-    Ok(())
 }
 
 /// Writes to standard output; a closed pipe is an error like any other, not a panic.
@@ -122,9 +128,7 @@ pub fn print(text: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Text from outside with its control characters made visible; line breaks stay.
+/// Text from outside with what would steer a terminal or hide text made visible; line breaks stay.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    text.split('\n').map(analysis::escape::line).collect::<Vec<_>>().join("\n")
 }

@@ -68,6 +68,9 @@ impl Sizes {
     }
 }
 
+/// Half a batch, of instructions and of texts: a piece for each of two threads.
+const PIECE_TOKENS: usize = 200;
+const TEXT_PIECE_TOKENS: usize = 320;
 const MAX_POSITIONS: usize = 256;
 const HEAD_DIM: usize = 32;
 
@@ -180,6 +183,7 @@ fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
         warmup_steps: Some(0),
         warmup_ratio: Some(0.05),
         beta2: Some(BETA2),
+        micro_batch_tokens: Some(PIECE_TOKENS),
         ..RecipePatch::default()
     }
 }
@@ -188,6 +192,7 @@ fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
 fn pretraining(size: &str, sizes: &Sizes) -> Arm {
     let mut arm = arm(base(size), size, Method::Ft, "text", TEXT_RATE, sizes.text_epochs);
     arm.template = Some("text".into());
+    arm.recipe.micro_batch_tokens = Some(TEXT_PIECE_TOKENS);
     arm.evaluate = false;
     arm
 }

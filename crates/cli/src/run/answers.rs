@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use tunebench_dataset::{Encoder, Unusable};
 use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
@@ -13,11 +13,15 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
 use tunebench_spec::{Example, Generation, hash};
 
+use super::arms::ENGINE;
 use super::folder::Lines;
 use crate::progress::Progress;
 
 /// The finish of an item that the model could not be asked.
 pub const NOT_ASKED: &str = "not_asked";
+
+/// Raised when a change of the code changes what is answered.
+const ANSWERING_VERSION: u32 = 1;
 
 /// What answers depend on beside the model.
 pub struct Questions<'a> {
@@ -28,13 +32,18 @@ pub struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    /// Names the answers that the model of this identity gives.
-    pub fn identity(&self, model: &str) -> Result<String> {
+    /// Names the answers that the model of this identity gives: by what it is asked, not by how that is judged.
+    pub fn identity(&self, model: &str, encoder: &Encoder) -> Result<String> {
         let GenerationSettings { max_new_tokens, temperature, batch_size } = self.settings;
+        let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
+        let tokenizer = encoder.tokenizer().inner().to_string(false).map_err(|e| anyhow!("tokenizer: {e}"))?;
         Ok(hash::of_json(&json!({
+            "answering": [ENGINE, ANSWERING_VERSION.to_string()],
             "model": model,
-            "items": self.items,
+            "items": asked,
             "template": self.template,
+            "tokenizer": hash::of_bytes(tokenizer.as_bytes()),
+            "stop": encoder.stop_tokens(),
             "seed": self.seed,
             "settings": [max_new_tokens, batch_size],
             "temperature": temperature,
@@ -48,8 +57,10 @@ impl Questions<'_> {
         }
         let (_, found) = Lines::<Generation>::open(path)?;
         let mut found: BTreeMap<String, Generation> = found.into_iter().map(|g| (g.item.clone(), g)).collect();
-        let answers = self.items.iter().map(|item| found.remove(&item.id));
-        let answers = answers.map(|g| g.map(|g| Generation { arm: arm.to_owned(), ..g }));
+        let answers = self.items.iter().map(|item| {
+            let (arm, reference) = (arm.to_owned(), item.reference.clone());
+            Some(Generation { arm, category: category(item), reference, ..found.remove(&item.id)? })
+        });
         Ok(answers.collect())
     }
 

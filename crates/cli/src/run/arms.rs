@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
 use tunebench_llama::Tuning;
+use tunebench_spec::plan::RecipePatch;
 use tunebench_spec::{ArmRecord, Recipe, StepLog, hash};
 
 use super::folder::RunFolder;
@@ -56,12 +57,6 @@ impl<'a> Trainer<'a> {
         Ok(prepared)
     }
 
-    /// As [`Trainer::prepare`], but only if its training is finished.
-    pub fn prepare_if_trained(&mut self, plan: &'a ArmPlan<'a>) -> Result<Option<Prepared<'a>>> {
-        let prepared = self.prepare(plan)?;
-        Ok(trained::finished(&self.root, &prepared.identity)?.map(|_| prepared))
-    }
-
     fn prepare_arm(&self, plan: &'a ArmPlan<'a>) -> Result<Prepared<'a>> {
         let setup = self.setup;
         let model = BaseModel::open(setup, setup.study.root_model(plan.arm))?;
@@ -71,6 +66,9 @@ impl<'a> Trainer<'a> {
         anyhow::ensure!(!examples.is_empty(), "no example can be trained on: {}", stats.skips);
         let base = match self.identities.get(plan.arm.base.as_str()) {
             Some(identity) => Base::Arm { identity: identity.clone() },
+            None if setup.study.arm(&plan.arm.base).is_some() => {
+                bail!("it starts from `{}`, which failed", plan.arm.base)
+            }
             None => model.base(),
         };
         let seed = plan.seed(setup);
@@ -85,9 +83,11 @@ impl<'a> Trainer<'a> {
     /// Trains an arm, or goes on with its training, or does nothing when it is finished.
     pub fn train(&self, prepared: &Prepared<'_>, folder: &RunFolder) -> Result<()> {
         let name = &prepared.plan.arm.name;
-        if trained::finished(&self.root, &prepared.identity)?.is_some() {
+        if let Some(file) = trained::finished(&self.root, &prepared.identity)? {
             say("  already trained");
-            return Ok(());
+            // The model's files may lie elsewhere by now; their content is the same.
+            let base = prepared.base.clone();
+            return trained::finish(&self.root, &ArmFile { base, ..file });
         }
         for skips in [&prepared.skips, &prepared.stats.skips].into_iter().filter(|s| s.total() > 0) {
             say(format!("  rows: {skips}"));
@@ -133,7 +133,7 @@ impl Prepared<'_> {
         let file = ArmFile {
             record: self.new_record(&steps),
             shape: shape.clone(),
-            template: setup.study.study.template.clone(),
+            template: self.plan.template(setup).to_owned(),
             base: self.base.clone(),
         };
         let r = &file.record;
@@ -159,7 +159,9 @@ impl Prepared<'_> {
         let record = ArmRecord {
             arm: arm.name.clone(),
             base: arm.base.clone(),
+            tuner: arm.tuner.clone(),
             dataset: arm.dataset.clone(),
+            skipped_examples: self.skips.total() + self.stats.skips.total(),
             evaluated: arm.evaluate,
             ..file.record
         };
@@ -223,13 +225,16 @@ fn identity(plan: &ArmPlan<'_>, start: &str, seed: u64, examples: &[Tokenized]) 
         bytes.extend(example.tokens.iter().flat_map(|t| t.to_le_bytes()));
         bytes.extend(example.is_label.iter().map(|&l| u8::from(l)));
     }
-    // How often a checkpoint is written changes nothing.
-    let recipe = Recipe { checkpoint_steps: 0, ..plan.recipe.clone() };
+    // What is said by the tokens already, or changes nothing, is no part of the name: nor what the tuner would have
+    // recommended had the study not decided.
+    let recipe = Recipe { checkpoint_steps: 0, max_length: 0, mask_prompt: false, ..plan.recipe.clone() };
+    let mut recorded = plan.recorded.clone();
+    recorded.plan.recipe = RecipePatch::default();
     Ok(hash::of_json(&json!({
         "training": [ENGINE, TRAINING_VERSION.to_string()],
         "start": start,
         "shape": plan.shape,
-        "recorded": plan.recorded,
+        "recorded": recorded,
         "recipe": recipe,
         "seed": seed,
         "examples": hash::of_bytes(&bytes),

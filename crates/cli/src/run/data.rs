@@ -23,12 +23,6 @@ pub fn examples(setup: &Setup, id: &str) -> Result<Examples> {
     read(setup, dataset).with_context(|| format!("dataset `{id}`"))
 }
 
-/// Whether the dataset `id` can be read at all: plugin, options, files, first row.
-pub fn check(setup: &Setup, id: &str) -> Result<()> {
-    let dataset = setup.study.dataset(id).with_context(|| format!("no dataset `{id}`"))?;
-    open(setup, dataset).map(drop).with_context(|| format!("dataset `{id}`"))
-}
-
 fn read(setup: &Setup, dataset: &Dataset) -> Result<Examples> {
     let mut rows = open(setup, dataset)?;
     let seed = dataset.seed.unwrap_or(setup.study.study.seed);

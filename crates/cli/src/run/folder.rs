@@ -64,18 +64,6 @@ fn short(identity: &str) -> &str {
     identity.get(..16).unwrap_or(identity)
 }
 
-/// Writes a file whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        let temporary = path.with_extension("part");
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().with_context(|| path.display().to_string())
-}
-
 /// Lines of JSON, appended one by one and kept through a kill.
 pub struct Lines<T> {
     file: File,

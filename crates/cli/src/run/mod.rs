@@ -9,6 +9,7 @@
 //! - [`arms`]: training; [`memory`]: its peak
 //! - [`answers`]: what the arms say to the evaluation items
 //! - [`verdicts`]: what the judge says to that
+//! - [`records`]: the frames as they grow
 //! - [`study`]: all of them in order
 
 pub mod answers;
@@ -18,6 +19,7 @@ pub mod folder;
 mod memory;
 pub mod models;
 pub mod plan;
+pub mod records;
 pub mod setup;
 pub mod study;
 pub mod trained;

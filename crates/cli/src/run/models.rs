@@ -1,7 +1,9 @@
 //! Base models as a study names them: shape, weights, tokenizer, and an identity by content.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -42,12 +44,7 @@ impl<'a> BaseModel<'a> {
         let path = setup.path(&model.source, model.hint.as_deref())?;
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
         let source = tunebench_llama::open(&path)?;
-        let known = setup.identities.borrow().get(&path).cloned();
-        let identity = match known {
-            Some(identity) => identity,
-            None => identity(&source)?,
-        };
-        setup.identities.borrow_mut().insert(path.clone(), identity.clone());
+        let identity = identity(&path, &source)?;
         Ok(Self { model, shape: source.shape.clone(), source: Some((path, source)), seed, identity })
     }
 
@@ -88,12 +85,19 @@ impl<'a> BaseModel<'a> {
     }
 }
 
-/// SHA-256 over the contents of a model's files.
-pub fn identity(source: &tunebench_llama::Source) -> Result<String> {
+/// SHA-256 over the contents of a model's weights and configuration; gigabytes are hashed once a process.
+pub fn identity(path: &Path, source: &tunebench_llama::Source) -> Result<String> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(identity) = known.get(path) {
+        return Ok(identity.clone());
+    }
     let mut files = Vec::new();
-    for path in source.files() {
+    for path in source.weight_files() {
         let file = File::open(&path).with_context(|| path.display().to_string())?;
         files.push(hash::of_reader(file).with_context(|| path.display().to_string())?);
     }
-    Ok(hash::of_json(&json!({ "files": files }))?)
+    let identity = hash::of_json(&json!({ "files": files }))?;
+    known.insert(path.to_owned(), identity.clone());
+    Ok(identity)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
@@ -78,12 +78,16 @@ pub fn rows(setup: &Setup, plans: &[ArmPlan<'_>]) -> Vec<PlanRow> {
 fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape) -> Result<ArmPlan<'a>> {
     let recorded = setup.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
     let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&setup.study.recipe).patched(&arm.recipe);
+    recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
+    let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
+    ensure!(length <= positions, "recipe: max_length = {length}, but the model has {positions} positions");
+    ensure!(recorded.plan.trainable_params(&shape) > 0, "tuner `{}` trains nothing of this model", arm.tuner);
     Ok(ArmPlan { arm, shape, recorded, recipe })
 }
 
 fn check_foldable(parent: &ArmPlan<'_>) -> Result<()> {
     let unmergeable = parent.recorded.graphs.iter().any(|g| g.merge.is_none());
-    anyhow::ensure!(
+    ensure!(
         !unmergeable,
         "it starts from `{}`, whose tuner `{}` cannot be folded into the weights (it implements no merge)",
         parent.arm.name,

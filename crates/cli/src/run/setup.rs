@@ -1,7 +1,5 @@
 //! A study file, resolved: where its paths point and which plugins it may name.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -14,8 +12,6 @@ pub struct Setup {
     /// Folder of the study file, which its paths are relative to.
     pub home: PathBuf,
     pub plugins: Registry,
-    /// Identities of model files hashed so far; gigabytes are hashed once.
-    pub identities: RefCell<BTreeMap<PathBuf, String>>,
 }
 
 impl Setup {
@@ -36,7 +32,7 @@ impl Setup {
         for file in extra {
             plugins.add(file)?;
         }
-        Ok(Self { study, home, plugins, identities: RefCell::default() })
+        Ok(Self { study, home, plugins })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.
@@ -58,7 +54,7 @@ impl Setup {
 pub fn installed() -> Result<Registry> {
     let mut plugins = Registry::default();
     let executable = std::env::current_exe().context("where this executable is")?;
-    for file in Registry::files_in(executable.parent().unwrap_or(Path::new("."))) {
+    for file in Registry::files_in(executable.parent().unwrap_or(Path::new(".")))? {
         plugins.add(&file)?;
     }
     Ok(plugins)

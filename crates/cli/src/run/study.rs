@@ -8,16 +8,17 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use tunebench_dataset::Encoder;
 use tunebench_host::JudgePlugin;
-use tunebench_judge::JudgeError;
+use tunebench_llama::files::write_atomically;
 use tunebench_llama::{Llama, Tuning, Weights};
-use tunebench_results as results;
 use tunebench_spec::study::Eval;
-use tunebench_spec::{ArmRecord, Example, Generation, Judgement, JudgementStatus, ModelShape, StepLog};
+use tunebench_spec::{ArmRecord, Example, Judgement, JudgementStatus, ModelShape};
 
 use super::answers::Questions;
-use super::arms::{Prepared, Trainer};
-use super::folder::{RunFolder, write_whole};
+use super::arms::{ENGINE, Trainer};
+use super::folder::RunFolder;
 use super::models::BaseModel;
+use super::plan::ArmPlan;
+use super::records::{Done, Part, Records};
 use super::setup::Setup;
 use super::verdicts::{self, Verdicts};
 use super::{data, plan, trained};
@@ -30,17 +31,6 @@ pub struct Choice {
     pub only: Vec<String>,
     /// Check everything and say what would be done.
     pub dry_run: bool,
-}
-
-/// All records of the arms done so far.
-#[derive(Default)]
-struct Records {
-    arms: Vec<ArmRecord>,
-    steps: Vec<StepLog>,
-    generations: Vec<Generation>,
-    judgements: Vec<Judgement>,
-    /// Why judging broke off.
-    stopped: Option<JudgeError>,
 }
 
 /// Where a run writes, and the seed of its answers.
@@ -56,59 +46,62 @@ struct Evaluation<'a> {
     judge: JudgePlugin,
 }
 
-/// Runs a study into a folder.
+/// Runs a study into a folder. An arm that fails is said and passed over, with what starts from it, and is an error
+/// at the end.
 pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     let plans = plan::plan(setup)?;
     let chosen = chosen(setup, &choice.only)?;
-    // Whatever is wrong with a later arm is better said before the first is trained.
-    for plan in plans.iter().filter(|p| chosen.contains(p.arm.name.as_str())) {
-        let check = || {
-            let model = BaseModel::open(setup, setup.study.root_model(plan.arm))?;
-            model.encoder(setup, plan.template(setup))?;
-            data::check(setup, &plan.arm.dataset)
-        };
-        check().with_context(|| format!("arm `{}`", plan.arm.name))?;
-    }
     let evaluation = setup.study.eval.as_ref().map(|eval| evaluation(setup, eval)).transpose()?;
     let mut trainer = Trainer::new(setup, out);
-    if choice.dry_run {
-        for plan in plans.iter().filter(|p| chosen.contains(p.arm.name.as_str())) {
-            let prepared = trainer.prepare(plan)?;
-            say(prepared.describe(out)?);
+    // Every arm is prepared before the first is trained: what is wrong with a later one is better said now, and an
+    // arm that is not to be run stays in the frames if it is there as the study describes it.
+    let mut identities = BTreeMap::new();
+    for plan in &plans {
+        let name = plan.arm.name.as_str();
+        match trainer.prepare(plan) {
+            Ok(prepared) => {
+                if choice.dry_run && chosen.contains(name) {
+                    say(prepared.describe(out)?);
+                }
+                identities.insert(name.to_owned(), prepared.identity);
+            }
+            Err(error) if chosen.contains(name) => return Err(error),
+            Err(error) => say(format!("{error:#}; it is left out")),
         }
+    }
+    if choice.dry_run {
         return Ok(());
+    }
+    let bases: Vec<&str> = evaluation.iter().flat_map(|e| &e.eval.bases).map(String::as_str).collect();
+    for id in &bases {
+        identities.insert((*id).to_owned(), BaseModel::open(setup, id)?.identity);
     }
 
     let folder = RunFolder::open(out)?;
     let run = Run { folder: &folder, seed: setup.study.study.seed };
-    write_whole(&out.join("study.toml"), setup.study.to_toml()?.as_bytes())?;
-    let mut records = Records::default();
-    let bases = evaluation.iter().flat_map(|e| &e.eval.bases);
-    for id in bases {
-        let evaluation = evaluation.as_ref().context("bases without [eval]")?;
-        say(format!("{id} as it is"));
-        base(setup, &run, evaluation, id, &mut records)?;
-        write(&folder, &mut records)?;
+    let text = setup.study.to_toml()?;
+    write_atomically(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
+    let order = bases.iter().copied().chain(plans.iter().map(|p| p.arm.name.as_str()));
+    let mut records = Records::open(out, order, &identities);
+    let mut failures = Vec::new();
+    if let Some(evaluation) = evaluation.as_ref().filter(|_| choice.only.is_empty()) {
+        for id in bases {
+            say(format!("{id} as it is"));
+            let done = base(setup, &run, evaluation, id);
+            records.add(&folder, id, done, &mut failures)?;
+        }
     }
-    for (i, plan) in plans.iter().enumerate() {
+    let chosen_plans: Vec<&ArmPlan<'_>> = plans.iter().filter(|p| chosen.contains(p.arm.name.as_str())).collect();
+    for (i, plan) in chosen_plans.iter().enumerate() {
         let name = &plan.arm.name;
-        let prepared = match chosen.contains(name.as_str()) {
-            true => {
-                say(format!("[{}/{}] {name}", i + 1, plans.len()));
-                let prepared = trainer.prepare(plan)?;
-                trainer.train(&prepared, &folder)?;
-                prepared
-            }
-            // An arm that was not asked for stays in the frames if it is there as the study now describes it.
-            false => match trainer.prepare_if_trained(plan)? {
-                Some(prepared) => prepared,
-                None => continue,
-            },
-        };
-        arm(setup, &run, evaluation.as_ref(), &prepared, &mut records)?;
-        write(&folder, &mut records)?;
+        say(format!("[{}/{}] {name}", i + 1, chosen_plans.len()));
+        let done = arm(setup, &run, evaluation.as_ref(), &mut trainer, plan);
+        records.add(&folder, name, done, &mut failures)?;
     }
-    Ok(())
+    if failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{} failed; what is done is kept, run the study again to go on: {}", failures.len(), failures.join("; "))
 }
 
 /// The names of the arms to run: those asked for, and what they start from.
@@ -145,39 +138,46 @@ fn evaluation<'a>(setup: &'a Setup, eval: &'a Eval) -> Result<Evaluation<'a>> {
 }
 
 /// A model as it came, evaluated for comparison.
-fn base(setup: &Setup, run: &Run<'_>, evaluation: &Evaluation<'_>, id: &str, records: &mut Records) -> Result<()> {
+fn base(setup: &Setup, run: &Run<'_>, evaluation: &Evaluation<'_>, id: &str) -> Result<Done> {
     let model = BaseModel::open(setup, id)?;
     let template = &setup.study.study.template;
     let candidate =
         Candidate { name: id, identity: &model.identity, encoder: model.encoder(setup, template)?, template };
     let open = || Ok((model.shape.clone(), model.weights()?, Tuning::none()));
-    records.arms.push(base_record(setup, &model, id));
-    evaluate(run, evaluation, &candidate, open, records)
+    let mut done = evaluate(run, evaluation, &candidate, open)?;
+    done.part.arms.push(base_record(setup, &model, id));
+    Ok(done)
 }
 
-/// A trained arm: its record and, unless only others start from it, its evaluation.
-fn arm(
+/// An arm, trained if it is not yet, and evaluated unless only others start from it.
+fn arm<'a>(
     setup: &Setup,
     run: &Run<'_>,
     evaluation: Option<&Evaluation<'_>>,
-    prepared: &Prepared<'_>,
-    records: &mut Records,
-) -> Result<()> {
-    let arm = prepared.plan.arm;
+    trainer: &mut Trainer<'a>,
+    plan: &'a ArmPlan<'a>,
+) -> Result<Done> {
+    let prepared = trainer.prepare(plan)?;
+    trainer.train(&prepared, run.folder)?;
     let root = run.folder.root();
     let (record, steps) = prepared.record(root)?;
-    records.arms.push(record);
-    records.steps.extend(steps);
-    let Some(evaluation) = evaluation.filter(|_| arm.evaluate) else { return Ok(()) };
-    let model = BaseModel::open(setup, setup.study.root_model(arm))?;
-    let template = prepared.plan.template(setup);
-    let encoder = model.encoder(setup, template)?;
-    let candidate = Candidate { name: &arm.name, identity: &prepared.identity, encoder, template };
-    let open = || {
-        let trained = trained::open(root, &prepared.identity)?;
-        Ok((trained.file.shape, trained.weights, trained.tuning))
+    let mut done = match evaluation.filter(|_| plan.arm.evaluate) {
+        None => Done::default(),
+        Some(evaluation) => {
+            let model = BaseModel::open(setup, setup.study.root_model(plan.arm))?;
+            let template = plan.template(setup);
+            let encoder = model.encoder(setup, template)?;
+            let candidate = Candidate { name: &plan.arm.name, identity: &prepared.identity, encoder, template };
+            let open = || {
+                let trained = trained::open(root, &prepared.identity)?;
+                Ok((trained.file.shape, trained.weights, trained.tuning))
+            };
+            evaluate(run, evaluation, &candidate, open)?
+        }
     };
-    evaluate(run, evaluation, &candidate, open, records)
+    done.part.arms.push(record);
+    done.part.steps = steps;
+    Ok(done)
 }
 
 /// A model under the name it has in the frames.
@@ -194,12 +194,11 @@ fn evaluate(
     evaluation: &Evaluation<'_>,
     candidate: &Candidate<'_>,
     open: impl FnOnce() -> Result<(ModelShape, Weights, Tuning)>,
-    records: &mut Records,
-) -> Result<()> {
+) -> Result<Done> {
     let Evaluation { eval, items, judge } = evaluation;
     let &Candidate { name, identity, ref encoder, template } = candidate;
     let questions = Questions { items, settings: &eval.generation, template, seed: run.seed };
-    let id = questions.identity(identity)?;
+    let id = questions.identity(identity, encoder)?;
     let path = run.folder.answers(&id);
     let mut answers = questions.finished(&path, name)?;
     if answers.is_none() {
@@ -212,10 +211,8 @@ fn evaluate(
     let answers = answers.with_context(|| format!("{}: answers are missing after answering", path.display()))?;
     let Verdicts { judgements, stopped } = verdicts::verdicts(judge, eval, run.folder, items, &answers)?;
     say(format!("  {}", summary(&judgements)));
-    records.generations.extend(answers);
-    records.judgements.extend(judgements);
-    records.stopped = stopped;
-    Ok(())
+    let part = Part { generations: answers, judgements, ..Part::default() };
+    Ok(Done { part, stopped })
 }
 
 /// One line on what came of the judging.
@@ -247,7 +244,7 @@ fn base_record(setup: &Setup, model: &BaseModel<'_>, id: &str) -> ArmRecord {
         examples: 0,
         skipped_examples: 0,
         seed: setup.study.study.seed,
-        engine: "reference".to_owned(),
+        engine: ENGINE.to_owned(),
         model_params: model.shape.params(),
         trainable_params: 0,
         additional_params: 0,
@@ -261,18 +258,5 @@ fn base_record(setup: &Setup, model: &BaseModel<'_>, id: &str) -> ArmRecord {
         final_loss: None,
         identity: model.identity.clone(),
         evaluated: true,
-    }
-}
-
-/// Writes the frames as they are so far; what was judged is kept even when judging then turns out to have stopped.
-fn write(folder: &RunFolder, records: &mut Records) -> Result<()> {
-    let root = folder.root();
-    results::write_arms(root, &records.arms)?;
-    results::write_steps(root, &records.steps)?;
-    results::write_generations(root, &records.generations)?;
-    results::write_judgements(root, &records.judgements)?;
-    match records.stopped.take() {
-        Some(reason) => Err(reason).context("judging stopped; what is done is kept, run the study again to go on"),
-        None => Ok(()),
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
+use tunebench_llama::files::write_atomically;
 use tunebench_llama::{Tokenizer, Tuning, Weights};
 use tunebench_spec::{ArmRecord, ModelShape};
 
-use super::folder::{training, write_whole};
+use super::folder::training;
 use super::models;
 
 /// What `arm.json` says.
@@ -57,7 +58,8 @@ pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>> {
 /// Marks a training as finished.
 pub fn finish(root: &Path, file: &ArmFile) -> Result<()> {
     let path = training(root, &file.record.identity).join("arm.json");
-    write_whole(&path, &serde_json::to_vec_pretty(file)?)
+    let text = serde_json::to_vec_pretty(file)?;
+    Ok(write_atomically(&path, |out| out.write_all(&text))?)
 }
 
 /// Opens a finished arm with all its weights.
@@ -82,7 +84,7 @@ pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weig
         }
         Base::Files { source, identity } => {
             let model = tunebench_llama::open(source)?;
-            let found = models::identity(&model)?;
+            let found = models::identity(source, &model)?;
             anyhow::ensure!(
                 found == *identity,
                 "{}: its files are not those the arm was trained on; bring those back or run the study again",

@@ -36,18 +36,20 @@ pub fn verdicts(
     drop(progress);
     outcome.notes.iter().for_each(say);
     let mut judgements = outcome.judgements;
-    judgements.extend(not_asked.iter().map(|answer| unscored(answer, plugin.name())));
+    for answer in &not_asked {
+        judgements.extend((0..eval.repeats).map(|repeat| unscored(answer, plugin.name(), repeat)));
+    }
     Ok(Verdicts { judgements, stopped: outcome.stopped })
 }
 
 /// The verdict on an item that the model could not be asked: none, and why.
-fn unscored(answer: &Generation, judge: &str) -> Judgement {
+fn unscored(answer: &Generation, judge: &str, repeat: u32) -> Judgement {
     Judgement {
         arm: answer.arm.clone(),
         item: answer.item.clone(),
         category: answer.category.clone(),
         judge: judge.to_owned(),
-        repeat: 0,
+        repeat,
         score: None,
         status: JudgementStatus::Unscored,
         reason: answer.prompt.clone(),
