@@ -296,6 +296,45 @@ fn only_some_arms_can_be_run() {
 }
 
 #[test]
+fn an_exported_adapter_over_an_exported_model_is_the_arm() {
+    let study = Study::new();
+    study.run(&["study", "study.toml", "--out", "first", "--only", "full"]);
+    study.run(&["export", "merged", "first", "full", "model"]);
+    let text = fs::read_to_string(study.path("study.toml")).unwrap();
+    let (start, rest) = text.split_once("[[model]]").unwrap();
+    let (_, rest) = rest.split_once("[[dataset]]").unwrap();
+    let with = |models: &str| {
+        study.write(
+            "study.toml",
+            &format!("{start}{models}[[dataset]]{}", rest.replace("base = \"tiny\"", "base = \"m\"")),
+        );
+    };
+    with("[[model]]\nid = \"m\"\nsource = \"model\"\n[[model]]\nid = \"tiny\"\nsource = \"model\"\n");
+    study.run(&["study", "study.toml", "--out", "out", "--only", "stranger"]);
+    study.run(&["export", "adapter", "out", "stranger", "adapter"]);
+    with(
+        "[[model]]\nid = \"m\"\nsource = \"model\"\n\
+         [[model]]\nid = \"tiny\"\nsource = \"model\"\nadapter = \"adapter\"\n",
+    );
+    // Two arms that begin with the same weights, one by the adapter and one as a child of the arm it was exported from.
+    study.edit("study.toml", "name = \"attention\"\nbase = \"m\"", "name = \"attention\"\nbase = \"tiny\"");
+    let child = "base = \"stranger\"\ntuner = \"lora-attention\"\ndataset = \"few\"";
+    study.edit("study.toml", "base = \"all\"\ntuner = \"lora-all-linear\"\ndataset = \"sums\"", child);
+    study.run(&["study", "study.toml", "--out", "out"]);
+    let first_loss = |arm: &str| {
+        let found = study.query(&format!("SELECT loss FROM steps WHERE arm = '{arm}' AND step = 1"));
+        found["rows"][0]["loss"].as_f64().unwrap()
+    };
+    let [by_adapter, by_arm, without] = ["attention", "all, then sums", "full"].map(first_loss);
+    assert!((by_adapter - by_arm).abs() < 1e-5, "{by_adapter} {by_arm}");
+    assert!((by_adapter - without).abs() > 1e-3, "{by_adapter} {without}");
+
+    study.write("adapter/adapter_model.safetensors", "not tensors");
+    let error = study.fails(&["study", "study.toml", "--out", "other"]);
+    assert!(error.contains("adapter_model.safetensors"), "{error}");
+}
+
+#[test]
 fn labels_show_what_is_learnt() {
     let study = Study::new();
     let text = study.run(&["labels", "study.toml", "--arm", "full"]);

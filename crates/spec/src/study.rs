@@ -81,6 +81,9 @@ pub struct Model {
     /// With `init:`, the shape to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<ModelShape>,
+    /// A PEFT folder (LoRA or DoRA) that is folded into the source's weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// A `tokenizer.json`, when the source does not hold one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
@@ -303,6 +306,10 @@ impl Study {
         for model in &self.models {
             if (model.source == "init:") != model.shape.is_some() {
                 let fault = "`source = \"init:\"` and [model.shape] go together".into();
+                return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
+            }
+            if model.shape.is_some() && model.adapter.is_some() {
+                let fault = "an `adapter` belongs to the weights it was trained on, not to fresh ones".into();
                 return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
             }
         }

@@ -85,6 +85,10 @@ fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
         let r = value(tuning, weight, "lora_A")?.dim(0)?;
         sites.insert(weight.clone(), Site { module, r, scale, dropout, is_dora });
     }
+    let doras = sites.values().filter(|site| site.is_dora).count();
+    if doras > 0 && doras < sites.len() {
+        return Err(Error::NotPeft("some weights have magnitudes and some have none".into()));
+    }
     if sites.is_empty() {
         return Err(Error::NotPeft("no weight is adapted".into()));
     }

@@ -220,6 +220,7 @@ fn model(id: &str, vocab_size: usize, of: Dimensions) -> Model {
         id: id.into(),
         source: "init:".into(),
         shape: Some(shape),
+        adapter: None,
         tokenizer: Some("tokenizer.json".into()),
         hint: None,
     }

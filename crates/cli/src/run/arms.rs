@@ -97,6 +97,11 @@ impl<'a> Trainer<'a> {
             let length = prepared.plan.recipe.max_length;
             say(format!("  {truncated} examples cut at max_length {length}, {lost_tokens} tokens lost"));
         }
+        let (recipe, examples) = (&prepared.plan.recipe, prepared.examples.len() as u64);
+        let (steps, warmup) = (recipe.total_steps(examples), recipe.warmup(recipe.total_steps(examples)));
+        if warmup >= steps {
+            say(format!("  {steps} steps in all, {warmup} of warm-up: the learning rate is never reached"));
+        }
         prepared.train(self.setup, folder).with_context(|| format!("arm `{name}`"))
     }
 }

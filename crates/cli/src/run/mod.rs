@@ -3,7 +3,7 @@
 //! - [`setup`]: a study file with its folder and plugins
 //! - [`plan`]: what each arm trains, from shapes alone
 //! - [`data`]: datasets through their plugins, as examples and as tokens
-//! - [`models`]: base models and trained arms, as weights
+//! - [`models`]: base models as a study names them, from their [`files`]
 //! - [`trained`]: a trained arm, opened again
 //! - [`folder`]: what is kept where, named by content
 //! - [`arms`]: training; [`memory`]: its peak
@@ -15,6 +15,7 @@
 pub mod answers;
 pub mod arms;
 pub mod data;
+pub mod files;
 pub mod folder;
 mod memory;
 pub mod models;

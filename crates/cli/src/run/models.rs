@@ -1,9 +1,6 @@
 //! Base models as a study names them: shape, weights, tokenizer, and an identity by content.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -12,6 +9,7 @@ use tunebench_llama::Weights;
 use tunebench_spec::study::Model;
 use tunebench_spec::{ModelShape, hash};
 
+use super::files::ModelFiles;
 use super::setup::Setup;
 use super::trained::Base;
 
@@ -19,7 +17,7 @@ use super::trained::Base;
 pub struct BaseModel<'a> {
     model: &'a Model,
     pub shape: ModelShape,
-    source: Option<(PathBuf, tunebench_llama::Source)>,
+    files: Option<ModelFiles>,
     seed: u64,
     /// SHA-256 over what its weights are made of.
     pub identity: String,
@@ -36,31 +34,34 @@ impl<'a> BaseModel<'a> {
         let seed = setup.study.study.seed;
         if let Some(shape) = &model.shape {
             let identity = hash::of_json(&json!({ "init": shape, "seed": seed }))?;
-            return Ok(Self { model, shape: shape.clone(), source: None, seed, identity });
+            return Ok(Self { model, shape: shape.clone(), files: None, seed, identity });
         }
         if model.source.starts_with("preset:") {
             bail!("`{}` is a shape without weights; it can be planned but not trained", model.source);
         }
-        let path = setup.path(&model.source, model.hint.as_deref())?;
-        let path = path.canonicalize().with_context(|| path.display().to_string())?;
-        let source = tunebench_llama::open(&path)?;
-        let identity = identity(&path, &source)?;
-        Ok(Self { model, shape: source.shape.clone(), source: Some((path, source)), seed, identity })
+        let path = |text: &str| -> Result<PathBuf> {
+            let path = setup.path(text, model.hint.as_deref())?;
+            path.canonicalize().with_context(|| path.display().to_string())
+        };
+        let files =
+            ModelFiles { source: path(&model.source)?, adapter: model.adapter.as_deref().map(path).transpose()? };
+        let (shape, identity) = (files.open()?.shape, files.identity()?);
+        Ok(Self { model, shape, files: Some(files), seed, identity })
     }
 
     /// What an arm that starts from this model remembers of it.
     pub fn base(&self) -> Base {
-        match &self.source {
-            Some((path, _)) => Base::Files { source: path.clone(), identity: self.identity.clone() },
+        match &self.files {
+            Some(files) => Base::Files { files: files.clone(), identity: self.identity.clone() },
             None => Base::Init { seed: self.seed },
         }
     }
 
     /// All weights, f32.
     pub fn weights(&self) -> Result<Weights> {
-        let weights = match &self.source {
-            Some((_, source)) => source.weights(),
-            None => Weights::init(&self.shape, self.seed),
+        let weights = match &self.files {
+            Some(files) => files.weights(),
+            None => Weights::init(&self.shape, self.seed).map_err(Into::into),
         };
         weights.with_context(|| format!("model `{}`", self.model.id))
     }
@@ -75,29 +76,12 @@ impl<'a> BaseModel<'a> {
 
     /// The model's tokenizer as it comes: the study's file, else the model's own.
     pub fn tokenizer(&self, setup: &Setup) -> Result<tunebench_llama::Tokenizer> {
-        match (&self.model.tokenizer, &self.source) {
+        match (&self.model.tokenizer, &self.files) {
             (Some(file), _) => {
                 Ok(tunebench_llama::Tokenizer::from_file(&setup.path(file, self.model.hint.as_deref())?)?)
             }
-            (None, Some((_, source))) => Ok(source.tokenizer()?),
+            (None, Some(files)) => Ok(files.open()?.tokenizer()?),
             (None, None) => bail!("it has no file to bring one; give the model a `tokenizer`"),
         }
     }
-}
-
-/// SHA-256 over the contents of a model's weights and configuration; gigabytes are hashed once a process.
-pub fn identity(path: &Path, source: &tunebench_llama::Source) -> Result<String> {
-    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(identity) = known.get(path) {
-        return Ok(identity.clone());
-    }
-    let mut files = Vec::new();
-    for path in source.weight_files() {
-        let file = File::open(&path).with_context(|| path.display().to_string())?;
-        files.push(hash::of_reader(file).with_context(|| path.display().to_string())?);
-    }
-    let identity = hash::of_json(&json!({ "files": files }))?;
-    known.insert(path.to_owned(), identity.clone());
-    Ok(identity)
 }

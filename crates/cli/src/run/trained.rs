@@ -2,7 +2,7 @@
 //!
 //! `arm.json` is written last, so its presence says that the training beside it is finished.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use tunebench_llama::files::write_atomically;
 use tunebench_llama::{Tokenizer, Tuning, Weights};
 use tunebench_spec::{ArmRecord, ModelShape};
 
+use super::files::ModelFiles;
 use super::folder::training;
-use super::models;
 
 /// What `arm.json` says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct ArmFile {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Base {
     /// Weights in files, whose content the identity names.
-    Files { source: PathBuf, identity: String },
+    Files { files: ModelFiles, identity: String },
     /// Fresh weights.
     Init { seed: u64 },
     /// Another arm of the same run folder.
@@ -82,15 +82,13 @@ pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weig
             let name = &parent.file.record.arm;
             parent.tuning.merge(shape, parent.weights).with_context(|| format!("folding `{name}` into its weights"))
         }
-        Base::Files { source, identity } => {
-            let model = tunebench_llama::open(source)?;
-            let found = models::identity(source, &model)?;
+        Base::Files { files, identity } => {
             anyhow::ensure!(
-                found == *identity,
+                files.identity()? == *identity,
                 "{}: its files are not those the arm was trained on; bring those back or run the study again",
-                source.display()
+                files.source.display()
             );
-            Ok(model.weights()?)
+            files.weights()
         }
     }
 }
@@ -110,7 +108,7 @@ impl Trained {
     /// Where the base weights came from, for an adapter's own file.
     pub fn base_name(&self) -> String {
         match &self.file.base {
-            Base::Files { source, .. } => source.display().to_string(),
+            Base::Files { files, .. } => files.source.display().to_string(),
             Base::Init { .. } | Base::Arm { .. } => self.file.record.base.clone(),
         }
     }

@@ -77,6 +77,14 @@ pub fn load(dir: &Path, shape: &ModelShape) -> Result<Tuning, Error> {
         values.extend(tensors.into_iter().map(|(param, value)| (param_name(&weight, param), value)));
         recorded.plan.weights.insert(weight, WeightPlan::Adapted { params });
     }
+    for key in
+        ["rank_pattern", "alpha_pattern"].iter().filter_map(|k| config.get(*k)?.as_object()).flat_map(|o| o.keys())
+    {
+        // PEFT reads these as regular expressions; only plain names, which mean the same to both, are taken.
+        if !recorded.sites.keys().any(|weight| ends_with_module(weight.trim_end_matches(".weight"), key)) {
+            return Err(not_peft(format!("the pattern {key:?} names no adapted module; only plain names are read")));
+        }
+    }
     for weight in shape.weights() {
         recorded.plan.weights.entry(weight.name).or_insert(WeightPlan::Frozen);
     }
@@ -161,8 +169,11 @@ fn number(config: &Value, key: &str) -> Option<f64> {
 
 /// The entry of a pattern whose key is the module's name or its last parts.
 fn pattern(config: &Value, key: &str, module: &str) -> Option<f64> {
-    let ends = |end: &str| module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    config.get(key)?.as_object()?.iter().find(|(end, _)| ends(end)).and_then(|(_, value)| value.as_f64())
+    config.get(key)?.as_object()?.iter().find(|(end, _)| ends_with_module(module, end)).and_then(|(_, v)| v.as_f64())
+}
+
+fn ends_with_module(module: &str, end: &str) -> bool {
+    module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// `base(x) + s B A dropout(x)`, for DoRA times `magnitude / norm(W + s B A)` without a gradient through the norm.
