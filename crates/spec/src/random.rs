@@ -13,6 +13,7 @@ pub struct Stream {
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+#[inline]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,6 +37,12 @@ impl Stream {
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)
+    }
+
+    /// What the `n`-th call (from 0) of [`Stream::next_u64`] from here on would yield.
+    #[inline]
+    pub fn nth_u64(&self, n: u64) -> u64 {
+        mix(self.state.wrapping_add(n.wrapping_add(1).wrapping_mul(GOLDEN)))
     }
 
     /// Uniform in [0, 1), 53 bits.
