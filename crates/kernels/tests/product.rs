@@ -25,11 +25,8 @@ fn operand<E: Element>(data: &[E], rows: usize, cols: usize, is_turned: bool) ->
 fn check<E: Element, O: Element>(level: Level, [m, n]: [usize; 2], ks: &[usize], order: Order, store: Store) {
     let data: Vec<(Vec<E>, Vec<E>)> =
         ks.iter().map(|k| (random(&format!("a{k}"), m * k), random(&format!("b{k}"), k * n))).collect();
-    let terms: Vec<_> = data
-        .iter()
-        .zip(ks)
-        .map(|((a, b), &k)| (operand(a, m, k, order.a), operand(b, k, n, order.b)))
-        .collect();
+    let terms: Vec<_> =
+        data.iter().zip(ks).map(|((a, b), &k)| (operand(a, m, k, order.a), operand(b, k, n, order.b))).collect();
     let before: Vec<O> = random("c", m * (n + 3));
     let mut found = before.clone();
     product(level, &terms, 0.5, MatrixMut::strided(&mut found, m, n, n + 3), store);

@@ -29,15 +29,13 @@ impl<'a, E: Element> Matrix<'a, E> {
         let Self { data, rows, cols, row_stride, col_stride } = self;
         Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
     }
+}
 
-    /// Columns `from..to`.
-    pub(super) fn columns(self, from: usize, to: usize) -> Self {
-        Self { data: &self.data[(from * self.col_stride).min(self.data.len())..], cols: to - from, ..self }
-    }
-
-    /// Rows `from..to`.
-    pub(super) fn columns_of_rows(self, from: usize, to: usize) -> Self {
-        self.t().columns(from, to).t()
+impl<E: Element> Matrix<'_, E> {
+    /// Its numbers, row after row.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let at = |i: usize, j: usize| self.data[i * self.row_stride + j * self.col_stride].to_f32();
+        (0..self.rows).flat_map(|i| (0..self.cols).map(move |j| at(i, j))).collect()
     }
 }
 
@@ -60,6 +58,17 @@ impl<'a, E: Element> MatrixMut<'a, E> {
     pub fn strided(data: &'a mut [E], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(fits(data.len(), rows, cols, stride), "a matrix larger than its data");
         Self { data, rows, cols, stride }
+    }
+
+    /// Sets or adds `values`, row after row.
+    pub fn put(&mut self, values: &[f32], store: Store) {
+        assert!(values.len() == self.rows * self.cols, "values that do not fill the matrix");
+        for (row, values) in self.data.chunks_mut(self.stride).zip(values.chunks(self.cols.max(1))) {
+            for (to, from) in row.iter_mut().zip(values) {
+                let before = if store == Store::Add { to.to_f32() } else { 0.0 };
+                *to = E::from_f32(before + from);
+            }
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use half::bf16;
 use super::matrix::{Matrix, Store};
 use super::pack;
 #[cfg(target_arch = "x86_64")]
+use super::pack16;
+#[cfg(target_arch = "x86_64")]
 pub use super::tile::Amx;
 use crate::vectorised::vectorised;
 use crate::{Element, Level};
@@ -19,20 +21,21 @@ pub trait Kernel {
     /// Rows and columns of a tile: lanes of a panel of `A` and of `B`.
     const ROWS: usize;
     const COLUMNS: usize;
-    /// Steps of `k` taken together; shorter ends are padded with zeros.
+    /// Panels are padded with zeros to a multiple of so many steps of `k`.
     const DEPTH: usize;
+    /// Steps of `k` multiplied together.
+    const STEP: usize;
     /// Most steps of `k` between writes of a tile: a panel of `B` so long stays in the first cache.
     const LONGEST: usize;
     /// Rows of a block, the work of one task; their panels of `A` stay in the second cache.
     const BLOCK_ROWS: usize;
     const LEVEL: Level;
 
-    /// Packs rows `lane..lane + ROWS` of the `lanes x k` matrices, one after the other along `k`; rows from `end` on
-    /// are zero.
-    fn pack_a<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, panel: usize, packed: &mut [Self::Packed]);
+    /// Packs rows `lane..lane + ROWS` of `a [m, k]`; rows from `end` on are zero.
+    fn pack_a<E: Element>(a: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [Self::Packed]);
 
-    /// As [`Kernel::pack_a`], for `B` transposed.
-    fn pack_b<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, panel: usize, packed: &mut [Self::Packed]);
+    /// As [`Kernel::pack_a`], columns of `b` by its transpose `[n, k]`.
+    fn pack_b<E: Element>(b: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [Self::Packed]);
 
     /// Before and after the tiles of a block, on the thread that computes them.
     fn enter() {}
@@ -41,8 +44,35 @@ pub trait Kernel {
     /// `sums = A B`, or `sums += A B` over `depth` steps; rows of `sums` are `stride` apart.
     ///
     /// # Safety
-    /// `a` and `b` point to `depth` steps of panels, `sums` to a tile; the CPU has the level of the kernel.
-    unsafe fn tile(depth: usize, a: *const Self::Packed, b: *const Self::Packed, sums: *mut f32, stride: usize, add: bool);
+    /// `depth` is a multiple of [`Kernel::STEP`]; `a` and `b` point to so many steps of panels, `sums` to a tile; the CPU has the level of the kernel.
+    unsafe fn tile(
+        depth: usize,
+        a: *const Self::Packed,
+        b: *const Self::Packed,
+        sums: *mut f32,
+        stride: usize,
+        add: bool,
+    );
+
+    /// Whether `A` can be read where it lies, when its rows do: by [`Kernel::tile_of_rows`].
+    const READS_ROWS: bool = false;
+
+    /// [`Kernel::tile`] where `a` points to the first of `ROWS` rows of `Packed`, `row` apart.
+    ///
+    /// # Safety
+    /// As there; and each row has `depth` numbers.
+    unsafe fn tile_of_rows(
+        depth: usize,
+        a: *const Self::Packed,
+        row: usize,
+        b: *const Self::Packed,
+        sums: *mut f32,
+        stride: usize,
+        add: bool,
+    ) {
+        let _ = (depth, a, row, b, sums, stride, add);
+        unreachable!("only a kernel that reads rows is asked to");
+    }
 
     /// Rounds sums into the result.
     fn store<O: Element>(out: &mut [O], sums: &[f32], scale: f32, store: Store) {
@@ -77,16 +107,17 @@ impl Kernel for Portable {
     const ROWS: usize = 4;
     const COLUMNS: usize = 8;
     const DEPTH: usize = 1;
+    const STEP: usize = 1;
     const LONGEST: usize = 512;
     const BLOCK_ROWS: usize = 64;
     const LEVEL: Level = Level::Portable;
 
-    fn pack_a<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [f32]) {
-        pack::lanes::<E, 4>(Self::LEVEL, terms, lane, end, packed);
+    fn pack_a<E: Element>(a: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [f32]) {
+        pack::lanes::<E, 4>(Self::LEVEL, a, lane, end, packed);
     }
 
-    fn pack_b<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [f32]) {
-        pack::lanes::<E, 8>(Self::LEVEL, terms, lane, end, packed);
+    fn pack_b<E: Element>(b: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [f32]) {
+        pack::lanes::<E, 8>(Self::LEVEL, b, lane, end, packed);
     }
 
     unsafe fn tile(depth: usize, a: *const f32, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
@@ -123,16 +154,17 @@ macro_rules! fma_kernel {
             const ROWS: usize = $rows;
             const COLUMNS: usize = $vectors * $lanes;
             const DEPTH: usize = 1;
+            const STEP: usize = 1;
             const LONGEST: usize = $longest;
             const BLOCK_ROWS: usize = $block;
             const LEVEL: Level = $level;
 
-            fn pack_a<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [f32]) {
-                pack::lanes::<E, $rows>(Self::LEVEL, terms, lane, end, packed);
+            fn pack_a<E: Element>(a: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [f32]) {
+                pack::lanes::<E, $rows>(Self::LEVEL, a, lane, end, packed);
             }
 
-            fn pack_b<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [f32]) {
-                pack::lanes::<E, { $vectors * $lanes }>(Self::LEVEL, terms, lane, end, packed);
+            fn pack_b<E: Element>(b: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [f32]) {
+                pack::lanes::<E, { $vectors * $lanes }>(Self::LEVEL, b, lane, end, packed);
             }
 
             unsafe fn tile(depth: usize, a: *const f32, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
@@ -194,49 +226,81 @@ impl Kernel for Avx512Bf16 {
     const ROWS: usize = 12;
     const COLUMNS: usize = 32;
     const DEPTH: usize = 32;
-    const LONGEST: usize = 768;
+    const STEP: usize = 2;
+    const LONGEST: usize = 1536;
     const BLOCK_ROWS: usize = 144;
     const LEVEL: Level = Level::Avx512Bf16;
 
-    fn pack_a<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [bf16]) {
-        pack::rows_of_32::<E, 12>(terms, lane, end, packed);
+    fn pack_a<E: Element>(a: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [bf16]) {
+        pack16::rows::<E, 12>(a, lane, end, packed);
     }
 
-    fn pack_b<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [bf16]) {
-        pack::pairs::<E, 32>(terms, lane, end, packed);
+    fn pack_b<E: Element>(b: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [bf16]) {
+        pack16::pairs::<E, 32>(b, lane, end, packed);
     }
+
+    const READS_ROWS: bool = true;
 
     unsafe fn tile(depth: usize, a: *const bf16, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
-        #[target_feature(enable = "avx512f,avx512bf16")]
-        unsafe fn tile(depth: usize, a: *const bf16, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
-            // SAFETY: the caller's; panels are 32 steps long or a multiple.
-            unsafe {
-                let mut tile = [[_mm512_setzero_ps(); 2]; 12];
-                for k in (0..depth).step_by(32) {
-                    for pair in 0..16 {
-                        let right = b.add(32 * (k + 2 * pair));
-                        let right = [0, 32].map(|v| {
-                            std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(v).cast()))
-                        });
-                        for (i, row) in tile.iter_mut().enumerate() {
-                            let left = a.add(12 * k + 32 * i + 2 * pair).cast::<i32>().read_unaligned();
-                            let left = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(left));
-                            for (sum, right) in row.iter_mut().zip(right) {
-                                *sum = _mm512_dpbf16_ps(*sum, left, right);
-                            }
-                        }
-                    }
-                }
-                for (i, row) in tile.iter().enumerate() {
-                    for (v, value) in row.iter().enumerate() {
-                        let place = sums.add(i * stride + v * 16);
-                        let value = if add { _mm512_add_ps(_mm512_loadu_ps(place), *value) } else { *value };
-                        _mm512_storeu_ps(place, value);
+        // SAFETY: the caller's; a packed block has 32 steps of each of the 12 rows, one after the other.
+        unsafe { add_pairs(depth, a, [32, 12 * 32], b, sums, stride, add) }
+    }
+
+    unsafe fn tile_of_rows(
+        depth: usize,
+        a: *const bf16,
+        row: usize,
+        b: *const bf16,
+        sums: *mut f32,
+        stride: usize,
+        add: bool,
+    ) {
+        // SAFETY: the caller's.
+        unsafe { add_pairs(depth, a, [row, 32], b, sums, stride, add) }
+    }
+}
+
+/// A tile of [`Avx512Bf16`], rows of `A` `row` apart, and 32 steps of a row `block` before the next 32.
+///
+/// # Safety
+/// As [`Kernel::tile`]: `depth` is even, and the CPU has the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn add_pairs(
+    depth: usize,
+    a: *const bf16,
+    [row, block]: [usize; 2],
+    b: *const bf16,
+    sums: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut tile = [[_mm512_setzero_ps(); 2]; 12];
+        for k in (0..depth).step_by(32) {
+            let a = a.add(k / 32 * block);
+            // From four places each row is reached by adding `row` none, one or two times.
+            let places = [a, a.add(3 * row), a.add(6 * row), a.add(9 * row)];
+            for pair in 0..16.min((depth - k) / 2) {
+                let right = b.add(32 * (k + 2 * pair));
+                let right =
+                    [0, 32].map(|v| std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(v).cast())));
+                for (i, sums) in tile.iter_mut().enumerate() {
+                    let left = places[i / 3].add(i % 3 * row + 2 * pair).cast::<i32>().read_unaligned();
+                    let left = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(left));
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = _mm512_dpbf16_ps(*sum, left, right);
                     }
                 }
             }
         }
-        // SAFETY: the caller's.
-        unsafe { tile(depth, a, b, sums, stride, add) }
+        for (i, row) in tile.iter().enumerate() {
+            for (v, value) in row.iter().enumerate() {
+                let place = sums.add(i * stride + v * 16);
+                let value = if add { _mm512_add_ps(_mm512_loadu_ps(place), *value) } else { *value };
+                _mm512_storeu_ps(place, value);
+            }
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! Matrix products: `C = s Σ A B`, or `C += …`, over all threads or on the calling one.
 //!
 //! A product is a sum of terms, so that an adapted layer is one product, `x Wᵀ + low Bᵀ`, and so is the gradient that
-//! several weights send back to their common input. Both operands are packed into panels once, rounded to what the
+//! several weights send back to their common input. Both operands are packed into panels, rounded to what the
 //! level multiplies (f32, or pairs of bf16), zero-padded, and multiplied tile by tile in f32 accumulators (the scheme of
-//! Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication").
+//! Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"). A right operand that is used
+//! again can be [`Packed`] once.
 //!
-//! An element of the result is summed along `k` in an order that depends on `k` alone. So a row's result is the same
-//! bytes whatever rows stand beside it, and however many threads work.
+//! An element of the result is summed along `k` in an order that depends on the terms' `k` alone. So a row's result is
+//! the same bytes whatever rows stand beside it, and however many threads work.
 
 mod matrix;
-mod micro;
+pub(crate) mod micro;
 mod pack;
-mod panels;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pack16;
+pub(crate) mod panels;
+mod peak;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 
@@ -20,136 +24,269 @@ use rayon::prelude::*;
 pub use matrix::{Matrix, MatrixMut, Store};
 use micro::Kernel;
 use panels::{Panels, Shared};
+pub use peak::peak;
 
 use crate::{Element, Level};
 
 /// Elements of packed operands that exist at once, of each side: 8 MiB in f32.
 const PACKED: usize = 1 << 21;
-/// Longest piece of `k` summed before the result is added to memory, where that is f32.
-const LONGEST: usize = 8192;
-/// Columns of a block, the work of one task.
+/// Most columns of a block, the work of one task.
 const BLOCK_COLUMNS: usize = 256;
+/// Tasks that a product is cut into where it can be, so that threads end together.
+const TASKS: usize = 16;
 
 /// Sets or adds to `out` the scaled sum of the products of `terms`, over all threads.
 ///
 /// # Shapes
 /// Each term `[m, k] x [k, n]`, `k` its own; `out [m, n]`.
-pub fn product<E: Element, O: Element>(
+pub fn product<'a, E: Element, B: Copy + Into<Right<'a, E>>, O: Element>(
     level: Level,
-    terms: &[(Matrix<'_, E>, Matrix<'_, E>)],
+    terms: &[(Matrix<'a, E>, B)],
     scale: f32,
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
-    dispatch(level, terms, scale, out, store, true);
+    let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
+    with_kernel::<E, _>(level, Product { terms: &terms, scale, store, is_parallel: true, out });
 }
 
 /// [`product`] on the calling thread alone, for work that is split over threads already.
-pub fn product_here<E: Element, O: Element>(
+pub fn product_here<'a, E: Element, B: Copy + Into<Right<'a, E>>, O: Element>(
     level: Level,
-    terms: &[(Matrix<'_, E>, Matrix<'_, E>)],
+    terms: &[(Matrix<'a, E>, B)],
     scale: f32,
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
-    dispatch(level, terms, scale, out, store, false);
+    let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
+    with_kernel::<E, _>(level, Product { terms: &terms, scale, store, is_parallel: false, out });
 }
 
-fn dispatch<E: Element, O: Element>(
-    level: Level,
-    terms: &[(Matrix<'_, E>, Matrix<'_, E>)],
-    scale: f32,
-    out: MatrixMut<'_, O>,
-    store: Store,
-    is_parallel: bool,
-) {
-    for (a, b) in terms {
-        assert!(a.rows == out.rows && b.cols == out.cols && a.cols == b.rows, "the shapes of a product do not fit");
+/// The right operand of a term, `[k, n]`.
+#[derive(Clone, Copy)]
+pub enum Right<'a, E> {
+    Plain(Matrix<'a, E>),
+    Packed(&'a Packed),
+}
+
+impl<'a, E> From<Matrix<'a, E>> for Right<'a, E> {
+    fn from(matrix: Matrix<'a, E>) -> Self {
+        Self::Plain(matrix)
     }
-    let job = Job { terms, scale, store, is_parallel };
+}
+
+impl<'a, E> From<&'a Packed> for Right<'a, E> {
+    fn from(packed: &'a Packed) -> Self {
+        Self::Packed(packed)
+    }
+}
+
+impl<E: Element> Right<'_, E> {
+    fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::Plain(b) => [b.rows, b.cols],
+            Self::Packed(b) => [b.k, b.n],
+        }
+    }
+}
+
+/// A right operand `[k, n]` as the kernels of one level and one kind of number read it.
+pub struct Packed {
+    panels: Panels,
+    k: usize,
+    n: usize,
+    kernel: Level,
+    is_bf16: bool,
+}
+
+impl Packed {
+    /// Packs `b [k, n]` over all threads.
+    pub fn new<E: Element>(level: Level, b: Matrix<'_, E>) -> Self {
+        with_kernel::<E, _>(level, Pack { b })
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.panels.bytes()
+    }
+}
+
+/// Work that is done with the kernel of a level.
+trait Job<E> {
+    type Done;
+    fn run<K: Kernel>(self) -> Self::Done;
+}
+
+fn with_kernel<E: Element, J: Job<E>>(level: Level, job: J) -> J::Done {
     match (level.min(Level::best()), E::IS_BF16) {
         #[cfg(target_arch = "x86_64")]
-        (Level::Amx, true) => job.run::<micro::Amx, O>(out),
+        (Level::Amx, true) => job.run::<micro::Amx>(),
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx512Bf16, true) => job.run::<micro::Avx512Bf16, O>(out),
+        (Level::Avx512Bf16, true) => job.run::<micro::Avx512Bf16>(),
         #[cfg(target_arch = "x86_64")]
-        (Level::Amx | Level::Avx512Bf16 | Level::Avx512, _) => job.run::<micro::Avx512, O>(out),
+        (Level::Amx | Level::Avx512Bf16 | Level::Avx512, _) => job.run::<micro::Avx512>(),
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx2, _) => job.run::<micro::Avx2, O>(out),
-        _ => job.run::<micro::Portable, O>(out),
+        (Level::Avx2, _) => job.run::<micro::Avx2>(),
+        _ => job.run::<micro::Portable>(),
     }
 }
 
-struct Job<'a, E> {
-    terms: &'a [(Matrix<'a, E>, Matrix<'a, E>)],
+struct Pack<'a, E> {
+    b: Matrix<'a, E>,
+}
+
+impl<E: Element> Job<E> for Pack<'_, E> {
+    type Done = Packed;
+
+    fn run<K: Kernel>(self) -> Packed {
+        let [k, n] = [self.b.rows, self.b.cols];
+        let panels = pack_b::<K, E>(&self.b, [0, n], true);
+        Packed { panels, k, n, kernel: K::LEVEL, is_bf16: E::IS_BF16 }
+    }
+}
+
+/// Columns `from..to` of `b`, packed.
+fn pack_b<K: Kernel, E: Element>(b: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) -> Panels {
+    let turned = b.t();
+    let mut panels = Panels::new::<K::Packed>(to - from, K::COLUMNS, b.rows.next_multiple_of(K::DEPTH));
+    panels.fill(is_parallel, |lane, packed| K::pack_b(&turned, from + lane, to, packed));
+    panels
+}
+
+/// Rows `from..to` of `a`, packed.
+fn pack_a<K: Kernel, E: Element>(a: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) -> Panels {
+    let mut panels = Panels::new::<K::Packed>(to - from, K::ROWS, a.cols.next_multiple_of(K::DEPTH));
+    panels.fill(is_parallel, |lane, packed| K::pack_a(a, from + lane, to, packed));
+    panels
+}
+
+struct Product<'p, 'a, 'o, E, O> {
+    terms: &'p [(Matrix<'a, E>, Right<'a, E>)],
     scale: f32,
     store: Store,
     is_parallel: bool,
+    out: MatrixMut<'o, O>,
 }
 
-impl<E: Element> Job<'_, E> {
-    /// Cuts `k` where the result is f32, so that packed panels stay small; each piece is then packed and multiplied.
-    fn run<K: Kernel, O: Element>(&self, mut out: MatrixMut<'_, O>) {
-        if out.rows == 0 || out.cols == 0 {
-            return;
-        }
-        let mut store = self.store;
-        let mut piece = Vec::with_capacity(self.terms.len());
-        let mut length = 0;
-        for &(a, b) in self.terms {
-            let mut from = 0;
-            while from < a.cols {
-                let to = if O::IS_BF16 { a.cols } else { a.cols.min(from + LONGEST - length) };
-                piece.push((a.columns(from, to), b.columns_of_rows(from, to)));
-                length += to - from;
-                from = to;
-                if !O::IS_BF16 && length == LONGEST {
-                    self.multiply::<K, O>(&piece, &mut out, store);
-                    (store, length) = (Store::Add, 0);
-                    piece.clear();
-                }
-            }
-        }
-        if !piece.is_empty() || store == Store::Set {
-            self.multiply::<K, O>(&piece, &mut out, store);
-        }
+/// A term ready to be multiplied, `B` packed from the column `origin` on.
+struct Ready<'a> {
+    a: Left,
+    b: &'a Panels,
+    origin: usize,
+    k: usize,
+}
+
+/// The left operand: whole panels of rows where they lie, and the rest packed; or all of it packed.
+struct Left {
+    /// The first row (of `Packed`), and how far apart rows are; used for rows below `packed_from`.
+    rows: *const u8,
+    stride: usize,
+    packed_from: usize,
+    panels: Panels,
+}
+
+// SAFETY: the rows are those of a shared slice that outlives the product.
+unsafe impl Sync for Left {}
+
+/// Rows this many bytes apart, or a multiple, share too few places of the first cache to be read side by side.
+const CROWDED: usize = 4096;
+
+impl Left {
+    /// Rows `from..to` of `a`.
+    fn new<K: Kernel, E: Element>(a: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) -> Self {
+        let bytes = size_of::<E>();
+        let in_place = K::READS_ROWS
+            && E::IS_BF16
+            && a.col_stride == 1
+            && a.cols.is_multiple_of(K::STEP)
+            && !(a.row_stride * bytes).is_multiple_of(CROWDED);
+        let packed_from = if in_place { (to - from) / K::ROWS * K::ROWS } else { 0 };
+        let rows = a.data[(from * a.row_stride).min(a.data.len())..].as_ptr().cast();
+        let panels = pack_a::<K, E>(a, [from + packed_from, to], is_parallel);
+        Self { rows, stride: a.row_stride, packed_from, panels }
     }
 
-    /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either is at most [`PACKED`] elements.
-    fn multiply<K: Kernel, O: Element>(
+    /// The tile of rows `row..` by the panel `b`, from step `k` on.
+    ///
+    /// # Safety
+    /// As [`Kernel::tile`]; `row` is a multiple of `ROWS` within the operand.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn tile<K: Kernel>(
         &self,
-        terms: &[(Matrix<'_, E>, Matrix<'_, E>)],
-        out: &mut MatrixMut<'_, O>,
-        store: Store,
+        row: usize,
+        k: usize,
+        depth: usize,
+        b: *const K::Packed,
+        sums: *mut f32,
+        stride: usize,
+        add: bool,
     ) {
-        let left: Vec<Matrix<'_, E>> = terms.iter().map(|t| t.0).collect();
-        let right: Vec<Matrix<'_, E>> = terms.iter().map(|t| t.1.t()).collect();
-        let k: usize = left.iter().map(|a| a.cols.next_multiple_of(K::DEPTH)).sum();
-        let slab = |lanes: usize| (PACKED / k.max(1)).next_multiple_of(lanes).max(BLOCK_COLUMNS);
-        let (slab_m, slab_n) = (slab(K::BLOCK_ROWS), slab(BLOCK_COLUMNS));
-        let (m, n) = (out.rows, out.cols);
-        let target = Shared::new(out);
+        // SAFETY: the caller's; rows below `packed_from` lie in the operand, whole panels of them, with `k + depth` steps.
+        unsafe {
+            if row < self.packed_from {
+                let a = self.rows.cast::<K::Packed>().add(row * self.stride + k);
+                K::tile_of_rows(depth, a, self.stride, b, sums, stride, add);
+            } else {
+                K::tile(depth, self.panels.at(row - self.packed_from, k), b, sums, stride, add);
+            }
+        }
+    }
+}
+
+impl<E: Element, O: Element> Job<E> for Product<'_, '_, '_, E, O> {
+    type Done = ();
+
+    /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`PACKED`] elements, or
+    /// the rows or columns of one block.
+    fn run<K: Kernel>(mut self) {
+        let (m, n) = (self.out.rows, self.out.cols);
+        for (a, b) in self.terms {
+            assert!(a.rows == m && b.dims() == [a.cols, n], "the shapes of a product do not fit");
+            if let Right::Packed(b) = b {
+                assert!(b.kernel == K::LEVEL && b.is_bf16 == E::IS_BF16, "an operand packed for another kernel");
+            }
+        }
+        if m == 0 || n == 0 {
+            return;
+        }
+        let is_parallel = self.is_parallel;
+        let k: usize = self.terms.iter().map(|t| t.0.cols.next_multiple_of(K::DEPTH)).sum();
+        let slab = |block: usize| (PACKED / k.max(1) / block * block).max(block);
+        let is_plain = self.terms.iter().any(|t| matches!(t.1, Right::Plain(_)));
+        let (slab_m, slab_n) = (slab(K::BLOCK_ROWS), if is_plain { slab(BLOCK_COLUMNS) } else { n });
+        let out = Shared::new(&mut self.out);
         for n0 in (0..n).step_by(slab_n) {
             let n1 = n.min(n0 + slab_n);
-            let mut b = Panels::<K::Packed>::new(n1 - n0, K::COLUMNS, k);
-            b.fill(self.is_parallel, |panel, lane, packed| K::pack_b(&right, n0 + lane, n1, panel, packed));
+            let packed = self.terms.iter().map(|(_, b)| match b {
+                Right::Plain(b) => Some(pack_b::<K, E>(b, [n0, n1], is_parallel)),
+                Right::Packed(_) => None,
+            });
+            let packed: Vec<Option<Panels>> = packed.collect();
             for m0 in (0..m).step_by(slab_m) {
                 let m1 = m.min(m0 + slab_m);
-                let mut a = Panels::<K::Packed>::new(m1 - m0, K::ROWS, k);
-                a.fill(self.is_parallel, |panel, lane, packed| K::pack_a(&left, m0 + lane, m1, panel, packed));
+                let ready = self.terms.iter().zip(&packed).map(|((a, b), here)| {
+                    let (b, origin) = match (b, here) {
+                        (Right::Packed(b), _) => (&b.panels, 0),
+                        (_, Some(here)) => (here, n0),
+                        (Right::Plain(_), None) => unreachable!("plain operands are packed above"),
+                    };
+                    Ready { a: Left::new::<K, E>(a, [m0, m1], is_parallel), b, origin, k: a.cols }
+                });
+                let ready: Vec<Ready<'_>> = ready.collect();
+                let across = columns_of_block::<K>(m1 - m0, n1 - n0);
+                let blocks_across = (n1 - n0).div_ceil(across);
                 let block = |index: usize| {
-                    let across = (n1 - n0).div_ceil(BLOCK_COLUMNS);
-                    let rows = m0 + index / across * K::BLOCK_ROWS;
-                    let cols = n0 + index % across * BLOCK_COLUMNS;
+                    let rows = m0 + index / blocks_across * K::BLOCK_ROWS;
+                    let cols = n0 + index % blocks_across * across;
                     let place = Place {
                         rows: [rows, m1.min(rows + K::BLOCK_ROWS)],
-                        cols: [cols, n1.min(cols + BLOCK_COLUMNS)],
-                        origin: [m0, n0],
+                        cols: [cols, n1.min(cols + across)],
+                        first_row: m0,
                     };
-                    multiply_block::<K, O>(&a, &b, k, &place, self.scale, &target, store);
+                    multiply_block::<K, O>(&ready, &place, self.scale, &out, self.store);
                 };
-                let blocks = (m1 - m0).div_ceil(K::BLOCK_ROWS) * (n1 - n0).div_ceil(BLOCK_COLUMNS);
-                if self.is_parallel && blocks > 1 {
+                let blocks = (m1 - m0).div_ceil(K::BLOCK_ROWS) * blocks_across;
+                if is_parallel && blocks > 1 {
                     (0..blocks).into_par_iter().with_max_len(1).for_each(block);
                 } else {
                     (0..blocks).for_each(block);
@@ -159,43 +296,55 @@ impl<E: Element> Job<'_, E> {
     }
 }
 
-/// Where a block lies in the result, and where the packed panels begin.
+/// Columns of a block of an `m x n` result: few enough that there are [`TASKS`] blocks where they can be had, and all
+/// alike.
+fn columns_of_block<K: Kernel>(m: usize, n: usize) -> usize {
+    let wanted = TASKS.div_ceil(m.div_ceil(K::BLOCK_ROWS));
+    let across = n.div_ceil(BLOCK_COLUMNS).max(wanted);
+    n.div_ceil(across).next_multiple_of(K::COLUMNS)
+}
+
+/// Where a block lies in the result, and the row with which the packed panels of `A` begin.
 struct Place {
     rows: [usize; 2],
     cols: [usize; 2],
-    origin: [usize; 2],
+    first_row: usize,
 }
 
 /// One block of the result: tiles summed over pieces of `k` that keep a panel of `B` in the first cache, then stored.
 fn multiply_block<K: Kernel, O: Element>(
-    a: &Panels<K::Packed>,
-    b: &Panels<K::Packed>,
-    k: usize,
+    terms: &[Ready<'_>],
     place: &Place,
     scale: f32,
     out: &Shared<'_, O>,
     store: Store,
 ) {
-    let Place { rows: [r0, r1], cols: [c0, c1], origin } = *place;
+    let Place { rows: [r0, r1], cols: [c0, c1], first_row } = *place;
     let width = (c1 - c0).next_multiple_of(K::COLUMNS);
     let height = (r1 - r0).next_multiple_of(K::ROWS);
     panels::with_accumulators(width * height, |sums| {
-        let piece = k.div_ceil(k.div_ceil(K::LONGEST).max(1)).next_multiple_of(K::DEPTH).max(K::DEPTH);
+        let mut is_first = true;
         K::enter();
-        for k0 in (0..k).step_by(piece) {
-            let depth = piece.min(k - k0);
-            for j in (0..width).step_by(K::COLUMNS) {
-                let right = b.at(c0 - origin[1] + j, k0);
-                for i in (0..height).step_by(K::ROWS) {
-                    let left = a.at(r0 - origin[0] + i, k0);
-                    // SAFETY: both panels hold `depth` more steps from `k0`, and the sums a whole tile at `(i, j)`; the
-                    // CPU has the kernel's instructions, since its level was not above the best one.
-                    unsafe { K::tile(depth, left, right, sums.as_mut_ptr().add(i * width + j), width, k0 > 0) };
+        for Ready { a, b, origin, k } in terms {
+            let piece = k.div_ceil(k.div_ceil(K::LONGEST).max(1)).next_multiple_of(K::DEPTH);
+            for k0 in (0..*k).step_by(piece.max(1)) {
+                let depth = piece.min(k - k0).next_multiple_of(K::STEP);
+                for j in (0..width).step_by(K::COLUMNS) {
+                    let right = b.at(c0 - origin + j, k0);
+                    for i in (0..height).step_by(K::ROWS) {
+                        // SAFETY: both operands hold `depth` more steps from `k0`, and the sums a whole tile at
+                        // `(i, j)`; the CPU has the kernel's instructions, since its level was not above the best one.
+                        unsafe {
+                            let sums = sums.as_mut_ptr().add(i * width + j);
+                            a.tile::<K>(r0 - first_row + i, k0, depth, right, sums, width, !is_first);
+                        }
+                    }
                 }
+                is_first = false;
             }
         }
         K::leave();
-        if k == 0 {
+        if is_first {
             sums.fill(0.0);
         }
         for r in r0..r1 {

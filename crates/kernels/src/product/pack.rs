@@ -1,37 +1,30 @@
-//! Packing: some rows of a matrix, `lanes x k`, into the order in which a kernel reads them.
+//! Packing for kernels of f32: some rows of a matrix, `lanes x k`, into the order in which a kernel reads them.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use half::bf16;
-
 use super::matrix::Matrix;
 use crate::{Element, Level};
 
-/// `[k][R]` in f32: a step of `k` after the other, each with its `R` lanes.
+/// `[k][R]`: a step of `k` after the other, each with its `R` lanes; lanes from `end` on are zero.
 pub fn lanes<E: Element, const R: usize>(
     level: Level,
-    terms: &[Matrix<'_, E>],
+    from: &Matrix<'_, E>,
     lane: usize,
     end: usize,
     packed: &mut [f32],
 ) {
     let count = R.min(end - lane);
-    let mut rest = packed;
-    for term in terms {
-        let (here, after) = rest.split_at_mut(R * term.cols);
-        rest = after;
-        let data = &term.data[(lane * term.row_stride).min(term.data.len())..];
-        if term.row_stride == 1 {
-            copy_lanes::<E, R>(level, data, term.col_stride, count, here);
-        } else {
-            turn_lanes::<E, R>(level, data, term.row_stride, count, here);
-        }
+    let data = &from.data[(lane * from.row_stride).min(from.data.len())..];
+    if from.row_stride == 1 {
+        copy_lanes::<E, R>(data, from.col_stride, count, packed);
+    } else {
+        turn_lanes::<E, R>(level, data, from.row_stride, count, packed);
     }
 }
 
 /// Lanes lie side by side in memory.
-fn copy_lanes<E: Element, const R: usize>(_: Level, data: &[E], stride: usize, count: usize, packed: &mut [f32]) {
+fn copy_lanes<E: Element, const R: usize>(data: &[E], stride: usize, count: usize, packed: &mut [f32]) {
     for (k, step) in packed.as_chunks_mut::<R>().0.iter_mut().enumerate() {
         let from = &data[k * stride..][..count];
         if let Ok(from) = <&[E; R]>::try_from(from) {
@@ -44,13 +37,7 @@ fn copy_lanes<E: Element, const R: usize>(_: Level, data: &[E], stride: usize, c
 }
 
 /// Lanes are rows in memory: the matrix is transposed on the way, 8 x 8 numbers at a time where the CPU can.
-fn turn_lanes<E: Element, const R: usize>(
-    level: Level,
-    data: &[E],
-    stride: usize,
-    count: usize,
-    packed: &mut [f32],
-) {
+fn turn_lanes<E: Element, const R: usize>(level: Level, data: &[E], stride: usize, count: usize, packed: &mut [f32]) {
     let k = packed.len() / R;
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
@@ -114,81 +101,37 @@ fn transposed(r: [__m256; 8]) -> [__m256; 8] {
     let low = |a, b| _mm256_unpacklo_ps(a, b);
     let high = |a, b| _mm256_unpackhi_ps(a, b);
     let t = [
-        low(r[0], r[1]), high(r[0], r[1]), low(r[2], r[3]), high(r[2], r[3]),
-        low(r[4], r[5]), high(r[4], r[5]), low(r[6], r[7]), high(r[6], r[7]),
+        low(r[0], r[1]),
+        high(r[0], r[1]),
+        low(r[2], r[3]),
+        high(r[2], r[3]),
+        low(r[4], r[5]),
+        high(r[4], r[5]),
+        low(r[6], r[7]),
+        high(r[6], r[7]),
     ];
     let even = |a, b| _mm256_shuffle_ps::<0x44>(a, b);
     let odd = |a, b| _mm256_shuffle_ps::<0xee>(a, b);
     let u = [
-        even(t[0], t[2]), odd(t[0], t[2]), even(t[1], t[3]), odd(t[1], t[3]),
-        even(t[4], t[6]), odd(t[4], t[6]), even(t[5], t[7]), odd(t[5], t[7]),
+        even(t[0], t[2]),
+        odd(t[0], t[2]),
+        even(t[1], t[3]),
+        odd(t[1], t[3]),
+        even(t[4], t[6]),
+        odd(t[4], t[6]),
+        even(t[5], t[7]),
+        odd(t[5], t[7]),
     ];
     let first = |a, b| _mm256_permute2f128_ps::<0x20>(a, b);
     let second = |a, b| _mm256_permute2f128_ps::<0x31>(a, b);
     [
-        first(u[0], u[4]), first(u[1], u[5]), first(u[2], u[6]), first(u[3], u[7]),
-        second(u[0], u[4]), second(u[1], u[5]), second(u[2], u[6]), second(u[3], u[7]),
+        first(u[0], u[4]),
+        first(u[1], u[5]),
+        first(u[2], u[6]),
+        first(u[3], u[7]),
+        second(u[0], u[4]),
+        second(u[1], u[5]),
+        second(u[2], u[6]),
+        second(u[3], u[7]),
     ]
-}
-
-/// `[k/32][R][32]` in bf16: 32 steps of each lane after the other; ends padded with zeros.
-pub fn rows_of_32<E: Element, const R: usize>(
-    terms: &[Matrix<'_, E>],
-    lane: usize,
-    end: usize,
-    packed: &mut [bf16],
-) {
-    let count = R.min(end - lane);
-    let mut blocks = packed.as_chunks_mut::<32>().0.chunks_mut(R);
-    for term in terms {
-        for k in (0..term.cols).step_by(32) {
-            let steps = 32.min(term.cols - k);
-            let Some(block) = blocks.next() else { return };
-            for (i, row) in block.iter_mut().enumerate() {
-                if i >= count {
-                    *row = [bf16::ZERO; 32];
-                    continue;
-                }
-                let from = &term.data[(lane + i) * term.row_stride + k * term.col_stride..];
-                if term.col_stride == 1 && steps == 32 {
-                    row.iter_mut().zip(&from[..32]).for_each(|(to, from)| *to = narrowed(*from));
-                    continue;
-                }
-                *row = [bf16::ZERO; 32];
-                let steps = from.iter().step_by(term.col_stride).take(steps);
-                row.iter_mut().zip(steps).for_each(|(to, from)| *to = narrowed(*from));
-            }
-        }
-    }
-}
-
-/// `[k/2][R][2]` in bf16: pairs of steps of `R` lanes; ends padded with zeros to 32 steps.
-pub fn pairs<E: Element, const R: usize>(terms: &[Matrix<'_, E>], lane: usize, end: usize, packed: &mut [bf16]) {
-    let count = R.min(end - lane);
-    let mut rest = packed;
-    for term in terms {
-        let (here, after) = rest.split_at_mut(R * term.cols.next_multiple_of(32));
-        rest = after;
-        let data = &term.data[(lane * term.row_stride).min(term.data.len())..];
-        for (pair, step) in here.as_chunks_mut::<2>().0.chunks_mut(R).enumerate() {
-            let at = |lane: usize, k: usize| match k < term.cols && lane < count {
-                true => narrowed(data[lane * term.row_stride + k * term.col_stride]),
-                false => bf16::ZERO,
-            };
-            let k = 2 * pair;
-            if term.row_stride == 1 && k + 1 < term.cols && count == R {
-                let (first, second) = (&data[k * term.col_stride..][..R], &data[(k + 1) * term.col_stride..][..R]);
-                let both = first.iter().zip(second);
-                step.iter_mut().zip(both).for_each(|(to, (a, b))| *to = [narrowed(*a), narrowed(*b)]);
-                continue;
-            }
-            step.iter_mut().enumerate().for_each(|(lane, to)| *to = [at(lane, k), at(lane, k + 1)]);
-        }
-    }
-}
-
-#[inline(always)]
-fn narrowed<E: Element>(x: E) -> bf16 {
-    // A bf16 that goes through f32 comes back as it was; the compiler drops the way.
-    <bf16 as Element>::from_f32(x.to_f32())
 }

@@ -17,20 +17,20 @@ struct Line([u8; 64]);
 /// Buffers that no product uses at the moment.
 static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
-/// One operand packed: panels of `lanes` rows (or columns) each, `k` steps long.
-pub struct Panels<P> {
+/// One operand packed: panels of `lanes` rows (or columns) each, `k` steps long, of numbers of one size.
+pub struct Panels {
     memory: Vec<Line>,
     lanes: usize,
     panels: usize,
     k: usize,
-    of: PhantomData<P>,
+    size: usize,
 }
 
-impl<P: Copy + Send + Sync> Panels<P> {
-    /// Room for `length` rows (or columns). What it holds means nothing yet.
-    pub fn new(length: usize, lanes: usize, k: usize) -> Self {
-        let panels = length.div_ceil(lanes);
-        let lines = (panels * lanes * k * size_of::<P>()).div_ceil(size_of::<Line>());
+impl Panels {
+    /// Room for `length` rows (or columns) of `P`. What it holds means nothing yet.
+    pub fn new<P>(length: usize, lanes: usize, k: usize) -> Self {
+        let (panels, size) = (length.div_ceil(lanes), size_of::<P>());
+        let lines = (panels * lanes * k * size).div_ceil(size_of::<Line>());
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, else the largest.
         let place = (0..free.len()).min_by_key(|&i| match free[i].len() {
@@ -42,19 +42,20 @@ impl<P: Copy + Send + Sync> Panels<P> {
         if memory.len() < lines {
             memory.resize(lines, Line([0; 64]));
         }
-        Self { memory, lanes, panels, k, of: PhantomData }
+        Self { memory, lanes, panels, k, size }
     }
 
-    /// Has `pack(panel, first lane, packed)` fill each panel.
-    pub fn fill(&mut self, is_parallel: bool, pack: impl Fn(usize, usize, &mut [P]) + Sync) {
+    /// Has `pack(first lane, packed)` fill each panel.
+    pub fn fill<P: Copy + Send + Sync>(&mut self, is_parallel: bool, pack: impl Fn(usize, &mut [P]) + Sync) {
         let (lanes, length) = (self.lanes, self.lanes * self.k);
         if length == 0 {
             return;
         }
+        assert!(size_of::<P>() == self.size, "panels hold numbers of one size");
         // SAFETY: the memory is initialised, aligned for any number and at least so long.
         let packed =
             unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast::<P>(), self.panels * length) };
-        let fill = |(i, panel): (usize, &mut [P])| pack(i, i * lanes, panel);
+        let fill = |(i, panel): (usize, &mut [P])| pack(i * lanes, panel);
         if is_parallel && packed.len() > 1 << 14 {
             packed.par_chunks_mut(length).enumerate().for_each(fill);
         } else {
@@ -62,15 +63,30 @@ impl<P: Copy + Send + Sync> Panels<P> {
         }
     }
 
+    /// All numbers, for those who place them themselves.
+    pub fn all<P: Copy + Send + Sync>(&mut self) -> &mut [P] {
+        assert!(size_of::<P>() == self.size, "panels hold numbers of one size");
+        // SAFETY: the memory is initialised, aligned for any number and at least so long.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast::<P>(), self.panels * self.lanes * self.k)
+        }
+    }
+
+    /// Bytes in use.
+    pub fn bytes(&self) -> usize {
+        self.panels * self.lanes * self.k * self.size
+    }
+
     /// The panel that begins with `lane`, from step `k` on.
-    pub fn at(&self, lane: usize, k: usize) -> *const P {
+    pub fn at<P>(&self, lane: usize, k: usize) -> *const P {
         debug_assert!(lane.is_multiple_of(self.lanes) && lane / self.lanes < self.panels && k <= self.k);
+        debug_assert!(size_of::<P>() == self.size);
         // Inside the memory, or one past it: the caller reads no further than the panel's end.
         self.memory.as_ptr().cast::<P>().wrapping_add(lane * self.k + k * self.lanes)
     }
 }
 
-impl<P> Drop for Panels<P> {
+impl Drop for Panels {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(memory);

@@ -8,7 +8,7 @@ use half::bf16;
 
 use super::matrix::Matrix;
 use super::micro::Kernel;
-use super::pack;
+use super::pack16;
 use crate::{Element, Level};
 
 /// What `ldtilecfg` reads: palette 1, eight tiles of 16 rows of 64 bytes.
@@ -37,16 +37,17 @@ impl Kernel for Amx {
     const ROWS: usize = 32;
     const COLUMNS: usize = 32;
     const DEPTH: usize = 32;
+    const STEP: usize = 32;
     const LONGEST: usize = 2048;
     const BLOCK_ROWS: usize = 128;
     const LEVEL: Level = Level::Amx;
 
-    fn pack_a<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [bf16]) {
-        pack::rows_of_32::<E, 32>(terms, lane, end, packed);
+    fn pack_a<E: Element>(a: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [bf16]) {
+        pack16::rows::<E, 32>(a, lane, end, packed);
     }
 
-    fn pack_b<E: Element>(terms: &[Matrix<'_, E>], lane: usize, end: usize, _: usize, packed: &mut [bf16]) {
-        pack::pairs::<E, 32>(terms, lane, end, packed);
+    fn pack_b<E: Element>(b: &Matrix<'_, E>, lane: usize, end: usize, packed: &mut [bf16]) {
+        pack16::pairs::<E, 32>(b, lane, end, packed);
     }
 
     fn enter() {
@@ -60,44 +61,81 @@ impl Kernel for Amx {
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
     }
 
+    const READS_ROWS: bool = true;
+
     unsafe fn tile(depth: usize, a: *const bf16, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
-        let below = sums.wrapping_add(16 * stride);
-        // SAFETY: the caller's: `depth / 32` blocks of 2 KiB in both panels, and 32 x 32 sums, rows `stride` apart.
-        unsafe {
-            if add {
-                asm!(
-                    "tileloadd tmm0, [{c} + {s}]", "tileloadd tmm1, [{c} + {s} + 64]",
-                    "tileloadd tmm2, [{d} + {s}]", "tileloadd tmm3, [{d} + {s} + 64]",
-                    c = in(reg) sums, d = in(reg) below, s = in(reg) 4 * stride, options(nostack, preserves_flags, readonly)
-                );
-            } else {
-                asm!(
-                    "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                    options(nostack, preserves_flags, nomem)
-                );
-            }
+        // SAFETY: the caller's; a packed block has 32 steps of each of the 32 rows, one after the other.
+        unsafe { add_tiles(depth, a, [32, 32 * 32], b, sums, stride, add) }
+    }
+
+    unsafe fn tile_of_rows(
+        depth: usize,
+        a: *const bf16,
+        row: usize,
+        b: *const bf16,
+        sums: *mut f32,
+        stride: usize,
+        add: bool,
+    ) {
+        // SAFETY: the caller's.
+        unsafe { add_tiles(depth, a, [row, 32], b, sums, stride, add) }
+    }
+}
+
+/// A tile of [`Amx`], rows of `A` `row` apart, and 32 steps of a row `block` before the next 32.
+///
+/// # Safety
+/// As [`Kernel::tile`]: `depth` is a multiple of 32, and the tiles are configured.
+unsafe fn add_tiles(
+    depth: usize,
+    a: *const bf16,
+    [row, block]: [usize; 2],
+    b: *const bf16,
+    sums: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    let below = sums.wrapping_add(16 * stride);
+    // SAFETY: the caller's: `depth / 32` blocks of 2 KiB in both panels, and 32 x 32 sums, rows `stride` apart.
+    unsafe {
+        if add {
             asm!(
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {pair}]",
-                "tileloadd tmm7, [{b} + {pair} + 64]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {row} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {n}",
-                "jnz 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, n = inout(reg) depth / 32 => _,
-                row = in(reg) 64usize, pair = in(reg) 128usize, options(nostack, readonly)
+                "tileloadd tmm0, [{c} + {s}]", "tileloadd tmm1, [{c} + {s} + 64]",
+                "tileloadd tmm2, [{d} + {s}]", "tileloadd tmm3, [{d} + {s} + 64]",
+                c = in(reg) sums, d = in(reg) below, s = in(reg) 4 * stride, options(nostack, preserves_flags, readonly)
             );
+        } else {
             asm!(
-                "tilestored [{c} + {s}], tmm0", "tilestored [{c} + {s} + 64], tmm1",
-                "tilestored [{d} + {s}], tmm2", "tilestored [{d} + {s} + 64], tmm3",
-                c = in(reg) sums, d = in(reg) below, s = in(reg) 4 * stride, options(nostack, preserves_flags)
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, preserves_flags, nomem)
             );
         }
+        asm!(
+            "2:",
+            "tileloadd tmm4, [{a} + {row}]",
+            "tileloadd tmm6, [{b} + {pair}]",
+            "tileloadd tmm7, [{b} + {pair} + 64]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{under} + {row}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a}, {block}",
+            "add {under}, {block}",
+            "add {b}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            a = inout(reg) a => _, under = inout(reg) a.wrapping_add(16 * row) => _, b = inout(reg) b => _,
+            n = inout(reg) depth / 32 => _, block = in(reg) 2 * block,
+            row = in(reg) 2 * row, pair = in(reg) 128usize, options(nostack, readonly)
+        );
+        asm!(
+            "tilestored [{c} + {s}], tmm0", "tilestored [{c} + {s} + 64], tmm1",
+            "tilestored [{d} + {s}], tmm2", "tilestored [{d} + {s} + 64], tmm3",
+            c = in(reg) sums, d = in(reg) below, s = in(reg) 4 * stride, options(nostack, preserves_flags)
+        );
     }
 }

@@ -1,0 +1,255 @@
+//! The elementwise work of attention on a strip of scores: `[keys, queries]`, a query a lane.
+
+use crate::Element;
+use crate::vectorised::{LANES, vectorised};
+
+/// Lanes of a group of queries that is worked on in registers.
+const GROUP: usize = 16;
+
+/// The polynomial of degree 5 with the least relative error, 7.5e-8, from `2^x` for `x` in `-1/2..=1/2`; the highest
+/// power first.
+pub const EXP2: [f32; 6] = [0.001_327_647_2, 0.009_675_541, 0.055_507_133, 0.240_221_2, 0.693_146_97, 1.000_000_1];
+
+/// `2^x` with a relative error below 3e-7 while `|x| < 2`; beyond, the rounding of `x` itself is larger. Not below
+/// `2^-126`; NaN stays NaN.
+#[inline(always)]
+fn exp2(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 rounds to a whole number, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if -126.0 > x { -126.0 } else { x };
+    let shifted = x + ROUND;
+    let f = x - (shifted - ROUND);
+    let p = EXP2[1..].iter().fold(EXP2[0], |p, factor| p * f + factor);
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// How a strip of scores, `[keys, queries]`, is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Strip {
+    pub keys: usize,
+    /// Query `l` sees the keys up to `last + l`.
+    pub last: usize,
+    /// The scale of scores, times log2(e).
+    pub factor: f32,
+}
+
+/// What is known of a strip's queries so far.
+pub struct Running<'a> {
+    /// The largest score, before scaling.
+    pub max: &'a mut [f32],
+    /// Exponentials summed.
+    pub sum: &'a mut [f32],
+    /// What earlier sums have to be multiplied by.
+    pub shrink: &'a mut [f32],
+}
+
+vectorised! {
+    /// Scores to probabilities, not yet divided by their sum, in place. Those of keys that a query does not see become
+    /// 0.
+    pub fn soften(width: usize, scores: &mut [f32], strip: Strip, running: Running<'_>) {
+        match width {
+            8 => soften_groups::<8>(width, scores, strip, running),
+            _ => soften_groups::<GROUP>(width, scores, strip, running),
+        }
+    }
+}
+
+#[inline(always)]
+fn soften_groups<const W: usize>(width: usize, scores: &mut [f32], strip: Strip, running: Running<'_>) {
+    let Strip { last, factor, .. } = strip;
+    for at in (0..width).step_by(W) {
+        let rows = scores.chunks_exact_mut(width).map(|row| lanes_mut::<W>(row, at));
+        let (max, sum) = (lanes_mut::<W>(running.max, at), lanes_mut::<W>(running.sum, at));
+        let shrink = lanes_mut::<W>(running.shrink, at);
+        let mut top = *max;
+        for (r, row) in rows.enumerate() {
+            let unseen = unseen(last + at, r);
+            for l in 0..W {
+                let x = if l as i32 >= unseen { row[l] } else { f32::NEG_INFINITY };
+                top[l] = if x > top[l] { x } else { top[l] };
+            }
+        }
+        for l in 0..W {
+            shrink[l] = exp2((max[l] - top[l]) * factor);
+        }
+        *max = top;
+        let base = top.map(|x| x * factor);
+        let mut added = [0f32; W];
+        for (r, row) in scores.chunks_exact_mut(width).map(|row| lanes_mut::<W>(row, at)).enumerate() {
+            let unseen = unseen(last + at, r);
+            for l in 0..W {
+                let p = exp2(row[l] * factor - base[l]);
+                let p = if l as i32 >= unseen { p } else { 0.0 };
+                added[l] += p;
+                row[l] = p;
+            }
+        }
+        for l in 0..W {
+            sum[l] = sum[l] * shrink[l] + added[l];
+        }
+    }
+}
+
+vectorised! {
+    /// Scores to probabilities `p` in place, and gradients of probabilities to those of scaled scores,
+    /// `p (gradient - delta)`, in place. `lse`: log-sum-exp of each query, base 2; the rest as in [`soften`].
+    pub fn recompute(
+        width: usize,
+        scores: &mut [f32],
+        gradients: &mut [f32],
+        strip: Strip,
+        lse: &[f32],
+        delta: &[f32],
+    ) {
+        match width {
+            8 => recompute_groups::<8>(width, scores, gradients, strip, lse, delta),
+            _ => recompute_groups::<GROUP>(width, scores, gradients, strip, lse, delta),
+        }
+    }
+}
+
+/// How many lanes of a group do not see key `r`, when its first lane sees the keys up to `last`; may be negative.
+#[inline(always)]
+fn unseen(last: usize, r: usize) -> i32 {
+    r as i32 - last as i32
+}
+
+#[inline(always)]
+fn recompute_groups<const W: usize>(
+    width: usize,
+    scores: &mut [f32],
+    gradients: &mut [f32],
+    strip: Strip,
+    lse: &[f32],
+    delta: &[f32],
+) {
+    let Strip { last, factor, .. } = strip;
+    for at in (0..width).step_by(W) {
+        let lse: [f32; W] = std::array::from_fn(|l| lse[at + l]);
+        let delta: [f32; W] = std::array::from_fn(|l| delta[at + l]);
+        let rows = scores.chunks_exact_mut(width).zip(gradients.chunks_exact_mut(width));
+        for (r, (scores, gradients)) in rows.enumerate() {
+            let (scores, gradients) = (lanes_mut::<W>(scores, at), lanes_mut::<W>(gradients, at));
+            let unseen = unseen(last + at, r);
+            for l in 0..W {
+                let p = exp2(scores[l] * factor - lse[l]);
+                let p = if l as i32 >= unseen { p } else { 0.0 };
+                scores[l] = p;
+                gradients[l] = p * (gradients[l] - delta[l]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn lanes_mut<const W: usize>(row: &mut [f32], at: usize) -> &mut [f32; W] {
+    match row[at..].first_chunk_mut::<W>() {
+        Some(lanes) => lanes,
+        None => unreachable!("a strip is a whole number of groups wide"),
+    }
+}
+
+vectorised! {
+    /// Multiplies each row of `sums [rows, width]` by `factors [width]`.
+    pub fn scale_columns(sums: &mut [f32], factors: &[f32]) {
+        for row in sums.chunks_exact_mut(factors.len()) {
+            row.iter_mut().zip(factors).for_each(|(sum, factor)| *sum *= factor);
+        }
+    }
+}
+
+/// The sum of lanes, by halves, so that no addition waits for fifteen others.
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for l in 0..width {
+            lanes[l] += lanes[l + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn product_sum<E: Element>(a: &[E], b: &[E]) -> f32 {
+    let (a, b) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0f32; LANES];
+    for (a, b) in a.0.iter().zip(b.0) {
+        for l in 0..LANES {
+            sums[l] += a[l].to_f32() * b[l].to_f32();
+        }
+    }
+    for (l, (a, b)) in a.1.iter().zip(b.1).enumerate() {
+        sums[l] += a.to_f32() * b.to_f32();
+    }
+    total(sums)
+}
+
+vectorised! {
+    /// The sum of products of two rows.
+    pub fn dot<E>(a: &[E], b: &[E]) -> f32 {
+        product_sum(a, b)
+    }
+}
+
+vectorised! {
+    /// `dots[t]`: the sum of products of row `t` with `query`.
+    pub fn dots<E>(rows: &[E], query: &[E], dots: &mut [f32]) {
+        for (dot, row) in dots.iter_mut().zip(rows.chunks_exact(query.len())) {
+            *dot = product_sum(row, query);
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the rows of `width` numbers, each times its weight.
+    pub fn mix<E>(rows: &[E], width: usize, weights: &[f32], sums: &mut [f32]) {
+        for (row, weight) in rows.chunks_exact(width).zip(weights) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x.to_f32());
+        }
+    }
+}
+
+vectorised! {
+    /// The softmax of scores times `factor / log2(e)`, in place.
+    pub fn weigh(scores: &mut [f32], factor: f32) {
+        let mut top = [f32::NEG_INFINITY; LANES];
+        let (whole, rest) = scores.as_chunks_mut::<LANES>();
+        for scores in &*whole {
+            for l in 0..LANES {
+                top[l] = if scores[l] > top[l] { scores[l] } else { top[l] };
+            }
+        }
+        let top = top.iter().chain(&*rest).fold(f32::NEG_INFINITY, |top, x| if *x > top { *x } else { top });
+        let mut sums = [0f32; LANES];
+        for scores in &mut *whole {
+            for l in 0..LANES {
+                scores[l] = exp2((scores[l] - top) * factor);
+                sums[l] += scores[l];
+            }
+        }
+        for (score, sum) in rest.iter_mut().zip(&mut sums) {
+            *score = exp2((*score - top) * factor);
+            *sum += *score;
+        }
+        let by = 1.0 / total(sums);
+        scores.iter_mut().for_each(|score| *score *= by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exp2;
+
+    #[test]
+    fn powers_of_two_are_exact_enough() {
+        for i in -2000..=2000 {
+            let x = i as f32 / 1000.0;
+            let (found, right) = (f64::from(exp2(x)), f64::from(x).exp2());
+            assert!((found - right).abs() <= 3e-7 * right, "2^{x}: {found}, not {right}");
+        }
+        assert!(exp2(f32::NEG_INFINITY) < 2e-38 && exp2(-1e30) < 2e-38 && exp2(f32::NAN).is_nan());
+        assert!((f64::from(exp2(-100.3)) / (-100.3f64).exp2() - 1.0).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,77 @@
+//! Passes over plain numbers: their squares' sum, sums of two slices, and from one storage to another.
+
+use rayon::prelude::*;
+
+use crate::split::TASK;
+use crate::vectorised::vectorised;
+use crate::{Element, Level};
+
+/// `Σ x²` in f64, in pieces of fixed size that are added in their order.
+pub fn sum_of_squares(level: Level, x: &[f32]) -> f64 {
+    let sums: Vec<f64> = x.par_chunks(TASK).map(|x| squares(level, x)).collect();
+    sums.into_iter().fold(0.0, |all, sum| all + sum)
+}
+
+/// `out = x`.
+///
+/// # Panics
+/// When the lengths differ, as do the others here.
+pub fn widen<E: Element>(level: Level, x: &[E], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "the lengths to be widened do not fit");
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| widen_chunk(level, x, out));
+}
+
+/// `out = x`, rounded to what `E` holds.
+pub fn narrow<E: Element>(level: Level, x: &[f32], out: &mut [E]) {
+    assert_eq!(x.len(), out.len(), "the lengths to be narrowed do not fit");
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| narrow_chunk(level, x, out));
+}
+
+/// `y += x`.
+pub fn add_to<E: Element>(level: Level, x: &[E], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "the lengths to be added do not fit");
+    y.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(y, x)| add_chunk(level, x, y));
+}
+
+/// Lanes of f64, four vectors of AVX-512.
+const WIDE: usize = 32;
+
+vectorised! {
+    fn squares(x: &[f32]) -> f64 {
+        let mut lanes = [0f64; WIDE];
+        let (blocks, rest) = x.as_chunks::<WIDE>();
+        for x in blocks {
+            for i in 0..WIDE {
+                lanes[i] += f64::from(x[i]) * f64::from(x[i]);
+            }
+        }
+        for (lane, x) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(*x) * f64::from(*x);
+        }
+        lanes.into_iter().fold(0.0, |all, lane| all + lane)
+    }
+}
+
+vectorised! {
+    fn widen_chunk<E>(x: &[E], out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x.to_f32();
+        }
+    }
+}
+
+vectorised! {
+    fn narrow_chunk<E>(x: &[f32], out: &mut [E]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = E::from_f32(*x);
+        }
+    }
+}
+
+vectorised! {
+    fn add_chunk<E>(x: &[E], y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y += x.to_f32();
+        }
+    }
+}
