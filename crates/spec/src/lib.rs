@@ -10,9 +10,11 @@
 //! - [`records`]: what the stages write: steps, generations, judgements
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
+//! - [`engine`]: which way of computing is used
 //! - [`hash`]: content identity
 
 pub mod chat;
+pub mod engine;
 pub mod example;
 pub mod graph;
 pub mod hash;
@@ -24,6 +26,7 @@ pub mod shapes;
 pub mod study;
 
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
+pub use engine::Engine;
 pub use example::{Example, Role, Row, Turn};
 pub use graph::{Dim, Graph, Node, Op};
 pub use model::ModelShape;

@@ -157,8 +157,17 @@ pub enum Schedule {
 pub struct Recipe {
     pub learning_rate: f64,
     pub epochs: f64,
-    /// Examples per optimiser step.
+    /// Examples per optimiser step; rows of them with `packing`.
     pub batch_size: usize,
+    /// Whether examples are put together into rows of at most `max_length` tokens, whole ones only. An example still
+    /// sees nothing but itself, so this decides which examples share a step and nothing else.
+    // Absent at its default, here and below, so that arms trained before the field was there keep their names.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub packing: bool,
+    /// Tokens per optimiser step: it takes whole examples, or rows with `packing`, for as long as they fit, instead of
+    /// `batch_size` of them; 0 for no such budget.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub batch_tokens: usize,
     pub schedule: Schedule,
     pub warmup_steps: usize,
     /// Of all steps; used when `warmup_steps` is 0. The count is rounded up, as transformers does.
@@ -175,11 +184,23 @@ pub struct Recipe {
     pub mask_prompt: bool,
     /// Stop after this many optimiser steps, whatever `epochs` says; 0 for no limit.
     pub max_steps: usize,
-    /// Most tokens, padding included, in a piece of a step. Each thread computes a piece at a time, so smaller ones
-    /// take less memory and occupy more threads; the result differs by rounding only.
+    /// Most tokens, padding included where there is any, in a piece of a step. Each thread computes a piece at a time,
+    /// so smaller ones take less memory and occupy more threads; the result differs by rounding only.
     pub micro_batch_tokens: usize,
     /// Optimiser steps between checkpoints.
     pub checkpoint_steps: usize,
+    /// Whether the fast engine keeps only each layer's input and computes the layer again on the way back: less memory,
+    /// about a third more time, the same numbers.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub gradient_checkpointing: bool,
+}
+
+fn is_off(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 macro_rules! recipe_patch {
@@ -203,9 +224,10 @@ macro_rules! recipe_patch {
 }
 
 recipe_patch! {
-    learning_rate: f64, epochs: f64, batch_size: usize, schedule: Schedule, warmup_steps: usize,
-    warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64, max_grad_norm: f64,
-    max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize, checkpoint_steps: usize,
+    learning_rate: f64, epochs: f64, batch_size: usize, packing: bool, batch_tokens: usize, schedule: Schedule,
+    warmup_steps: usize, warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64,
+    max_grad_norm: f64, max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize,
+    checkpoint_steps: usize, gradient_checkpointing: bool,
 }
 
 impl Recipe {
@@ -215,6 +237,8 @@ impl Recipe {
             learning_rate: 5e-5,
             epochs: 3.0,
             batch_size: 32,
+            packing: false,
+            batch_tokens: 0,
             schedule: Schedule::Cosine,
             warmup_steps: 0,
             warmup_ratio: 0.0,
@@ -228,6 +252,7 @@ impl Recipe {
             max_steps: 0,
             micro_batch_tokens: 4096,
             checkpoint_steps: 100,
+            gradient_checkpointing: false,
         }
     }
 
@@ -258,13 +283,35 @@ impl Recipe {
         if self.max_length < 2 {
             return Err(format!("max_length must be at least 2, not {}", self.max_length));
         }
+        if (1..self.max_length).contains(&self.batch_tokens) {
+            let (tokens, length) = (self.batch_tokens, self.max_length);
+            return Err(format!(
+                "batch_tokens = {tokens} is less than max_length = {length}, so that one example could exceed it; \
+                 raise it to {length} or more, or lower max_length"
+            ));
+        }
         Ok(())
     }
 
-    /// Optimiser steps for `examples` rows: whole batches, the last one of an epoch possibly smaller.
-    pub fn total_steps(&self, examples: u64) -> u64 {
-        let per_epoch = examples.div_ceil(self.batch_size.max(1) as u64);
-        let steps = (self.epochs * per_epoch as f64).ceil().max(0.0) as u64;
+    /// Optimiser steps of one epoch of `examples` examples: whole batches, the last one possibly smaller. None when
+    /// that depends on how long each example is.
+    pub fn steps_per_epoch(&self, examples: u64) -> Option<u64> {
+        let is_counted = !self.packing && self.batch_tokens == 0;
+        is_counted.then(|| examples.div_ceil(self.batch_size.max(1) as u64))
+    }
+
+    /// Optimiser steps for `examples` examples, where their number alone decides it.
+    pub fn total_steps(&self, examples: u64) -> Option<u64> {
+        Some(self.at_most_max_steps(self.steps_in_epochs(self.steps_per_epoch(examples)?)))
+    }
+
+    /// Optimiser steps in all epochs when each has `per_epoch` of them, whatever `max_steps` says.
+    pub fn steps_in_epochs(&self, per_epoch: u64) -> u64 {
+        (self.epochs * per_epoch as f64).ceil().max(0.0) as u64
+    }
+
+    /// `steps`, or `max_steps` when that is less.
+    pub fn at_most_max_steps(&self, steps: u64) -> u64 {
         if self.max_steps > 0 { steps.min(self.max_steps as u64) } else { steps }
     }
 

@@ -29,8 +29,27 @@ fn steps_are_whole_batches_of_every_epoch() {
         [(10, 4, 1.0, 0, 3), (10, 4, 3.0, 0, 9), (8, 4, 0.5, 0, 1), (10, 4, 3.0, 5, 5), (0, 4, 3.0, 0, 0)]
     {
         let recipe = Recipe { batch_size, epochs, max_steps, ..Recipe::base() };
-        assert_eq!(recipe.total_steps(examples), expected, "{examples} {batch_size} {epochs} {max_steps}");
+        assert_eq!(recipe.total_steps(examples), Some(expected), "{examples} {batch_size} {epochs} {max_steps}");
     }
+}
+
+#[test]
+fn steps_that_depend_on_lengths_are_not_guessed_from_a_number() {
+    for (packing, batch_tokens) in [(true, 0), (false, 4096), (true, 4096)] {
+        let recipe = Recipe { packing, batch_tokens, ..Recipe::base() };
+        assert_eq!((recipe.check(), recipe.steps_per_epoch(100), recipe.total_steps(100)), (Ok(()), None, None));
+    }
+}
+
+#[test]
+fn settings_that_are_off_leave_a_recipe_its_json() {
+    let json = serde_json::to_value(Recipe::base()).unwrap();
+    assert!(json.get("packing").is_none() && json.get("batch_tokens").is_none(), "{json}");
+    assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), Recipe::base());
+    let recipe = Recipe { packing: true, batch_tokens: 2048, ..Recipe::base() };
+    let json = serde_json::to_value(&recipe).unwrap();
+    assert_eq!((&json["packing"], &json["batch_tokens"]), (&true.into(), &2048.into()));
+    assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), recipe);
 }
 
 #[test]
@@ -83,6 +102,7 @@ fn values_that_mean_nothing_are_refused_by_name() {
         (Recipe { warmup_ratio: 1.5, ..Recipe::base() }, "warmup_ratio"),
         (Recipe { batch_size: 0, ..Recipe::base() }, "batch_size"),
         (Recipe { max_length: 1, ..Recipe::base() }, "max_length"),
+        (Recipe { batch_tokens: 1023, ..Recipe::base() }, "batch_tokens = 1023"),
     ];
     for (recipe, name) in bad {
         let error = recipe.check().unwrap_err();

@@ -1,8 +1,12 @@
 //! Which examples make an optimiser step, and the pieces in which they are computed.
 
+use std::cmp::Reverse;
+
 use tunebench_dataset::Tokenized;
 use tunebench_spec::Recipe;
 use tunebench_spec::random::Stream;
+
+use crate::packing;
 
 /// Separates the order of examples from other draws of the same seed.
 const PURPOSE: u64 = 0x6f_7264_6572;
@@ -12,14 +16,24 @@ pub struct Steps<'a> {
     examples: &'a [Tokenized],
     recipe: &'a Recipe,
     seed: u64,
+    cut: Cut,
     /// Steps altogether.
     pub total: u64,
-    per_epoch: u64,
-    /// The order of one epoch, kept until another is asked for.
-    order: (u64, Vec<usize>),
+    epochs: Epochs,
+    /// The steps of one epoch, kept until another is asked for.
+    epoch: (u64, Vec<Vec<usize>>),
 }
 
-/// One piece of a step: rows that are computed together.
+/// How an engine wants a step in pieces of at most `micro_batch_tokens` tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Padding counts, so rows of similar length are together.
+    Padded,
+    /// There is no padding, and examples stay in the order of their places.
+    Ragged,
+}
+
+/// One piece of a step: examples that are computed together, each a row of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MicroBatch {
     /// Indices of examples.
@@ -28,51 +42,122 @@ pub struct MicroBatch {
     pub places: Vec<u64>,
 }
 
+/// How many steps an epoch has.
+enum Epochs {
+    /// As many as any other.
+    Equal(u64),
+    /// The first step of each, and after the last one what would be the first of another.
+    Listed(Vec<u64>),
+}
+
+impl Epochs {
+    /// The epoch that step `step` (from 0) is in: its number, its first step, how many it has.
+    fn of(&self, step: u64) -> (u64, u64, u64) {
+        match self {
+            Self::Equal(steps) => (step / steps.max(&1), step / steps.max(&1) * steps, *steps),
+            Self::Listed(starts) => {
+                // The end of the last epoch still belongs to it.
+                let after = starts.partition_point(|start| *start <= step).clamp(1, starts.len().max(2) - 1);
+                let start = starts.get(after - 1).copied().unwrap_or(0);
+                (after as u64 - 1, start, starts.get(after).map_or(0, |end| end - start))
+            }
+        }
+    }
+}
+
 impl<'a> Steps<'a> {
     /// The steps that `recipe` makes of `examples`, each epoch in an order of its own.
-    pub fn new(examples: &'a [Tokenized], recipe: &'a Recipe, seed: u64) -> Self {
+    pub fn new(examples: &'a [Tokenized], recipe: &'a Recipe, seed: u64, cut: Cut) -> Self {
         let n = examples.len() as u64;
-        let per_epoch = n.div_ceil(recipe.batch_size.max(1) as u64);
-        Self { examples, recipe, seed, total: recipe.total_steps(n), per_epoch, order: (u64::MAX, Vec::new()) }
+        let (total, epochs) = match recipe.steps_per_epoch(n) {
+            Some(steps) => (recipe.steps_in_epochs(steps), Epochs::Equal(steps)),
+            None => measure(examples, recipe, seed),
+        };
+        let total = recipe.at_most_max_steps(total);
+        Self { examples, recipe, seed, cut, total, epochs, epoch: (u64::MAX, Vec::new()) }
     }
 
     /// Epochs done after `steps` steps.
     pub fn epochs(&self, steps: u64) -> f64 {
-        steps as f64 / self.per_epoch.max(1) as f64
+        let (epoch, first, length) = self.epochs.of(steps);
+        (epoch * length + (steps - first)) as f64 / length.max(1) as f64
     }
 
-    /// The examples of a step (from 0), in pieces of at most `micro_batch_tokens` tokens with padding, rows of similar
-    /// length together. A piece has at least one row. The pieces of a step are the same whatever was asked before.
+    /// The examples of a step (from 0), in pieces of at most `micro_batch_tokens` tokens. A piece has at least one
+    /// example. The pieces of a step are the same whatever was asked before.
     pub fn step(&mut self, step: u64) -> Vec<MicroBatch> {
-        let batch = self.batch(step);
+        let (epoch, first, _) = self.epochs.of(step);
+        if self.epoch.0 != epoch {
+            self.epoch = (epoch, steps_of_epoch(self.examples, self.recipe, self.seed, epoch));
+        }
+        let batch = self.epoch.1.get((step - first) as usize).map_or(&[][..], Vec::as_slice);
+        let pieces = match self.cut {
+            Cut::Padded => self.pieces_with_padding(batch),
+            Cut::Ragged => self.pieces_by_tokens(batch),
+        };
+        let piece = |rows: Vec<(usize, u64)>| {
+            let (examples, places) = rows.into_iter().unzip();
+            MicroBatch { examples, places }
+        };
+        pieces.into_iter().map(piece).collect()
+    }
+
+    /// Rows of similar length together, padding counted.
+    fn pieces_with_padding(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
         let length = |example: usize| self.examples[example].tokens.len();
-        let mut rows: Vec<(usize, u64)> = batch.into_iter().zip(0..).collect();
-        rows.sort_by_key(|&(example, place)| (std::cmp::Reverse(length(example)), place));
-        let mut pieces: Vec<MicroBatch> = Vec::new();
-        for (example, place) in rows {
+        let mut rows: Vec<(usize, u64)> = batch.iter().copied().zip(0..).collect();
+        rows.sort_by_key(|&(example, place)| (Reverse(length(example)), place));
+        let mut pieces: Vec<Vec<(usize, u64)>> = Vec::new();
+        for row in rows {
             // The first row of a piece is its longest.
-            let room = pieces
-                .last()
-                .is_some_and(|p| (p.examples.len() + 1) * length(p.examples[0]) <= self.recipe.micro_batch_tokens);
-            match pieces.last_mut().filter(|_| room) {
-                Some(piece) => {
-                    piece.examples.push(example);
-                    piece.places.push(place);
-                }
-                None => pieces.push(MicroBatch { examples: vec![example], places: vec![place] }),
+            let fits =
+                |piece: &Vec<(usize, u64)>| (piece.len() + 1) * length(piece[0].0) <= self.recipe.micro_batch_tokens;
+            match pieces.last_mut().filter(|piece| fits(piece)) {
+                Some(piece) => piece.push(row),
+                None => pieces.push(vec![row]),
             }
         }
         pieces
     }
 
-    fn batch(&mut self, step: u64) -> Vec<usize> {
-        let (epoch, place) = (step / self.per_epoch.max(1), (step % self.per_epoch.max(1)) as usize);
-        if self.order.0 != epoch {
-            let mut order: Vec<usize> = (0..self.examples.len()).collect();
-            Stream::new(self.seed, &[PURPOSE, epoch]).shuffle(&mut order);
-            self.order = (epoch, order);
-        }
-        let batches = self.order.1.chunks(self.recipe.batch_size.max(1));
-        batches.skip(place).map(<[usize]>::to_vec).next().unwrap_or_default()
+    /// Examples in the order of their places, nothing but their own tokens counted.
+    fn pieces_by_tokens(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
+        let length = |(example, _): &(usize, u64)| self.examples[*example].tokens.len();
+        packing::by_tokens(batch.iter().copied().zip(0..), length, self.recipe.micro_batch_tokens)
     }
+}
+
+/// The steps of one epoch, each a list of examples.
+fn steps_of_epoch(examples: &[Tokenized], recipe: &Recipe, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    let length = |example: usize| examples[example].tokens.len();
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    Stream::new(seed, &[PURPOSE, epoch]).shuffle(&mut order);
+    let rows: Vec<Vec<usize>> = if recipe.packing {
+        packing::rows(&order, length, recipe.max_length)
+    } else {
+        order.into_iter().map(|example| vec![example]).collect()
+    };
+    if recipe.batch_tokens == 0 {
+        return rows.chunks(recipe.batch_size.max(1)).map(<[_]>::concat).collect();
+    }
+    let tokens = |row: &Vec<usize>| row.iter().map(|&example| length(example)).sum();
+    packing::by_tokens(rows, tokens, recipe.batch_tokens).into_iter().map(|rows| rows.concat()).collect()
+}
+
+/// Counts the steps where lengths decide, epoch by epoch, since each order gives other steps: how many there are
+/// altogether before `max_steps` ends them, and where epochs begin.
+fn measure(examples: &[Tokenized], recipe: &Recipe, seed: u64) -> (u64, Epochs) {
+    let (mut total, mut starts, mut end) = (0, vec![0], 0);
+    for epoch in 0.. {
+        let is_enough = recipe.max_steps > 0 && total >= recipe.max_steps as u64;
+        if examples.is_empty() || is_enough || epoch as f64 >= recipe.epochs {
+            break;
+        }
+        let steps = steps_of_epoch(examples, recipe, seed, epoch).len() as u64;
+        // All of them but in the last epoch, of which a fraction may be asked for.
+        total += steps.min(recipe.steps_in_epochs(steps).saturating_sub(epoch * steps));
+        end += steps;
+        starts.push(end);
+    }
+    (total, Epochs::Listed(starts))
 }

@@ -1,0 +1,69 @@
+//! Examples put together into rows of a given length: none is cut, and rows are nearly full.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// Examples are matched among as many as fill this many rows. More fill rows better, by less than one in so many;
+/// fewer leave an example nearer to where the epoch's order has it.
+const WINDOW_ROWS: usize = 256;
+
+/// Rows of at most `max_length` tokens, each a list of examples and every example of `order` in one of them. An example
+/// that is longer is a row of its own.
+///
+/// Best-fit decreasing, window by window: from the longest example to the shortest, each goes where it leaves the least
+/// room. A row stands where its longest example stood, so rows come in an order as random as that of the examples, and
+/// rows of one example each in exactly that order.
+pub(crate) fn rows(order: &[usize], length: impl Fn(usize) -> usize, max_length: usize) -> Vec<Vec<usize>> {
+    let length_at = |place: &usize| length(order[*place]);
+    let windows = by_tokens(0..order.len(), length_at, max_length.saturating_mul(WINDOW_ROWS));
+    let rows = windows.into_iter().flat_map(|window| best_fit(window, length_at, max_length));
+    rows.map(|row| row.into_iter().map(|place| order[place]).collect()).collect()
+}
+
+fn best_fit(mut places: Vec<usize>, length: impl Fn(&usize) -> usize, max_length: usize) -> Vec<Vec<usize>> {
+    places.sort_by_key(|place| (Reverse(length(place)), *place));
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    // Room that is left, and the row that has it.
+    let mut rooms: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for place in places {
+        let length = length(&place);
+        let room = match rooms.range((length, 0)..).next().copied() {
+            Some((room, row)) => {
+                rooms.remove(&(room, row));
+                rows[row].push(place);
+                (room - length, row)
+            }
+            None => {
+                rows.push(vec![place]);
+                (max_length.saturating_sub(length), rows.len() - 1)
+            }
+        };
+        rooms.insert(room);
+    }
+    rows.sort_by_key(|row| row[0]);
+    rows
+}
+
+/// `items` in their order, in groups of at most `most` tokens; one that has more is a group of its own.
+pub(crate) fn by_tokens<T>(
+    items: impl IntoIterator<Item = T>,
+    tokens: impl Fn(&T) -> usize,
+    most: usize,
+) -> Vec<Vec<T>> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut taken = 0;
+    for item in items {
+        let more = tokens(&item);
+        match groups.last_mut().filter(|_| taken + more <= most) {
+            Some(group) => {
+                taken += more;
+                group.push(item);
+            }
+            None => {
+                taken = more;
+                groups.push(vec![item]);
+            }
+        }
+    }
+    groups
+}
