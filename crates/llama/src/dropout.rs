@@ -16,29 +16,49 @@ pub struct Draw {
     pub step: u64,
     /// For each row of the batch a number of its own within the step.
     pub rows: Vec<u64>,
+    /// Where each row's tokens end among all; empty when the rows are alike long.
+    pub ends: Vec<usize>,
 }
 
 impl Draw {
+    /// The words that a row draws at this site and node.
+    fn stream(&self, row: u64, [site, node]: [u64; 2]) -> Stream {
+        Stream::new(self.seed, &[PURPOSE, self.step, row, site, node])
+    }
+
+    /// [`Draw::stream`] of every row.
+    pub(crate) fn streams(&self, place: [u64; 2]) -> Vec<Stream> {
+        self.rows.iter().map(|row| self.stream(*row, place)).collect()
+    }
+
     /// 0 with probability `p`, else `1/(1-p)`, for a value of `shape` computed by operation `node` at site `site`.
     /// Where the first axis is the tokens', each row of the batch has its own stream.
     pub(crate) fn mask(&self, p: f64, shape: &Shape<'_>, place: [u64; 2], device: &Device) -> Result<Tensor, Error> {
-        let (streams, dims): (&[u64], &[usize]) = match shape {
+        let (rows, dims): (&[u64], &[usize]) = match shape {
             Shape::Tokens(dims) => (&self.rows, dims),
             Shape::Fixed(dims) => (&[0], dims),
         };
         let count: usize = dims.iter().product();
-        let per_stream = count / streams.len().max(1);
+        let per_token = count / dims.first().copied().unwrap_or(1).max(1);
+        let alike = count / rows.len().max(1);
+        let lengths: Vec<usize> = match shape {
+            Shape::Tokens(_) if !self.ends.is_empty() => {
+                let starts = std::iter::once(&0).chain(&self.ends);
+                self.ends.iter().zip(starts).map(|(end, start)| (end - start) * per_token).collect()
+            }
+            _ => vec![alike; rows.len()],
+        };
         // Half a word an element: probabilities to 2^-32.
         let threshold = (p * 2f64.powi(32)) as u32;
         let kept = (1.0 / (1.0 - p)) as f32;
         let mut mask = Vec::with_capacity(count);
-        for row in streams {
-            let mut stream = Stream::new(self.seed, &[PURPOSE, self.step, *row, place[0], place[1]]);
-            for _ in 0..per_stream.div_ceil(2) {
+        for (&row, length) in rows.iter().zip(lengths) {
+            let mut stream = self.stream(row, place);
+            for _ in 0..length.div_ceil(2) {
                 let word = stream.next_u64();
                 mask.extend([word as u32, (word >> 32) as u32].map(|w| if w < threshold { 0.0 } else { kept }));
             }
-            mask.truncate(mask.len() - per_stream % 2);
+            mask.truncate(mask.len() - length % 2);
         }
         Ok(Tensor::from_vec(mask, dims, device)?)
     }
@@ -56,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_share_that_is_dropped_is_p_and_the_mean_stays() {
-        let draw = Draw { seed: 1, step: 2, rows: vec![3, 4] };
+        let draw = Draw { seed: 1, step: 2, rows: vec![3, 4], ends: vec![] };
         let mask = draw.mask(0.25, &Shape::Tokens(&[2 * 101, 99]), [5, 6], &Device::Cpu).unwrap();
         let values: Vec<f32> = mask.flatten_all().unwrap().to_vec1().unwrap();
         let dropped = values.iter().filter(|v| **v == 0.0).count() as f64 / values.len() as f64;

@@ -59,7 +59,7 @@ impl Folder {
         &self.shape
     }
 
-    /// Reads every weight, as f32.
+    /// Reads every weight, bf16 if it is stored so, else as f32.
     ///
     /// # Errors
     /// [`Error::Type`] for a tensor that is not f32, f16 or bf16; [`Error::Corrupt`] when a file has changed.
@@ -68,7 +68,7 @@ impl Folder {
         for (path, names) in &self.shards {
             let mut file = TensorFile::open(path)?;
             for name in names {
-                all.insert(name.clone(), file.read(name)?);
+                all.insert(name.clone(), file.read_stored(name)?);
             }
         }
         Weights::new(&self.shape, all)

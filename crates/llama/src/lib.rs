@@ -8,6 +8,7 @@
 //! - [`model`]: the model put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
 //! - [`linear`]: weights in use, frozen, trained or adapted; `site` runs recorded maths, `ops` and `attach` hold the
 //!   derivatives written by hand
+//! - [`fast`]: the same model at the CPU's speed, passes written by hand
 //! - [`error`]: what can go wrong
 
 mod attach;
@@ -15,6 +16,7 @@ pub mod batch;
 pub mod cache;
 pub mod dropout;
 pub mod error;
+pub mod fast;
 pub mod files;
 pub mod gguf;
 pub mod hf;

@@ -42,7 +42,7 @@ pub fn open(path: &Path) -> Result<Source, Error> {
 }
 
 impl Source {
-    /// Reads every weight, as f32.
+    /// Reads every weight, bf16 if it is stored so, else as f32.
     ///
     /// # Errors
     /// [`Error::Type`] or [`Error::Corrupt`] names file and tensor.

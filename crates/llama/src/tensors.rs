@@ -1,5 +1,6 @@
 //! One safetensors file: the header read and checked first, then tensor by tensor as f32; or written whole.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -64,6 +65,14 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16.
     pub fn read(&mut self, name: &str) -> Result<Tensor, Error> {
+        Ok(self.read_stored(name)?.to_dtype(DType::F32)?)
+    }
+
+    /// One tensor on the CPU, bf16 if it is stored so, else f32.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`].
+    pub fn read_stored(&mut self, name: &str) -> Result<Tensor, Error> {
         let place = self.path().display().to_string();
         let Some(info) = self.header.info(name) else {
             return Err(Error::Missing { place, name: name.into(), expected: vec![] });
@@ -75,6 +84,10 @@ impl TensorFile {
         };
         self.reader.seek(self.start + from as u64)?;
         let bytes = self.reader.bytes((to - from) as u64, name)?;
+        if let Float::BF16 = float {
+            let values: Vec<bf16> = bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b)).collect();
+            return Ok(Tensor::from_vec(values, shape, &Device::Cpu)?);
+        }
         Ok(Tensor::from_vec(float.decode(&bytes), shape, &Device::Cpu)?)
     }
 }
@@ -112,13 +125,29 @@ impl Float {
 /// # Errors
 /// [`Error::Io`] names the path.
 pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
-    let (mut infos, mut values, mut end) = (vec![], vec![], 0);
-    for (name, tensor) in tensors {
-        let (from, shape) = (end, tensor.dims().to_vec());
-        end += 4 * tensor.elem_count();
-        infos.push((name.to_string(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (from, end) }));
-        values.push(tensor);
+    let (names, values): (Vec<_>, Vec<_>) =
+        tensors.into_iter().map(|(name, t)| ((name.to_owned(), t.dims().to_vec()), t)).unzip();
+    write_each(path, names, |i| Ok(Cow::Owned(flat(values[i])?)))
+}
+
+/// [`write`] where tensors are made one by one: names and shapes first, then the numbers of each when its turn comes, so
+/// that no more than one is there twice.
+///
+/// # Errors
+/// [`Error::Io`] names the path; or what `value` says.
+pub fn write_each<'a>(
+    path: &Path,
+    shapes: Vec<(String, Vec<usize>)>,
+    value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
+) -> Result<(), Error> {
+    let (mut infos, mut end) = (Vec::with_capacity(shapes.len()), 0);
+    for (name, shape) in shapes {
+        let (from, count) = (end, shape.iter().product::<usize>());
+        end += 4 * count;
+        infos.push((name, TensorInfo { dtype: Dtype::F32, shape, data_offsets: (from, end) }));
     }
+    let (count, sizes): (usize, Vec<usize>) =
+        (infos.len(), infos.iter().map(|(_, info)| info.data_offsets.1 - info.data_offsets.0).collect());
     let notes = HashMap::from([("format".to_string(), "pt".to_string())]);
     let fault = |e: String| Error::unsupported(path, format!("cannot be written as safetensors: {e}"));
     let header = Metadata::new(Some(notes), infos).map_err(|e| fault(e.to_string()))?;
@@ -128,11 +157,15 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
     write_atomically(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for tensor in values {
-            let numbers = flat(tensor).map_err(std::io::Error::other)?;
-            let mut bytes = Vec::with_capacity(4 * numbers.len());
-            bytes.extend(numbers.iter().flat_map(|v| v.to_le_bytes()));
-            out.write_all(&bytes)?;
+        for (i, size) in (0..count).zip(sizes) {
+            let numbers = value(i).map_err(std::io::Error::other)?;
+            if 4 * numbers.len() != size {
+                return Err(std::io::Error::other("a tensor does not have the size that was said"));
+            }
+            for piece in numbers.chunks(1 << 16) {
+                let bytes: Vec<u8> = piece.iter().flat_map(|v| v.to_le_bytes()).collect();
+                out.write_all(&bytes)?;
+            }
         }
         Ok(())
     })

@@ -40,11 +40,11 @@ impl Tuning {
             match plan {
                 WeightPlan::Frozen => {}
                 WeightPlan::Trainable { .. } => {
-                    values.insert(weight.clone(), weights.get(weight)?.clone());
+                    values.insert(weight.clone(), weights.get(weight)?);
                 }
                 WeightPlan::Adapted { params } => {
                     let graphs = graphs_of(&recorded, weight)?;
-                    for (name, value) in init_params(weight, weights.get(weight)?, params, graphs, seed)? {
+                    for (name, value) in init_params(weight, &weights.get(weight)?, params, graphs, seed)? {
                         values.insert(param_name(weight, &name), value);
                     }
                 }
@@ -98,6 +98,12 @@ impl Tuning {
         params.iter().map(|p| Ok((p.name.clone(), value(p)?))).collect()
     }
 
+    /// As [`Tuning::value`], letting go of it.
+    pub(crate) fn take_value(&mut self, name: &str) -> Result<Tensor, Error> {
+        let missing = || Error::Missing { place: "trained values".into(), name: name.into(), expected: vec![] };
+        self.values.remove(name).ok_or_else(missing)
+    }
+
     pub(crate) fn value(&self, name: &str) -> Result<&Tensor, Error> {
         let missing = || Error::Missing { place: "trained values".into(), name: name.into(), expected: vec![] };
         self.values.get(name).ok_or_else(missing)
@@ -119,6 +125,7 @@ impl Tuning {
                         return Err(plan_fault(weight, "its tuner cannot fold the adaptation into the weight"));
                     };
                     let base = merged.get(weight).ok_or_else(|| plan_fault(weight, "the model has no such weight"))?;
+                    let base = &base.to_dtype(DType::F32)?;
                     let params = self.params_at(weight, params)?;
                     let inputs = Inputs { x: None, weight: base, params: &params, dropout: Dropout::Off };
                     site::run(graph, &inputs)?.contiguous()?

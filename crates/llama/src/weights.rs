@@ -1,4 +1,5 @@
-//! All weights of a model: f32 on the CPU, named and shaped as in a Hugging Face checkpoint.
+//! All weights of a model, on the CPU, named and shaped as in a Hugging Face checkpoint: f32, or bf16 where that is how
+//! they were stored.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,15 +19,15 @@ const INIT_STD: f64 = 0.02;
 pub struct Weights(BTreeMap<String, Tensor>);
 
 impl Weights {
-    /// Takes tensors that fit `shape`: f32, each of the listed names and shapes, no other.
+    /// Takes tensors that fit `shape`: f32 or bf16, each of the listed names and shapes, no other.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Shape`], [`Error::Unexpected`] or [`Error::Type`] names the tensor.
     pub fn new(shape: &ModelShape, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
         let found = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
         check("weights", shape, &found)?;
-        if let Some((name, tensor)) = tensors.iter().find(|(_, t)| t.dtype() != DType::F32) {
-            let (found, supported) = (format!("{:?}", tensor.dtype()), "F32".into());
+        if let Some((name, tensor)) = tensors.iter().find(|(_, t)| !matches!(t.dtype(), DType::F32 | DType::BF16)) {
+            let (found, supported) = (format!("{:?}", tensor.dtype()), "F32, BF16".into());
             return Err(Error::Type { place: "weights".into(), name: name.clone(), found, supported });
         }
         Ok(Self(tensors))
@@ -39,6 +40,14 @@ impl Weights {
     /// # Errors
     /// [`Error::Config`] when the dimensions do not fit together.
     pub fn init(shape: &ModelShape, seed: u64) -> Result<Self, Error> {
+        Self::init_as(shape, seed, DType::F32)
+    }
+
+    /// [`Weights::init`] rounded to `dtype`, f32 or bf16, tensor by tensor: for models that f32 would not fit.
+    ///
+    /// # Errors
+    /// As [`Weights::init`].
+    pub fn init_as(shape: &ModelShape, seed: u64, dtype: DType) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
         let residual_std = INIT_STD / (2.0 * shape.num_hidden_layers as f64).sqrt();
         let mut tensors = BTreeMap::new();
@@ -55,20 +64,21 @@ impl Weights {
                 let values = (0..shape.iter().product()).map(|_| (std * stream.normal()) as f32).collect();
                 Tensor::from_vec(values, shape, &Device::Cpu)?
             };
-            tensors.insert(name, tensor);
+            tensors.insert(name, tensor.to_dtype(dtype)?);
         }
         Self::new(shape, tensors)
     }
 
-    /// One weight.
+    /// One weight, f32.
     ///
     /// # Errors
     /// [`Error::Missing`] when the model has none of that name.
-    pub fn get(&self, name: &str) -> Result<&Tensor, Error> {
-        self.0.get(name).ok_or_else(|| Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] })
+    pub fn get(&self, name: &str) -> Result<Tensor, Error> {
+        let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
+        Ok(self.0.get(name).ok_or_else(missing)?.to_dtype(DType::F32)?)
     }
 
-    /// Names and tensors, sorted by name.
+    /// Names and tensors, sorted by name, as they are stored.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }

@@ -52,7 +52,7 @@ fn built(recorded: Recorded) -> Llama {
 }
 
 fn draw(step: u64, rows: &[u64]) -> Draw {
-    Draw { seed: 11, step, rows: rows.to_vec() }
+    Draw { seed: 11, step, rows: rows.to_vec(), ends: vec![] }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn check_against_candle(folder: &Path) {
     for expected in source.shape.weights() {
         let found = weights.get(&expected.name).unwrap();
         assert_eq!((found.dims(), found.dtype()), (expected.shape.as_slice(), DType::F32), "{}", expected.name);
-        assert_eq!(numbers(found), numbers(&reference[&expected.name]), "{}", expected.name);
+        assert_eq!(numbers(&found), numbers(&reference[&expected.name]), "{}", expected.name);
     }
 }
 
@@ -101,24 +101,24 @@ fn fresh_weights_are_seeded_and_scaled() {
     let (weights, same, other) =
         (Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 2).unwrap());
     let std = |name: &str| {
-        let values = numbers(weights.get(name).unwrap());
+        let values = numbers(&weights.get(name).unwrap());
         (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
     };
     assert_eq!(weights.len(), shape.weights().len());
     for (name, tensor) in weights.iter() {
         let values = numbers(tensor);
-        assert_eq!(values, numbers(same.get(name).unwrap()), "{name}");
+        assert_eq!(values, numbers(&same.get(name).unwrap()), "{name}");
         if name.ends_with("norm.weight") {
             assert!(values.iter().all(|v| *v == 1.0), "{name}");
             continue;
         }
-        assert_ne!(values, numbers(other.get(name).unwrap()), "{name}");
+        assert_ne!(values, numbers(&other.get(name).unwrap()), "{name}");
         // 2 * 8 layers: sqrt(16).
         let small = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
         let expected = if small { 0.02 / 4.0 } else { 0.02 };
         assert!((std(name) / expected - 1.0).abs() < 0.1, "{name}: {}", std(name));
     }
-    let first = |name: &str| numbers(weights.get(name).unwrap())[0];
+    let first = |name: &str| numbers(&weights.get(name).unwrap())[0];
     assert_ne!(first("model.layers.0.mlp.up_proj.weight"), first("model.layers.1.mlp.up_proj.weight"));
     assert!(refusal(Weights::init(&ModelShape { head_dim: 0, ..shape }, 1)).contains("head_dim (0)"));
 }

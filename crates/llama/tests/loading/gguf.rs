@@ -31,7 +31,7 @@ fn values_equal_the_gguf_packages() {
         for (name, expected) in tensors {
             types.insert(expected["type"].as_str().unwrap());
             let tensor = weights.get(name).unwrap();
-            let values = numbers(tensor);
+            let values = numbers(&tensor);
             let columns = *tensor.dims().last().unwrap();
             for sample in expected["samples"].as_array().unwrap() {
                 let sample: Vec<f64> = sample.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
@@ -60,7 +60,7 @@ fn both_versions_and_untied_heads() {
     assert_eq!((source.shape.vocab_size, source.shape.head_dim), (4, 4));
     assert_eq!((source.shape.rms_norm_eps, source.shape.rope_theta), (1e-5, 10000.0));
     // Rows 0..4 of a head of 4 hold the pairs (0, 2), (1, 3).
-    let key = source.weights().unwrap().get("model.layers.0.self_attn.k_proj.weight").unwrap().clone();
+    let key = source.weights().unwrap().get("model.layers.0.self_attn.k_proj.weight").unwrap();
     let first_of_rows: Vec<f32> = numbers(&key).into_iter().step_by(8).collect();
     assert_eq!(first_of_rows, [0.0, 16.0, 8.0, 24.0]);
 

@@ -1,0 +1,81 @@
+//! Bytes that training takes at its peak, from shapes alone, before a weight is read.
+//!
+//! What is counted is what [`super::model`] keeps: weights in bf16; of trained tensors the other half of their f32, the
+//! gradient and two moments; what each layer leaves for the backward pass; the buffers that layers share; the head's
+//! slice of scores and its packed weight. A graph that is not fused costs its candle tensors in f32.
+
+use tunebench_spec::plan::Recorded;
+use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
+
+use super::fusion;
+use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
+
+/// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
+const BASE: u64 = 120 << 20;
+/// Bytes of a bf16 and of an f32.
+const HALF: u64 = 2;
+const FULL: u64 = 4;
+/// f32 values that candle holds for each number that goes in or out of an unfused site, forward and backward.
+const UNFUSED: u64 = 12;
+
+/// Peak bytes of a step over `tokens` tokens at once.
+pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recompute: bool) -> u64 {
+    let plans = &recorded.plan.weights;
+    let (mut weights, mut unfused) = (0, 0);
+    let mut rank = 0;
+    for weight in shape.weights() {
+        let len = weight.len();
+        weights += match plans.get(&weight.name) {
+            Some(WeightPlan::Trainable { .. }) => len * (HALF + HALF + 3 * FULL),
+            Some(WeightPlan::Adapted { params }) => {
+                let added: u64 = params.iter().map(ParamSpec::len).sum();
+                let form = recorded.graphs_of(&weight.name).and_then(|graphs| fusion::lora(&graphs.forward, params));
+                match form {
+                    Some(form) => rank += form.rank as u64,
+                    None => {
+                        let widths: usize = weight.shape.iter().sum();
+                        unfused = unfused.max(UNFUSED * FULL * (widths * tokens) as u64 + 3 * FULL * len);
+                    }
+                }
+                len * HALF + added * (HALF + 4 * FULL)
+            }
+            _ => len * HALF,
+        };
+    }
+    let head = if shape.tie_word_embeddings { crate::model::EMBEDDING } else { "lm_head.weight" };
+    let is_frozen = plans.get(head).is_none_or(|plan| *plan == WeightPlan::Frozen);
+    let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
+    let passes = activations(shape, lowest(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
+    weights + passes + HALF * rank * tokens as u64 + unfused + BASE
+}
+
+/// Bytes of the weights alone, in bf16.
+pub fn weights(shape: &ModelShape) -> u64 {
+    shape.params() * HALF
+}
+
+/// The first layer that has something trained in it, or below it.
+fn lowest(shape: &ModelShape, recorded: &Recorded) -> u64 {
+    let is_trained = |(_, plan): &(&String, &WeightPlan)| !matches!(plan, WeightPlan::Frozen);
+    let trained = recorded.plan.weights.iter().filter(is_trained);
+    let layer = |name: &str| match name.strip_prefix("model.layers.") {
+        Some(rest) => rest.split('.').next().and_then(|i| i.parse().ok()).unwrap_or(0),
+        None if name == crate::model::EMBEDDING => 0,
+        None => shape.num_hidden_layers as u64,
+    };
+    trained.map(|(name, _)| layer(name)).min().unwrap_or(shape.num_hidden_layers as u64)
+}
+
+fn activations(shape: &ModelShape, lowest: u64, [n, labels_at_once]: [u64; 2], recompute: bool) -> u64 {
+    let [d, f, v] = [shape.hidden_size, shape.intermediate_size, shape.vocab_size].map(|x| x as u64);
+    let [h, k, e] = [shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim].map(|x| x as u64);
+    let layers = shape.num_hidden_layers as u64;
+    let (qkv, read) = ((h + 2 * k) * e, h * e);
+    let saved = n * (HALF * (2 * d + qkv + read + 2 * f) + FULL * (2 + h));
+    let kept =
+        if recompute { saved + layers * n * d * HALF } else { saved * (layers - lowest + u64::from(lowest > 0)) };
+    let scratch = n * (HALF * (3 * d + 2 * f + read + qkv) + FULL * 2 * d);
+    let labels = n.min(labels_at_once);
+    let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;
+    kept + scratch + head
+}
