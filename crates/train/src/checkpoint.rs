@@ -8,20 +8,22 @@
 //!
 //! A folder is written under another name, synced, and renamed: it is there whole or not at all.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
+use tunebench_llama::fast::Moments;
 use tunebench_llama::tensors::{self, TensorFile};
 use tunebench_llama::{Tuning, tuning};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{ModelShape, StepLog};
 
 use crate::Error;
-use crate::adamw::Moments;
+use crate::engine::Engine;
 
 /// Where a training run stands.
 pub(crate) struct Checkpoint {
@@ -40,21 +42,18 @@ const CURRENT: &str = "checkpoint";
 const PREVIOUS: &str = "checkpoint.previous";
 const RESULT: &str = "result";
 
-/// Replaces the checkpoint by this one.
-pub(crate) fn save(
-    dir: &Path,
-    steps: u64,
-    values: &BTreeMap<String, Tensor>,
-    moments: &BTreeMap<String, Moments>,
-) -> Result<(), Error> {
+/// Replaces the checkpoint by where `engine` stands. No tensor but the one being written is there twice.
+pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(dir, CURRENT, |new| {
-        tensors::write(&new.join("trained.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
-        let mut flat = BTreeMap::new();
-        for (name, Moments { first, second }) in moments {
-            flat.insert(format!("first.{name}"), Tensor::new(first.as_slice(), &Device::Cpu)?);
-            flat.insert(format!("second.{name}"), Tensor::new(second.as_slice(), &Device::Cpu)?);
+        tensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        let (mut shapes, mut values) = (Vec::new(), Vec::new());
+        for (name, Moments { first, second }) in engine.moments() {
+            for (which, moment) in [("first", first), ("second", second)] {
+                shapes.push((format!("{which}.{name}"), vec![moment.len()]));
+                values.push(moment);
+            }
         }
-        tensors::write(&new.join("moments.safetensors"), flat.iter().map(|(n, t)| (n.as_str(), t)))?;
+        tensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
         write_json(&new.join("state.json"), &State { steps })
     })
 }
@@ -86,9 +85,9 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &Recorded, values: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &Recorded, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(dir, RESULT, |new| {
-        tensors::write(&new.join("params.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
+        tensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
         write_json(&new.join("recorded.json"), recorded)
     })?;
     remove(&dir.join(CURRENT))?;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     #[error(transparent)]
     Model(#[from] tunebench_llama::Error),
+    #[error(transparent)]
+    Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
     #[error("{}: {source}", path.display())]

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use common::{METHODS, Rows, assert_all_close, bits, json, model, recorded, section, tensors};
 use tunebench_dataset::Tokenized;
 use tunebench_llama::Tuning;
-use tunebench_spec::{Recipe, Schedule};
-use tunebench_train::batches::Steps;
+use tunebench_spec::{Engine, Recipe, Schedule};
+use tunebench_train::batches::{Cut, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
@@ -49,7 +49,7 @@ fn examples(recipe: &Recipe) -> Vec<Tokenized> {
     let empty = Tokenized { tokens: vec![1], is_label: vec![false] };
     let mut examples = vec![empty; 30];
     let order = examples.clone();
-    let mut steps = Steps::new(&order, recipe, SEED);
+    let mut steps = Steps::new(&order, recipe, SEED, Cut::Padded);
     assert_eq!(steps.total, 10);
     for step in 0..10 {
         let rows = &batches[step % 4];
@@ -93,6 +93,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
                 examples: &examples(&recipe),
                 recipe: &recipe,
                 seed: SEED,
+                engine: Engine::Reference,
                 dir: dir.path(),
             };
             assert_eq!(train(job, &mut |_| ControlFlow::Continue(())).unwrap(), Outcome::Finished);
@@ -123,6 +124,41 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
     }
     // What is frozen, and the caller's own copy of what is not, is as it was.
     for (name, expected) in untouched {
-        assert_eq!(bits(weights.get(&name).unwrap()), expected, "{name}");
+        assert_eq!(bits(&weights.get(&name).unwrap()), expected, "{name}");
+    }
+}
+
+/// The fast engine computes in bf16: the ten losses are those of f32 within the roundings of a model 32 wide.
+#[test]
+fn ten_steps_of_the_fast_engine_stay_beside_them() {
+    let report = json("tiny/fixtures.json");
+    let (shape, weights) = model("tiny");
+    for method in METHODS {
+        let plan = recorded(&shape, method);
+        let tuning = if method == "ft" {
+            Tuning::init(&shape, &weights, plan, 0).unwrap()
+        } else {
+            let begin = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
+            Tuning::new(&shape, plan, begin).unwrap()
+        };
+        let recipe = recipe(report["methods"][method]["peak_learning_rate"].as_f64().unwrap(), 1000);
+        let dir = tempfile::tempdir().unwrap();
+        let job = Job {
+            arm: method,
+            shape: &shape,
+            weights: weights.clone(),
+            tuning,
+            examples: &examples(&recipe),
+            recipe: &recipe,
+            seed: SEED,
+            engine: Engine::Fast,
+            dir: dir.path(),
+        };
+        train(job, &mut |_| ControlFlow::Continue(())).unwrap();
+        let expected = report["methods"][method]["losses"].as_array().unwrap();
+        for (step, expected) in steps(dir.path()).unwrap().iter().zip(expected) {
+            let (found, expected) = (step.loss, expected.as_f64().unwrap());
+            assert!((found - expected).abs() < 0.02 * expected, "{method}, step {}: {found} for {expected}", step.step);
+        }
     }
 }

@@ -34,7 +34,7 @@ fn adapters_made_by_peft_answer_as_in_peft() {
         }
         let merged = tuning.merge(&shape, weights).unwrap();
         for (name, expected) in section(&format!("tiny/{method}.safetensors"), &format!("merged.{method}.")) {
-            assert!(error(merged.get(&name).unwrap(), &expected) < 1e-6, "{method}: {name}");
+            assert!(error(&merged.get(&name).unwrap(), &expected) < 1e-6, "{method}: {name}");
         }
     }
 }

@@ -14,8 +14,8 @@ use tunebench_dataset::Tokenized;
 use tunebench_llama::Tuning;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Init, ModelShape, Recipe, WeightPlan};
-use tunebench_train::batches::Steps;
+use tunebench_spec::{Engine, Init, ModelShape, Recipe, WeightPlan};
+use tunebench_train::batches::{Cut, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
 fn recipe() -> Recipe {
@@ -41,7 +41,17 @@ fn run(
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5)?;
     let dir = tempfile::tempdir().unwrap();
-    let job = Job { arm: "arm", shape: &shape, weights, tuning, examples, recipe, seed: 9, dir: dir.path() };
+    let job = Job {
+        arm: "arm",
+        shape: &shape,
+        weights,
+        tuning,
+        examples,
+        recipe,
+        seed: 9,
+        engine: Engine::Reference,
+        dir: dir.path(),
+    };
     train(job, &mut |_| ControlFlow::Continue(()))?;
     Ok((load_result(dir.path(), &shape)?, steps(dir.path())?.iter().map(|s| s.loss).collect()))
 }
@@ -130,14 +140,18 @@ fn the_size_of_the_pieces_has_no_effect_on_the_result() {
 #[test]
 fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
     let (examples, recipe) = (examples(11), recipe());
-    let mut plan = Steps::new(&examples, &recipe, 1);
+    let mut plan = Steps::new(&examples, &recipe, 1, Cut::Padded);
     assert_eq!(plan.total, 6);
     let mut orders = vec![];
     for epoch in 0..2 {
         let (mut seen, mut order) = (BTreeSet::new(), vec![]);
         for step in 0..3 {
             let pieces = plan.step(epoch * 3 + step);
-            assert_eq!(pieces, Steps::new(&examples, &recipe, 1).step(epoch * 3 + step), "asked for alone");
+            assert_eq!(
+                pieces,
+                Steps::new(&examples, &recipe, 1, Cut::Padded).step(epoch * 3 + step),
+                "asked for alone"
+            );
             let places: BTreeSet<u64> = pieces.iter().flat_map(|p| p.places.clone()).collect();
             assert_eq!(places.len(), if step == 2 { 3 } else { 4 });
             for piece in &pieces {

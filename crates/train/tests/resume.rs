@@ -16,10 +16,11 @@ use tunebench_dataset::Tokenized;
 use tunebench_llama::Tuning;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{ModelShape, Recipe, StepLog};
+use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
-type Plan<'a> = &'a dyn Fn(&ModelShape) -> Recorded;
+/// What is trained, and by which engine.
+type Plan<'a> = (Engine, &'a dyn Fn(&ModelShape) -> Recorded);
 
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
 fn recipe() -> Recipe {
@@ -45,11 +46,16 @@ fn examples() -> Vec<Tokenized> {
     (0..11).map(example).collect()
 }
 
-fn run(dir: &Path, plan: Plan<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>) -> Result<Outcome, Error> {
+fn run(
+    dir: &Path,
+    (engine, plan): Plan<'_>,
+    on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>,
+) -> Result<Outcome, Error> {
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
     let (examples, recipe) = (examples(), recipe());
-    let job = Job { arm: "arm", shape: &shape, weights, tuning, examples: &examples, recipe: &recipe, seed: 9, dir };
+    let (shape, examples, recipe) = (&shape, &examples, &recipe);
+    let job = Job { arm: "arm", shape, weights, tuning, examples, recipe, seed: 9, engine, dir };
     train(job, on_step)
 }
 
@@ -84,10 +90,13 @@ fn left(dir: &Path) -> (Vec<StepLog>, BTreeMap<String, Vec<u32>>) {
 
 #[test]
 fn killed_runs_yield_the_bytes_of_one_that_was_not() {
-    let plans: [(&str, Plan<'_>); 3] = [
-        ("lora", &|shape| adapted(shape, &ALL, lora, 0.1)),
-        ("dora", &|shape| adapted(shape, &ALL, dora, 0.2)),
-        ("ft", &full),
+    let plans: [(&str, Plan<'_>); 6] = [
+        ("lora", (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1))),
+        ("dora", (Engine::Fast, &|shape| adapted(shape, &ALL, dora, 0.2))),
+        ("ft", (Engine::Fast, &full)),
+        ("lora, reference", (Engine::Reference, &|shape| adapted(shape, &ALL, lora, 0.1))),
+        ("dora, reference", (Engine::Reference, &|shape| adapted(shape, &ALL, dora, 0.2))),
+        ("ft, reference", (Engine::Reference, &full)),
     ];
     for (name, plan) in plans {
         let whole = tempfile::tempdir().unwrap();
@@ -110,7 +119,7 @@ fn killed_runs_yield_the_bytes_of_one_that_was_not() {
 fn dropout_and_order_depend_on_the_seed() {
     let losses = |dropout: f64| {
         let dir = tempfile::tempdir().unwrap();
-        to_the_end(dir.path(), &|shape| adapted(shape, &ALL, lora, dropout));
+        to_the_end(dir.path(), (Engine::Fast, &|shape| adapted(shape, &ALL, lora, dropout)));
         left(dir.path()).0.iter().map(|s| s.loss).collect::<Vec<_>>()
     };
     assert_eq!(losses(0.1), losses(0.1));
@@ -119,7 +128,7 @@ fn dropout_and_order_depend_on_the_seed() {
 
 #[test]
 fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
-    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     type Spoil = fn(&Path);
@@ -161,7 +170,7 @@ fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
 
 #[test]
 fn a_caller_may_stop_and_go_on() {
-    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     let dir = tempfile::tempdir().unwrap();
@@ -173,7 +182,7 @@ fn a_caller_may_stop_and_go_on() {
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
-    let plan: Plan<'_> = &|shape| adapted(shape, &ALL, lora, 0.1);
+    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
     for (file, content) in [
         ("state.json", b"{\"steps\":".to_vec()),
         ("trained.safetensors", vec![0; 20]),
@@ -188,7 +197,7 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
     // Of another plan: named by what is wrong, not trained on.
     let dir = tempfile::tempdir().unwrap();
     killed_after(dir.path(), plan, 4);
-    let other: Plan<'_> = &|shape| adapted(shape, &["q_proj"], lora, 0.1);
+    let other: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &["q_proj"], lora, 0.1));
     let error = run(dir.path(), other, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("plan"), "{error}");
 }
