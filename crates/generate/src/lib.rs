@@ -1,15 +1,18 @@
-//! Answers: prompts through a model with a key/value cache, a group at a time.
+//! Answers: prompts through a model with a key/value cache, many at once.
 //!
-//! Prompts are cut into groups of similar length ([`groups`]), the same for the same prompts, and a group is answered
-//! as a whole ([`answer`]). So an interrupted run that goes on with the groups it lacks yields the same bytes. Within a
-//! group a finished row leaves the batch at once. What is drawn for a row depends on its own key alone, never on its
-//! neighbours.
+//! Answers are made together ([`answer`]): a finished one leaves at once and the next prompt takes its place. What is
+//! drawn for a row depends on its own key alone. On the fast engine so do its scores, to the byte, and an interrupted
+//! run goes on with the prompts it lacks. On the reference path they depend on the company by rounding: there prompts are
+//! cut into [`groups`], the same for the same prompts, and a group is answered as a whole or not at all.
 
+mod engine;
 mod sample;
 
-use candle_core::Tensor;
-use tunebench_llama::{Cache, Llama};
+use std::ops::Range;
 
+use rayon::prelude::*;
+
+pub use engine::{Model, Rows};
 pub use sample::Sampling;
 
 /// What can go wrong.
@@ -19,6 +22,8 @@ pub enum Error {
     Model(#[from] tunebench_llama::Error),
     #[error("reading the scores: {0}")]
     Candle(#[from] candle_core::Error),
+    #[error(transparent)]
+    Level(#[from] tunebench_kernels::LevelError),
     #[error("the model's scores are not numbers; its weights are damaged or its training diverged")]
     NotANumber,
 }
@@ -73,53 +78,93 @@ pub fn groups(prompts: &[Prompt], size: usize) -> Vec<Vec<usize>> {
     order.chunks(size.max(1)).map(<[usize]>::to_vec).collect()
 }
 
-/// A row of the batch that is not finished.
+/// Tokens of prompts that are read together, at most; one prompt may be longer.
+const PROMPT_TOKENS: usize = 2048;
+
+/// A row that is not finished.
 struct Row {
-    /// Which prompt of the group.
+    /// Which prompt.
     index: usize,
     tokens: Vec<u32>,
 }
 
-/// Answers a group of prompts, in its order. `max_new_tokens` is cut to what the model's positions leave.
+/// Answers prompts, at most `places` at once and in their order: a finished answer goes to `on_answer` with the index of
+/// its prompt, and the next prompt takes its place. `max_new_tokens` is cut to what the model's positions leave.
 ///
 /// # Errors
-/// When a prompt is empty or has a token that the model does not know, or when the scores are not numbers.
-pub fn answer(model: &Llama, prompts: &[&Prompt], settings: &Settings) -> Result<Vec<Answer>, Error> {
-    let mut answers: Vec<Option<Answer>> = vec![None; prompts.len()];
-    let mut rows: Vec<Row> = (0..prompts.len()).map(|index| Row { index, tokens: Vec::new() }).collect();
-    let mut cache = Cache::new(model);
-    let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.tokens.as_slice()).collect();
-    let mut scores = model.prefill(&mut cache, &tokens)?; // [rows, v]
-    loop {
-        let chosen = choose(&scores, &rows, prompts, &settings.sampling)?;
+/// When a prompt is empty or has a token that the model does not know, when the scores are not numbers, or when
+/// `on_answer` fails.
+pub fn answer<E: From<Error>>(
+    model: &Model,
+    prompts: &[&Prompt],
+    settings: &Settings,
+    places: usize,
+    on_answer: &mut dyn FnMut(usize, Answer) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut text = model.rows();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut waiting = 0..prompts.len();
+    // Scores of the rows that have just got a token, and which rows they are.
+    let (mut scores, mut first) = (Vec::new(), 0);
+    while !rows.is_empty() || waiting.start < waiting.end {
+        let chosen = choose(&scores, &rows[first..], prompts, model.shape().vocab_size, &settings.sampling)?;
         // From the last row to the first: a row that leaves is replaced by one already looked at.
-        for i in (0..rows.len()).rev() {
-            let finish = if settings.stop_tokens.contains(&chosen[i]) {
+        for i in (first..rows.len()).rev() {
+            let token = chosen[i - first];
+            let finish = if settings.stop_tokens.contains(&token) {
                 Some(Finish::Stop)
             } else {
-                rows[i].tokens.push(chosen[i]);
+                rows[i].tokens.push(token);
                 let prompt = prompts[rows[i].index].tokens.len();
                 let room = model.shape().max_position_embeddings.saturating_sub(prompt);
                 (rows[i].tokens.len() >= settings.max_new_tokens.min(room)).then_some(Finish::Length)
             };
             if let Some(finish) = finish {
                 let row = rows.swap_remove(i);
-                cache.swap_remove(i)?;
-                answers[row.index] = Some(Answer { tokens: row.tokens, finish });
+                text.swap_remove(i)?;
+                on_answer(row.index, Answer { tokens: row.tokens, finish })?;
             }
         }
-        if rows.is_empty() {
-            return Ok(answers.into_iter().flatten().collect());
+        let joining = next(&mut waiting, prompts, places.max(1) - rows.len().min(places.max(1)));
+        if joining.is_empty() && rows.is_empty() {
+            continue;
         }
-        let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
-        scores = model.step(&mut cache, &last)?;
+        first = if joining.is_empty() { 0 } else { rows.len() };
+        if joining.is_empty() {
+            let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
+            scores = text.step(&last)?;
+        } else {
+            let tokens: Vec<&[u32]> = joining.clone().map(|i| prompts[i].tokens.as_slice()).collect();
+            scores = text.prefill(&tokens)?;
+            rows.extend(joining.map(|index| Row { index, tokens: Vec::new() }));
+        }
     }
+    Ok(())
 }
 
-fn choose(scores: &Tensor, rows: &[Row], prompts: &[&Prompt], sampling: &Sampling) -> Result<Vec<u32>, Error> {
-    let scores = scores.to_vec2::<f32>()?;
-    let choose = |(row, scores): (&Row, &Vec<f32>)| {
+/// The prompts that join: as many as there are places and as may be read together, at least one if there is a place.
+fn next(waiting: &mut Range<usize>, prompts: &[&Prompt], places: usize) -> Range<usize> {
+    let (start, mut tokens) = (waiting.start, 0);
+    while waiting.start < waiting.end && waiting.start - start < places {
+        tokens += prompts[waiting.start].tokens.len();
+        if waiting.start > start && tokens > PROMPT_TOKENS {
+            break;
+        }
+        waiting.start += 1;
+    }
+    start..waiting.start
+}
+
+/// The next token of each row, from scores `[rows, v]`.
+fn choose(
+    scores: &[f32],
+    rows: &[Row],
+    prompts: &[&Prompt],
+    vocab_size: usize,
+    sampling: &Sampling,
+) -> Result<Vec<u32>, Error> {
+    let choose = |(row, scores): (&Row, &[f32])| {
         sampling.choose(scores, prompts[row.index].key, row.tokens.len()).ok_or(Error::NotANumber)
     };
-    rows.iter().zip(&scores).map(choose).collect()
+    rows.par_iter().zip(scores.par_chunks(vocab_size)).map(choose).collect()
 }

@@ -22,7 +22,9 @@ impl Sampling {
         if scores.is_empty() || scores.iter().any(|s| s.is_nan() || *s == f32::INFINITY) {
             return None;
         }
-        let best = (0..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best });
+        // In two passes, each of which the compiler makes vector instructions of.
+        let highest = scores.iter().fold(f32::NEG_INFINITY, |best, score| if *score > best { *score } else { best });
+        let best = scores.iter().position(|score| *score == highest).unwrap_or(0);
         let Self::Temperature { temperature, seed } = *self else { return u32::try_from(best).ok() };
         let highest = f64::from(scores[best]);
         let weight = |score: f32| ((f64::from(score) - highest) / temperature).exp();
