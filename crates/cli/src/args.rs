@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use tunebench_spec::Engine;
 
 /// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
 #[derive(Parser)]
@@ -13,6 +14,9 @@ pub struct Args {
     /// A plugin file beside those that come with tunebench; may be repeated.
     #[arg(long = "plugin", global = true, value_name = "FILE")]
     pub plugins: Vec<PathBuf>,
+    /// What trains and answers: fast, or reference, the slow path that fast is tested against.
+    #[arg(long, global = true, value_name = "ENGINE", default_value_t = Engine::Fast)]
+    pub engine: Engine,
 }
 
 #[derive(Subcommand)]

@@ -3,20 +3,18 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Result;
-use candle_core::Device;
 use tunebench_dataset::{Encoder, Tokenizer};
-use tunebench_generate::{Prompt, Sampling, Settings, answer};
-use tunebench_llama::Llama;
-use tunebench_spec::{Role, Turn};
+use tunebench_generate::{Model, Prompt, Sampling, Settings, answer};
+use tunebench_spec::{Engine, Role, Turn};
 
 use super::{print, printable};
 use crate::args::Chat;
 use crate::progress::say;
 use crate::run::trained::{self, Trained};
 
-pub fn run(args: &Chat) -> Result<()> {
+pub fn run(args: &Chat, engine: Engine) -> Result<()> {
     let Trained { file, weights, tuning, tokenizer } = trained::find(&args.dir, &args.arm)?;
-    let model = Llama::new(&file.shape, &weights, &tuning, &Device::Cpu)?;
+    let model = Model::new(engine, &file.shape, weights, tuning)?;
     let tokenizer = Tokenizer::new(tokenizer.inner, tokenizer.bos, tokenizer.eos)?;
     let encoder = Encoder::new(&file.template, tokenizer)?;
     let settings = Settings {
@@ -44,10 +42,10 @@ pub fn run(args: &Chat) -> Result<()> {
                 continue;
             }
         };
-        let answers = answer(&model, &[&Prompt { tokens: prompt.tokens, key: key as u64 }], &settings)?;
-        for found in answers {
-            print(&format!("{}\n", printable(encoder.tokenizer().decode(&found.tokens)?.trim())))?;
-        }
+        let prompt = Prompt { tokens: prompt.tokens, key: key as u64 };
+        answer(&model, &[&prompt], &settings, 1, &mut |_, found| {
+            print(&format!("{}\n", printable(encoder.tokenizer().decode(&found.tokens)?.trim())))
+        })?;
         std::io::stdout().flush()?;
     }
     Ok(())

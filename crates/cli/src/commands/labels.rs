@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use tunebench_dataset::labels;
+use tunebench_spec::Engine;
 use tunebench_spec::study::Arm;
 
 use super::{print, printable};
@@ -13,8 +14,8 @@ use crate::run::models::BaseModel;
 use crate::run::plan::{self, ArmPlan};
 use crate::run::setup::Setup;
 
-pub fn run(args: &Labels, extra: &[PathBuf]) -> Result<()> {
-    let setup = Setup::open(&args.file, extra)?;
+pub fn run(args: &Labels, extra: &[PathBuf], engine: Engine) -> Result<()> {
+    let setup = Setup::open(&args.file, extra, engine)?;
     let plans = plan::plan(&setup)?;
     if let Some(name) = &args.arm {
         setup.study.arm(name).with_context(|| {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tunebench_analysis::{self as analysis, Table};
+use tunebench_spec::Engine;
 
 use crate::args::{Analysis, Analyze, Args, Command, Query, Quickstart, Study};
 use crate::progress::say;
@@ -20,21 +21,21 @@ use crate::run::study::{self, Choice};
 
 /// Does what the command line says.
 pub fn run(args: Args) -> Result<()> {
-    let extra = args.plugins;
+    let (extra, engine) = (args.plugins, args.engine);
     match args.command {
-        Command::Quickstart(args) => run_quickstart(&args, &extra),
-        Command::Study(args) => run_study(&args, &extra),
-        Command::Plan(args) => plan::run(&args, &extra),
-        Command::Labels(args) => labels::run(&args, &extra),
+        Command::Quickstart(args) => run_quickstart(&args, &extra, engine),
+        Command::Study(args) => run_study(&args, &extra, engine),
+        Command::Plan(args) => plan::run(&args, &extra, engine),
+        Command::Labels(args) => labels::run(&args, &extra, engine),
         Command::Analyze(args) => analyze(&args),
         Command::Query(args) => query(&args),
         Command::Export(args) => export::run(&args.what),
-        Command::Chat(args) => chat::run(&args),
+        Command::Chat(args) => chat::run(&args, engine),
         Command::Plugins(args) => plugins::run(&args.command, &extra),
     }
 }
 
-fn run_quickstart(args: &Quickstart, extra: &[PathBuf]) -> Result<()> {
+fn run_quickstart(args: &Quickstart, extra: &[PathBuf], engine: Engine) -> Result<()> {
     let out = &args.out;
     let data = out.join("data");
     let written = quickstart::write_all(&data, args.seed, &quickstart::study::Sizes::QUICKSTART)?;
@@ -46,7 +47,7 @@ fn run_quickstart(args: &Quickstart, extra: &[PathBuf]) -> Result<()> {
         written.eval_items,
         data.display()
     ));
-    let setup = Setup::open(&data.join("study.toml"), extra)?;
+    let setup = Setup::open(&data.join("study.toml"), extra, engine)?;
     study::run(&setup, out, &Choice::default())?;
     print_tables(&analysis::scores(out)?, Form::Text)?;
     let out = out.display();
@@ -60,8 +61,8 @@ fn run_quickstart(args: &Quickstart, extra: &[PathBuf]) -> Result<()> {
     ))
 }
 
-fn run_study(args: &Study, extra: &[PathBuf]) -> Result<()> {
-    let setup = Setup::open(&args.file, extra)?;
+fn run_study(args: &Study, extra: &[PathBuf], engine: Engine) -> Result<()> {
+    let setup = Setup::open(&args.file, extra, engine)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&setup.study.study.name));
     study::run(&setup, &out, &Choice { only: args.only.clone(), dry_run: args.dry_run })?;
     if args.dry_run || setup.study.eval.is_none() {

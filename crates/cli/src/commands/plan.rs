@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use tunebench_spec::Engine;
 
 use super::print;
 use crate::args::Plan;
+use crate::run::memory;
 use crate::run::plan::{self, PlanRow};
 use crate::run::setup::Setup;
 
-pub fn run(args: &Plan, extra: &[PathBuf]) -> Result<()> {
-    let setup = Setup::open(&args.file, extra)?;
+pub fn run(args: &Plan, extra: &[PathBuf], engine: Engine) -> Result<()> {
+    let setup = Setup::open(&args.file, extra, engine)?;
     let rows = plan::rows(&setup, &plan::plan(&setup)?);
     if args.json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
@@ -19,7 +21,8 @@ pub fn run(args: &Plan, extra: &[PathBuf]) -> Result<()> {
 }
 
 fn text(rows: &[PlanRow]) -> String {
-    let header = ["arm", "tuner", "total", "trainable", "additional", "trained %", "examples", "steps", "rate"];
+    let header =
+        ["arm", "tuner", "total", "trainable", "additional", "trained %", "examples", "steps", "rate", "memory"];
     let mut table = vec![header.map(str::to_owned)];
     let or_all = |n: Option<u64>| n.map_or_else(|| "all".to_owned(), grouped);
     table.extend(rows.iter().map(|r| {
@@ -33,18 +36,31 @@ fn text(rows: &[PlanRow]) -> String {
             or_all(r.examples),
             r.steps.map_or_else(|| "?".to_owned(), grouped),
             format!("{:e}", r.learning_rate),
+            r.memory_bytes.map_or_else(|| "?".to_owned(), memory::shown),
         ]
     }));
     let width = |i: usize| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &[String; 9]| {
+    let line = |row: &[String; 10]| {
         let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, w))| match i {
             0 | 1 => format!("{cell:<w$}"),
             _ => format!("{cell:>w$}"),
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
-    table.iter().map(line).collect()
+    let mut text: String = table.iter().map(line).collect();
+    for row in rows.iter().filter(|row| row.fits == Some(false)) {
+        let needed = row.memory_bytes.unwrap_or(0);
+        text += &format!(
+            "{}: training takes {} bytes at its peak, {}; this machine has {}. {}\n",
+            super::printable(&row.arm),
+            grouped(needed),
+            memory::shown(needed),
+            memory::shown(memory::total().unwrap_or(0)),
+            memory::REMEDY
+        );
+    }
+    text
 }
 
 /// 17891328 as 17,891,328.

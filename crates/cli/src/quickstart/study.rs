@@ -68,9 +68,9 @@ impl Sizes {
     }
 }
 
-/// Half a batch, of instructions and of texts: a piece for each of two threads.
-const PIECE_TOKENS: usize = 200;
-const TEXT_PIECE_TOKENS: usize = 320;
+/// A batch is computed at once, of instructions and of texts.
+const PIECE_TOKENS: usize = 4096;
+const TEXT_PIECE_TOKENS: usize = 4096;
 const MAX_POSITIONS: usize = 256;
 const HEAD_DIM: usize = 32;
 

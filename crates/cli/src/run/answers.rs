@@ -1,4 +1,4 @@
-//! Generation: an arm's answers to the evaluation items, kept group by group.
+//! Generation: an arm's answers to the evaluation items, kept one by one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,13 +7,11 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use tunebench_dataset::{Encoder, Unusable};
-use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
-use tunebench_llama::Llama;
+use tunebench_generate::{Model, Prompt, Sampling, Settings, answer, groups};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
-use tunebench_spec::{Example, Generation, hash};
+use tunebench_spec::{Engine, Example, Generation, hash};
 
-use super::arms::ENGINE;
 use super::folder::Lines;
 use crate::progress::Progress;
 
@@ -29,6 +27,7 @@ pub struct Questions<'a> {
     pub settings: &'a GenerationSettings,
     pub template: &'a str,
     pub seed: u64,
+    pub engine: Engine,
 }
 
 impl Questions<'_> {
@@ -38,7 +37,7 @@ impl Questions<'_> {
         let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
         let tokenizer = encoder.tokenizer().inner().to_string(false).map_err(|e| anyhow!("tokenizer: {e}"))?;
         Ok(hash::of_json(&json!({
-            "answering": [ENGINE, ANSWERING_VERSION.to_string()],
+            "answering": [self.engine.name(), ANSWERING_VERSION.to_string()],
             "model": model,
             "items": asked,
             "template": self.template,
@@ -65,7 +64,7 @@ impl Questions<'_> {
     }
 
     /// Answers what is not answered yet.
-    pub fn ask(&self, model: &Llama, encoder: &Encoder, path: &Path, arm: &str) -> Result<()> {
+    pub fn ask(&self, model: &Model, encoder: &Encoder, path: &Path, arm: &str) -> Result<()> {
         let (mut file, found) = Lines::<Generation>::open(path)?;
         let done: Vec<String> = found.into_iter().map(|g| g.item).collect();
         let room = model.shape().max_position_embeddings;
@@ -90,34 +89,42 @@ impl Questions<'_> {
         let sampling = Sampling::new(self.settings.temperature, self.seed);
         let stop_tokens = encoder.stop_tokens().to_vec();
         let settings = Settings { max_new_tokens: self.settings.max_new_tokens, sampling, stop_tokens };
+        // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
+        // one that was broken off is answered again as a whole.
+        let places = self.settings.batch_size;
+        let is_missing = |i: &usize| !done.contains(&texts[*i].0.id);
+        let mut groups = groups(&prompts, if model.has_independent_rows() { usize::MAX } else { places });
+        if model.has_independent_rows() {
+            groups.iter_mut().for_each(|group| group.retain(is_missing));
+        }
         let mut progress = Progress::new("answering", prompts.len() as u64);
-        let mut count = 0;
-        for group in groups(&prompts, self.settings.batch_size) {
-            count += group.len();
-            let missing: Vec<usize> = (0..group.len()).filter(|&i| !done.contains(&texts[group[i]].0.id)).collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let start = Instant::now();
+        let mut count = done.len();
+        for group in groups.iter().filter(|group| group.iter().any(&is_missing)) {
             let asked: Vec<&Prompt> = group.iter().map(|&i| &prompts[i]).collect();
-            let answers = answer(model, &asked, &settings).with_context(|| format!("arm `{arm}`"))?;
-            let seconds = start.elapsed().as_secs_f64() / group.len() as f64;
-            for i in missing {
+            let mut last = Instant::now();
+            answer(model, &asked, &settings, places, &mut |i, found| -> Result<()> {
+                // Answers are made side by side: the seconds of each are those since the one before it.
+                let seconds = std::mem::replace(&mut last, Instant::now()).elapsed().as_secs_f64();
                 let (item, prompt) = &texts[group[i]];
+                if !is_missing(&group[i]) {
+                    return Ok(());
+                }
+                count += 1;
+                progress.set(count as u64, "");
                 file.append(&Generation {
                     arm: arm.to_owned(),
                     item: item.id.clone(),
                     category: category(item),
                     prompt: prompt.clone(),
-                    answer: encoder.tokenizer().decode(&answers[i].tokens)?.trim().to_owned(),
+                    answer: encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
                     reference: item.reference.clone(),
                     prompt_tokens: asked[i].tokens.len() as u64,
-                    new_tokens: answers[i].tokens.len() as u64,
-                    finish: answers[i].finish.as_str().to_owned(),
+                    new_tokens: found.tokens.len() as u64,
+                    finish: found.finish.as_str().to_owned(),
                     seconds,
-                })?;
-            }
-            progress.set(count as u64, "");
+                })
+            })
+            .with_context(|| format!("arm `{arm}`"))?;
         }
         Ok(())
     }

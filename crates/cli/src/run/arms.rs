@@ -9,7 +9,8 @@ use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
 use tunebench_llama::Tuning;
 use tunebench_spec::plan::RecipePatch;
-use tunebench_spec::{ArmRecord, Recipe, StepLog, hash};
+use tunebench_spec::{ArmRecord, Engine, Recipe, StepLog, hash};
+use tunebench_train::batches::{Cut, Steps};
 
 use super::folder::RunFolder;
 use super::models::BaseModel;
@@ -19,8 +20,6 @@ use super::trained::{self, ArmFile, Base};
 use super::{data, memory};
 use crate::progress::{Progress, say};
 
-/// The engine that trains and answers.
-pub const ENGINE: &str = "reference";
 /// Raised when a change of the code changes what training yields.
 const TRAINING_VERSION: u32 = 1;
 
@@ -76,7 +75,7 @@ impl<'a> Trainer<'a> {
             Base::Arm { identity } => identity,
             Base::Files { .. } | Base::Init { .. } => &model.identity,
         };
-        let identity = identity(plan, start, seed, &examples)?;
+        let identity = identity(plan, setup.engine, start, seed, &examples)?;
         Ok(Prepared { plan, identity, base, seed, examples, stats, skips: found.skips })
     }
 
@@ -97,8 +96,8 @@ impl<'a> Trainer<'a> {
             let length = prepared.plan.recipe.max_length;
             say(format!("  {truncated} examples cut at max_length {length}, {lost_tokens} tokens lost"));
         }
-        let (recipe, examples) = (&prepared.plan.recipe, prepared.examples.len() as u64);
-        let (steps, warmup) = (recipe.total_steps(examples), recipe.warmup(recipe.total_steps(examples)));
+        let steps = prepared.total_steps();
+        let warmup = prepared.plan.recipe.warmup(steps);
         if warmup >= steps {
             say(format!("  {steps} steps in all, {warmup} of warm-up: the learning rate is never reached"));
         }
@@ -107,13 +106,24 @@ impl<'a> Trainer<'a> {
 }
 
 impl Prepared<'_> {
+    /// Optimiser steps altogether; how an engine cuts them does not change their number.
+    fn total_steps(&self) -> u64 {
+        Steps::new(&self.examples, &self.plan.recipe, self.seed, Cut::Padded).total
+    }
+
     fn train(&self, setup: &Setup, folder: &RunFolder) -> Result<()> {
         let dir = folder.training(&self.identity);
         let ArmPlan { arm, shape, recorded, recipe } = self.plan;
+        if let (Some(needed), Some(total)) = (self.plan.memory(setup.engine), memory::total())
+            && needed > total
+        {
+            let [needed, total] = [needed, total].map(memory::shown);
+            bail!("training takes {needed} at its peak, and this machine has {total}. {}", memory::REMEDY);
+        }
         memory::reset_peak();
         let weights = trained::base_weights(folder.root(), &self.base, shape)?;
         let tuning = Tuning::init(shape, &weights, recorded.clone(), self.seed)?;
-        let mut progress = Progress::new("training", recipe.total_steps(self.examples.len() as u64));
+        let mut progress = Progress::new("training", self.total_steps());
         tunebench_train::train(
             tunebench_train::Job {
                 arm: &arm.name,
@@ -123,6 +133,7 @@ impl Prepared<'_> {
                 examples: &self.examples,
                 recipe,
                 seed: self.seed,
+                engine: setup.engine,
                 dir: &dir,
             },
             &mut |step| {
@@ -136,7 +147,7 @@ impl Prepared<'_> {
         model.tokenizer(setup)?.save(&dir)?;
         let steps = tunebench_train::steps(&dir)?;
         let file = ArmFile {
-            record: self.new_record(&steps),
+            record: self.new_record(&steps, setup.engine),
             shape: shape.clone(),
             template: self.plan.template(setup).to_owned(),
             base: self.base.clone(),
@@ -175,7 +186,7 @@ impl Prepared<'_> {
 
     /// What a dry run says.
     pub fn describe(&self, root: &Path) -> Result<String> {
-        let ArmPlan { arm, shape, recorded, recipe } = self.plan;
+        let ArmPlan { arm, shape, recorded, .. } = self.plan;
         let state = match trained::finished(root, &self.identity)? {
             Some(_) => "already trained",
             None => "to be trained",
@@ -184,12 +195,12 @@ impl Prepared<'_> {
         Ok(format!(
             "{}: {state}; {examples} examples, {tokens} tokens, {label_tokens} labels, {} steps, {} trainable parameters",
             arm.name,
-            recipe.total_steps(examples),
+            self.total_steps(),
             recorded.plan.trainable_params(shape)
         ))
     }
 
-    fn new_record(&self, steps: &[StepLog]) -> ArmRecord {
+    fn new_record(&self, steps: &[StepLog], engine: Engine) -> ArmRecord {
         let ArmPlan { arm, shape, recorded, .. } = self.plan;
         let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
         let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
@@ -204,7 +215,7 @@ impl Prepared<'_> {
             examples: self.examples.len() as u64,
             skipped_examples: self.skips.total() + self.stats.skips.total(),
             seed: self.seed,
-            engine: ENGINE.to_owned(),
+            engine: engine.name().to_owned(),
             model_params: shape.params(),
             trainable_params: recorded.plan.trainable_params(shape),
             additional_params: recorded.plan.additional_params(),
@@ -223,25 +234,57 @@ impl Prepared<'_> {
 }
 
 /// The hash of all that decides the bytes of a trained arm.
-fn identity(plan: &ArmPlan<'_>, start: &str, seed: u64, examples: &[Tokenized]) -> Result<String> {
+fn identity(plan: &ArmPlan<'_>, engine: Engine, start: &str, seed: u64, examples: &[Tokenized]) -> Result<String> {
     let mut bytes = Vec::new();
     for example in examples {
         bytes.extend((example.tokens.len() as u64).to_le_bytes());
         bytes.extend(example.tokens.iter().flat_map(|t| t.to_le_bytes()));
         bytes.extend(example.is_label.iter().map(|&l| u8::from(l)));
     }
-    // What is said by the tokens already, or changes nothing, is no part of the name: nor what the tuner would have
-    // recommended had the study not decided.
-    let recipe = Recipe { checkpoint_steps: 0, max_length: 0, mask_prompt: false, ..plan.recipe.clone() };
+    // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
     recorded.plan.recipe = RecipePatch::default();
     Ok(hash::of_json(&json!({
-        "training": [ENGINE, TRAINING_VERSION.to_string()],
+        "training": [engine.name(), TRAINING_VERSION.to_string()],
         "start": start,
         "shape": plan.shape,
         "recorded": recorded,
-        "recipe": recipe,
+        "recipe": decisive(&plan.recipe),
         "seed": seed,
         "examples": hash::of_bytes(&bytes),
     }))?)
+}
+
+/// A recipe without what its tokens say already and what changes nothing: that is no part of an arm's name.
+fn decisive(recipe: &Recipe) -> Recipe {
+    Recipe {
+        checkpoint_steps: 0,
+        // Tokens show where an example was cut, but not how long a packed row may be.
+        max_length: if recipe.packing { recipe.max_length } else { 0 },
+        batch_size: if recipe.batch_tokens > 0 { 0 } else { recipe.batch_size },
+        mask_prompt: false,
+        gradient_checkpointing: false,
+        ..recipe.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arm_is_named_by_what_decides_its_steps() {
+        let base = Recipe::base();
+        let changed = |by: &dyn Fn(&Recipe) -> Recipe, recipe: &Recipe| decisive(&by(recipe)) != decisive(recipe);
+        let length = |r: &Recipe| Recipe { max_length: 512, ..r.clone() };
+        let size = |r: &Recipe| Recipe { batch_size: 4, ..r.clone() };
+        let packed = Recipe { packing: true, ..base.clone() };
+        let budget = Recipe { batch_tokens: 4096, ..base.clone() };
+        assert!(decisive(&packed) != decisive(&base) && decisive(&budget) != decisive(&base));
+        assert_eq!([&base, &packed, &budget].map(|r| changed(&length, r)), [false, true, false]);
+        assert_eq!([&base, &packed, &budget].map(|r| changed(&size, r)), [true, true, false]);
+        // The names of arms from before both settings stay what they were.
+        let json = serde_json::to_value(decisive(&base)).unwrap();
+        assert_eq!(json.as_object().unwrap().len(), 16, "{json}");
+    }
 }

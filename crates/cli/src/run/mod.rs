@@ -17,7 +17,7 @@ pub mod arms;
 pub mod data;
 pub mod files;
 pub mod folder;
-mod memory;
+pub mod memory;
 pub mod models;
 pub mod plan;
 pub mod records;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
+use tunebench_llama::fast;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{ModelShape, Recipe};
+use tunebench_spec::{Engine, ModelShape, Recipe};
 
+use super::memory;
 use super::setup::Setup;
 
 /// One arm, planned.
@@ -22,6 +24,16 @@ impl ArmPlan<'_> {
     /// How a conversation becomes text for this arm.
     pub fn template<'a>(&'a self, setup: &'a Setup) -> &'a str {
         self.arm.template.as_deref().unwrap_or(&setup.study.study.template)
+    }
+
+    /// Bytes of memory at the peak of training by this engine, where that can be said beforehand.
+    pub fn memory(&self, engine: Engine) -> Option<u64> {
+        let Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, .. } =
+            self.recipe;
+        let step = if batch_tokens > 0 { batch_tokens } else { batch_size.saturating_mul(max_length) };
+        let tokens = step.min(micro_batch_tokens.max(max_length));
+        let bytes = || fast::memory::training(&self.shape, &self.recorded, tokens, gradient_checkpointing);
+        (engine == Engine::Fast).then(bytes)
     }
 
     /// The seed of its order, its new parameters and its dropout.
@@ -46,10 +58,15 @@ pub struct PlanRow {
     pub trainable_percent: f64,
     /// Training examples; none when the study takes whatever is there.
     pub examples: Option<u64>,
+    /// None when it depends on how many or how long the examples are.
     pub steps: Option<u64>,
     pub epochs: f64,
     pub batch_size: usize,
     pub learning_rate: f64,
+    /// Bytes of memory at the peak of training, predicted; none for the reference engine.
+    pub memory_bytes: Option<u64>,
+    /// Whether this machine has so much; none where one of the two is not known.
+    pub fits: Option<bool>,
 }
 
 /// Plans every arm, chained ones too: a parent's adapters are folded into its weights before a child trains.
@@ -125,9 +142,11 @@ fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {
         additional_params,
         trainable_percent: 100.0 * trainable_params as f64 / total_params.max(1) as f64,
         examples,
-        steps: examples.map(|n| plan.recipe.total_steps(n)),
+        steps: examples.and_then(|n| plan.recipe.total_steps(n)),
         epochs: plan.recipe.epochs,
         batch_size: plan.recipe.batch_size,
         learning_rate: plan.recipe.learning_rate,
+        memory_bytes: plan.memory(setup.engine),
+        fits: plan.memory(setup.engine).zip(memory::total()).map(|(needed, total)| needed <= total),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tunebench_host::Registry;
-use tunebench_spec::Study;
+use tunebench_spec::{Engine, Study};
 
 /// A study with what it needs around it.
 pub struct Setup {
@@ -12,19 +12,21 @@ pub struct Setup {
     /// Folder of the study file, which its paths are relative to.
     pub home: PathBuf,
     pub plugins: Registry,
+    /// What trains and answers.
+    pub engine: Engine,
 }
 
 impl Setup {
     /// Reads a study file and loads the plugins beside the executable, those the study names, and `extra`.
-    pub fn open(file: &Path, extra: &[PathBuf]) -> Result<Self> {
+    pub fn open(file: &Path, extra: &[PathBuf], engine: Engine) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("study file {}", file.display()))?;
         let study = Study::from_toml(&text).with_context(|| format!("study file {}", file.display()))?;
         let home = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self::new(study, home, extra)
+        Self::new(study, home, extra, engine)
     }
 
     /// As [`Setup::open`], for a study at hand.
-    pub fn new(study: Study, home: PathBuf, extra: &[PathBuf]) -> Result<Self> {
+    pub fn new(study: Study, home: PathBuf, extra: &[PathBuf], engine: Engine) -> Result<Self> {
         let mut plugins = installed()?;
         for file in &study.study.plugins {
             plugins.add(&resolve(&home, file)?)?;
@@ -32,7 +34,7 @@ impl Setup {
         for file in extra {
             plugins.add(file)?;
         }
-        Ok(Self { study, home, plugins })
+        Ok(Self { study, home, plugins, engine })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

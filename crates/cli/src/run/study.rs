@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::Device;
 use tunebench_dataset::Encoder;
+use tunebench_generate::Model;
 use tunebench_host::JudgePlugin;
 use tunebench_llama::files::write_atomically;
-use tunebench_llama::{Llama, Tuning, Weights};
+use tunebench_llama::{Tuning, Weights};
 use tunebench_spec::study::Eval;
-use tunebench_spec::{ArmRecord, Example, Judgement, JudgementStatus, ModelShape};
+use tunebench_spec::{ArmRecord, Engine, Example, Judgement, JudgementStatus, ModelShape};
 
 use super::answers::Questions;
-use super::arms::{ENGINE, Trainer};
+use super::arms::Trainer;
 use super::folder::RunFolder;
 use super::models::BaseModel;
 use super::plan::ArmPlan;
@@ -37,6 +37,7 @@ pub struct Choice {
 struct Run<'a> {
     folder: &'a RunFolder,
     seed: u64,
+    engine: Engine,
 }
 
 /// What the evaluation needs.
@@ -78,7 +79,7 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     }
 
     let folder = RunFolder::open(out)?;
-    let run = Run { folder: &folder, seed: setup.study.study.seed };
+    let run = Run { folder: &folder, seed: setup.study.study.seed, engine: setup.engine };
     let text = setup.study.to_toml()?;
     write_atomically(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     let order = bases.iter().copied().chain(plans.iter().map(|p| p.arm.name.as_str()));
@@ -197,14 +198,13 @@ fn evaluate(
 ) -> Result<Done> {
     let Evaluation { eval, items, judge } = evaluation;
     let &Candidate { name, identity, ref encoder, template } = candidate;
-    let questions = Questions { items, settings: &eval.generation, template, seed: run.seed };
+    let questions = Questions { items, settings: &eval.generation, template, seed: run.seed, engine: run.engine };
     let id = questions.identity(identity, encoder)?;
     let path = run.folder.answers(&id);
     let mut answers = questions.finished(&path, name)?;
     if answers.is_none() {
         let (shape, weights, tuning) = open()?;
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu)?;
-        drop((weights, tuning));
+        let model = Model::new(run.engine, &shape, weights, tuning)?;
         questions.ask(&model, encoder, &path, name)?;
         answers = questions.finished(&path, name)?;
     }
@@ -244,7 +244,7 @@ fn base_record(setup: &Setup, model: &BaseModel<'_>, id: &str) -> ArmRecord {
         examples: 0,
         skipped_examples: 0,
         seed: setup.study.study.seed,
-        engine: ENGINE.to_owned(),
+        engine: setup.engine.name().to_owned(),
         model_params: model.shape.params(),
         trainable_params: 0,
         additional_params: 0,
