@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
 use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning};
-use tunebench_spec::{Recipe, WeightPlan};
+use tunebench_spec::{Engine, Recipe, WeightPlan};
 use tunebench_train::{Job, load_result, train};
 
 use crate::support;
@@ -75,7 +75,7 @@ fn every_plugin_computes_what_peft_computes() {
         };
         let tuning = Tuning::new(&source.shape, recorded, values).unwrap();
         let model = Llama::new(&source.shape, &weights, &tuning, &Device::Cpu).unwrap();
-        let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect() };
+        let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect(), ends: vec![] };
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 
         let labels = targets.len() as f64;
@@ -95,7 +95,7 @@ fn every_plugin_computes_what_peft_computes() {
         }
         let ours = tuning.merge(&source.shape, weights.clone()).unwrap();
         for (name, expected) in merged {
-            let off = difference(ours.get(&name).unwrap(), &expected);
+            let off = difference(&ours.get(&name).unwrap(), &expected);
             assert!(off < 1e-6, "{method}: merged {name} is off by {off}");
         }
     }
@@ -124,6 +124,7 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
             examples: &examples,
             recipe: &recipe,
             seed: 1,
+            engine: Engine::Reference,
             dir: folder.path(),
         };
         train(job, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -143,7 +144,7 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
             let bits = |t: &Tensor| -> Vec<u32> {
                 t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
             };
-            let same = bits(merged.get(name).unwrap()) == bits(base.get(name).unwrap());
+            let same = bits(&merged.get(name).unwrap()) == bits(&base.get(name).unwrap());
             assert_eq!(same, *plan == WeightPlan::Frozen, "{method}: {name}");
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+/// The benchmark program.
+mod bench;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
 /// What the tuners' recorded maths computes, against PEFT.

@@ -24,7 +24,12 @@ pub fn third_party(package: &str) -> PathBuf {
 
 /// `tunebench`.
 pub fn executable() -> PathBuf {
-    built(profile_dir().join(format!("tunebench{EXE_SUFFIX}")))
+    program("tunebench")
+}
+
+/// A program of the workspace, by its name.
+pub fn program(name: &str) -> PathBuf {
+    built(profile_dir().join(format!("{name}{EXE_SUFFIX}")))
 }
 
 /// A file or folder of the repository.

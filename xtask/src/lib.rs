@@ -1,5 +1,6 @@
 //! The commands of `cargo xtask`, one module each, and [`workspace`], which they share. The tests use [`tidy`] too.
 
+pub mod bench;
 pub mod ci;
 pub mod plugins;
 pub mod test;

@@ -43,6 +43,15 @@ enum Command {
     /// Check files, crate edges and ARCHITECTURE.md; lists all faults.
     #[command(after_help = "Example: cargo xtask tidy")]
     Tidy,
+    /// Measure kernels, training steps and generation, alone or in turn with PyTorch and PEFT.
+    #[command(after_help = "Examples:
+  cargo xtask bench --only kernels
+  cargo xtask bench --model smollm2 --only training --tuner lora-all-linear --case 4x256
+  cargo xtask bench --model smollm2 --against peft --python venv/bin/python --json
+  cargo xtask bench --preset llama-7b --tuner lora-all-linear --case 1x256 --warmup 0 --steps 1 --rounds 1
+
+BENCHMARKS.md says what is measured and how, and what was seen.")]
+    Bench(xtask::bench::Args),
     #[command(external_subcommand)]
     Tunebench(Vec<OsString>),
 }
@@ -53,6 +62,7 @@ fn main() -> ExitCode {
         Command::Test { args } => xtask::test::run(&args),
         Command::Ci => xtask::ci::run(),
         Command::Tidy => xtask::tidy::run(),
+        Command::Bench(args) => xtask::bench::run(&args),
         Command::Tunebench(args) => xtask::tunebench::run(&args),
     };
     match result {

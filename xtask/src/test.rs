@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result};
 use crate::plugins::build_all;
 use crate::workspace::{Workspace, run as run_command};
 
-/// Builds tunebench, its plugins and the third-party plugins, then runs `cargo test --workspace` with `args`.
+/// Builds tunebench, its plugins, the benchmark program and the third-party plugins, then runs `cargo test --workspace` with `args`.
 ///
 /// # Errors
 /// When a build or a test fails.
 pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let workspace = Workspace::members_only()?;
-    run_command(&mut build_all(&workspace))?;
+    run_command(build_all(&workspace).args(["--package", crate::bench::PACKAGE]))?;
     let target = workspace.target.join("third-party");
     for manifest in third_party(&workspace)? {
         let mut build = workspace.cargo(["build", "--manifest-path"]);

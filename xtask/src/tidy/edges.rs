@@ -14,13 +14,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/kernels", &["spec"]),
     ("crates/llama", &["spec", "kernels"]),
     ("crates/train", &["spec", "dataset", "kernels", "llama"]),
-    ("crates/generate", &["spec", "dataset", "llama"]),
+    ("crates/generate", &["spec", "dataset", "kernels", "llama"]),
     ("crates/judge", &["spec"]),
     ("crates/results", &["spec"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
     ("crates/cli", &["spec", "host", "dataset", "llama", "train", "generate", "judge", "results", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
+    ("bench", &["spec", "host", "dataset", "kernels", "llama", "train", "generate"]),
     ("tests", &["spec", "host", "dataset", "llama", "train", "generate", "judge", "results", "analysis", "xtask"]),
     ("xtask", &[]),
 ];

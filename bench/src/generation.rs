@@ -1,0 +1,80 @@
+//! Greedy answers of a fixed length, by what answers a study's prompts.
+//!
+//! [`answers`] is where the model is put together and run; the rest of this file prepares its input.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use tunebench_generate::{Prompt, Sampling, Settings, answer};
+use tunebench_llama::Tuning;
+
+use crate::model::{Choice, Model};
+use crate::training::Engine;
+use crate::{median, process, tokens};
+
+/// Options of `generate`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: Choice,
+    /// Prompts, answered together.
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Tokens of a prompt.
+    #[arg(long, default_value_t = 64)]
+    prompt: usize,
+    /// Tokens of an answer.
+    #[arg(long, default_value_t = 64)]
+    new: usize,
+    /// Runs that count, after one that does not.
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    #[arg(long, value_enum, default_value_t = Engine::Fast)]
+    engine: Engine,
+    /// Tokens of the prompts, as `shared` writes them; the same are drawn when it is not given.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// Answers the prompts a few times and prints the speed of the median run.
+pub fn measure(args: &Args) -> Result<Value> {
+    let counts = [args.batch, args.prompt, args.new, args.repeats];
+    ensure!(counts.iter().all(|n| *n > 0), "--batch, --prompt, --new and --repeats must be at least 1");
+    let model = args.model.load()?;
+    let positions = model.shape.max_position_embeddings;
+    ensure!(args.prompt + args.new <= positions, "prompt and answer are longer than the model's {positions} positions");
+    let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, args.batch * args.prompt)?;
+    let prompts = tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key });
+    let seconds = answers(args.engine, model, &prompts.collect::<Vec<_>>(), args.new, args.repeats)?;
+    let seconds = median(seconds);
+    Ok(json!({
+        "batch": args.batch, "prompt": args.prompt, "new": args.new, "seconds": seconds,
+        "new_tokens_per_s": (args.batch * args.new) as f64 / seconds, "peak_rss_mib": process::peak_rss_mib(),
+    }))
+}
+
+/// Seconds of each of `repeats` runs of `engine` over all prompts, after one that is not counted. Nothing ends an
+/// answer before it has `new` tokens.
+fn answers(engine: Engine, model: Model, prompts: &[Prompt], new: usize, repeats: usize) -> Result<Vec<f64>> {
+    let Model { shape, weights } = model;
+    let model = tunebench_generate::Model::new(engine.into(), &shape, weights, Tuning::none())?;
+    let settings = Settings { max_new_tokens: new, sampling: Sampling::Greedy, stop_tokens: vec![] };
+    let prompts: Vec<&Prompt> = prompts.iter().collect();
+    let mut seconds = Vec::with_capacity(repeats);
+    for run in 0..=repeats {
+        let begin = Instant::now();
+        let mut lengths = Vec::with_capacity(prompts.len());
+        answer(&model, &prompts, &settings, prompts.len(), &mut |_, answer| -> Result<()> {
+            lengths.push(answer.tokens.len());
+            Ok(())
+        })?;
+        let taken = begin.elapsed().as_secs_f64();
+        ensure!(lengths == vec![new; prompts.len()], "an answer is not {new} tokens long");
+        if run > 0 {
+            seconds.push(taken);
+        }
+    }
+    Ok(seconds)
+}

@@ -1,0 +1,100 @@
+//! `tunebench-bench`: measures one thing in a process of its own, so that peak memory is that thing's, and prints it as
+//! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
+//!
+//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of; [`model`], [`tokens`] and
+//! [`process`] are shared.
+
+mod generation;
+mod model;
+mod process;
+mod products;
+mod shared;
+mod tokens;
+mod training;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+/// Measure one thing in this process and print it as a line of JSON.
+#[derive(Parser)]
+#[command(name = "tunebench-bench", max_term_width = 110)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Threads that compute.
+    #[arg(long, global = true, default_value_t = 2)]
+    threads: usize,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Training steps: forward, backward, clipping, AdamW, every token a label.
+    #[command(after_help = "Examples:
+  tunebench-bench train --model smollm2 --tuner lora-all-linear --batch 4 --seq 256 --steps 6 --warmup 2
+  tunebench-bench train --preset llama-7b --tuner lora-all-linear --batch 1 --seq 256 --steps 1 --warmup 0")]
+    Train(training::Args),
+    /// Greedy answers of a fixed length, all prompts at once.
+    #[command(after_help = "Example: tunebench-bench generate --model smollm2 --batch 64 --prompt 64 --new 64")]
+    Generate(generation::Args),
+    /// Matrix products of bf16, each with the peak of the instruction it uses: a line each.
+    #[command(after_help = "Example: tunebench-bench kernels --repeats 5")]
+    Kernels(products::Args),
+    /// Write what both sides of a comparison start from: tokens, and adapters as they begin.
+    #[command(after_help = "Example: tunebench-bench shared --model smollm2 --tokens 20480 --out runs/shared")]
+    Shared(shared::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if !process::has_threads() {
+        return process::run_again(args.threads);
+    }
+    match run(&args.command) {
+        Ok(lines) => {
+            let mut out = std::io::stdout().lock();
+            // That nobody reads on, as in `tunebench-bench kernels | head`, is no failure.
+            let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<Vec<Value>> {
+    match command {
+        Command::Train(args) => Ok(vec![training::measure(args)?]),
+        Command::Generate(args) => Ok(vec![generation::measure(args)?]),
+        Command::Kernels(args) => products::measure(args),
+        Command::Shared(args) => Ok(vec![shared::write(args)?]),
+    }
+}
+
+/// The middle of some numbers, the mean of the two in the middle when their number is even; NaN of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), 3.0);
+        assert!(median(vec![]).is_nan());
+    }
+}

@@ -1,0 +1,107 @@
+//! The model that is measured and what a tuner trains of it, through the plugins as built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use candle_core::DType;
+use clap::ValueEnum;
+use half::bf16;
+use serde_json::json;
+use tunebench_host::{Options, Registry};
+use tunebench_llama::{Tuning, Weights};
+use tunebench_spec::ModelShape;
+use tunebench_spec::plan::Recorded;
+
+use crate::process::available_bytes;
+use crate::tokens::SEED;
+
+/// Which model.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Choice {
+    /// A Hugging Face folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// A well-known shape with generated weights, e.g. llama-7b.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+}
+
+/// A model in memory.
+pub struct Model {
+    pub shape: ModelShape,
+    pub weights: Weights,
+}
+
+/// The tuners that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tuner {
+    Ft,
+    LoraAttention,
+    LoraAllLinear,
+}
+
+impl Choice {
+    /// Its shape alone.
+    pub fn shape(&self) -> Result<ModelShape> {
+        match (&self.model, &self.preset) {
+            (Some(folder), _) => Ok(tunebench_llama::open(folder)?.shape),
+            (None, Some(name)) => Ok(ModelShape::preset(name)?),
+            (None, None) => bail!("name a --model or a --preset"),
+        }
+    }
+
+    /// Reads its weights, or generates them. Refuses what has no room in memory, before the system has to.
+    pub fn load(&self) -> Result<Model> {
+        let shape = self.shape()?;
+        let needed = shape.params() as f64 * size_of::<bf16>() as f64;
+        if let Some(room) = available_bytes() {
+            let [needed, room] = [needed, room].map(|bytes| bytes / f64::from(1 << 30));
+            ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
+        }
+        let weights = match &self.model {
+            Some(folder) => tunebench_llama::open(folder)?.weights()?,
+            None => Weights::init_as(&shape, SEED, DType::BF16)?,
+        };
+        Ok(Model { shape, weights })
+    }
+}
+
+impl Tuner {
+    /// As a study names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ft => "ft",
+            Self::LoraAttention => "lora-attention",
+            Self::LoraAllLinear => "lora-all-linear",
+        }
+    }
+
+    /// LoRA as PEFT is set up on the other side; without dropout, so that losses can be compared.
+    fn options(self) -> Result<Options> {
+        Ok(match self {
+            Self::Ft => Options::new(),
+            Self::LoraAttention | Self::LoraAllLinear => {
+                serde_json::from_value(json!({ "r": 8, "lora_alpha": 16.0, "lora_dropout": 0.0 }))?
+            }
+        })
+    }
+
+    /// What it does to a model of this shape, recorded by its plugin.
+    pub fn record(self, shape: &ModelShape) -> Result<Recorded> {
+        let executable = std::env::current_exe().context("where this executable is")?;
+        let folder = executable.parent().unwrap_or(Path::new("."));
+        let mut plugins = Registry::default();
+        let is_tuner = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().contains("tuner_"));
+        for file in Registry::files_in(folder)?.iter().filter(|file| is_tuner(file)) {
+            plugins.add(file)?;
+        }
+        let tuner = plugins.tuner(self.name(), &self.options()?).context("`cargo xtask plugins` builds the plugins")?;
+        Ok(tuner.record(shape)?)
+    }
+
+    /// Its beginning, the same in every process.
+    pub fn start(self, model: &Model) -> Result<Tuning> {
+        Ok(Tuning::init(&model.shape, &model.weights, self.record(&model.shape)?, SEED)?)
+    }
+}

@@ -1,0 +1,181 @@
+//! Training steps, by the loop that trains a study's arms.
+//!
+//! [`steps`] is where an engine is chosen and run; the rest of this file prepares its input and sums up what it says.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use tunebench_dataset::Tokenized;
+use tunebench_llama::Tuning;
+use tunebench_spec::plan::Schedule;
+use tunebench_spec::{ModelShape, Recipe};
+use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::{Job, train};
+
+use crate::model::{Choice, Model, Tuner};
+use crate::tokens::SEED;
+use crate::{median, process, tokens};
+
+/// Options of `train`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: Choice,
+    #[arg(long, value_enum)]
+    tuner: Tuner,
+    /// Rows of a step.
+    #[arg(long, default_value_t = 4)]
+    batch: usize,
+    /// Tokens of a row.
+    #[arg(long, default_value_t = 256)]
+    seq: usize,
+    /// Steps that count.
+    #[arg(long, default_value_t = 6)]
+    steps: usize,
+    /// Steps before them.
+    #[arg(long, default_value_t = 2)]
+    warmup: usize,
+    #[arg(long, value_enum, default_value_t = Engine::Fast)]
+    engine: Engine,
+    /// Keep no layer's values; compute them again for the gradients.
+    #[arg(long)]
+    recompute: bool,
+    /// Tokens to train on, as `shared` writes them; the same are drawn when it is not given.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Kernels over bf16.
+    Fast,
+    /// Plain operations in f32.
+    Reference,
+}
+
+impl From<Engine> for tunebench_spec::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Fast => Self::Fast,
+            Engine::Reference => Self::Reference,
+        }
+    }
+}
+
+/// What was seen of the steps, warm-up included.
+struct Seen {
+    losses: Vec<f64>,
+    seconds: Vec<f64>,
+    peak_rss_mib: f64,
+}
+
+/// Trains and prints the speed of the median step.
+pub fn measure(args: &Args) -> Result<Value> {
+    let total = args.warmup + args.steps;
+    ensure!(args.steps > 0 && args.batch > 0 && args.seq > 1, "there is nothing to learn in no step, row or label");
+    let model = args.model.load()?;
+    let positions = model.shape.max_position_embeddings;
+    ensure!(args.seq <= positions, "--seq {}, but the model has {positions} positions", args.seq);
+    let tuning = args.tuner.start(&model)?;
+    let recipe = recipe(args, &tuning, total);
+    let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, total * args.batch * args.seq)?;
+    let trainable = tuning.recorded().plan.trainable_params(&model.shape);
+    let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
+    let step_s = median(seen.seconds[args.warmup..].to_vec());
+    Ok(json!({
+        "tuner": args.tuner.name(), "batch": args.batch, "seq": args.seq, "recompute": args.recompute,
+        "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
+        "peak_rss_mib": seen.peak_rss_mib, "trainable": trainable, "losses": seen.losses,
+    }))
+}
+
+/// Trains with `engine` to the end. Peak memory is taken after the last step, before the result is written.
+fn steps(
+    engine: Engine,
+    recompute: bool,
+    model: Model,
+    tuning: Tuning,
+    recipe: &Recipe,
+    examples: Vec<Tokenized>,
+) -> Result<Seen> {
+    if engine == Engine::Reference && recompute {
+        bail!("the reference engine keeps every layer's values; it recomputes none");
+    }
+    let engine = engine.into();
+    let folder = tempfile::tempdir().context("making a folder")?;
+    let Model { shape, weights } = model;
+    let shape: &ModelShape = &shape;
+    let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
+    let (arm, dir, examples) = ("bench", folder.path(), &examples);
+    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, engine, dir };
+    let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0 };
+    train(job, &mut |step| {
+        seen.losses.push(step.loss);
+        seen.seconds.push(step.seconds);
+        seen.peak_rss_mib = process::peak_rss_mib();
+        ControlFlow::Continue(())
+    })?;
+    Ok(seen)
+}
+
+/// The tuner's own learning rate, held constant; one epoch of whole batches, and no checkpoint but the last.
+fn recipe(args: &Args, tuning: &Tuning, total: usize) -> Recipe {
+    Recipe {
+        epochs: 1.0,
+        batch_size: args.batch,
+        schedule: Schedule::Constant,
+        warmup_steps: 0,
+        warmup_ratio: 0.0,
+        weight_decay: 0.0,
+        max_grad_norm: 1.0,
+        max_length: args.seq,
+        mask_prompt: false,
+        max_steps: total,
+        checkpoint_steps: 0,
+        ..Recipe::base().patched(&tuning.recorded().plan.recipe)
+    }
+}
+
+/// Rows of `seq` tokens, all of them labels, laid out so that training, which shuffles, sees them in their order.
+fn rows(tokens: &[u32], seq: usize, recipe: &Recipe, total: usize) -> Vec<Tokenized> {
+    let row = |tokens: &[u32]| Tokenized { tokens: tokens.to_vec(), is_label: (0..seq).map(|i| i > 0).collect() };
+    let mut rows: Vec<Tokenized> = tokens.chunks_exact(seq).map(row).collect();
+    let in_order = rows.clone();
+    let mut steps = Steps::new(&in_order, recipe, SEED, Cut::Ragged);
+    for step in 0..total {
+        for piece in steps.step(step as u64) {
+            for (example, place) in piece.examples.into_iter().zip(piece.places) {
+                rows[example] = in_order[step * recipe.batch_size + place as usize].clone();
+            }
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_sees_the_rows_in_their_order() {
+        let tokens: Vec<u32> = (0..60).collect();
+        let recipe = Recipe { epochs: 1.0, batch_size: 4, ..Recipe::base() };
+        let rows = rows(&tokens, 5, &recipe, 3);
+        let mut steps = Steps::new(&rows, &recipe, SEED, Cut::Ragged);
+        for step in 0..3 {
+            let mut seen = vec![0; 4];
+            for piece in steps.step(step) {
+                for (example, place) in piece.examples.into_iter().zip(piece.places) {
+                    seen[place as usize] = rows[example].tokens[0];
+                }
+            }
+            let first = step as u32 * 20;
+            assert_eq!(seen, [first, first + 5, first + 10, first + 15]);
+        }
+        assert_eq!(rows[0].is_label, [false, true, true, true, true]);
+    }
+}

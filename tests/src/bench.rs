@@ -1,0 +1,61 @@
+//! The benchmark program: what it prints can be read, and it trains on the tokens it is given in their order.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support;
+
+/// What the program prints: one line of JSON.
+fn run(words: &str, paths: &[(&str, &Path)]) -> Value {
+    let mut command = Command::new(support::program("tunebench-bench"));
+    command.args(words.split(' '));
+    for (option, path) in paths {
+        command.arg(option).arg(path);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn losses(line: &Value) -> Vec<f64> {
+    line["losses"].as_array().unwrap().iter().map(|loss| loss.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn training_prints_speed_memory_and_every_loss() {
+    let model = support::repository("tests/golden/tiny");
+    let words = "train --batch 2 --seq 8 --steps 2 --warmup 1 --tuner";
+    for tuner in ["ft", "lora-attention", "lora-all-linear"] {
+        let line = run(&format!("{words} {tuner}"), &[("--model", &model)]);
+        assert_eq!(line["tuner"], tuner);
+        assert!(line["tokens_per_s"].as_f64().unwrap() > 0.0 && line["step_s"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(line["peak_rss_mib"].is_f64(), "{line}");
+        assert_eq!(losses(&line).len(), 3);
+    }
+}
+
+#[test]
+fn both_sides_can_start_from_the_same_tokens_and_adapters() {
+    let model = support::repository("tests/golden/tiny");
+    let folder = tempfile::tempdir().unwrap();
+    let shared = run("shared --tokens 48", &[("--model", &model), ("--out", folder.path())]);
+    let words = "train --batch 2 --seq 8 --steps 2 --warmup 1 --tuner lora-attention";
+    let data = folder.path().join("tokens.u32");
+    assert_eq!(shared["data"], data.to_str().unwrap());
+    let given = run(words, &[("--model", &model), ("--data", &data)]);
+    let drawn = run(words, &[("--model", &model)]);
+    assert_eq!(losses(&given), losses(&drawn));
+    for tuner in ["lora-attention", "lora-all-linear"] {
+        let adapter = Path::new(shared["adapters"][tuner].as_str().unwrap());
+        assert!(adapter.join("adapter_config.json").is_file() && adapter.join("adapter_model.safetensors").is_file());
+    }
+}
+
+#[test]
+fn generation_prints_its_speed() {
+    let model = support::repository("tests/golden/tiny");
+    let line = run("generate --batch 3 --prompt 4 --new 5 --repeats 1", &[("--model", &model)]);
+    assert!(line["new_tokens_per_s"].as_f64().unwrap() > 0.0, "{line}");
+}

@@ -1,0 +1,306 @@
+//! What the measurements say: medians, ratios, and both as tables or as JSON.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::case::Case;
+
+/// A line of a training process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trained {
+    pub tokens_per_s: f64,
+    /// 0 where the system does not say.
+    pub peak_rss_mib: f64,
+    /// Of every step, warm-up included.
+    pub losses: Vec<f64>,
+}
+
+/// A line of a generating process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Answered {
+    pub new_tokens_per_s: f64,
+    pub peak_rss_mib: f64,
+}
+
+/// A line of our products, in Gflop/s.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Kernel {
+    pub shape: String,
+    #[serde(serialize_with = "short")]
+    pub gflops: f64,
+    #[serde(serialize_with = "short")]
+    pub peak: f64,
+    pub level: String,
+}
+
+/// Training steps of one tuner on one batch: medians over the rounds. Of a side that was not run there is nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Training {
+    pub tuner: String,
+    pub batch: usize,
+    pub seq: usize,
+    /// Tokens per second.
+    #[serde(serialize_with = "short")]
+    pub ours: f64,
+    #[serde(serialize_with = "short_if_any")]
+    pub eager: Option<f64>,
+    #[serde(serialize_with = "short_if_any")]
+    pub compiled: Option<f64>,
+    /// Ours over the faster of theirs.
+    #[serde(serialize_with = "short_if_any")]
+    pub ratio: Option<f64>,
+    /// Our peak of resident memory over the smaller of theirs.
+    #[serde(serialize_with = "short_if_any")]
+    pub memory_ratio: Option<f64>,
+    #[serde(serialize_with = "short")]
+    pub ours_mib: f64,
+    #[serde(serialize_with = "short_if_any")]
+    pub theirs_mib: Option<f64>,
+    /// Largest difference of a step's loss from theirs (eager), relative to theirs.
+    pub loss_gap: Option<f64>,
+}
+
+/// Generation: medians over the rounds, in new tokens per second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Generation {
+    #[serde(serialize_with = "short")]
+    pub ours: f64,
+    #[serde(serialize_with = "short_if_any")]
+    pub theirs: Option<f64>,
+    #[serde(serialize_with = "short_if_any")]
+    pub ratio: Option<f64>,
+    #[serde(serialize_with = "short")]
+    pub ours_mib: f64,
+    #[serde(serialize_with = "short_if_any")]
+    pub theirs_mib: Option<f64>,
+}
+
+/// All that was measured.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub training: Vec<Training>,
+    pub generation: Option<Generation>,
+    pub kernels: Vec<Kernel>,
+}
+
+impl Training {
+    pub fn new(tuner: &str, case: Case, ours: &[Trained], eager: &[Trained], compiled: &[Trained]) -> Self {
+        let speed = |lines: &[Trained]| median(lines.iter().map(|line| line.tokens_per_s));
+        let mib = |lines: &[Trained]| median(lines.iter().map(|line| line.peak_rss_mib));
+        let theirs = [eager, compiled];
+        let (ours_speed, ours_mib) = (speed(ours).unwrap_or(0.0), mib(ours).unwrap_or(0.0));
+        let theirs_mib = theirs.into_iter().filter_map(mib).reduce(f64::min);
+        Self {
+            tuner: tuner.to_owned(),
+            batch: case.batch,
+            seq: case.seq,
+            ours: ours_speed,
+            eager: speed(eager),
+            compiled: speed(compiled),
+            ratio: ratio(ours_speed, theirs.into_iter().filter_map(speed).reduce(f64::max)),
+            memory_ratio: ratio(ours_mib, theirs_mib),
+            ours_mib,
+            theirs_mib,
+            loss_gap: ours.first().zip(eager.first()).map(|(ours, theirs)| loss_gap(&ours.losses, &theirs.losses)),
+        }
+    }
+}
+
+impl Generation {
+    pub fn new(ours: &[Answered], theirs: &[Answered]) -> Self {
+        let speed = |lines: &[Answered]| median(lines.iter().map(|line| line.new_tokens_per_s));
+        let mib = |lines: &[Answered]| median(lines.iter().map(|line| line.peak_rss_mib));
+        let (ours_speed, theirs_speed) = (speed(ours).unwrap_or(0.0), speed(theirs));
+        Self {
+            ours: ours_speed,
+            theirs: theirs_speed,
+            ratio: ratio(ours_speed, theirs_speed),
+            ours_mib: mib(ours).unwrap_or(0.0),
+            theirs_mib: mib(theirs),
+        }
+    }
+}
+
+impl Report {
+    /// As Markdown; parts that were not measured are left out.
+    pub fn tables(&self) -> String {
+        let mut tables = Vec::new();
+        if !self.training.is_empty() {
+            let columns =
+                ["tuner", "batch", "ours", "eager", "compiled", "ratio", "MiB ours", "MiB theirs", "ratio", "loss gap"];
+            let rows = self.training.iter().map(|t| {
+                vec![
+                    t.tuner.clone(),
+                    format!("{}x{}", t.batch, t.seq),
+                    number(Some(t.ours), 0),
+                    number(t.eager, 0),
+                    number(t.compiled, 0),
+                    number(t.ratio, 2),
+                    number(Some(t.ours_mib), 0),
+                    number(t.theirs_mib, 0),
+                    number(t.memory_ratio, 2),
+                    number(t.loss_gap, 5),
+                ]
+            });
+            tables.push(format!("Training, tokens/s\n\n{}", table(&columns, rows.collect())));
+        }
+        if let Some(g) = &self.generation {
+            let row = vec![
+                number(Some(g.ours), 0),
+                number(g.theirs, 0),
+                number(g.ratio, 2),
+                number(Some(g.ours_mib), 0),
+                number(g.theirs_mib, 0),
+            ];
+            let columns = ["ours", "theirs", "ratio", "MiB ours", "MiB theirs"];
+            tables.push(format!("Generation, new tokens/s\n\n{}", table(&columns, vec![row])));
+        }
+        if !self.kernels.is_empty() {
+            let row = |k: &Kernel| {
+                let share = ratio(k.gflops, Some(k.peak));
+                vec![
+                    k.shape.clone(),
+                    k.level.clone(),
+                    number(Some(k.gflops), 0),
+                    number(Some(k.peak), 0),
+                    number(share, 2),
+                ]
+            };
+            let columns = ["product", "level", "Gflop/s", "peak", "share"];
+            tables.push(format!("Kernels\n\n{}", table(&columns, self.kernels.iter().map(row).collect())));
+        }
+        tables.join("\n")
+    }
+}
+
+/// The middle of some numbers, the mean of the two in the middle when their number is even; none of none.
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper))
+}
+
+/// None where there is nothing to divide by.
+fn ratio(ours: f64, theirs: Option<f64>) -> Option<f64> {
+    theirs.filter(|theirs| *theirs > 0.0).map(|theirs| ours / theirs)
+}
+
+/// Largest relative difference, step by step.
+fn loss_gap(ours: &[f64], theirs: &[f64]) -> f64 {
+    let gap = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() / theirs.abs().max(f64::MIN_POSITIVE);
+    ours.iter().zip(theirs).map(gap).fold(0.0, f64::max)
+}
+
+fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map(|value| format!("{value:.decimals$}")).unwrap_or_default()
+}
+
+/// A Markdown table whose first column is text and the others, to the right, numbers; columns are padded.
+fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
+    let width = |i: usize| rows.iter().map(|row| row[i].len()).chain([columns[i].len(), 4]).max().unwrap_or(4);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.zip(&widths).enumerate();
+        let cells = cells.map(|(i, (cell, &w))| if i == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
+        format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+    };
+    let rules: Vec<String> = widths.iter().enumerate().map(|(i, &w)| rule(i, w)).collect();
+    let mut text = line(&mut columns.iter().copied()) + &line(&mut rules.iter().map(String::as_str));
+    for row in &rows {
+        text += &line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+fn rule(column: usize, width: usize) -> String {
+    if column == 0 { "-".repeat(width) } else { format!("{}:", "-".repeat(width - 1)) }
+}
+
+/// Four digits behind the point: no more is ever meant.
+fn short<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e4).round() / 1e4)
+}
+
+fn short_if_any<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => short(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained(tokens_per_s: f64, peak_rss_mib: f64, losses: &[f64]) -> Trained {
+        Trained { tokens_per_s, peak_rss_mib, losses: losses.to_vec() }
+    }
+
+    fn row() -> Training {
+        let ours = [trained(300.0, 100.0, &[4.0, 2.0]), trained(500.0, 120.0, &[4.0, 2.0])];
+        let eager = [trained(90.0, 400.0, &[4.0, 2.5]), trained(110.0, 400.0, &[4.0, 2.5])];
+        let compiled = [trained(200.0, 440.0, &[4.0, 2.5]), trained(200.0, 440.0, &[4.0, 2.5])];
+        Training::new("ft", Case { batch: 4, seq: 256 }, &ours, &eager, &compiled)
+    }
+
+    fn kernel() -> Kernel {
+        Kernel { shape: "8x4x2".into(), gflops: 75.123456, peak: 100.0, level: "avx2".into() }
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 9.0].into_iter()), Some(3.0));
+        assert_eq!(median([].into_iter()), None);
+    }
+
+    #[test]
+    fn ratios_are_against_the_faster_and_the_smaller_of_theirs() {
+        let row = row();
+        assert_eq!((row.ours, row.eager, row.compiled), (400.0, Some(100.0), Some(200.0)));
+        assert_eq!(row.ratio, Some(2.0));
+        assert_eq!((row.ours_mib, row.theirs_mib, row.memory_ratio), (110.0, Some(400.0), Some(0.275)));
+        assert_eq!(row.loss_gap, Some(0.2));
+        assert_eq!(ratio(1.0, Some(0.0)), None);
+    }
+
+    #[test]
+    fn a_side_that_was_not_run_is_null() {
+        let row = Training::new("ft", Case { batch: 1, seq: 8 }, &[trained(3.0, 0.0, &[1.0])], &[], &[]);
+        let json = serde_json::to_value(&row).unwrap();
+        for key in ["eager", "compiled", "ratio", "memory_ratio", "theirs_mib", "loss_gap"] {
+            assert!(json[key].is_null(), "{key}");
+        }
+        assert_eq!(json["ours"], 3.0);
+    }
+
+    #[test]
+    fn json_is_one_line_with_the_named_keys() {
+        let answered = |new_tokens_per_s| [Answered { new_tokens_per_s, peak_rss_mib: 1.0 }];
+        let generation = Some(Generation::new(&answered(30.0), &answered(20.0)));
+        let report = Report { training: vec![row()], generation, kernels: vec![kernel()] };
+        let line = serde_json::to_string(&report).unwrap();
+        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"theirs_mib":400.0,"loss_gap":0.2}"#;
+        let generation = r#"{"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
+        let kernels = r#"{"shape":"8x4x2","gflops":75.1235,"peak":100.0,"level":"avx2"}"#;
+        assert_eq!(line, format!(r#"{{"training":[{training}],"generation":{generation},"kernels":[{kernels}]}}"#));
+        assert_eq!(
+            serde_json::to_string(&Report::default()).unwrap(),
+            r#"{"training":[],"generation":null,"kernels":[]}"#
+        );
+    }
+
+    #[test]
+    fn tables_have_what_was_measured_only() {
+        let report = Report { kernels: vec![kernel()], ..Report::default() };
+        let want = "Kernels\n\n\
+            | product | level | Gflop/s | peak | share |\n\
+            | ------- | ----: | ------: | ---: | ----: |\n\
+            | 8x4x2   |  avx2 |      75 |  100 |  0.75 |\n";
+        assert_eq!(report.tables(), want);
+        let report = Report { training: vec![row()], ..Report::default() };
+        assert!(report.tables().contains("| ft    | 4x256 |  400 |   100 |      200 |  2.00 |"), "{}", report.tables());
+        assert_eq!(Report::default().tables(), "");
+    }
+}
