@@ -49,11 +49,6 @@ pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recomput
     weights + passes + HALF * rank * tokens as u64 + unfused + BASE
 }
 
-/// Bytes of the weights alone, in bf16.
-pub fn weights(shape: &ModelShape) -> u64 {
-    shape.params() * HALF
-}
-
 /// The first layer that has something trained in it, or below it.
 fn lowest(shape: &ModelShape, recorded: &Recorded) -> u64 {
     let is_trained = |(_, plan): &(&String, &WeightPlan)| !matches!(plan, WeightPlan::Frozen);
