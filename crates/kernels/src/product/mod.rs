@@ -46,8 +46,7 @@ pub fn product<'a, E: Element, B: Copy + Into<Right<'a, E>>, O: Element>(
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
-    let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    with_kernel::<E, _>(level, Product { terms: &terms, scale, store, is_parallel: true, out });
+    multiply(level, terms, scale, out, store, true);
 }
 
 /// [`product`] on the calling thread alone, for work that is split over threads already.
@@ -58,8 +57,19 @@ pub fn product_here<'a, E: Element, B: Copy + Into<Right<'a, E>>, O: Element>(
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
+    multiply(level, terms, scale, out, store, false);
+}
+
+fn multiply<'a, E: Element, B: Copy + Into<Right<'a, E>>, O: Element>(
+    level: Level,
+    terms: &[(Matrix<'a, E>, B)],
+    scale: f32,
+    out: MatrixMut<'_, O>,
+    store: Store,
+    is_parallel: bool,
+) {
     let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    with_kernel::<E, _>(level, Product { terms: &terms, scale, store, is_parallel: false, out });
+    with_kernel::<E, _>(level, Product { terms: &terms, scale, store, is_parallel, out });
 }
 
 /// The right operand of a term, `[k, n]`.
