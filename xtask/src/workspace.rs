@@ -94,9 +94,17 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("reading what cargo metadata printed")
     }
 
-    /// Cargo, to be run in the root.
+    /// Cargo, to be run in the root, as if it were started from a shell.
+    ///
+    /// What cargo tells a program about its own package must not reach the cargo that it starts: `ring` rebuilds itself,
+    /// and with it half of all dependencies, whenever `CARGO_MANIFEST_DIR` and the like are not what they last were.
     pub fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(cargo_path());
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+                command.env_remove(name);
+            }
+        }
         command.args(args).current_dir(&self.root);
         command
     }
