@@ -113,9 +113,9 @@ fn loss_and_gradients_are_the_reference_paths() {
             let half = Tuning::new(&shape, tuning.recorded().clone(), in_bf16(values)).unwrap();
             let (half_loss, half_expected) = reference(&shape, &rounded, &half, &rows);
             for level in Level::available() {
-                for recompute in [false, true] {
-                    let what = format!("{folder}, {name}, {}, recompute {recompute}", level.name());
-                    let options = Options { level, recompute };
+                for (recompute, packed) in [(false, false), (true, false), (false, true)] {
+                    let what = format!("{folder}, {name}, {}, recompute {recompute}, packed {packed}", level.name());
+                    let options = Options { level, recompute, packed };
                     // Sums in another order: a few units in the last place of the largest.
                     let (found, gradients) = fast_gradients::<f32>(&shape, &weights, &tuning, &rows, options);
                     assert!((found - loss).abs() < 1e-5 * loss, "{what}, f32: loss {found} for {loss}");
@@ -142,7 +142,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let (padded, targets) = rows.batch();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
     let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-    let options = Options { level: Level::best(), recompute: false };
+    let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
     let (batch, mut work) = (batch(&rows), Workspace::default());
     let (found, expected) = (model.loss(&batch, &mut work).unwrap(), reference.loss(&padded, &targets).unwrap());
@@ -159,7 +159,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 #[test]
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false };
+    let options = Options { level: Level::best(), recompute: false, packed: false };
     let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
     let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % 96).collect();
     let whole = |model: &Model<f32>, n: usize| {
@@ -200,7 +200,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false };
+    let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
     let mut batch = Batch::new();
     assert!(batch.push(&[], &[]).unwrap_err().to_string().contains("at least one token"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
-use tunebench_llama::Tuning;
+use tunebench_llama::{Tuning, fast};
 use tunebench_spec::plan::RecipePatch;
 use tunebench_spec::{ArmRecord, Engine, Recipe, StepLog, hash};
 use tunebench_train::batches::{Cut, Steps};
@@ -114,7 +114,7 @@ impl Prepared<'_> {
     fn train(&self, setup: &Setup, folder: &RunFolder) -> Result<()> {
         let dir = folder.training(&self.identity);
         let ArmPlan { arm, shape, recorded, recipe } = self.plan;
-        if let (Some(needed), Some(total)) = (self.plan.memory(setup.engine), memory::total())
+        if let (Some(needed), Some(total)) = (self.plan.memory(setup.engine), fast::memory::of_machine())
             && needed > total
         {
             let [needed, total] = [needed, total].map(memory::shown);

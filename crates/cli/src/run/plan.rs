@@ -147,6 +147,6 @@ fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {
         batch_size: plan.recipe.batch_size,
         learning_rate: plan.recipe.learning_rate,
         memory_bytes: plan.memory(setup.engine),
-        fits: plan.memory(setup.engine).zip(memory::total()).map(|(needed, total)| needed <= total),
+        fits: plan.memory(setup.engine).zip(fast::memory::of_machine()).map(|(needed, total)| needed <= total),
     }
 }

@@ -152,7 +152,7 @@ impl<E: Storage> Group<E> {
         gradients: &mut Gradients,
         dx: Option<&mut [O]>,
     ) -> Result<(), Error> {
-        let weights: Vec<Right<'_, E>> = self.linears.iter().map(|l| l.matrix(pass.trained).into()).collect();
+        let weights: Vec<Right<'_, E>> = self.linears.iter().map(|l| l.right_back(pass.trained)).collect();
         self.backward_by(&weights, pass, x, dy, low, gradients, dx)
     }
 

@@ -15,7 +15,7 @@ use crate::Error;
 /// Labels whose scores exist at once: whole blocks of every kernel's rows, and few enough to stay small.
 pub(super) const LABELS_AT_ONCE: usize = 192;
 /// Where the head is trained: each slice reads and writes the gradient of all of it, so there are fewer.
-pub(super) const LABELS_AT_ONCE_TRAINED: usize = 576;
+pub(super) const LABELS_AT_ONCE_TRAINED: usize = 384;
 
 /// Buffers of the head.
 pub(super) struct Scratch<E> {
@@ -84,7 +84,7 @@ impl<E: Storage> Head<'_, E> {
         self.choose(pass, g, x, &batch.from, s);
         let v = self.group.width();
         let linear = &self.group.linears[0];
-        let forward = (batch.labels() > LABELS_AT_ONCE && linear.packed.is_none())
+        let forward = (batch.labels() > LABELS_AT_ONCE && linear.forward.is_none())
             .then(|| Packed::new(pass.level, linear.matrix(pass.trained).t()));
         let mut sum = 0.0;
         for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * g.hidden).zip(batch.labels.chunks(LABELS_AT_ONCE)) {
@@ -116,28 +116,26 @@ impl<E: Storage> Head<'_, E> {
         self.choose(pass, g, x, &batch.from, s);
         let (d, v, m) = (g.hidden, self.group.width(), batch.labels());
         let is_needed = is_below || self.norm.is_trained();
-        let weight = self.group.linears[0].matrix(pass.trained);
-        let forward = Packed::new(pass.level, weight.t());
-        let back = is_needed.then(|| Packed::new(pass.level, weight));
+        let linear = &self.group.linears[0];
+        let forward = linear.forward.is_none().then(|| Packed::new(pass.level, linear.matrix(pass.trained).t()));
+        let back =
+            (is_needed && linear.back.is_none()).then(|| Packed::new(pass.level, linear.matrix(pass.trained)));
+        let forward = forward.as_ref().map_or_else(|| linear.right(pass.trained), Into::into);
+        let back = back.as_ref().map_or_else(|| linear.right_back(pass.trained), Into::into);
         room(&mut s.d_normed, m * d);
         let mut sum = 0.0;
-        let at_once = if self.group.linears[0].is_trained() { LABELS_AT_ONCE_TRAINED } else { LABELS_AT_ONCE };
+        let at_once = if linear.is_trained() { LABELS_AT_ONCE_TRAINED } else { LABELS_AT_ONCE };
         let slices = s.normed.chunks(at_once * d).zip(batch.labels.chunks(at_once));
         for ((normed, labels), d_normed) in slices.zip(s.d_normed.chunks_mut(at_once * d)) {
             let c = labels.len();
             room(&mut s.logits, c * v);
             room(&mut s.d_logits, c * v);
             room(&mut s.losses, c);
-            self.group.forward_by(&[(&forward).into()], pass, normed, &mut s.logits, Store::Set, &mut s.low)?;
+            self.group.forward_by(&[forward], pass, normed, &mut s.logits, Store::Set, &mut s.low)?;
             cross_entropy(pass.level, &s.logits, labels, &mut s.losses, &mut s.d_logits, 1.0);
             sum += total(&s.losses);
-            match &back {
-                Some(back) => {
-                    let weights = [back.into()];
-                    self.group.backward_by(&weights, pass, normed, &s.d_logits, &s.low, gradients, Some(d_normed))?;
-                }
-                None => self.group.backward::<f32>(pass, normed, &s.d_logits, &s.low, gradients, None)?,
-            }
+            let d_normed = is_needed.then_some(d_normed);
+            self.group.backward_by(&[back], pass, normed, &s.d_logits, &s.low, gradients, d_normed)?;
         }
         if is_needed {
             self.norm.backward(pass, &s.chosen, &s.inverse, &s.d_normed, gradients);

@@ -40,8 +40,9 @@ pub(super) struct Linear<E> {
     pub out_features: usize,
     pub in_features: usize,
     pub weight: Weight<E>,
-    /// `Wᵀ` packed for the forward pass, when the model only answers.
-    pub packed: Option<Packed>,
+    /// `Wᵀ [in, out]` as the forward pass reads it and `W [out, in]` as the backward pass does, where they are kept.
+    pub forward: Option<Packed>,
+    pub back: Option<Packed>,
     pub site: Site,
 }
 
@@ -76,9 +77,17 @@ impl<E: Storage> Linear<E> {
 
     /// `Wᵀ [in, out]`.
     pub fn right<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
-        match &self.packed {
+        match &self.forward {
             Some(packed) => packed.into(),
             None => self.matrix(trained).t().into(),
+        }
+    }
+
+    /// `W [out, in]`, for the gradient of the input.
+    pub fn right_back<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
+        match &self.back {
+            Some(packed) => packed.into(),
+            None => self.matrix(trained).into(),
         }
     }
 
@@ -87,9 +96,21 @@ impl<E: Storage> Linear<E> {
         Matrix::new(self.weight.values(trained), self.out_features, self.in_features)
     }
 
-    /// Packs the weight for answering and lets the plain one go.
+    /// Packs the weight for the forward pass, and lets the plain one go.
     pub fn pack(&mut self, level: Level, trained: &[Trained<E>]) {
-        self.packed = Some(Packed::new(level, self.matrix(trained).t()));
+        self.forward = Some(Packed::new(level, self.matrix(trained).t()));
+        self.release();
+    }
+
+    /// Packs the weight, if it stays as it is, for both passes, and lets the plain one go.
+    pub fn pack_frozen(&mut self, level: Level) {
+        if matches!(self.weight, Weight::Frozen(_)) && !matches!(self.site, Site::Graph(_)) {
+            self.back = Some(Packed::new(level, self.matrix(&[])));
+            self.pack(level, &[]);
+        }
+    }
+
+    fn release(&mut self) {
         let needs_plain = matches!(self.site, Site::Graph(_));
         if let (Weight::Frozen(values), false) = (&mut self.weight, needs_plain) {
             *values = Arc::default();

@@ -1,6 +1,6 @@
 //! Bytes that training takes at its peak, from shapes alone, before a weight is read.
 //!
-//! What is counted is what [`super::model`] keeps: weights in bf16; of trained tensors the other half of their f32, the
+//! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`]; of trained tensors the other half of their f32, the
 //! gradient and two moments; what each layer leaves for the backward pass; the buffers that layers share; the head's
 //! slice of scores and its packed weight. A graph that is not fused costs its candle tensors in f32.
 
@@ -15,12 +15,32 @@ const BASE: u64 = 120 << 20;
 /// Bytes of a bf16 and of an f32.
 const HALF: u64 = 2;
 const FULL: u64 = 4;
+const HEAD: &str = "lm_head.weight";
 /// f32 values that candle holds for each number that goes in or out of an unfused site, forward and backward.
 const UNFUSED: u64 = 12;
+
+/// Of this machine's memory, what frozen weights may take that are packed for both passes.
+const PACKED_SHARE: u64 = 4;
+
+/// Bytes of memory that the machine has; none where the system does not say.
+pub fn of_machine() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Whether frozen weights are kept packed for both passes: where layers are kept too, not computed again to save memory,
+/// and the two copies take no more than a quarter of what the machine has.
+pub fn is_packed(shape: &ModelShape, recompute: bool) -> bool {
+    let two = 2 * HALF * shape.params();
+    !recompute && of_machine().is_some_and(|total| two <= total / PACKED_SHARE)
+}
 
 /// Peak bytes of a step over `tokens` tokens at once.
 pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recompute: bool) -> u64 {
     let plans = &recorded.plan.weights;
+    let copies = if is_packed(shape, recompute) { 2 } else { 1 };
     let (mut weights, mut unfused) = (0, 0);
     let mut rank = 0;
     for weight in shape.weights() {
@@ -30,19 +50,26 @@ pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recomput
             Some(WeightPlan::Adapted { params }) => {
                 let added: u64 = params.iter().map(ParamSpec::len).sum();
                 let form = recorded.graphs_of(&weight.name).and_then(|graphs| fusion::lora(&graphs.forward, params));
-                match form {
-                    Some(form) => rank += form.rank as u64,
+                let plain = match form {
+                    Some(form) => {
+                        rank += form.rank as u64;
+                        copies
+                    }
                     None => {
                         let widths: usize = weight.shape.iter().sum();
                         unfused = unfused.max(UNFUSED * FULL * (widths * tokens) as u64 + 3 * FULL * len);
+                        1
                     }
-                }
-                len * HALF + added * (HALF + 4 * FULL)
+                };
+                len * HALF * plain + added * (HALF + 4 * FULL)
             }
-            _ => len * HALF,
+            // The head's two are counted with its buffers.
+            _ if weight.name == HEAD => len * HALF * (2 - copies),
+            _ if weight.name == crate::model::EMBEDDING => len * HALF,
+            _ => len * HALF * copies,
         };
     }
-    let head = if shape.tie_word_embeddings { crate::model::EMBEDDING } else { "lm_head.weight" };
+    let head = if shape.tie_word_embeddings { crate::model::EMBEDDING } else { HEAD };
     let is_frozen = plans.get(head).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
     let passes = activations(shape, lowest(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);

@@ -32,6 +32,9 @@ pub struct Options {
     pub level: Level,
     /// Keep each layer's input only, and compute the layer again on the way back.
     pub recompute: bool,
+    /// Keep frozen linear weights as the products of both passes read them instead of as they are: twice the bytes, and
+    /// nothing to pack in each pass.
+    pub packed: bool,
 }
 
 /// A model that trains, with weights and activations stored as `E`.
@@ -80,20 +83,23 @@ impl<E: Storage> Model<E> {
     /// [`Error::Missing`] when a weight is not there; [`Error::Plan`] when the plan cannot be used.
     pub fn new(shape: &ModelShape, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
-        let mut build = Builder { weights: weights.into_map(), tuning, trained: Vec::new() };
+        let mut build = Builder { weights: weights.into_map(), tuning, trained: Vec::new(), options };
         let embedding = build.weight(EMBEDDING)?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
         let norm = build.norm("model.norm.weight")?;
-        let head = if shape.tie_word_embeddings {
+        let mut head = if shape.tie_word_embeddings {
             let weight = match &embedding {
                 Weight::Frozen(values) => Weight::Frozen(values.clone()),
                 Weight::Trained(slot) => Weight::Trained(*slot),
             };
             let (out_features, in_features) = (shape.vocab_size, shape.hidden_size);
-            Linear { out_features, in_features, weight, packed: None, site: Site::Plain }
+            Linear { out_features, in_features, weight, forward: None, back: None, site: Site::Plain }
         } else {
             build.linear("lm_head.weight")?
         };
+        if options.packed {
+            head.pack_frozen(options.level);
+        }
         let head = Group { linears: vec![head] };
         let lowest = layers.iter().position(Layer::is_trained).unwrap_or(layers.len());
         let (frequencies, trained) = (rotary::frequencies(shape), build.trained);
@@ -269,6 +275,7 @@ struct Builder<E> {
     weights: BTreeMap<String, Tensor>,
     tuning: Tuning,
     trained: Vec<Trained<E>>,
+    options: Options,
 }
 
 impl<E: Storage> Builder<E> {
@@ -323,7 +330,11 @@ impl<E: Storage> Builder<E> {
             return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
         };
         let site = self.site(name, [out_features, in_features])?;
-        Ok(Linear { out_features, in_features, weight, packed: None, site })
+        let mut linear = Linear { out_features, in_features, weight, forward: None, back: None, site };
+        if self.options.packed {
+            linear.pack_frozen(self.options.level);
+        }
+        Ok(linear)
     }
 
     fn site(&mut self, name: &str, dims: [usize; 2]) -> Result<Site, Error> {

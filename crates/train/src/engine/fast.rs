@@ -8,6 +8,7 @@ use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::reduce::sum_of_squares;
+use tunebench_llama::fast::memory::is_packed;
 use tunebench_llama::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
 use tunebench_llama::{Draw, Tuning, Weights};
 use tunebench_spec::ModelShape;
@@ -33,7 +34,8 @@ impl Fast {
         level: Level,
         recompute: bool,
     ) -> Result<Self, Error> {
-        let model = Model::new(shape, weights, tuning, Options { level, recompute })?;
+        let options = Options { level, recompute, packed: is_packed(shape, recompute) };
+        let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
         Ok(Self { model, gradients, moments, work: Workspace::default(), level })
     }
