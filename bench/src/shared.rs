@@ -18,6 +18,10 @@ pub struct Args {
     /// How many tokens.
     #[arg(long)]
     tokens: usize,
+    /// Files whose text they are, one after the other and again from the first, by the model's tokenizer; they are drawn
+    /// when none is given.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    text: Vec<PathBuf>,
     /// Where to: `tokens.u32`, and a folder for each LoRA tuner.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -28,7 +32,11 @@ pub fn write(args: &Args) -> Result<Value> {
     let model = args.model.load()?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let data = args.out.join("tokens.u32");
-    tokens::write(&data, &tokens::draw(model.shape.vocab_size, args.tokens))?;
+    let tokens = match &args.model.model {
+        Some(folder) if !args.text.is_empty() => tokens::of_text(folder, &args.text, args.tokens)?,
+        _ => tokens::draw(model.shape.vocab_size, args.tokens),
+    };
+    tokens::write(&data, &tokens)?;
     let mut adapters = serde_json::Map::new();
     for tuner in Tuner::value_variants().iter().filter(|tuner| **tuner != Tuner::Ft) {
         let folder = args.out.join(tuner.name());

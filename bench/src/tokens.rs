@@ -1,8 +1,8 @@
 //! Token ids that both sides of a comparison read: a file of u32, little-endian, one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use tunebench_spec::random::Stream;
 
 /// Seed of everything drawn here.
@@ -14,6 +14,20 @@ const PURPOSE: u64 = 0x62_656e_6368;
 pub fn draw(vocab: usize, count: usize) -> Vec<u32> {
     let mut stream = Stream::new(SEED, &[PURPOSE]);
     (0..count).map(|_| stream.below(vocab as u64) as u32).collect()
+}
+
+/// The first `count` tokens of the files' text by the tokenizer of the model in `folder`; the files begin again when they
+/// are too short.
+pub fn of_text(folder: &Path, files: &[PathBuf], count: usize) -> Result<Vec<u32>> {
+    let tokenizer = tunebench_llama::open(folder)?.tokenizer()?;
+    let mut tokens = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let encoding = tokenizer.inner().encode_fast(text, false);
+        tokens.extend_from_slice(encoding.map_err(|error| anyhow!("{}: {error}", file.display()))?.get_ids());
+    }
+    ensure!(!tokens.is_empty(), "the files have no text");
+    Ok(tokens.into_iter().cycle().take(count).collect())
 }
 
 /// The first `count` tokens of a file, or the same tokens drawn when there is no file.

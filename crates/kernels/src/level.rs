@@ -29,6 +29,8 @@ pub enum LevelError {
     Unsupported(&'static str),
 }
 
+static BEST: OnceLock<Level> = OnceLock::new();
+
 impl Level {
     /// From the lowest to the highest.
     pub const ALL: [Self; 5] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
@@ -50,8 +52,19 @@ impl Level {
 
     /// The highest level of this CPU.
     pub fn best() -> Self {
-        static BEST: OnceLock<Level> = OnceLock::new();
         *BEST.get_or_init(detect)
+    }
+
+    /// Takes `level` for the highest of this CPU, for tests that emulate instructions.
+    ///
+    /// # Safety
+    /// Kernels of the level will be run: whatever executes this process must understand their instructions.
+    ///
+    /// # Panics
+    /// When the highest level is known already and is another.
+    #[doc(hidden)]
+    pub unsafe fn assume_best(level: Self) {
+        assert_eq!(*BEST.get_or_init(|| level), level, "the best level was looked at before");
     }
 
     /// All levels of this CPU.

@@ -1,6 +1,8 @@
 //! Attention against plain sums in f64, on every level, for several heads and lengths, however many threads.
 #![allow(clippy::unwrap_used)]
 
+mod emulated;
+
 use half::bf16;
 use tunebench_kernels::attention::{BLOCK, Cache, Heads, backward, decode, forward};
 use tunebench_kernels::{Element, Level};
@@ -113,6 +115,7 @@ fn check<E: Element>(tolerances: [f64; 3]) {
 
 #[test]
 fn attention_of_f32_is_right() {
+    emulated::tiles();
     // f32 rounds to 6e-8, and scores of up to 10 to ten times that, which is what the probabilities are off by; 3.5e-6
     // has been seen. Sums that cancel lose a digit more backward.
     check::<f32>([6e-6, 2e-6, 2e-5]);
@@ -120,6 +123,7 @@ fn attention_of_f32_is_right() {
 
 #[test]
 fn attention_of_bf16_is_right() {
+    emulated::tiles();
     // bf16 rounds to 4e-3: probabilities and the result forward. Backward, the rounded result is subtracted from
     // rounded gradients, on every level; 3.3e-2 has been seen.
     check::<bf16>([8e-3, 4e-3, 5e-2]);
@@ -127,6 +131,7 @@ fn attention_of_bf16_is_right() {
 
 #[test]
 fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
+    emulated::tiles();
     let heads = Heads { heads: 6, kv_heads: 2, width: 32 };
     let ends = [3, 203, 503, 510];
     let (qkv, d_out) = inputs::<bf16>(heads, 510);
@@ -145,6 +150,7 @@ fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
 
 #[test]
 fn threads_change_no_byte() {
+    emulated::tiles();
     let heads = Heads { heads: 3, kv_heads: 1, width: 64 };
     let ends = [600, 660];
     let (qkv, d_out) = inputs::<bf16>(heads, 660);
@@ -165,6 +171,7 @@ fn threads_change_no_byte() {
 
 #[test]
 fn nothing_is_attended_to_by_nobody() {
+    emulated::tiles();
     let heads = LAYOUTS[0];
     for level in Level::available() {
         for ends in [&[][..], &[0, 0]] {
@@ -183,6 +190,7 @@ fn nothing_is_attended_to_by_nobody() {
 
 #[test]
 fn numbers_that_are_none_are_not_hidden() {
+    emulated::tiles();
     let heads = Heads { heads: 1, kv_heads: 1, width: 8 };
     let (mut qkv, d_out) = inputs::<f32>(heads, 40);
     qkv[30 * 24 + 8] = f32::NAN;
@@ -223,6 +231,7 @@ fn decoded<E: Element>(level: Level, heads: Heads, ends: &[usize], qkv: &[E]) ->
 
 #[test]
 fn decoding_a_token_is_the_last_row_of_the_whole() {
+    emulated::tiles();
     fn check<E: Element>(tolerance: f64) {
         let ends = [1, 33, 65, 96, 311];
         for &heads in LAYOUTS {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use tunebench_spec::ModelShape;
 use tunebench_spec::model::Weight;
 use tunebench_spec::random::Stream;
@@ -50,8 +51,8 @@ impl Weights {
     pub fn init_as(shape: &ModelShape, seed: u64, dtype: DType) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
         let residual_std = INIT_STD / (2.0 * shape.num_hidden_layers as f64).sqrt();
-        let mut tensors = BTreeMap::new();
-        for Weight { name, shape } in shape.weights() {
+        // Each has a stream of its own, so it is the same on whichever thread it is drawn.
+        let draw = |Weight { name, shape }: Weight| {
             let std = if ["o_proj.weight", "down_proj.weight"].iter().any(|end| name.ends_with(end)) {
                 residual_std
             } else {
@@ -64,9 +65,10 @@ impl Weights {
                 let values = (0..shape.iter().product()).map(|_| (std * stream.normal()) as f32).collect();
                 Tensor::from_vec(values, shape, &Device::Cpu)?
             };
-            tensors.insert(name, tensor.to_dtype(dtype)?);
-        }
-        Self::new(shape, tensors)
+            Ok((name, tensor.to_dtype(dtype)?))
+        };
+        let tensors: Result<BTreeMap<String, Tensor>, Error> = shape.weights().into_par_iter().map(draw).collect();
+        Self::new(shape, tensors?)
     }
 
     /// One weight, f32.

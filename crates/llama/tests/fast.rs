@@ -4,6 +4,9 @@
 
 mod common;
 
+#[path = "../../kernels/tests/emulated/mod.rs"]
+mod emulated;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
@@ -101,6 +104,7 @@ const MODELS: [&str; 2] = ["tiny", "tiny-llama3"];
 
 #[test]
 fn loss_and_gradients_are_the_reference_paths() {
+    emulated::tiles();
     for folder in MODELS {
         let (shape, weights) = model(folder);
         let rows = Rows::tiny();
@@ -137,6 +141,7 @@ fn loss_and_gradients_are_the_reference_paths() {
 
 #[test]
 fn logits_and_loss_without_training_are_the_reference_paths() {
+    emulated::tiles();
     let (shape, weights) = model("tiny");
     let rows = Rows::tiny();
     let (padded, targets) = rows.batch();
@@ -158,6 +163,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 
 #[test]
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
+    emulated::tiles();
     let (shape, weights) = model("tiny");
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
@@ -199,6 +205,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
+    emulated::tiles();
     let (shape, weights) = model("tiny");
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();

@@ -17,6 +17,9 @@ pub struct Case {
 /// A batch of short rows and one of long ones.
 pub const USUAL: [Case; 2] = [Case { batch: 4, seq: 256 }, Case { batch: 2, seq: 1024 }];
 
+/// Folders whose files are the text to train on.
+pub const TEXT: [&str; 2] = ["crates/kernels/src", "crates/llama/src"];
+
 /// Generation: so many prompts at once, of so many tokens, answered with so many.
 pub const PROMPTS: usize = 64;
 pub const PROMPT_TOKENS: usize = 64;

@@ -7,7 +7,7 @@ mod case;
 mod programs;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -139,7 +139,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("tunebench-bench-").tempdir().context("making a folder")?;
     let mut programs = Programs::new(ours, python, args, model.unwrap_or_default());
     if programs.has_peer() && args.only != Some(Part::Kernels) {
-        programs.share(folder.path(), most_tokens(args))?;
+        programs.share(folder.path(), &text(&workspace.root)?, most_tokens(args))?;
     }
     let report = measure(args, &programs)?;
     if args.json {
@@ -168,6 +168,21 @@ fn measure(args: &Args, programs: &Programs<'_>) -> Result<Report> {
         report.generation = Some(Generation::new(&ours, &theirs));
     }
     Ok(report)
+}
+
+/// The files whose text both sides train on: real text, on which losses fall from where a trained model has them, so
+/// that a difference between the sides is one of arithmetic. On random tokens they part by chance.
+fn text(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders: Vec<PathBuf> = case::TEXT.iter().map(|folder| root.join(folder)).collect();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() { &mut folders } else { &mut files }.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Tokens that the largest measurement reads.

@@ -78,10 +78,11 @@ impl<'a> Programs<'a> {
         self.python.is_some()
     }
 
-    /// Has our side write, into `folder`, what both start from.
-    pub fn share(&mut self, folder: &Path, tokens: usize) -> Result<()> {
+    /// Has our side write, into `folder`, what both start from: tokens of the text of `files`, and adapters.
+    pub fn share(&mut self, folder: &Path, files: &[PathBuf], tokens: usize) -> Result<()> {
         let mut command = self.of_ours("shared");
         command.args(&self.model).args(["--tokens", &tokens.to_string(), "--out"]).arg(folder);
+        files.iter().for_each(|file| _ = command.arg("--text").arg(file));
         self.shared = Some(last_line(&mut command)?);
         Ok(())
     }

@@ -9,7 +9,6 @@ use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Engine, ModelShape, Recipe};
 
-use super::memory;
 use super::setup::Setup;
 
 /// One arm, planned.

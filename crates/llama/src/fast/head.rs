@@ -118,8 +118,7 @@ impl<E: Storage> Head<'_, E> {
         let is_needed = is_below || self.norm.is_trained();
         let linear = &self.group.linears[0];
         let forward = linear.forward.is_none().then(|| Packed::new(pass.level, linear.matrix(pass.trained).t()));
-        let back =
-            (is_needed && linear.back.is_none()).then(|| Packed::new(pass.level, linear.matrix(pass.trained)));
+        let back = (is_needed && linear.back.is_none()).then(|| Packed::new(pass.level, linear.matrix(pass.trained)));
         let forward = forward.as_ref().map_or_else(|| linear.right(pass.trained), Into::into);
         let back = back.as_ref().map_or_else(|| linear.right_back(pass.trained), Into::into);
         room(&mut s.d_normed, m * d);

@@ -87,19 +87,16 @@ impl<E: Storage> Model<E> {
         let embedding = build.weight(EMBEDDING)?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
         let norm = build.norm("model.norm.weight")?;
-        let mut head = if shape.tie_word_embeddings {
+        let head = if shape.tie_word_embeddings {
             let weight = match &embedding {
                 Weight::Frozen(values) => Weight::Frozen(values.clone()),
                 Weight::Trained(slot) => Weight::Trained(*slot),
             };
             let (out_features, in_features) = (shape.vocab_size, shape.hidden_size);
-            Linear { out_features, in_features, weight, forward: None, back: None, site: Site::Plain }
+            build.linear_of([out_features, in_features], weight, Site::Plain)
         } else {
             build.linear("lm_head.weight")?
         };
-        if options.packed {
-            head.pack_frozen(options.level);
-        }
         let head = Group { linears: vec![head] };
         let lowest = layers.iter().position(Layer::is_trained).unwrap_or(layers.len());
         let (frequencies, trained) = (rotary::frequencies(shape), build.trained);
@@ -330,11 +327,15 @@ impl<E: Storage> Builder<E> {
             return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
         };
         let site = self.site(name, [out_features, in_features])?;
+        Ok(self.linear_of([out_features, in_features], weight, site))
+    }
+
+    fn linear_of(&self, [out_features, in_features]: [usize; 2], weight: Weight<E>, site: Site) -> Linear<E> {
         let mut linear = Linear { out_features, in_features, weight, forward: None, back: None, site };
         if self.options.packed {
             linear.pack_frozen(self.options.level);
         }
-        Ok(linear)
+        linear
     }
 
     fn site(&mut self, name: &str, dims: [usize; 2]) -> Result<Site, Error> {
