@@ -2,11 +2,11 @@
 //! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
 //!
 //! [`training`] and [`generation`] are what a study does, [`products`] what it is made of; [`model`], [`tokens`] and
-//! [`process`] are shared.
+//! [`memory`] are shared.
 
 mod generation;
+mod memory;
 mod model;
-mod process;
 mod products;
 mod shared;
 mod tokens;
@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
+use tunebench_llama::threads;
 
 /// Measure one thing in this process and print it as a line of JSON.
 #[derive(Parser)]
@@ -50,8 +51,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if !process::has_threads() {
-        return process::run_again(args.threads);
+    if !threads::are_given() {
+        return threads::run_again(args.threads).unwrap_or_else(|error| {
+            eprintln!("error: starting itself with {}={}: {error}", threads::PRODUCTS, args.threads);
+            ExitCode::FAILURE
+        });
     }
     match run(&args.command) {
         Ok(lines) => {

@@ -12,7 +12,7 @@ use tunebench_llama::{Tuning, Weights};
 use tunebench_spec::ModelShape;
 use tunebench_spec::plan::Recorded;
 
-use crate::process::available_bytes;
+use crate::memory::available_bytes;
 use crate::tokens::SEED;
 
 /// Which model.

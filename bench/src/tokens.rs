@@ -23,7 +23,7 @@ pub fn of_text(folder: &Path, files: &[PathBuf], count: usize) -> Result<Vec<u32
     let mut tokens = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        let encoding = tokenizer.inner().encode_fast(text, false);
+        let encoding = tokenizer.inner.encode_fast(text, false);
         tokens.extend_from_slice(encoding.map_err(|error| anyhow!("{}: {error}", file.display()))?.get_ids());
     }
     ensure!(!tokens.is_empty(), "the files have no text");

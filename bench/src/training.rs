@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::Tuning;
+use tunebench_llama::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
 use tunebench_spec::{ModelShape, Recipe};
 use tunebench_train::batches::{Cut, Steps};
@@ -17,7 +17,7 @@ use tunebench_train::{Job, train};
 
 use crate::model::{Choice, Model, Tuner};
 use crate::tokens::SEED;
-use crate::{median, process, tokens};
+use crate::{median, memory, tokens};
 
 /// Options of `train`.
 #[derive(clap::Args)]
@@ -83,13 +83,14 @@ pub fn measure(args: &Args) -> Result<Value> {
     let tuning = args.tuner.start(&model)?;
     let recipe = recipe(args, &tuning, total);
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, total * args.batch * args.seq)?;
+    let planned = fast::memory::training(&model.shape, tuning.recorded(), args.batch * args.seq, args.recompute);
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
     let step_s = median(seen.seconds[args.warmup..].to_vec());
     Ok(json!({
         "tuner": args.tuner.name(), "batch": args.batch, "seq": args.seq, "recompute": args.recompute,
         "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
-        "peak_rss_mib": seen.peak_rss_mib, "trainable": trainable, "losses": seen.losses,
+        "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable, "losses": seen.losses,
     }))
 }
 
@@ -116,7 +117,7 @@ fn steps(
     train(job, &mut |step| {
         seen.losses.push(step.loss);
         seen.seconds.push(step.seconds);
-        seen.peak_rss_mib = process::peak_rss_mib();
+        seen.peak_rss_mib = memory::peak_rss_mib();
         ControlFlow::Continue(())
     })?;
     Ok(seen)

@@ -283,6 +283,32 @@ fn a_failing_arm_takes_only_its_children_along() {
     assert!(arms().contains("stranger") && arms().contains("full") && arms().contains("tiny"), "{}", arms());
 }
 
+/// However examples are put into steps, each is trained on whole and once an epoch.
+#[test]
+fn packed_rows_and_token_budgets_train_on_the_same_tokens() {
+    let study = Study::new();
+    let arms = |recipe: &str| {
+        study.edit("study.toml", "batch_size = 4", recipe);
+        study.run(&["study", "study.toml", "--out", "out", "--only", "all"]);
+        let found = study.query("SELECT tokens, steps FROM arms WHERE arm = 'all'");
+        study.edit("study.toml", recipe, "batch_size = 4");
+        (found[0]["tokens"].as_u64().unwrap(), found[0]["steps"].as_u64().unwrap())
+    };
+    let (tokens, steps) = arms("batch_size = 4");
+    assert_eq!(steps, 6, "12 examples, 4 a step, twice");
+    // Of at most 64 tokens, so that each holds several examples.
+    let rows = arms("batch_size = 1\npacking = true");
+    assert_eq!(rows.0, tokens);
+    assert!((tokens.div_ceil(64)..24).contains(&rows.1), "{} rows of {tokens} tokens", rows.1);
+    for recipe in
+        ["batch_tokens = 64", "batch_tokens = 64\npacking = true", "batch_size = 4\ngradient_checkpointing = true"]
+    {
+        let (found, steps) = arms(recipe);
+        assert_eq!(found, tokens, "{recipe}");
+        assert!((1..24).contains(&steps), "{recipe}: {steps} steps");
+    }
+}
+
 #[test]
 fn only_some_arms_can_be_run() {
     let study = Study::new();

@@ -9,18 +9,14 @@ mod progress;
 mod quickstart;
 mod run;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser as _;
-
-/// How many threads candle gives to element-wise work.
-const THREADS: &str = "CANDLE_NUM_THREADS";
-/// How many it gives to products. Unset, it reads /proc/cpuinfo before each of them.
-const PRODUCT_THREADS: &str = "RAYON_NUM_THREADS";
+use tunebench_llama::threads;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    if std::env::var_os(THREADS).is_none() {
+    if !threads::are_given() {
         return run_again();
     }
     match commands::run(args) {
@@ -41,38 +37,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes a process that has candle's pool at one thread. The pool waits by spinning, so that with two threads and
-/// anything else running on the machine a step takes up to six times as long; products have threads of their own and
-/// keep them. The variable is read once, at candle's start, and Rust can only set it safely for another process.
+/// Becomes a process with its threads given: as many as the environment says, or as the machine has.
 fn run_again() -> ExitCode {
-    let again = |executable| {
-        let mut command = Command::new(executable);
-        command.args(std::env::args_os().skip(1)).env(THREADS, "1");
-        if std::env::var_os(PRODUCT_THREADS).is_none() {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            command.env(PRODUCT_THREADS, threads.to_string());
-        }
-        become_process(command)
-    };
-    match std::env::current_exe().and_then(again) {
-        Ok(code) => code,
-        Err(error) => {
-            progress::say(format!("error: starting itself with {THREADS}=1: {error}; set the variable by hand"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[cfg(unix)]
-fn become_process(mut command: Command) -> std::io::Result<ExitCode> {
-    use std::os::unix::process::CommandExt as _;
-    Err(command.exec()) // returns only when it failed
-}
-
-#[cfg(not(unix))]
-fn become_process(mut command: Command) -> std::io::Result<ExitCode> {
-    let code = command.status()?.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    let asked = std::env::var(threads::PRODUCTS).ok().and_then(|text| text.parse().ok());
+    let products = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    threads::run_again(products).unwrap_or_else(|error| {
+        let (elements, products) = (threads::ELEMENTS, threads::PRODUCTS);
+        progress::say(format!("error: starting itself again: {error}; set {elements} and {products} by hand"));
+        ExitCode::FAILURE
+    })
 }
 
 /// `tunebench … | head` is no failure.

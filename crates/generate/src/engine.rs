@@ -16,17 +16,17 @@ pub enum Model {
 
 /// Texts that grow, each by a token a step. Scores are `[rows, v]`, row after row.
 pub trait Rows {
-    /// Adds the prompts as rows; scores what comes after each of them.
+    /// Adds the prompts as rows; `scores` becomes what comes after each of them.
     ///
     /// # Errors
     /// When a prompt is empty or has a token that the model does not know.
-    fn prefill(&mut self, prompts: &[&[u32]]) -> Result<Vec<f32>, Error>;
+    fn prefill(&mut self, prompts: &[&[u32]], scores: &mut Vec<f32>) -> Result<(), Error>;
 
-    /// Gives each row its next token; scores what comes after it.
+    /// Gives each row its next token; `scores` becomes what comes after it.
     ///
     /// # Errors
     /// As [`Rows::prefill`].
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error>;
+    fn step(&mut self, tokens: &[u32], scores: &mut Vec<f32>) -> Result<(), Error>;
 
     /// Drops a row; the last one takes its place.
     ///
@@ -81,12 +81,12 @@ struct FastRows<'a> {
 }
 
 impl Rows for FastRows<'_> {
-    fn prefill(&mut self, prompts: &[&[u32]]) -> Result<Vec<f32>, Error> {
-        Ok(self.model.prefill(&mut self.cache, prompts)?)
+    fn prefill(&mut self, prompts: &[&[u32]], scores: &mut Vec<f32>) -> Result<(), Error> {
+        Ok(self.model.prefill(&mut self.cache, prompts, scores)?)
     }
 
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        Ok(self.model.step(&mut self.cache, tokens)?)
+    fn step(&mut self, tokens: &[u32], scores: &mut Vec<f32>) -> Result<(), Error> {
+        Ok(self.model.step(&mut self.cache, tokens, scores)?)
     }
 
     fn swap_remove(&mut self, row: usize) -> Result<(), Error> {
@@ -100,12 +100,14 @@ struct ReferenceRows<'a> {
 }
 
 impl Rows for ReferenceRows<'_> {
-    fn prefill(&mut self, prompts: &[&[u32]]) -> Result<Vec<f32>, Error> {
-        Ok(self.model.prefill(&mut self.cache, prompts)?.flatten_all()?.to_vec1()?)
+    fn prefill(&mut self, prompts: &[&[u32]], scores: &mut Vec<f32>) -> Result<(), Error> {
+        *scores = self.model.prefill(&mut self.cache, prompts)?.flatten_all()?.to_vec1()?;
+        Ok(())
     }
 
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        Ok(self.model.step(&mut self.cache, tokens)?.flatten_all()?.to_vec1()?)
+    fn step(&mut self, tokens: &[u32], scores: &mut Vec<f32>) -> Result<(), Error> {
+        *scores = self.model.step(&mut self.cache, tokens)?.flatten_all()?.to_vec1()?;
+        Ok(())
     }
 
     fn swap_remove(&mut self, row: usize) -> Result<(), Error> {

@@ -132,10 +132,10 @@ pub fn answer<E: From<Error>>(
         first = if joining.is_empty() { 0 } else { rows.len() };
         if joining.is_empty() {
             let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
-            scores = text.step(&last)?;
+            text.step(&last, &mut scores)?;
         } else {
             let tokens: Vec<&[u32]> = joining.clone().map(|i| prompts[i].tokens.as_slice()).collect();
-            scores = text.prefill(&tokens)?;
+            text.prefill(&tokens, &mut scores)?;
             rows.extend(joining.map(|index| Row { index, tokens: Vec::new() }));
         }
     }

@@ -1,4 +1,4 @@
-//! Passes over plain numbers: their squares' sum, sums of two slices, and from one storage to another.
+//! Passes over plain numbers: their squares' sum, copies, and from one storage to another.
 
 use rayon::prelude::*;
 
@@ -12,25 +12,19 @@ pub fn sum_of_squares(level: Level, x: &[f32]) -> f64 {
     sums.into_iter().fold(0.0, |all, sum| all + sum)
 }
 
-/// `out = x`.
+/// `out = x`, over all threads.
 ///
 /// # Panics
 /// When the lengths differ, as do the others here.
-pub fn widen<E: Element>(level: Level, x: &[E], out: &mut [f32]) {
-    assert_eq!(x.len(), out.len(), "the lengths to be widened do not fit");
-    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| widen_chunk(level, x, out));
+pub fn copy<E: Element>(x: &[E], out: &mut [E]) {
+    assert_eq!(x.len(), out.len(), "the lengths to be copied do not fit");
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| out.copy_from_slice(x));
 }
 
 /// `out = x`, rounded to what `E` holds.
 pub fn narrow<E: Element>(level: Level, x: &[f32], out: &mut [E]) {
     assert_eq!(x.len(), out.len(), "the lengths to be narrowed do not fit");
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| narrow_chunk(level, x, out));
-}
-
-/// `y += x`.
-pub fn add_to<E: Element>(level: Level, x: &[E], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len(), "the lengths to be added do not fit");
-    y.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(y, x)| add_chunk(level, x, y));
 }
 
 /// Lanes of f64, four vectors of AVX-512.
@@ -53,25 +47,9 @@ vectorised! {
 }
 
 vectorised! {
-    fn widen_chunk<E>(x: &[E], out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = x.to_f32();
-        }
-    }
-}
-
-vectorised! {
     fn narrow_chunk<E>(x: &[f32], out: &mut [E]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = E::from_f32(*x);
-        }
-    }
-}
-
-vectorised! {
-    fn add_chunk<E>(x: &[E], y: &mut [f32]) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y += x.to_f32();
         }
     }
 }

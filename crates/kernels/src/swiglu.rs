@@ -27,21 +27,21 @@ pub fn swiglu<E: Element>(level: Level, gate_up: &[E], out: &mut [E], f: usize) 
 }
 
 /// Overwrites gate and up by their gradients, `d_out · up · silu'(gate)` and `d_out · silu(gate)`, where
-/// `silu' = s + silu - silu s` with `s` the sigmoid; and `d_out`, if `keep`, by what [`swiglu`] had yielded.
+/// `silu' = s + silu - silu s` with `s` the sigmoid.
 ///
 /// # Shapes
 /// `gate_up [n, 2f]`, a row's gate before its up; `d_out [n, f]`.
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn swiglu_backward<E: Element>(level: Level, gate_up: &mut [E], d_out: &mut [E], f: usize, keep: bool) {
+pub fn swiglu_backward<E: Element>(level: Level, gate_up: &mut [E], d_out: &[E], f: usize) {
     assert!(gate_up.len() == 2 * d_out.len() && (d_out.is_empty() || f > 0), "the shapes of a gate do not fit");
     if d_out.is_empty() {
         return;
     }
     let task = task_of_rows(f);
-    let tasks = d_out.par_chunks_mut(task).zip(gate_up.par_chunks_mut(2 * task));
-    tasks.for_each(|(d_out, gate_up)| rows_backward(level, gate_up, d_out, f, keep));
+    let tasks = gate_up.par_chunks_mut(2 * task).zip(d_out.par_chunks(task));
+    tasks.for_each(|(gate_up, d_out)| rows_backward(level, gate_up, d_out, f));
 }
 
 vectorised! {
@@ -57,40 +57,34 @@ vectorised! {
 }
 
 vectorised! {
-    fn rows_backward<E>(gate_up: &mut [E], d_out: &mut [E], f: usize, keep: bool) {
-        for (x, d_out) in gate_up.chunks_exact_mut(2 * f).zip(d_out.chunks_exact_mut(f)) {
+    fn rows_backward<E>(gate_up: &mut [E], d_out: &[E], f: usize) {
+        for (x, d_out) in gate_up.chunks_exact_mut(2 * f).zip(d_out.chunks_exact(f)) {
             let (gate, up) = x.split_at_mut(f);
             let (gate, rest_gate) = gate.as_chunks_mut::<WIDE>();
             let (up, rest_up) = up.as_chunks_mut::<WIDE>();
-            let (d_out, rest_d) = d_out.as_chunks_mut::<WIDE>();
+            let (d_out, rest_d) = d_out.as_chunks::<WIDE>();
             for ((gate, up), d_out) in gate.iter_mut().zip(up).zip(d_out) {
                 let (g, u, d) = (load(gate), load(up), load(d_out));
-                let (mut d_gate, mut d_up, mut out) = (g, u, d);
+                let (mut d_gate, mut d_up) = (g, u);
                 for i in 0..WIDE {
-                    [d_gate[i], d_up[i], out[i]] = backward(g[i], u[i], d[i]);
+                    [d_gate[i], d_up[i]] = backward(g[i], u[i], d[i]);
                 }
                 store(gate, &d_gate);
                 store(up, &d_up);
-                if keep {
-                    store(d_out, &out);
-                }
             }
             for ((gate, up), d) in rest_gate.iter_mut().zip(rest_up).zip(rest_d) {
-                let [d_gate, d_up, out] = backward(gate.to_f32(), up.to_f32(), d.to_f32());
+                let [d_gate, d_up] = backward(gate.to_f32(), up.to_f32(), d.to_f32());
                 *gate = E::from_f32(d_gate);
                 *up = E::from_f32(d_up);
-                if keep {
-                    *d = E::from_f32(out);
-                }
             }
         }
     }
 }
 
-/// The gradients of gate and up, and what the gate lets through.
+/// The gradients of gate and up.
 #[inline(always)]
-fn backward(gate: f32, up: f32, d: f32) -> [f32; 3] {
+fn backward(gate: f32, up: f32, d: f32) -> [f32; 2] {
     let s = sigmoid(gate);
     let silu = gate * s;
-    [d * up * (s + silu - silu * s), d * silu, silu * up]
+    [d * up * (s + silu - silu * s), d * silu]
 }

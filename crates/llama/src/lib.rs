@@ -28,6 +28,7 @@ pub mod rotary;
 mod site;
 pub mod source;
 pub mod tensors;
+pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
 pub mod weights;

@@ -10,6 +10,8 @@ pub struct Trained {
     pub tokens_per_s: f64,
     /// 0 where the system does not say.
     pub peak_rss_mib: f64,
+    /// Peak memory as `plan` predicts it; our side says it.
+    pub planned_mib: Option<f64>,
     /// Of every step, warm-up included.
     pub losses: Vec<f64>,
 }
@@ -54,8 +56,10 @@ pub struct Training {
     #[serde(serialize_with = "short")]
     pub ours_mib: f64,
     #[serde(serialize_with = "short_if_any")]
+    pub planned_mib: Option<f64>,
+    #[serde(serialize_with = "short_if_any")]
     pub theirs_mib: Option<f64>,
-    /// Largest difference of a step's loss from theirs (eager), relative to theirs.
+    /// Largest difference of a step's loss from theirs (eager), nats per label.
     pub loss_gap: Option<f64>,
 }
 
@@ -99,6 +103,7 @@ impl Training {
             ratio: ratio(ours_speed, theirs.into_iter().filter_map(speed).reduce(f64::max)),
             memory_ratio: ratio(ours_mib, theirs_mib),
             ours_mib,
+            planned_mib: ours.first().and_then(|line| line.planned_mib),
             theirs_mib,
             loss_gap: ours.first().zip(eager.first()).map(|(ours, theirs)| loss_gap(&ours.losses, &theirs.losses)),
         }
@@ -125,8 +130,19 @@ impl Report {
     pub fn tables(&self) -> String {
         let mut tables = Vec::new();
         if !self.training.is_empty() {
-            let columns =
-                ["tuner", "batch", "ours", "eager", "compiled", "ratio", "MiB ours", "MiB theirs", "ratio", "loss gap"];
+            let columns = [
+                "tuner",
+                "batch",
+                "ours",
+                "eager",
+                "compiled",
+                "ratio",
+                "MiB ours",
+                "planned",
+                "MiB theirs",
+                "ratio",
+                "loss gap",
+            ];
             let rows = self.training.iter().map(|t| {
                 vec![
                     t.tuner.clone(),
@@ -136,9 +152,10 @@ impl Report {
                     number(t.compiled, 0),
                     number(t.ratio, 2),
                     number(Some(t.ours_mib), 0),
+                    number(t.planned_mib, 0),
                     number(t.theirs_mib, 0),
                     number(t.memory_ratio, 2),
-                    number(t.loss_gap, 5),
+                    number(t.loss_gap, 4),
                 ]
             });
             tables.push(format!("Training, tokens/s\n\n{}", table(&columns, rows.collect())));
@@ -186,9 +203,9 @@ fn ratio(ours: f64, theirs: Option<f64>) -> Option<f64> {
     theirs.filter(|theirs| *theirs > 0.0).map(|theirs| ours / theirs)
 }
 
-/// Largest relative difference, step by step.
+/// Largest difference, step by step.
 fn loss_gap(ours: &[f64], theirs: &[f64]) -> f64 {
-    let gap = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() / theirs.abs().max(f64::MIN_POSITIVE);
+    let gap = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs();
     ours.iter().zip(theirs).map(gap).fold(0.0, f64::max)
 }
 
@@ -234,7 +251,7 @@ mod tests {
     use super::*;
 
     fn trained(tokens_per_s: f64, peak_rss_mib: f64, losses: &[f64]) -> Trained {
-        Trained { tokens_per_s, peak_rss_mib, losses: losses.to_vec() }
+        Trained { tokens_per_s, peak_rss_mib, planned_mib: Some(115.0), losses: losses.to_vec() }
     }
 
     fn row() -> Training {
@@ -261,7 +278,7 @@ mod tests {
         assert_eq!((row.ours, row.eager, row.compiled), (400.0, Some(100.0), Some(200.0)));
         assert_eq!(row.ratio, Some(2.0));
         assert_eq!((row.ours_mib, row.theirs_mib, row.memory_ratio), (110.0, Some(400.0), Some(0.275)));
-        assert_eq!(row.loss_gap, Some(0.2));
+        assert_eq!(row.loss_gap, Some(0.5));
         assert_eq!(ratio(1.0, Some(0.0)), None);
     }
 
@@ -281,7 +298,7 @@ mod tests {
         let generation = Some(Generation::new(&answered(30.0), &answered(20.0)));
         let report = Report { training: vec![row()], generation, kernels: vec![kernel()] };
         let line = serde_json::to_string(&report).unwrap();
-        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"theirs_mib":400.0,"loss_gap":0.2}"#;
+        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"loss_gap":0.5}"#;
         let generation = r#"{"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
         let kernels = r#"{"shape":"8x4x2","gflops":75.1235,"peak":100.0,"level":"avx2"}"#;
         assert_eq!(line, format!(r#"{{"training":[{training}],"generation":{generation},"kernels":[{kernels}]}}"#));

@@ -85,7 +85,7 @@ impl<E: Element> Work for Backward<'_, E> {
         for (i, task) in tasks.iter_mut().enumerate() {
             task.ahead = newest[task.example * kv_heads + task.kv_head].replace(i);
         }
-        let mut sums = Panels::new::<f32>(1, 1, total);
+        let mut sums = Panels::lent::<f32>(1, 1, total);
         let mut sums = MatrixMut::new(sums.all(), 1, total);
         let mut d_qkv = MatrixMut::new(d_qkv, qkv.len() / heads.row(), heads.row());
         let common = Common {

@@ -68,7 +68,7 @@ impl<K: Kernel> Blocks<K> {
             places.push([total, of_head]);
             total += of_head * heads.kv_heads;
         }
-        let mut panels = Panels::new::<K::Packed>(1, 1, total);
+        let mut panels = Panels::lent::<K::Packed>(1, 1, total);
         let mut rest = panels.all();
         let mut tasks = Vec::new();
         for example in examples {

@@ -9,17 +9,15 @@ use super::dots::{self, bits};
 use super::softmax::{EXP2, Running, Strip};
 use super::strip::{Attend, Parts, turn_from};
 use crate::Element;
-use crate::product::micro::{Amx, Avx512Bf16, Kernel};
+use crate::product::micro::{Amx, Avx512Bf16, Kernel as _};
 use crate::product::pack16::transposed;
 
 /// Queries of a strip, two vectors of them.
 const QUERIES: usize = 32;
 
 macro_rules! attend {
-    ($($kernel:ident $({$($more:item)*})?;)*) => {$(
+    ($($kernel:ident;)*) => {$(
         impl Attend for $kernel {
-            $($($more)*)?
-
             fn soften(scores: &mut [f32], strip: Strip, running: Running<'_>, weights: &mut [bf16]) {
                 // SAFETY: this kernel runs only where the CPU has AVX-512 with bf16.
                 unsafe { soften(scores, strip, running, weights) }
@@ -59,59 +57,8 @@ macro_rules! attend {
     )*};
 }
 attend! {
-    Avx512Bf16 {
-        unsafe fn rows(rows: usize, depth: usize, [a, b]: [*const bf16; 2], sums: *mut f32, stride: usize, add: bool) {
-            // SAFETY: the caller's.
-            unsafe {
-                match rows {
-                    ..=4 => few_rows::<4>(depth, a, b, sums, stride, add),
-                    5..=8 => few_rows::<8>(depth, a, b, sums, stride, add),
-                    _ => Self::tile(depth, a, b, sums, stride, add),
-                }
-            }
-        }
-    };
+    Avx512Bf16;
     Amx;
-}
-
-/// The first `R` rows of a tile of [`Avx512Bf16`].
-///
-/// # Safety
-/// That of its tile.
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn few_rows<const R: usize>(
-    depth: usize,
-    a: *const bf16,
-    b: *const bf16,
-    sums: *mut f32,
-    stride: usize,
-    add: bool,
-) {
-    let mut tile = [[_mm512_setzero_ps(); 2]; R];
-    for k in (0..depth).step_by(2) {
-        let (a, b) = (a.wrapping_add(k / 32 * 32 * Avx512Bf16::ROWS + k % 32), b.wrapping_add(k * QUERIES));
-        // SAFETY: the caller's: `depth` steps of both panels; all are 64 bytes of any value.
-        unsafe {
-            let right = [0, 32].map(|v| transmute::<__m512i, __m512bh>(_mm512_loadu_si512(b.add(v).cast())));
-            for (i, row) in tile.iter_mut().enumerate() {
-                let left = _mm512_set1_epi32(a.add(32 * i).cast::<i32>().read_unaligned());
-                let left = transmute::<__m512i, __m512bh>(left);
-                for (sum, right) in row.iter_mut().zip(right) {
-                    *sum = _mm512_dpbf16_ps(*sum, left, right);
-                }
-            }
-        }
-    }
-    for (i, row) in tile.iter().enumerate() {
-        for (v, value) in row.iter().enumerate() {
-            // SAFETY: the caller's: a tile of sums.
-            unsafe {
-                let place = sums.add(i * stride + v * 16);
-                let value = if add { _mm512_add_ps(_mm512_loadu_ps(place), *value) } else { *value };
-                _mm512_storeu_ps(place, value);
-            }
-        }
-    }
 }
 
 /// `to [32, width]` becomes the transpose of `sums [width, 32]`.

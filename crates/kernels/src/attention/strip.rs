@@ -22,7 +22,7 @@ pub struct Parts<'a, P> {
 
 /// A kernel as attention uses it; strips are [`Kernel::COLUMNS`] wide.
 pub trait Attend: Kernel + Sized {
-    /// [`Kernel::tile`], of which only the first `rows` rows are needed.
+    /// [`Kernel::tile`] of two packed panels, of which only the first `rows` rows are needed.
     ///
     /// # Safety
     /// That of [`Kernel::tile`].
@@ -34,9 +34,8 @@ pub trait Attend: Kernel + Sized {
         stride: usize,
         add: bool,
     ) {
-        let _ = rows;
         // SAFETY: the caller's.
-        unsafe { Self::tile(depth, operands[0], operands[1], sums, stride, add) }
+        unsafe { Self::tile(depth, Self::panel(operands[0]), rows, operands[1], sums, stride, add) }
     }
 
     /// Scores to probabilities, not yet divided by their sum, packed as a right operand whose columns are the queries.

@@ -14,6 +14,16 @@ pub use super::tile::Amx;
 use crate::vectorised::vectorised;
 use crate::{Element, Level};
 
+/// Where a kernel finds the rows of `A`.
+#[derive(Clone, Copy)]
+pub struct Rows<P> {
+    pub first: *const P,
+    /// For kernels of pairs: how far apart rows are, and [`Kernel::DEPTH`] steps of a row and the next. Others read packed
+    /// panels only, step after step.
+    pub row: usize,
+    pub block: usize,
+}
+
 /// A way of multiplying packed panels.
 pub trait Kernel {
     /// What operands are packed as.
@@ -41,37 +51,30 @@ pub trait Kernel {
     fn enter() {}
     fn leave() {}
 
-    /// `sums = A B`, or `sums += A B` over `depth` steps; rows of `sums` are `stride` apart.
+    /// Whether `A` can be read where it lies, when its rows do.
+    const READS_ROWS: bool = false;
+    /// A tile of fewer than [`Kernel::ROWS`] rows is computed by so many at a time.
+    const FEWEST_ROWS: usize = Self::ROWS;
+
+    /// `sums = A B`, or `sums += A B` over `depth` steps, of the first `rows` rows at least; rows of `sums` are `stride`
+    /// apart.
     ///
     /// # Safety
-    /// `depth` is a multiple of [`Kernel::STEP`]; `a` and `b` point to so many steps of panels, `sums` to a tile; the CPU has the level of the kernel.
+    /// `depth` is a multiple of [`Kernel::STEP`]; `a` and `b` point to so many steps of panels (`a` of `rows` rows, rounded
+    /// up to a multiple of [`Kernel::FEWEST_ROWS`]), `sums` to a tile; the CPU has the level of the kernel.
     unsafe fn tile(
         depth: usize,
-        a: *const Self::Packed,
+        a: Rows<Self::Packed>,
+        rows: usize,
         b: *const Self::Packed,
         sums: *mut f32,
         stride: usize,
         add: bool,
     );
 
-    /// Whether `A` can be read where it lies, when its rows do: by [`Kernel::tile_of_rows`].
-    const READS_ROWS: bool = false;
-
-    /// [`Kernel::tile`] where `a` points to the first of `ROWS` rows of `Packed`, `row` apart.
-    ///
-    /// # Safety
-    /// As there; and each row has `depth` numbers.
-    unsafe fn tile_of_rows(
-        depth: usize,
-        a: *const Self::Packed,
-        row: usize,
-        b: *const Self::Packed,
-        sums: *mut f32,
-        stride: usize,
-        add: bool,
-    ) {
-        let _ = (depth, a, row, b, sums, stride, add);
-        unreachable!("only a kernel that reads rows is asked to");
+    /// The rows of a packed panel, from a step that is a multiple of [`Kernel::DEPTH`] on.
+    fn panel(first: *const Self::Packed) -> Rows<Self::Packed> {
+        Rows { first, row: Self::DEPTH, block: Self::ROWS * Self::DEPTH }
     }
 
     /// Rounds sums into the result.
@@ -120,10 +123,11 @@ impl Kernel for Portable {
         pack::lanes::<E, 8>(Self::LEVEL, b, lane, end, packed);
     }
 
-    unsafe fn tile(depth: usize, a: *const f32, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
+    unsafe fn tile(depth: usize, a: Rows<f32>, _: usize, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
         let mut tile = [[0f32; 8]; 4];
         // SAFETY: the caller's: panels of `depth` steps.
-        let (a, b) = unsafe { (std::slice::from_raw_parts(a, 4 * depth), std::slice::from_raw_parts(b, 8 * depth)) };
+        let (a, b) =
+            unsafe { (std::slice::from_raw_parts(a.first, 4 * depth), std::slice::from_raw_parts(b, 8 * depth)) };
         for (a, b) in a.as_chunks::<4>().0.iter().zip(b.as_chunks::<8>().0) {
             for (row, a) in tile.iter_mut().zip(a) {
                 for (sum, b) in row.iter_mut().zip(b) {
@@ -167,7 +171,7 @@ macro_rules! fma_kernel {
                 pack::lanes::<E, { $vectors * $lanes }>(Self::LEVEL, b, lane, end, packed);
             }
 
-            unsafe fn tile(depth: usize, a: *const f32, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
+            unsafe fn tile(depth: usize, a: Rows<f32>, _: usize, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
                 #[target_feature(enable = $features)]
                 unsafe fn tile(depth: usize, a: *const f32, b: *const f32, sums: *mut f32, stride: usize, add: bool) {
                     // SAFETY: the caller's: `depth` steps of both panels and a whole tile of sums.
@@ -197,7 +201,7 @@ macro_rules! fma_kernel {
                     }
                 }
                 // SAFETY: the caller's.
-                unsafe { tile(depth, a, b, sums, stride, add) }
+                unsafe { tile(depth, a.first, b, sums, stride, add) }
             }
         }
     };
@@ -240,36 +244,29 @@ impl Kernel for Avx512Bf16 {
     }
 
     const READS_ROWS: bool = true;
+    const FEWEST_ROWS: usize = 4;
 
-    unsafe fn tile(depth: usize, a: *const bf16, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
-        // SAFETY: the caller's; a packed block has 32 steps of each of the 12 rows, one after the other.
-        unsafe { add_pairs(depth, a, [32, 12 * 32], b, sums, stride, add) }
-    }
-
-    unsafe fn tile_of_rows(
-        depth: usize,
-        a: *const bf16,
-        row: usize,
-        b: *const bf16,
-        sums: *mut f32,
-        stride: usize,
-        add: bool,
-    ) {
+    unsafe fn tile(depth: usize, a: Rows<bf16>, rows: usize, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
         // SAFETY: the caller's.
-        unsafe { add_pairs(depth, a, [row, 32], b, sums, stride, add) }
+        unsafe {
+            match rows {
+                ..=4 => add_pairs::<4>(depth, a, b, sums, stride, add),
+                5..=8 => add_pairs::<8>(depth, a, b, sums, stride, add),
+                _ => add_pairs::<12>(depth, a, b, sums, stride, add),
+            }
+        }
     }
 }
 
-/// A tile of [`Avx512Bf16`], rows of `A` `row` apart, and 32 steps of a row `block` before the next 32.
+/// The first `R` rows of a tile of [`Avx512Bf16`].
 ///
 /// # Safety
 /// As [`Kernel::tile`]: `depth` is even, and the CPU has the instructions.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn add_pairs(
+unsafe fn add_pairs<const R: usize>(
     depth: usize,
-    a: *const bf16,
-    [row, block]: [usize; 2],
+    Rows { first, row, block }: Rows<bf16>,
     b: *const bf16,
     sums: *mut f32,
     stride: usize,
@@ -277,11 +274,11 @@ unsafe fn add_pairs(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let mut tile = [[_mm512_setzero_ps(); 2]; 12];
+        let mut tile = [[_mm512_setzero_ps(); 2]; R];
         for k in (0..depth).step_by(32) {
-            let a = a.add(k / 32 * block);
+            let a = first.add(k / 32 * block);
             // From four places each row is reached by adding `row` none, one or two times.
-            let places = [a, a.add(3 * row), a.add(6 * row), a.add(9 * row)];
+            let places = [0, 3, 6, 9].map(|i| a.wrapping_add(i * row));
             for pair in 0..16.min((depth - k) / 2) {
                 let right = b.add(32 * (k + 2 * pair));
                 let right =

@@ -19,10 +19,13 @@ mod peak;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
 use rayon::prelude::*;
 
 pub use matrix::{Matrix, MatrixMut, Store};
-use micro::Kernel;
+use micro::{Kernel, Rows};
 use panels::{Panels, Shared};
 pub use peak::peak;
 
@@ -112,7 +115,13 @@ pub struct Packed {
 impl Packed {
     /// Packs `b [k, n]` over all threads.
     pub fn new<E: Element>(level: Level, b: Matrix<'_, E>) -> Self {
-        with_kernel::<E, _>(level, Pack { b })
+        with_kernel::<E, _>(level, Pack { b, before: None })
+    }
+
+    /// [`Packed::new`] into `slot`, in the memory of what it held if that was of the same kind and shape.
+    pub fn renew<'s, E: Element>(slot: &'s mut Option<Self>, level: Level, b: Matrix<'_, E>) -> &'s Self {
+        let before = slot.take();
+        slot.insert(with_kernel::<E, _>(level, Pack { b, before }))
     }
 
     /// Bytes that it takes.
@@ -143,29 +152,39 @@ fn with_kernel<E: Element, J: Job<E>>(level: Level, job: J) -> J::Done {
 
 struct Pack<'a, E> {
     b: Matrix<'a, E>,
+    before: Option<Packed>,
 }
 
 impl<E: Element> Job<E> for Pack<'_, E> {
     type Done = Packed;
 
     fn run<K: Kernel>(self) -> Packed {
-        let [k, n] = [self.b.rows, self.b.cols];
-        let panels = pack_b::<K, E>(&self.b, [0, n], true);
-        Packed { panels, k, n, kernel: K::LEVEL, is_bf16: E::IS_BF16 }
+        let Matrix { rows: k, cols: n, .. } = self.b;
+        let is_same = |p: &Packed| (p.k, p.n, p.kernel, p.is_bf16) == (k, n, K::LEVEL, E::IS_BF16);
+        let mut packed = self.before.filter(is_same).unwrap_or_else(|| {
+            let panels = Panels::owned::<K::Packed>(n, K::COLUMNS, k.next_multiple_of(K::DEPTH));
+            Packed { panels, k, n, kernel: K::LEVEL, is_bf16: E::IS_BF16 }
+        });
+        fill_b::<K, E>(&mut packed.panels, &self.b, [0, n], true);
+        packed
     }
 }
 
 /// Columns `from..to` of `b`, packed.
 fn pack_b<K: Kernel, E: Element>(b: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) -> Panels {
-    let turned = b.t();
-    let mut panels = Panels::new::<K::Packed>(to - from, K::COLUMNS, b.rows.next_multiple_of(K::DEPTH));
-    panels.fill(is_parallel, |lane, packed| K::pack_b(&turned, from + lane, to, packed));
+    let mut panels = Panels::lent::<K::Packed>(to - from, K::COLUMNS, b.rows.next_multiple_of(K::DEPTH));
+    fill_b::<K, E>(&mut panels, b, [from, to], is_parallel);
     panels
+}
+
+fn fill_b<K: Kernel, E: Element>(panels: &mut Panels, b: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) {
+    let turned = b.t();
+    panels.fill(is_parallel, |lane, packed| K::pack_b(&turned, from + lane, to, packed));
 }
 
 /// Rows `from..to` of `a`, packed.
 fn pack_a<K: Kernel, E: Element>(a: &Matrix<'_, E>, [from, to]: [usize; 2], is_parallel: bool) -> Panels {
-    let mut panels = Panels::new::<K::Packed>(to - from, K::ROWS, a.cols.next_multiple_of(K::DEPTH));
+    let mut panels = Panels::lent::<K::Packed>(to - from, K::ROWS, a.cols.next_multiple_of(K::DEPTH));
     panels.fill(is_parallel, |lane, packed| K::pack_a(a, from + lane, to, packed));
     panels
 }
@@ -210,36 +229,20 @@ impl Left {
             && a.col_stride == 1
             && a.cols.is_multiple_of(K::STEP)
             && !(a.row_stride * bytes).is_multiple_of(CROWDED);
-        let packed_from = if in_place { (to - from) / K::ROWS * K::ROWS } else { 0 };
+        let whole = if (to - from).is_multiple_of(K::FEWEST_ROWS) { 1 } else { K::ROWS };
+        let packed_from = if in_place { (to - from) / whole * whole } else { 0 };
         let rows = a.data[(from * a.row_stride).min(a.data.len())..].as_ptr().cast();
         let panels = pack_a::<K, E>(a, [from + packed_from, to], is_parallel);
         Self { rows, stride: a.row_stride, packed_from, panels }
     }
 
-    /// The tile of rows `row..` by the panel `b`, from step `k` on.
-    ///
-    /// # Safety
-    /// As [`Kernel::tile`]; `row` is a multiple of `ROWS` within the operand.
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn tile<K: Kernel>(
-        &self,
-        row: usize,
-        k: usize,
-        depth: usize,
-        b: *const K::Packed,
-        sums: *mut f32,
-        stride: usize,
-        add: bool,
-    ) {
-        // SAFETY: the caller's; rows below `packed_from` lie in the operand, whole panels of them, with `k + depth` steps.
-        unsafe {
-            if row < self.packed_from {
-                let a = self.rows.cast::<K::Packed>().add(row * self.stride + k);
-                K::tile_of_rows(depth, a, self.stride, b, sums, stride, add);
-            } else {
-                K::tile(depth, self.panels.at(row - self.packed_from, k), b, sums, stride, add);
-            }
+    /// The rows of the tile that begins with `row`, a multiple of `ROWS` within the operand, from step `k` on.
+    fn at<K: Kernel>(&self, row: usize, k: usize) -> Rows<K::Packed> {
+        if row < self.packed_from {
+            let first = self.rows.cast::<K::Packed>().wrapping_add(row * self.stride + k);
+            return Rows { first, row: self.stride, block: K::DEPTH };
         }
+        K::panel(self.panels.at(row - self.packed_from, k))
     }
 }
 
@@ -311,7 +314,19 @@ impl<E: Element, O: Element> Job<E> for Product<'_, '_, '_, E, O> {
 fn columns_of_block<K: Kernel>(m: usize, n: usize) -> usize {
     let wanted = TASKS.div_ceil(m.div_ceil(K::BLOCK_ROWS));
     let across = n.div_ceil(BLOCK_COLUMNS).max(wanted);
-    n.div_ceil(across).next_multiple_of(K::COLUMNS)
+    // Narrower rather than wider: a few tasks more are shared more evenly than a few less.
+    (n.div_ceil(across) / K::COLUMNS * K::COLUMNS).max(K::COLUMNS)
+}
+
+/// Asks for `count` numbers to be brought near; wherever they are, nothing else happens.
+fn prefetch<P>(from: *const P, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..(count * size_of::<P>()).div_ceil(64) {
+        // SAFETY: the instruction is on every x86-64, and any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast::<i8>().wrapping_add(64 * line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, count);
 }
 
 /// Where a block lies in the result, and the row with which the packed panels of `A` begin.
@@ -340,13 +355,19 @@ fn multiply_block<K: Kernel, O: Element>(
             for k0 in (0..*k).step_by(piece.max(1)) {
                 let depth = piece.min(k - k0).next_multiple_of(K::STEP);
                 for j in (0..width).step_by(K::COLUMNS) {
-                    let right = b.at(c0 - origin + j, k0);
+                    let right: *const K::Packed = b.at(c0 - origin + j, k0);
+                    // The next panel comes in while this one is multiplied; it is read too fast for memory otherwise.
+                    let next = right.wrapping_add(k.next_multiple_of(K::DEPTH) * K::COLUMNS);
+                    let share = (depth * K::COLUMNS).div_ceil(height / K::ROWS);
                     for i in (0..height).step_by(K::ROWS) {
-                        // SAFETY: both operands hold `depth` more steps from `k0`, and the sums a whole tile at
-                        // `(i, j)`; the CPU has the kernel's instructions, since its level was not above the best one.
+                        prefetch(next.wrapping_add(i / K::ROWS * share), share);
+                        let left = a.at::<K>(r0 - first_row + i, k0);
+                        // SAFETY: both operands hold `depth` more steps from `k0`, the left one in whole panels or in
+                        // rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU has the
+                        // kernel's instructions, since its level was not above the best one.
                         unsafe {
                             let sums = sums.as_mut_ptr().add(i * width + j);
-                            a.tile::<K>(r0 - first_row + i, k0, depth, right, sums, width, !is_first);
+                            K::tile(depth, left, r1 - r0 - i, right, sums, width, !is_first);
                         }
                     }
                 }

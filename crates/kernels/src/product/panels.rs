@@ -14,7 +14,7 @@ use crate::Element;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Buffers that no product uses at the moment.
+/// Buffers that no product uses at the moment, for operands that are packed for one product.
 static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
 /// One operand packed: panels of `lanes` rows (or columns) each, `k` steps long, of numbers of one size.
@@ -24,11 +24,21 @@ pub struct Panels {
     panels: usize,
     k: usize,
     size: usize,
+    /// Whether the memory is one of [`FREE`]'s.
+    is_lent: bool,
 }
 
 impl Panels {
-    /// Room for `length` rows (or columns) of `P`. What it holds means nothing yet.
-    pub fn new<P>(length: usize, lanes: usize, k: usize) -> Self {
+    /// Room for `length` rows (or columns) of `P` that is given back to the system when it is dropped. What it holds
+    /// means nothing yet.
+    pub fn owned<P>(length: usize, lanes: usize, k: usize) -> Self {
+        let (panels, size) = (length.div_ceil(lanes), size_of::<P>());
+        let lines = (panels * lanes * k * size).div_ceil(size_of::<Line>());
+        Self { memory: vec![Line([0; 64]); lines], lanes, panels, k, size, is_lent: false }
+    }
+
+    /// As [`Panels::owned`], but in memory that product after product uses.
+    pub fn lent<P>(length: usize, lanes: usize, k: usize) -> Self {
         let (panels, size) = (length.div_ceil(lanes), size_of::<P>());
         let lines = (panels * lanes * k * size).div_ceil(size_of::<Line>());
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +52,7 @@ impl Panels {
         if memory.len() < lines {
             memory.resize(lines, Line([0; 64]));
         }
-        Self { memory, lanes, panels, k, size }
+        Self { memory, lanes, panels, k, size, is_lent: true }
     }
 
     /// Has `pack(first lane, packed)` fill each panel.
@@ -88,6 +98,9 @@ impl Panels {
 
 impl Drop for Panels {
     fn drop(&mut self) {
+        if !self.is_lent {
+            return;
+        }
         let memory = std::mem::take(&mut self.memory);
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }

@@ -7,7 +7,7 @@ use std::arch::asm;
 use half::bf16;
 
 use super::matrix::Matrix;
-use super::micro::Kernel;
+use super::micro::{Kernel, Rows};
 use super::pack16;
 use crate::{Element, Level};
 
@@ -63,33 +63,19 @@ impl Kernel for Amx {
 
     const READS_ROWS: bool = true;
 
-    unsafe fn tile(depth: usize, a: *const bf16, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
-        // SAFETY: the caller's; a packed block has 32 steps of each of the 32 rows, one after the other.
-        unsafe { add_tiles(depth, a, [32, 32 * 32], b, sums, stride, add) }
-    }
-
-    unsafe fn tile_of_rows(
-        depth: usize,
-        a: *const bf16,
-        row: usize,
-        b: *const bf16,
-        sums: *mut f32,
-        stride: usize,
-        add: bool,
-    ) {
+    unsafe fn tile(depth: usize, a: Rows<bf16>, _: usize, b: *const bf16, sums: *mut f32, stride: usize, add: bool) {
         // SAFETY: the caller's.
-        unsafe { add_tiles(depth, a, [row, 32], b, sums, stride, add) }
+        unsafe { add_tiles(depth, a, b, sums, stride, add) }
     }
 }
 
-/// A tile of [`Amx`], rows of `A` `row` apart, and 32 steps of a row `block` before the next 32.
+/// A tile of [`Amx`].
 ///
 /// # Safety
 /// As [`Kernel::tile`]: `depth` is a multiple of 32, and the tiles are configured.
 unsafe fn add_tiles(
     depth: usize,
-    a: *const bf16,
-    [row, block]: [usize; 2],
+    Rows { first, row, block }: Rows<bf16>,
     b: *const bf16,
     sums: *mut f32,
     stride: usize,
@@ -128,7 +114,7 @@ unsafe fn add_tiles(
             "add {b}, 2048",
             "dec {n}",
             "jnz 2b",
-            a = inout(reg) a => _, under = inout(reg) a.wrapping_add(16 * row) => _, b = inout(reg) b => _,
+            a = inout(reg) first => _, under = inout(reg) first.wrapping_add(16 * row) => _, b = inout(reg) b => _,
             n = inout(reg) depth / 32 => _, block = in(reg) 2 * block,
             row = in(reg) 2 * row, pair = in(reg) 128usize, options(nostack, readonly)
         );

@@ -12,17 +12,12 @@ fn check<E: Element>([n, f]: [usize; 2]) {
     for (i, x) in x.iter_mut().enumerate().filter(|(i, _)| i % 7 == 0) {
         *x = E::from_f32(x.to_f32() * [3.0, 30.0, 300.0][i % 3]);
     }
-    let [out, gradients, kept, other, untouched] = everywhere(|level| {
-        let (mut out, mut gradients, mut kept) = (vec![E::default(); n * f], x.clone(), d.clone());
+    let [out, gradients] = everywhere(|level| {
+        let (mut out, mut gradients) = (vec![E::default(); n * f], x.clone());
         swiglu(level, &x, &mut out, f);
-        swiglu_backward(level, &mut gradients, &mut kept, f, true);
-        let (mut other, mut untouched) = (x.clone(), d.clone());
-        swiglu_backward(level, &mut other, &mut untouched, f, false);
-        [f32s(&out), f32s(&gradients), f32s(&kept), f32s(&other), f32s(&untouched)]
+        swiglu_backward(level, &mut gradients, &d, f);
+        [f32s(&out), f32s(&gradients)]
     });
-    assert_eq!(gradients, other);
-    assert_eq!(out, kept);
-    assert_eq!(f32s(&d), untouched);
 
     let (x, d) = (f64s(&x), f64s(&d));
     let (mut y, mut dx) = (Vec::new(), Vec::new());

@@ -3,6 +3,8 @@
 //! A row's scores are the same bytes whatever rows stand beside it: rows may come and go between steps, and an answer
 //! does not depend on the company it was made in.
 
+use std::mem::swap;
+
 use tunebench_kernels::attention::{self, BLOCK, Heads};
 
 use super::batch::Batch;
@@ -156,18 +158,23 @@ impl<E: Storage> Model<E> {
         }
     }
 
-    /// Adds the prompts to the cache as rows, and scores what comes after each.
+    /// Adds the prompts to the cache as rows; `scores` becomes what comes after each.
     ///
     /// # Shapes
-    /// `[prompts, v]`, row after row.
+    /// `scores [prompts, v]`, row after row.
     ///
     /// # Errors
     /// [`Error::Batch`] when a prompt is empty or a token is not in the vocabulary.
-    pub fn prefill<R: AsRef<[u32]> + Sync>(&self, cache: &mut Cache<E>, prompts: &[R]) -> Result<Vec<f32>, Error> {
-        rayon::scope(|_| self.read(cache, prompts))
+    pub fn prefill<R: AsRef<[u32]> + Sync>(
+        &self,
+        cache: &mut Cache<E>,
+        prompts: &[R],
+        scores: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        rayon::scope(|_| self.read(cache, prompts, scores))
     }
 
-    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache<E>, prompts: &[R]) -> Result<Vec<f32>, Error> {
+    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache<E>, prompts: &[R], scores: &mut Vec<f32>) -> Result<(), Error> {
         let mut batch = Batch::new();
         for prompt in prompts {
             let prompt = prompt.as_ref();
@@ -184,28 +191,28 @@ impl<E: Storage> Model<E> {
         self.embed(&batch, &mut work.x)?;
         for ((layer, keys), values) in self.layers.iter().zip(keys).zip(values) {
             let mut attend = Prompts { keys, values, rows: &rows[first..] };
-            saved.x.clone_from(&work.x);
+            swap(&mut saved.x, &mut work.x);
             layer.forward(&pass, &g, saved, &mut work.scratch, &mut attend, &mut work.x)?;
         }
         for (row, prompt) in rows[first..].iter_mut().zip(prompts) {
             row.length = prompt.as_ref().len();
         }
         let last: Vec<usize> = batch.ends.iter().map(|end| end - 1).collect();
-        self.head().logits(&pass, &g, &work.x, &last, &mut work.head)
+        self.head().logits(&pass, &g, &work.x, &last, &mut work.head, scores)
     }
 
-    /// Gives each row of the cache its next token, and scores what comes after it.
+    /// Gives each row of the cache its next token; `scores` becomes what comes after it.
     ///
     /// # Shapes
-    /// `tokens [rows] -> [rows, v]`, row after row.
+    /// `tokens [rows]`, `scores [rows, v]`, row after row.
     ///
     /// # Errors
     /// [`Error::Batch`] when there is not one token for each row, or one is not in the vocabulary.
-    pub fn step(&self, cache: &mut Cache<E>, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        rayon::scope(|_| self.advance(cache, tokens))
+    pub fn step(&self, cache: &mut Cache<E>, tokens: &[u32], scores: &mut Vec<f32>) -> Result<(), Error> {
+        rayon::scope(|_| self.advance(cache, tokens, scores))
     }
 
-    fn advance(&self, cache: &mut Cache<E>, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+    fn advance(&self, cache: &mut Cache<E>, tokens: &[u32], scores: &mut Vec<f32>) -> Result<(), Error> {
         let count = cache.len();
         if count == 0 || tokens.len() != count {
             return Err(Error::Batch(format!("{} tokens for a cache of {count} rows", tokens.len())));
@@ -220,10 +227,10 @@ impl<E: Storage> Model<E> {
         self.embed(&batch, &mut work.x)?;
         for ((layer, keys), values) in self.layers.iter().zip(keys).zip(values) {
             let mut attend = NewTokens { keys, values, rows };
-            saved.x.clone_from(&work.x);
+            swap(&mut saved.x, &mut work.x);
             layer.forward(&pass, &g, saved, &mut work.scratch, &mut attend, &mut work.x)?;
         }
         rows.iter_mut().for_each(|row| row.length += 1);
-        self.head().logits(&pass, &g, &work.x, &(0..count).collect::<Vec<_>>(), &mut work.head)
+        self.head().logits(&pass, &g, &work.x, &(0..count).collect::<Vec<_>>(), &mut work.head, scores)
     }
 }

@@ -3,7 +3,7 @@
 use tunebench_kernels::embedding::gather;
 use tunebench_kernels::entropy::{cross_entropy, losses};
 use tunebench_kernels::norm::{rms_norm, rms_norm_backward};
-use tunebench_kernels::product::{Packed, Store};
+use tunebench_kernels::product::{Packed, Right, Store};
 
 use super::batch::Batch;
 use super::group::Group;
@@ -31,6 +31,9 @@ pub(super) struct Scratch<E> {
     d_logits: Vec<E>,
     losses: Vec<f32>,
     low: Vec<E>,
+    /// The weight packed for a pass over several slices, where the model does not keep it so.
+    forward: Option<Packed>,
+    back: Option<Packed>,
 }
 
 impl<E> Default for Scratch<E> {
@@ -45,6 +48,8 @@ impl<E> Default for Scratch<E> {
             d_logits: Vec::new(),
             losses: Vec::new(),
             low: Vec::new(),
+            forward: None,
+            back: None,
         }
     }
 }
@@ -56,7 +61,7 @@ pub(super) struct Head<'a, E> {
 }
 
 impl<E: Storage> Head<'_, E> {
-    /// Scores after the tokens at `indices` of `x [n, d]`: `[m, v]`.
+    /// Scores after the tokens at `indices` of `x [n, d]`, to `logits [m, v]`.
     pub fn logits(
         &self,
         pass: &Pass<'_, E>,
@@ -64,12 +69,11 @@ impl<E: Storage> Head<'_, E> {
         x: &[E],
         indices: &[usize],
         s: &mut Scratch<E>,
-    ) -> Result<Vec<f32>, Error> {
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error> {
         self.choose(pass, g, x, indices, s);
-        let (m, v) = (indices.len(), self.group.width());
-        let mut logits = vec![0f32; m * v];
-        self.group.forward(pass, &s.normed, &mut logits, Store::Set, &mut s.low)?;
-        Ok(logits)
+        room(logits, indices.len() * self.group.width());
+        self.group.forward(pass, &s.normed, logits, Store::Set, &mut s.low)
     }
 
     /// Sum of the losses of `x [n, d]`, nats.
@@ -84,14 +88,16 @@ impl<E: Storage> Head<'_, E> {
         self.choose(pass, g, x, &batch.from, s);
         let v = self.group.width();
         let linear = &self.group.linears[0];
-        let forward = (batch.labels() > LABELS_AT_ONCE && linear.forward.is_none())
-            .then(|| Packed::new(pass.level, linear.matrix(pass.trained).t()));
+        let weight = if batch.labels() > LABELS_AT_ONCE && linear.forward.is_none() {
+            Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into()
+        } else {
+            linear.right(pass.trained)
+        };
         let mut sum = 0.0;
         for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * g.hidden).zip(batch.labels.chunks(LABELS_AT_ONCE)) {
             let c = labels.len();
             room(&mut s.logits, c * v);
             room(&mut s.losses, c);
-            let weight = forward.as_ref().map_or_else(|| linear.right(pass.trained), Into::into);
             self.group.forward_by(&[weight], pass, normed, &mut s.logits, Store::Set, &mut s.low)?;
             losses(pass.level, &s.logits, labels, &mut s.losses);
             sum += total(&s.losses);
@@ -117,10 +123,14 @@ impl<E: Storage> Head<'_, E> {
         let (d, v, m) = (g.hidden, self.group.width(), batch.labels());
         let is_needed = is_below || self.norm.is_trained();
         let linear = &self.group.linears[0];
-        let forward = linear.forward.is_none().then(|| Packed::new(pass.level, linear.matrix(pass.trained).t()));
-        let back = (is_needed && linear.back.is_none()).then(|| Packed::new(pass.level, linear.matrix(pass.trained)));
-        let forward = forward.as_ref().map_or_else(|| linear.right(pass.trained), Into::into);
-        let back = back.as_ref().map_or_else(|| linear.right_back(pass.trained), Into::into);
+        let forward: Right<'_, E> = match &linear.forward {
+            Some(packed) => packed.into(),
+            None => Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into(),
+        };
+        let back: Right<'_, E> = match &linear.back {
+            None if is_needed => Packed::renew(&mut s.back, pass.level, linear.matrix(pass.trained)).into(),
+            _ => linear.right_back(pass.trained),
+        };
         room(&mut s.d_normed, m * d);
         let mut sum = 0.0;
         let at_once = if linear.is_trained() { LABELS_AT_ONCE_TRAINED } else { LABELS_AT_ONCE };

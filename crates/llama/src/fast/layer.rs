@@ -3,7 +3,7 @@
 use tunebench_kernels::attention::{self, Heads};
 use tunebench_kernels::norm::{rms_norm, rms_norm_again, rms_norm_backward, rms_norm_weight_gradient};
 use tunebench_kernels::product::Store;
-use tunebench_kernels::reduce::narrow;
+use tunebench_kernels::reduce::{copy, narrow};
 use tunebench_kernels::rope::{Turn, rope};
 use tunebench_kernels::swiglu::{swiglu, swiglu_backward};
 
@@ -190,7 +190,8 @@ impl<E: Storage> Layer<E> {
         room(&mut saved.read, n * h * e);
         room(&mut saved.lse, n * h);
         attend.attend(pass, g.heads, saved)?;
-        saved.middle.clone_from(&saved.x);
+        room(&mut saved.middle, n * d);
+        copy(&saved.x, &mut saved.middle);
         self.o.forward(pass, &saved.read, &mut saved.middle, Store::Add, &mut saved.low[1])?;
 
         room(&mut saved.inverse[1], n);
@@ -200,7 +201,8 @@ impl<E: Storage> Layer<E> {
         self.gate_up.forward(pass, &scratch.normed, &mut saved.gate_up, Store::Set, &mut saved.low[2])?;
         room(&mut scratch.mid, n * f);
         swiglu(pass.level, &saved.gate_up, &mut scratch.mid, f);
-        out.clone_from(&saved.middle);
+        room(out, n * d);
+        copy(&saved.middle, out);
         self.down.forward(pass, &scratch.mid, out, Store::Add, &mut saved.low[3])
     }
 
@@ -243,7 +245,7 @@ impl<E: Storage> Layer<E> {
         let (mid, d_mid) = (&scratch.mid, &mut scratch.d_mid);
         self.down.backward(pass, mid, &scratch.rounded, &saved.low[3], gradients, Some(d_mid))?;
         // The gradient of gate and up takes their place.
-        swiglu_backward(pass.level, &mut saved.gate_up, &mut scratch.d_mid, f, false);
+        swiglu_backward(pass.level, &mut saved.gate_up, &scratch.d_mid, f);
 
         let weight = self.mlp_norm.values(pass.trained);
         room(&mut scratch.normed, n * d);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::mem::swap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -153,7 +154,9 @@ impl<E: Storage> Model<E> {
     pub fn logits(&self, batch: &Batch, indices: &[usize], work: &mut Workspace<E>) -> Result<Vec<f32>, Error> {
         let (pass, g) = (self.pass(&batch.ends, None), self.geometry(&batch.positions));
         self.through(&pass, &g, batch, work)?;
-        self.head().logits(&pass, &g, &work.x, indices, &mut work.head)
+        let mut logits = Vec::new();
+        self.head().logits(&pass, &g, &work.x, indices, &mut work.head, &mut logits)?;
+        Ok(logits)
     }
 
     /// [`Model::loss`] with dropout, and the gradients of that sum added to `gradients`.
@@ -198,10 +201,10 @@ impl<E: Storage> Model<E> {
         for (i, layer) in self.layers.iter().enumerate() {
             let Workspace { saved, scratch, x, inputs, .. } = &mut *work;
             let saved = &mut saved[place(i).min(kept - 1)];
-            saved.x.clone_from(x);
             if self.options.recompute && i >= lowest {
                 inputs[i].clone_from(x);
             }
+            swap(&mut saved.x, x);
             layer.forward(&pass, &g, saved, scratch, &mut Within, x)?;
         }
 
@@ -213,7 +216,7 @@ impl<E: Storage> Model<E> {
             let Workspace { saved, scratch, x, dx, inputs, .. } = &mut *work;
             let saved = &mut saved[place(i).min(kept - 1)];
             if self.options.recompute {
-                saved.x.clone_from(&inputs[i]);
+                swap(&mut saved.x, &mut inputs[i]);
                 self.layers[i].forward(&pass, &g, saved, scratch, &mut Within, x)?;
             }
             let is_lowest = i == lowest && matches!(self.embedding, Weight::Frozen(_));
@@ -260,7 +263,7 @@ impl<E: Storage> Model<E> {
         work.saved.resize_with(work.saved.len().max(1), Saved::default);
         let Workspace { saved, scratch, x, .. } = work;
         for layer in &self.layers {
-            saved[0].x.clone_from(x);
+            swap(&mut saved[0].x, x);
             layer.forward(pass, g, &mut saved[0], scratch, &mut Within, x)?;
         }
         Ok(())
