@@ -287,21 +287,22 @@ fn a_failing_arm_takes_only_its_children_along() {
 #[test]
 fn packed_rows_and_token_budgets_train_on_the_same_tokens() {
     let study = Study::new();
+    study.edit("study.toml", "max_length = 64", "max_length = 96");
     let arms = |recipe: &str| {
         study.edit("study.toml", "batch_size = 4", recipe);
         study.run(&["study", "study.toml", "--out", "out", "--only", "all"]);
         let found = study.query("SELECT tokens, steps FROM arms WHERE arm = 'all'");
         study.edit("study.toml", recipe, "batch_size = 4");
-        (found[0]["tokens"].as_u64().unwrap(), found[0]["steps"].as_u64().unwrap())
+        (found["rows"][0]["tokens"].as_u64().unwrap(), found["rows"][0]["steps"].as_u64().unwrap())
     };
     let (tokens, steps) = arms("batch_size = 4");
     assert_eq!(steps, 6, "12 examples, 4 a step, twice");
-    // Of at most 64 tokens, so that each holds several examples.
+    // Of at most 96 tokens, so that some hold several examples.
     let rows = arms("batch_size = 1\npacking = true");
     assert_eq!(rows.0, tokens);
-    assert!((tokens.div_ceil(64)..24).contains(&rows.1), "{} rows of {tokens} tokens", rows.1);
+    assert!((tokens.div_ceil(96)..24).contains(&rows.1), "{} rows of {tokens} tokens", rows.1);
     for recipe in
-        ["batch_tokens = 64", "batch_tokens = 64\npacking = true", "batch_size = 4\ngradient_checkpointing = true"]
+        ["batch_tokens = 96", "batch_tokens = 96\npacking = true", "batch_size = 4\ngradient_checkpointing = true"]
     {
         let (found, steps) = arms(recipe);
         assert_eq!(found, tokens, "{recipe}");
