@@ -59,8 +59,11 @@ pub struct Training {
     pub planned_mib: Option<f64>,
     #[serde(serialize_with = "short_if_any")]
     pub theirs_mib: Option<f64>,
-    /// Largest difference of a step's loss from theirs (eager), nats per label.
-    pub loss_gap: Option<f64>,
+    /// Largest difference of a step's loss from theirs, nats per label.
+    #[serde(serialize_with = "short_if_any")]
+    pub eager_gap: Option<f64>,
+    #[serde(serialize_with = "short_if_any")]
+    pub compiled_gap: Option<f64>,
 }
 
 /// Generation: medians over the rounds, in new tokens per second.
@@ -90,6 +93,9 @@ impl Training {
     pub fn new(tuner: &str, case: Case, ours: &[Trained], eager: &[Trained], compiled: &[Trained]) -> Self {
         let speed = |lines: &[Trained]| median(lines.iter().map(|line| line.tokens_per_s));
         let mib = |lines: &[Trained]| median(lines.iter().map(|line| line.peak_rss_mib));
+        let gap = |theirs: &[Trained]| {
+            ours.first().zip(theirs.first()).map(|(ours, theirs)| loss_gap(&ours.losses, &theirs.losses))
+        };
         let theirs = [eager, compiled];
         let (ours_speed, ours_mib) = (speed(ours).unwrap_or(0.0), mib(ours).unwrap_or(0.0));
         let theirs_mib = theirs.into_iter().filter_map(mib).reduce(f64::min);
@@ -105,7 +111,8 @@ impl Training {
             ours_mib,
             planned_mib: ours.first().and_then(|line| line.planned_mib),
             theirs_mib,
-            loss_gap: ours.first().zip(eager.first()).map(|(ours, theirs)| loss_gap(&ours.losses, &theirs.losses)),
+            eager_gap: gap(eager),
+            compiled_gap: gap(compiled),
         }
     }
 }
@@ -141,7 +148,8 @@ impl Report {
                 "planned",
                 "MiB theirs",
                 "ratio",
-                "loss gap",
+                "gap eager",
+                "compiled",
             ];
             let rows = self.training.iter().map(|t| {
                 vec![
@@ -155,7 +163,8 @@ impl Report {
                     number(t.planned_mib, 0),
                     number(t.theirs_mib, 0),
                     number(t.memory_ratio, 2),
-                    number(t.loss_gap, 4),
+                    number(t.eager_gap, 4),
+                    number(t.compiled_gap, 4),
                 ]
             });
             tables.push(format!("Training, tokens/s\n\n{}", table(&columns, rows.collect())));
@@ -257,7 +266,7 @@ mod tests {
     fn row() -> Training {
         let ours = [trained(300.0, 100.0, &[4.0, 2.0]), trained(500.0, 120.0, &[4.0, 2.0])];
         let eager = [trained(90.0, 400.0, &[4.0, 2.5]), trained(110.0, 400.0, &[4.0, 2.5])];
-        let compiled = [trained(200.0, 440.0, &[4.0, 2.5]), trained(200.0, 440.0, &[4.0, 2.5])];
+        let compiled = [trained(200.0, 440.0, &[4.0, 2.25]), trained(200.0, 440.0, &[4.0, 2.5])];
         Training::new("ft", Case { batch: 4, seq: 256 }, &ours, &eager, &compiled)
     }
 
@@ -278,7 +287,7 @@ mod tests {
         assert_eq!((row.ours, row.eager, row.compiled), (400.0, Some(100.0), Some(200.0)));
         assert_eq!(row.ratio, Some(2.0));
         assert_eq!((row.ours_mib, row.theirs_mib, row.memory_ratio), (110.0, Some(400.0), Some(0.275)));
-        assert_eq!(row.loss_gap, Some(0.5));
+        assert_eq!((row.eager_gap, row.compiled_gap), (Some(0.5), Some(0.25)));
         assert_eq!(ratio(1.0, Some(0.0)), None);
     }
 
@@ -286,7 +295,7 @@ mod tests {
     fn a_side_that_was_not_run_is_null() {
         let row = Training::new("ft", Case { batch: 1, seq: 8 }, &[trained(3.0, 0.0, &[1.0])], &[], &[]);
         let json = serde_json::to_value(&row).unwrap();
-        for key in ["eager", "compiled", "ratio", "memory_ratio", "theirs_mib", "loss_gap"] {
+        for key in ["eager", "compiled", "ratio", "memory_ratio", "theirs_mib", "eager_gap", "compiled_gap"] {
             assert!(json[key].is_null(), "{key}");
         }
         assert_eq!(json["ours"], 3.0);
@@ -298,7 +307,7 @@ mod tests {
         let generation = Some(Generation::new(&answered(30.0), &answered(20.0)));
         let report = Report { training: vec![row()], generation, kernels: vec![kernel()] };
         let line = serde_json::to_string(&report).unwrap();
-        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"loss_gap":0.5}"#;
+        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"eager_gap":0.5,"compiled_gap":0.25}"#;
         let generation = r#"{"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
         let kernels = r#"{"shape":"8x4x2","gflops":75.1235,"peak":100.0,"level":"avx2"}"#;
         assert_eq!(line, format!(r#"{{"training":[{training}],"generation":{generation},"kernels":[{kernels}]}}"#));
