@@ -1,8 +1,9 @@
 //! Bytes that training takes at its peak, from shapes alone, before a weight is read.
 //!
-//! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`]; of trained tensors the other half of their f32, the
-//! gradient and two moments; what each layer leaves for the backward pass; the buffers that layers share; the head's
-//! slice of scores and its packed weight. A graph that is not fused costs its candle tensors in f32.
+//! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
+//! trained tensors the other half of their f32, the gradient and two moments; what each layer leaves for the backward
+//! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
+//! its candle tensors in f32.
 
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
