@@ -12,7 +12,7 @@ use tunebench_llama::Tuning;
 
 use crate::model::{Choice, Model};
 use crate::training::Engine;
-use crate::{median, memory, tokens};
+use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `generate`.
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ pub fn measure(args: &Args) -> Result<Value> {
     let seconds = median(seconds);
     Ok(json!({
         "batch": args.batch, "prompt": args.prompt, "new": args.new, "seconds": seconds,
-        "new_tokens_per_s": (args.batch * args.new) as f64 / seconds, "peak_rss_mib": memory::peak_rss_mib(),
+        "new_tokens_per_s": (args.batch * args.new) as f64 / seconds, "peak_rss_mib": peak_rss_mib(),
     }))
 }
 

@@ -1,11 +1,10 @@
 //! `tunebench-bench`: measures one thing in a process of its own, so that peak memory is that thing's, and prints it as
 //! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
 //!
-//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of; [`model`], [`tokens`] and
-//! [`memory`] are shared.
+//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of; [`model`] and [`tokens`]
+//! are shared.
 
 mod generation;
-mod memory;
 mod model;
 mod products;
 mod shared;
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use tunebench_llama::threads;
+use tunebench_llama::{system, threads};
 
 /// Measure one thing in this process and print it as a line of JSON.
 #[derive(Parser)]
@@ -78,6 +77,11 @@ fn run(command: &Command) -> Result<Vec<Value>> {
         Command::Kernels(args) => products::measure(args),
         Command::Shared(args) => Ok(vec![shared::write(args)?]),
     }
+}
+
+/// Peak resident memory so far in MiB; 0 where the system does not say.
+fn peak_rss_mib() -> f64 {
+    system::peak().unwrap_or(0) as f64 / f64::from(1 << 20)
 }
 
 /// The middle of some numbers, the mean of the two in the middle when their number is even; NaN of none.

@@ -8,11 +8,10 @@ use clap::ValueEnum;
 use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
-use tunebench_llama::{Tuning, Weights};
+use tunebench_llama::{Tuning, Weights, system};
 use tunebench_spec::ModelShape;
 use tunebench_spec::plan::Recorded;
 
-use crate::memory::available_bytes;
 use crate::tokens::SEED;
 
 /// Which model.
@@ -55,8 +54,8 @@ impl Choice {
     pub fn load(&self) -> Result<Model> {
         let shape = self.shape()?;
         let needed = shape.params() as f64 * size_of::<bf16>() as f64;
-        if let Some(room) = available_bytes() {
-            let [needed, room] = [needed, room].map(|bytes| bytes / f64::from(1 << 30));
+        if let Some(room) = system::available() {
+            let [needed, room] = [needed, room as f64].map(|bytes| bytes / f64::from(1 << 30));
             ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
         }
         let weights = match &self.model {

@@ -17,7 +17,7 @@ use tunebench_train::{Job, train};
 
 use crate::model::{Choice, Model, Tuner};
 use crate::tokens::SEED;
-use crate::{median, memory, tokens};
+use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `train`.
 #[derive(clap::Args)]
@@ -117,7 +117,7 @@ fn steps(
     train(job, &mut |step| {
         seen.losses.push(step.loss);
         seen.seconds.push(step.seconds);
-        seen.peak_rss_mib = memory::peak_rss_mib();
+        seen.peak_rss_mib = peak_rss_mib();
         ControlFlow::Continue(())
     })?;
     Ok(seen)

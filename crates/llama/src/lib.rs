@@ -27,6 +27,7 @@ mod ops;
 pub mod rotary;
 mod site;
 pub mod source;
+pub mod system;
 pub mod tensors;
 pub mod threads;
 pub mod tokenizer;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tunebench_llama::fast;
+use tunebench_llama::system;
 use tunebench_spec::Engine;
 
 use super::print;
@@ -57,7 +57,7 @@ fn text(rows: &[PlanRow]) -> String {
             super::printable(&row.arm),
             grouped(needed),
             memory::shown(needed),
-            memory::shown(fast::memory::of_machine().unwrap_or(0)),
+            memory::shown(system::total().unwrap_or(0)),
             memory::REMEDY
         );
     }

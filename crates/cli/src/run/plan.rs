@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
-use tunebench_llama::fast;
+use tunebench_llama::{fast, system};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Engine, ModelShape, Recipe};
@@ -146,6 +146,6 @@ fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {
         batch_size: plan.recipe.batch_size,
         learning_rate: plan.recipe.learning_rate,
         memory_bytes: plan.memory(setup.engine),
-        fits: plan.memory(setup.engine).zip(fast::memory::of_machine()).map(|(needed, total)| needed <= total),
+        fits: plan.memory(setup.engine).zip(system::total()).map(|(needed, total)| needed <= total),
     }
 }

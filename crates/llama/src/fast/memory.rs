@@ -10,6 +10,7 @@ use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
+use crate::system;
 
 /// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
 const BASE: u64 = 120 << 20;
@@ -23,19 +24,11 @@ const UNFUSED: u64 = 12;
 /// Of this machine's memory, what frozen weights may take that are packed for both passes.
 const PACKED_SHARE: u64 = 4;
 
-/// Bytes of memory that the machine has; none where the system does not say.
-pub fn of_machine() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// Whether frozen weights are kept packed for both passes: where layers are kept too, not computed again to save memory,
 /// and the two copies take no more than a quarter of what the machine has.
 pub fn is_packed(shape: &ModelShape, recompute: bool) -> bool {
     let two = 2 * HALF * shape.params();
-    !recompute && of_machine().is_some_and(|total| two <= total / PACKED_SHARE)
+    !recompute && system::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
 /// Peak bytes of a step over `tokens` tokens at once.
