@@ -58,10 +58,10 @@ pub(crate) fn sum3<A: Copy, B: Copy, C: Copy>(a: &[A], b: &[B], c: &[C], term: i
     total(lanes)
 }
 
-/// The sum of the lanes, by halves.
+/// The sum of the lanes, a power of two of them, by halves, so that no addition waits for all others.
 #[inline(always)]
-pub(crate) fn total(mut lanes: [f32; WIDE]) -> f32 {
-    let mut width = WIDE / 2;
+pub(crate) fn total<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut width = N / 2;
     while width > 0 {
         for i in 0..width {
             lanes[i] += lanes[i + width];

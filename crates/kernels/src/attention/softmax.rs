@@ -1,6 +1,7 @@
 //! The elementwise work of attention on a strip of scores: `[keys, queries]`, a query a lane.
 
 use crate::Element;
+use crate::lanes::total;
 use crate::vectorised::{LANES, vectorised};
 
 /// Lanes of a group of queries that is worked on in registers.
@@ -156,19 +157,6 @@ vectorised! {
             row.iter_mut().zip(factors).for_each(|(sum, factor)| *sum *= factor);
         }
     }
-}
-
-/// The sum of lanes, by halves, so that no addition waits for fifteen others.
-#[inline(always)]
-fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for l in 0..width {
-            lanes[l] += lanes[l + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 #[inline(always)]

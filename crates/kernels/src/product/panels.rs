@@ -32,27 +32,36 @@ impl Panels {
     /// Room for `length` rows (or columns) of `P` that is given back to the system when it is dropped. What it holds
     /// means nothing yet.
     pub fn owned<P>(length: usize, lanes: usize, k: usize) -> Self {
-        let (panels, size) = (length.div_ceil(lanes), size_of::<P>());
-        let lines = (panels * lanes * k * size).div_ceil(size_of::<Line>());
-        Self { memory: vec![Line([0; 64]); lines], lanes, panels, k, size, is_lent: false }
+        let mut panels = Self::without_memory::<P>(length, lanes, k, false);
+        panels.memory.resize(panels.lines(), Line([0; 64]));
+        panels
     }
 
     /// As [`Panels::owned`], but in memory that product after product uses.
     pub fn lent<P>(length: usize, lanes: usize, k: usize) -> Self {
-        let (panels, size) = (length.div_ceil(lanes), size_of::<P>());
-        let lines = (panels * lanes * k * size).div_ceil(size_of::<Line>());
+        let mut panels = Self::without_memory::<P>(length, lanes, k, true);
+        let lines = panels.lines();
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, else the largest.
         let place = (0..free.len()).min_by_key(|&i| match free[i].len() {
             n if n >= lines => (0, n),
             n => (1, usize::MAX - n),
         });
-        let mut memory = place.map_or_else(Vec::new, |i| free.swap_remove(i));
+        panels.memory = place.map_or_else(Vec::new, |i| free.swap_remove(i));
         drop(free);
-        if memory.len() < lines {
-            memory.resize(lines, Line([0; 64]));
+        if panels.memory.len() < lines {
+            panels.memory.resize(lines, Line([0; 64]));
         }
-        Self { memory, lanes, panels, k, size, is_lent: true }
+        panels
+    }
+
+    fn without_memory<P>(length: usize, lanes: usize, k: usize, is_lent: bool) -> Self {
+        Self { memory: Vec::new(), lanes, panels: length.div_ceil(lanes), k, size: size_of::<P>(), is_lent }
+    }
+
+    /// Lines of memory that it needs.
+    fn lines(&self) -> usize {
+        self.bytes().div_ceil(size_of::<Line>())
     }
 
     /// Has `pack(first lane, packed)` fill each panel.

@@ -99,7 +99,10 @@ impl<E: Storage> Linear<E> {
     /// Packs the weight for the forward pass, and lets the plain one go.
     pub fn pack(&mut self, level: Level, trained: &[Trained<E>]) {
         self.forward = Some(Packed::new(level, self.matrix(trained).t()));
-        self.release();
+        let needs_plain = matches!(self.site, Site::Graph(_));
+        if let (Weight::Frozen(values), false) = (&mut self.weight, needs_plain) {
+            *values = Arc::default();
+        }
     }
 
     /// Packs the weight, if it stays as it is, for both passes, and lets the plain one go.
@@ -107,13 +110,6 @@ impl<E: Storage> Linear<E> {
         if matches!(self.weight, Weight::Frozen(_)) && !matches!(self.site, Site::Graph(_)) {
             self.back = Some(Packed::new(level, self.matrix(&[])));
             self.pack(level, &[]);
-        }
-    }
-
-    fn release(&mut self) {
-        let needs_plain = matches!(self.site, Site::Graph(_));
-        if let (Weight::Frozen(values), false) = (&mut self.weight, needs_plain) {
-            *values = Arc::default();
         }
     }
 }
