@@ -95,7 +95,8 @@ impl Tuner {
         for file in Registry::files_in(folder)?.iter().filter(|file| is_tuner(file)) {
             plugins.add(file)?;
         }
-        let tuner = plugins.tuner(self.name(), &self.options()?).context("`cargo xtask plugins` builds the plugins")?;
+        let tuner = plugins.tuner(self.name(), &self.options()?);
+        let mut tuner = tuner.context("`cargo xtask plugins` builds the plugins")?;
         Ok(tuner.record(shape)?)
     }
 

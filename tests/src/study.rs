@@ -112,7 +112,10 @@ impl Study {
         study.write("rubrics.json", &lines(classes.map(|c| json!({"class": c, "prompt": "打分"}))));
         study.write("tokenizer.json", &tokenizer().to_string());
         study.write("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
-        study.write("study.toml", &STUDY.replace("DORA", &support::third_party("dora").display().to_string()));
+        let dora = support::third_party("dora");
+        let dora = dora.to_str().unwrap();
+        study.write("study.toml", &STUDY.replace("DORA", dora));
+        study.run(&["plugins", "add", dora]);
         study
     }
 
@@ -132,7 +135,7 @@ impl Study {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(support::executable());
-        command.args(arguments).current_dir(self.folder.path());
+        command.args(arguments).current_dir(self.folder.path()).env("TUNEBENCH_HOME", self.path("home"));
         command
     }
 
@@ -158,12 +161,12 @@ fn said(output: Output, status: i32) -> String {
     text
 }
 
-fn lines(rows: impl IntoIterator<Item = Value>) -> String {
+pub fn lines(rows: impl IntoIterator<Item = Value>) -> String {
     rows.into_iter().map(|row| format!("{row}\n")).collect()
 }
 
 /// A byte-level vocabulary: `</s>` and the 256 bytes.
-fn tokenizer() -> Value {
+pub fn tokenizer() -> Value {
     let mut vocabulary = serde_json::Map::new();
     vocabulary.insert("</s>".into(), 0.into());
     for byte in 0..=255u32 {
@@ -180,8 +183,8 @@ fn tokenizer() -> Value {
     })
 }
 
-/// Every file of trained values below a folder, with its bytes.
-fn results(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Every file of trained values below a folder, with the hash of its bytes.
+fn results(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -190,7 +193,7 @@ fn results(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "safetensors") {
-                let bytes = fs::read(&path).unwrap();
+                let bytes = tunebench_spec::hash::of_bytes(&fs::read(&path).unwrap());
                 found.push((path.strip_prefix(folder).unwrap().to_owned(), bytes));
             }
         }
@@ -380,6 +383,20 @@ fn the_papers_arms_have_the_papers_parameters() {
     assert_eq!(additional, [small, small, small, large, 0, 0, small, 0]);
     let trainable: Vec<u64> = rows.iter().map(|r| r["trainable_params"].as_u64().unwrap()).collect();
     assert_eq!(trainable[4..], [6_738_415_616, 6_738_415_616, small, 6_738_415_616]);
+}
+
+/// A study may come from anywhere: that it names a plugin file is not enough to run it.
+#[test]
+fn a_plugin_that_a_study_names_must_have_been_added() {
+    let study = Study::new();
+    study.run(&["plan", "study.toml"]);
+    study.edit("study.toml", "plugins = [", "#");
+    study.run(&["plan", "study.toml"]); // an added plugin needs no mention
+    study.edit("study.toml", "#", "plugins = [");
+    fs::remove_dir_all(study.path("home")).unwrap();
+    let error = study.fails(&["plan", "study.toml"]);
+    assert!(error.contains("which may run any code") && error.contains("plugins add /"), "{error}");
+    study.run(&["plan", "study.toml", "--plugin", support::third_party("dora").to_str().unwrap()]);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod bench;
 mod edges;
 /// What the tuners' recorded maths computes, against PEFT.
 mod gradients;
+/// Plugins that misbehave, and files that are none, in the real executable.
+mod misdeeds;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
 /// Whole studies by the executable; bad input.

@@ -18,8 +18,13 @@ pub fn plugin(package: &str) -> PathBuf {
 
 /// The library of a plugin under tests/third-party/, by package name.
 pub fn third_party(package: &str) -> PathBuf {
+    third_party_as("debug", package)
+}
+
+/// The same, as another profile has built it.
+pub fn third_party_as(profile: &str, package: &str) -> PathBuf {
     let target = profile_dir().parent().expect("a profile's folder is in the target folder").to_owned();
-    built(target.join("third-party/debug").join(library_name(package)))
+    built(target.join("third-party").join(profile).join(library_name(package)))
 }
 
 /// `tunebench`.

@@ -28,7 +28,7 @@ fn steps(workspace: &Workspace, out: &std::path::Path) -> Result<Vec<Command>> {
     let cargo = |line: &str| workspace.cargo(line.split(' '));
     let mut steps = vec![cargo("fmt --all --check")];
     for manifest in third_party(workspace)? {
-        let mut step = cargo("fmt --check --manifest-path");
+        let mut step = cargo("fmt --all --check --manifest-path");
         step.arg(manifest.strip_prefix(&workspace.root)?);
         steps.push(step);
     }

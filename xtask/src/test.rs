@@ -24,6 +24,12 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
         let mut build = workspace.cargo(["build", "--manifest-path"]);
         run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
     }
+    // What a release build does in this dev host, and what no plugin may be built with.
+    for (folder, package, profile) in [("dora", "dora", "release"), ("stress", "stress-tuner", "abort")] {
+        let mut build = workspace.cargo(["build", "--package", package, "--profile", profile, "--manifest-path"]);
+        let manifest = workspace.root.join("tests/third-party").join(folder).join("Cargo.toml");
+        run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
+    }
     run_command(workspace.cargo(["test", "--workspace"]).args(args))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,9 +11,22 @@ use tunebench_spec::Engine;
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub shared: Shared,
+}
+
+/// What every command takes.
+#[derive(clap::Args)]
+pub struct Shared {
     /// A plugin file beside those that come with tunebench; may be repeated.
     #[arg(long = "plugin", global = true, value_name = "FILE")]
     pub plugins: Vec<PathBuf>,
+    /// Run each plugin in a process of its own, with limits: one that breaks fails what needs it and nothing else.
+    #[arg(long, global = true)]
+    pub isolate: bool,
+    /// Longest time that a plugin may take for one answer.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub plugin_timeout: u64,
     /// What trains and answers: fast, or reference, the slow path that fast is tested against.
     #[arg(long, global = true, value_name = "ENGINE", default_value_t = Engine::Fast)]
     pub engine: Engine,
@@ -169,13 +182,24 @@ pub struct Plugins {
 
 #[derive(Subcommand)]
 pub enum PluginsCommand {
-    /// The plugins a study may name.
+    /// The plugins a study may name: those that came with tunebench, and those added.
     List {
         #[arg(long)]
         json: bool,
     },
-    /// Load a file as a study would, and say what it is.
-    Check { file: PathBuf },
+    /// Load a file as a study would, and say what each step of that found.
+    #[command(after_help = "Example: tunebench plugins check target/debug/libmine.so")]
+    Check {
+        file: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let studies name a plugin file from now on, as long as it stays as it is.
+    #[command(after_help = "Example: tunebench plugins add target/release/libmine.so
+
+The file's SHA-256 is kept in plugins.lock, in $TUNEBENCH_HOME or else in tunebench/ under the user's configuration \
+folder; a file that has changed is refused until it is added again.")]
+    Add { file: PathBuf },
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -14,13 +14,18 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tunebench_llama::threads;
 
+use run::setup::PLUGIN_PROCESS;
+
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == PLUGIN_PROCESS) {
+        return tunebench_host::serve();
+    }
     let args = args::Args::parse();
     if !threads::are_given() {
         return run_again();
     }
     match commands::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A cause that its context already quotes is not said twice.
@@ -35,6 +40,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Done, unless a plugin broke where no command could say so.
+fn end() -> ExitCode {
+    let faults = tunebench_host::faults();
+    faults.iter().for_each(|fault| progress::say(format!("error: {fault}")));
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Becomes a process with its threads given: as many as the environment says, or as the machine has.

@@ -7,24 +7,25 @@ use std::sync::Mutex;
 
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RErr, ROk, RStr, RString, RVec};
-use serde::Deserialize;
-use tunebench_plugin_api::abi::{AbiError, AbiResult, AbiSource, AbiSource_TO, DatasetBox, code};
+use serde::{Deserialize, Serialize};
+use tunebench_plugin_api::abi::{AbiError, AbiResult, AbiSource, AbiSource_TO, DatasetBox, PluginRoot_Ref, code};
 use tunebench_spec::Row;
 
-use crate::{HostError, Options, Plugin, options_json};
+use crate::place::{Place, Runner};
+use crate::session::{Reply, Request};
+use crate::{HostError, Options, Plugin};
 
 /// A stream of rows.
 pub struct DatasetPlugin {
-    name: String,
-    inner: DatasetBox,
+    place: Place,
     batch: std::vec::IntoIter<Placed>,
     /// Rows to ask for next.
     ask: u64,
 }
 
 /// A row and where it begins; the position is the plugin's own text.
-#[derive(Deserialize)]
-struct Placed {
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Placed {
     position: serde_json::Value,
     row: Row,
 }
@@ -34,14 +35,14 @@ struct Placed {
 const MOST_ROWS: u64 = 256;
 
 impl DatasetPlugin {
-    pub(crate) fn open(plugin: &Plugin, files: &[PathBuf], options: &Options) -> Result<Self, HostError> {
-        let name = plugin.manifest.name.clone();
-        let options = options_json(options);
-        let source = AbiSource_TO::from_value(Files::open(files)?, TD_Opaque);
-        let inner = plugin.root.new_dataset()(source, RStr::from(options.as_str()))
-            .into_result()
-            .map_err(|e| HostError::from_abi(&name, "opening the source", &e))?;
-        Ok(Self { name, inner, batch: Vec::new().into_iter(), ask: MOST_ROWS })
+    pub(crate) fn open(
+        runner: &Runner,
+        plugin: &Plugin,
+        files: &[PathBuf],
+        options: &Options,
+    ) -> Result<Self, HostError> {
+        let place = runner.open(plugin, options, files)?;
+        Ok(Self { place, batch: Vec::new().into_iter(), ask: MOST_ROWS })
     }
 
     /// The next row with the position where it begins; `None` at the end.
@@ -51,13 +52,12 @@ impl DatasetPlugin {
     #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends after an error
     pub fn next(&mut self) -> Result<Option<(String, Row)>, HostError> {
         if self.batch.len() == 0 {
-            let doing = "reading rows";
-            let json = self.inner.next_batch(self.ask).into_result();
+            let reply = self.place.call("reading rows", Request::Rows(self.ask))?;
             self.ask = (2 * self.ask).min(MOST_ROWS);
-            let json = json.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
-            let rows: Vec<Placed> =
-                serde_json::from_str(&json).map_err(|e| HostError::invalid(&self.name, doing, e))?;
-            self.batch = rows.into_iter();
+            match reply {
+                Reply::Rows(rows) => self.batch = rows.into_iter(),
+                other => return Err(other.unexpected(self.place.name())),
+            }
         }
         Ok(self.batch.next().map(|p| (p.position.to_string(), p.row)))
     }
@@ -69,6 +69,40 @@ impl DatasetPlugin {
     pub fn seek(&mut self, position: &str) -> Result<(), HostError> {
         self.batch = Vec::new().into_iter();
         self.ask = 1;
+        self.place.call(&format!("seeking to {position}"), Request::Seek(position.to_owned())).map(|_| ())
+    }
+}
+
+/// A dataset where it runs.
+pub(crate) struct Dataset {
+    name: String,
+    inner: DatasetBox,
+}
+
+impl Dataset {
+    pub fn open(name: &str, root: PluginRoot_Ref, files: &[PathBuf], options: &str) -> Result<Self, HostError> {
+        let source = AbiSource_TO::from_value(Files::open(files)?, TD_Opaque);
+        let inner = root.new_dataset()(source, RStr::from(options)).into_result();
+        let inner = inner.map_err(|e| HostError::from_abi(name, "opening the source", &e))?;
+        Ok(Self { name: name.to_owned(), inner })
+    }
+
+    /// At most `most` rows.
+    pub fn rows(&mut self, most: u64) -> Result<Vec<Placed>, HostError> {
+        let doing = "reading rows";
+        let json = self.inner.next_batch(most).into_result();
+        let json = json.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
+        let rows: Vec<Placed> =
+            serde_json::from_slice(json.as_bytes()).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        if rows.len() as u64 > most {
+            let fault = format!("{} rows, where at most {most} were asked for", rows.len());
+            return Err(HostError::invalid(&self.name, doing, fault));
+        }
+        Ok(rows)
+    }
+
+    /// As [`DatasetPlugin::seek`].
+    pub fn seek(&mut self, position: &str) -> Result<(), HostError> {
         let result = self.inner.seek(RStr::from(position)).into_result();
         result.map_err(|e| HostError::from_abi(&self.name, format!("seeking to {position}"), &e))
     }

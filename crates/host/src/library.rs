@@ -1,4 +1,4 @@
-//! Loads one plugin file: own handle, probe, header, layout both ways, manifest. Never unloaded.
+//! Loads one plugin file: nothing of it runs before it was checked, and it is never unloaded.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,13 @@ use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL};
 use libloading::Library;
-use tunebench_plugin_api::abi::{API_MAJOR, MAGIC, Manifest, PROBE_SYMBOL, PluginRoot_Ref, Probe};
+use tunebench_plugin_api::abi::{API_MAJOR, API_MINOR, MAGIC, Manifest, PROBE_SYMBOL, PluginRoot_Ref, Probe};
 
-use crate::HostError;
+use crate::file::{self, Copy};
+use crate::pins::Pins;
+use crate::{HostError, record};
 
-/// A loaded plugin.
+/// A plugin, checked.
 #[derive(Clone)]
 pub struct Plugin {
     pub path: PathBuf,
@@ -19,99 +21,130 @@ pub struct Plugin {
     pub rustc: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    pub(crate) root: PluginRoot_Ref,
+    /// None where it was only looked at, in a process of its own.
+    pub(crate) root: Option<PluginRoot_Ref>,
 }
 
-/// Larger files are no plugins of this contract, which link no framework.
-const LARGEST_FILE: u64 = 512 << 20;
+/// A step of loading that a file has passed, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub name: &'static str,
+    pub found: String,
+}
 
-/// Loads and checks a plugin file.
+/// Loads and checks a plugin file; `passed` is told of each step.
 ///
 /// # Errors
 /// [`HostError::Load`] with the step that failed and why.
-pub fn load(path: &Path) -> Result<Plugin, HostError> {
-    let fail = |step, reason: String| HostError::Load { path: path.to_owned(), step, reason };
-    let path = path.canonicalize().map_err(|e| fail("find", e.to_string()))?;
-    let bytes = read(&path).map_err(|e| fail("read", e))?;
-    check_elf(&bytes).map_err(|e| fail("check format", e))?;
-    let sha256 = tunebench_spec::hash::of_bytes(&bytes);
-    drop(bytes);
-
-    // SAFETY: loading runs the library's initialisers. That is the trust a user gives by naming the file; the
-    // format was checked above, so that a text or truncated file never gets here.
-    let library = unsafe { Library::new(&path) }.map_err(|e| fail("open", e.to_string()))?;
-    // Never unloaded: the plugin's functions, types and thread-locals stay reachable from here on.
-    let library: &'static Library = Box::leak(Box::new(library));
-
-    let probe = probe(library).map_err(|e| fail("probe", e))?;
-    let header = header(library).map_err(|e| fail("header", e))?;
-    let root = root(header).map_err(|e| fail("layout", e))?;
-    let manifest = serde_json::from_str(&root.manifest()()).map_err(|e| fail("manifest", e.to_string()))?;
-    Ok(Plugin { path, manifest, rustc: text(&probe.rustc), sha256, root })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let meta = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    if !meta.is_file() {
-        return Err("not a file".into());
-    }
-    if meta.len() > LARGEST_FILE {
-        return Err(format!("{} bytes is too large for a plugin", meta.len()));
-    }
-    std::fs::read(path).map_err(|e| e.to_string())
-}
-
-/// Whether the file is a whole shared library of this machine. A truncated one would kill the process when mapped.
-#[cfg(target_os = "linux")]
-fn check_elf(bytes: &[u8]) -> Result<(), String> {
-    let word = |at: usize, n: usize| -> Option<u64> {
-        let slice = bytes.get(at..at + n)?;
-        Some(slice.iter().rev().fold(0, |v, &b| v << 8 | u64::from(b)))
-    };
-    if bytes.get(..4) != Some(b"\x7fELF") {
-        return Err("not a shared library (no ELF header)".into());
-    }
-    if (bytes.get(4), bytes.get(5)) != (Some(&2), Some(&1)) {
-        return Err("not a 64-bit little-endian library".into());
-    }
-    let machine: u64 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
-    if word(18, 2) != Some(machine) {
-        return Err("built for another processor".into());
-    }
-    let truncated = || "truncated: copy or build it again".to_owned();
-    // Program headers say which parts of the file are mapped; all must be there.
-    let (table, size, count) = (word(32, 8), word(54, 2), word(56, 2));
-    let (Some(table), Some(size), Some(count)) = (table, size, count) else { return Err(truncated()) };
-    for i in 0..count {
-        let entry = table.checked_add(i * size).filter(|at| at.saturating_add(56) <= bytes.len() as u64);
-        let at = entry.and_then(|v| usize::try_from(v).ok()).ok_or_else(truncated)?;
-        let (offset, length) = (word(at + 8, 8), word(at + 32, 8));
-        let end = offset.zip(length).and_then(|(o, l)| o.checked_add(l)).ok_or_else(truncated)?;
-        if end > bytes.len() as u64 {
-            return Err(truncated());
+pub fn load(path: &Path, pins: &Pins, passed: &mut dyn FnMut(Step)) -> Result<Plugin, HostError> {
+    let given = path;
+    let mut step = |name: &'static str, result: Result<String, String>| match result {
+        Ok(found) => {
+            passed(Step { name, found });
+            Ok(())
         }
-    }
-    Ok(())
+        Err(reason) => Err(HostError::Load { path: given.to_owned(), step: name.into(), reason }),
+    };
+    let fail = |name: &str, reason: String| HostError::Load { path: given.to_owned(), step: name.into(), reason };
+
+    let path = path.canonicalize().map_err(|e| fail("find", e.to_string()))?;
+    step("find", Ok(path.display().to_string()))?;
+    let meta = path.metadata().map_err(|e| fail("size", e.to_string()))?;
+    step("size", file::check_size(&meta).map(|()| format!("{} bytes", meta.len())))?;
+    step("place", file::check_place(&path).map(|()| "a folder without data".into()))?;
+    step("owner", file::check_owners(&path).map(|()| "writable by this user and the system only".into()))?;
+    let bytes = file::read(&path).map_err(|e| fail("read", e))?;
+    step("format", check_format(&bytes))?;
+    let sha256 = tunebench_spec::hash::of_bytes(&bytes);
+    step("hash", check_hash(&path, &sha256, pins))?;
+
+    let copy = Copy::new(&bytes, &sha256).map_err(|e| fail("copy", e))?;
+    drop(bytes);
+    step("copy", Ok(copy.described.into()))?;
+    let library = open(copy).map_err(|e| fail("open", e))?;
+    step("open", Ok("all that it needs is there".into()))?;
+    let probe = probe(library).map_err(|e| fail("probe", e))?;
+    let rustc = text(&probe.rustc);
+    let (major, minor, target) = (probe.api_major, probe.api_minor, text(&probe.target));
+    step("probe", Ok(format!("plugin-api {major}.{minor}, {rustc}, for {target}")))?;
+    let header = header(library).map_err(|e| fail("header", e))?;
+    step("header", Ok("abi_stable's, of a version that fits".into()))?;
+    let (root, layout) = root(header).map_err(|e| fail("layout", e))?;
+    step("layout", Ok(layout.into()))?;
+    let manifest = manifest(root).map_err(|e| fail("manifest", e))?;
+    step("manifest", Ok(format!("{} `{}` {}", manifest.kind, manifest.name, manifest.version)))?;
+    step("operations", check_operations(&manifest))?;
+    Ok(Plugin { path, manifest, rustc, sha256, root: Some(root) })
+}
+
+#[cfg(target_os = "linux")]
+fn check_format(bytes: &[u8]) -> Result<String, String> {
+    let needed = crate::elf::check(bytes, PROBE_SYMBOL)?;
+    Ok(format!("a library for this machine that needs {}", needed.join(", ")))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn check_elf(_: &[u8]) -> Result<(), String> {
-    Ok(())
+fn check_format(_: &[u8]) -> Result<String, String> {
+    Ok("not looked at: only ELF files are, and this system has others".into())
+}
+
+fn check_hash(path: &Path, sha256: &str, pins: &Pins) -> Result<String, String> {
+    match pins.of(path) {
+        None => Ok(format!("{sha256}, not added")),
+        Some(pin) if pin.sha256 == sha256 => Ok(format!("{sha256}, as added")),
+        Some(pin) => Err(format!(
+            "it has changed since it was added ({sha256} now, {} then); if that was you, run `tunebench plugins add {}` \
+             again",
+            pin.sha256,
+            path.display()
+        )),
+    }
+}
+
+fn open(copy: Copy) -> Result<&'static Library, String> {
+    let library = open_file(&copy.path)?;
+    // Never unloaded: its functions, types and thread-locals stay reachable from here on. The copy stays too, for the
+    // system finds libraries again by name, and a descriptor's number is the name here.
+    std::mem::forget(copy);
+    Ok(Box::leak(Box::new(library)))
+}
+
+#[cfg(unix)]
+fn open_file(path: &Path) -> Result<Library, String> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: opening runs the library's initialisers. That is the trust a user gives by naming the file; format and
+    // hash were checked, so that a text, a truncated or an exchanged file never gets here.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    library.map(Into::into).map_err(|e| e.to_string())
+}
+
+#[cfg(not(unix))]
+fn open_file(path: &Path) -> Result<Library, String> {
+    // SAFETY: as for Unix.
+    unsafe { Library::new(path) }.map_err(|e| e.to_string())
 }
 
 fn probe(library: &Library) -> Result<Probe, String> {
-    let missing = format!("no `{PROBE_SYMBOL}`: not a tunebench plugin (it must call export_plugin!)");
+    let missing = || format!("no `{PROBE_SYMBOL}`: not a tunebench plugin (it must call export_plugin!)");
     // SAFETY: a symbol of this name has this signature by contract, in every version of it.
     let function = unsafe { library.get::<extern "C" fn(*mut Probe) -> i32>(PROBE_SYMBOL.as_bytes()) };
-    let function = function.map_err(|_| missing.clone())?;
-    let mut probe =
-        Probe { magic: [0; 16], api_major: 0, api_minor: 0, panic_strategy: 0, pointer_bytes: 0, rustc: [0; 64] };
+    let function = function.map_err(|_| missing())?;
+    let mut probe = Probe {
+        magic: [0; 16],
+        api_major: 0,
+        api_minor: 0,
+        panic_strategy: 0,
+        pointer_bytes: 0,
+        rustc: [0; 64],
+        target: [0; 64],
+    };
     if function(&raw mut probe) != 0 || probe.magic != MAGIC {
-        return Err(missing);
+        return Err(missing());
     }
     if probe.api_major != API_MAJOR {
         return Err(format!(
-            "built for plugin-api {}.{}, this host has {API_MAJOR}; build it with tunebench-plugin-api {API_MAJOR}",
+            "built for plugin-api {}.{}, this host has {API_MAJOR}.{API_MINOR}; build it with tunebench-plugin-api \
+             {API_MAJOR}",
             probe.api_major, probe.api_minor
         ));
     }
@@ -119,7 +152,7 @@ fn probe(library: &Library) -> Result<Probe, String> {
         return Err("built with panic = \"abort\", which would kill the host; build it with panic = \"unwind\"".into());
     }
     if probe.pointer_bytes as usize != size_of::<usize>() {
-        return Err("built for another pointer width".into());
+        return Err("built for another pointer width; build it on this machine".into());
     }
     Ok(probe)
 }
@@ -132,18 +165,46 @@ fn header(library: &'static Library) -> Result<&'static LibHeader, String> {
     header.upgrade().map_err(|e| first_line(&e.to_string()))
 }
 
-fn root(header: &'static LibHeader) -> Result<PluginRoot_Ref, String> {
+/// The root module, and how its layout fits ours.
+fn root(header: &'static LibHeader) -> Result<(PluginRoot_Ref, &'static str), String> {
     let ours = <PluginRoot_Ref as StableAbi>::LAYOUT;
-    let theirs = header.layout().ok_or("the library does not describe its layout")?;
+    let theirs = header.layout().ok_or("the library does not describe its layout; build it with export_plugin!")?;
     // abi_stable accepts a newer library in an older host. A library of an older minor version is as good: what it
     // lacks are trailing fields, which are read as absent. So either direction will do.
-    if check_layout_compatibility(ours, theirs).is_err() {
-        check_layout_compatibility(theirs, ours).map_err(|_| {
-            "its types are laid out differently; build it with this host's tunebench-plugin-api".to_owned()
-        })?;
-    }
+    let newer = check_layout_compatibility(ours, theirs).is_ok();
+    let older = check_layout_compatibility(theirs, ours).is_ok();
+    let fit = match (newer, older) {
+        (true, true) => "as this host's",
+        (true, false) => "this host's and more: of a newer plugin-api",
+        (false, true) => "a part of this host's: of an older plugin-api",
+        (false, false) => {
+            return Err("its types are laid out differently; build it with this host's tunebench-plugin-api".into());
+        }
+    };
     // SAFETY: the layouts were found compatible.
-    unsafe { header.unchecked_layout::<PluginRoot_Ref>() }.map_err(|e| first_line(&e.to_string()))
+    let root = unsafe { header.unchecked_layout::<PluginRoot_Ref>() };
+    root.map(|root| (root, fit)).map_err(|e| first_line(&e.to_string()))
+}
+
+fn manifest(root: PluginRoot_Ref) -> Result<Manifest, String> {
+    let json = root.manifest()();
+    let manifest: Manifest = serde_json::from_slice(json.as_bytes()).map_err(|e| format!("{e}; tell its author"))?;
+    let is_kind = ["tuner", "dataset", "judge"].contains(&manifest.kind.as_str());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !is_kind || manifest.name.is_empty() || !manifest.name.chars().all(plain) {
+        let Manifest { kind, name, .. } = manifest;
+        return Err(format!("{kind:?} {name:?} is no kind and name of a plugin; names are letters, digits, `-_.`"));
+    }
+    Ok(manifest)
+}
+
+fn check_operations(manifest: &Manifest) -> Result<String, String> {
+    match manifest.requires.iter().find(|(name, version)| !record::is_known(name, *version)) {
+        Some((name, version)) => {
+            Err(format!("it needs `{name}` in version {version}, which this host lacks; update tunebench"))
+        }
+        None => Ok(format!("{} required", manifest.requires.len())),
+    }
 }
 
 fn first_line(text: &str) -> String {

@@ -88,7 +88,7 @@ impl<'a> Recorder<'a> {
 
 impl AbiOps for Recorder<'_> {
     fn has_op(&self, name: RStr<'_>, version: u32) -> bool {
-        is_known(name.as_str(), version)
+        is_known(&lossy(name), version)
     }
 
     fn call(
@@ -98,12 +98,17 @@ impl AbiOps for Recorder<'_> {
         inputs: RSlice<'_, Handle>,
         attributes: RStr<'_>,
     ) -> AbiResult<Handle> {
-        self.guarded(|| self.apply(name.as_str(), version, inputs.as_slice(), attributes.as_str()))
+        self.guarded(|| self.apply(&lossy(name), version, inputs.as_slice(), &lossy(attributes)))
     }
 }
 
-/// Every operation is in its first version so far.
-fn is_known(name: &str, version: u32) -> bool {
+/// Text of a plugin, which is not trusted to be UTF-8 whatever its type says.
+fn lossy(text: RStr<'_>) -> String {
+    String::from_utf8_lossy(text.as_bytes()).into_owned()
+}
+
+/// Whether this host has an operation; every one is in its first version so far.
+pub(crate) fn is_known(name: &str, version: u32) -> bool {
     // With each attribute that any operation needs, a known name parses and an unknown one does not.
     let all = r#"{"name":"","by":1,"axis":0,"shape":[],"dtype":"f32","p":0}"#;
     version == 1 && name != "input" && parse(name, all).is_ok()

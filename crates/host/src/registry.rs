@@ -4,18 +4,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::library::{self, Plugin};
-use crate::{DatasetPlugin, HostError, JudgePlugin, TunerPlugin};
+use crate::process::Process;
+use crate::{DatasetPlugin, HostError, Isolation, JudgePlugin, Pins, Runner, TunerPlugin};
 
-/// Loaded plugins by kind and name.
+/// Checked plugins by kind and name, and how they are run.
 #[derive(Clone, Default)]
 pub struct Registry {
     plugins: BTreeMap<(String, String), Plugin>,
+    pins: Pins,
+    runner: Runner,
 }
 
 /// File names of installed plugins begin with one of these.
 const PREFIXES: [&str; 3] = ["tuner_", "dataset_", "judge_"];
 
 impl Registry {
+    /// No plugin yet; files are compared with `pins`, and plugins run as `runner` says.
+    pub fn new(pins: Pins, runner: Runner) -> Self {
+        Self { plugins: BTreeMap::new(), pins, runner }
+    }
+
     /// The plugin files in a folder: `libtuner_*.so` and alike, sorted.
     ///
     /// # Errors
@@ -39,13 +47,26 @@ impl Registry {
         if let Some(key) = self.key_of(path) {
             return Ok(&self.plugins[&key]);
         }
-        let plugin = library::load(path)?;
+        let plugin = self.load(path)?;
         let key = (plugin.manifest.kind.clone(), plugin.manifest.name.clone());
         if let Some(first) = self.plugins.get(&key) {
             let (kind, name) = key;
             return Err(HostError::Twice { kind, name, first: first.path.clone(), second: plugin.path });
         }
         Ok(self.plugins.entry(key).or_insert(plugin))
+    }
+
+    /// In this process, or looked at in one of its own, where no code of it runs here.
+    fn load(&self, path: &Path) -> Result<Plugin, HostError> {
+        let Isolation::Process { program, argument } = &self.runner.isolation else {
+            return library::load(path, &self.pins, &mut |_| {});
+        };
+        Process::start(program, argument, self.runner.deadline)?.load(path, &self.pins)
+    }
+
+    /// What has been added by the user.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// All plugins, by kind and name.
@@ -69,7 +90,7 @@ impl Registry {
     /// # Errors
     /// When there is none of the name or it refuses the options.
     pub fn tuner(&self, name: &str, options: &crate::Options) -> Result<TunerPlugin, HostError> {
-        TunerPlugin::new(self.find("tuner", name)?, options)
+        TunerPlugin::open(&self.runner, self.find("tuner", name)?, options)
     }
 
     /// A dataset over files.
@@ -77,7 +98,7 @@ impl Registry {
     /// # Errors
     /// When there is none of the name, a file cannot be opened, or it refuses the options.
     pub fn dataset(&self, name: &str, files: &[PathBuf], options: &crate::Options) -> Result<DatasetPlugin, HostError> {
-        DatasetPlugin::open(self.find("dataset", name)?, files, options)
+        DatasetPlugin::open(&self.runner, self.find("dataset", name)?, files, options)
     }
 
     /// A judge with its options.
@@ -85,7 +106,7 @@ impl Registry {
     /// # Errors
     /// When there is none of the name or it refuses the options.
     pub fn judge(&self, name: &str, options: &crate::Options) -> Result<JudgePlugin, HostError> {
-        JudgePlugin::new(self.find("judge", name)?, options)
+        JudgePlugin::open(&self.runner, self.find("judge", name)?, options)
     }
 
     fn key_of(&self, path: &Path) -> Option<(String, String)> {

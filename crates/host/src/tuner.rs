@@ -5,32 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RStr};
 use serde_json::json;
-use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, TunerBox};
+use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot_Ref, TunerBox};
 use tunebench_plugin_api::{Model, Weight};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
 use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, WeightPlan};
 
+use crate::place::{Place, Runner};
 use crate::record::Recorder;
-use crate::{HostError, Options, Plugin, options_json};
+use crate::session::{Reply, Request};
+use crate::{HostError, Options, Plugin};
 
 /// A tuner with its options.
 pub struct TunerPlugin {
-    name: String,
-    inner: TunerBox,
+    place: Place,
 }
 
-/// No parameter of a real tuner has more elements.
-const LARGEST_PARAM: u64 = 1 << 31;
-
 impl TunerPlugin {
-    pub(crate) fn new(plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
-        let name = plugin.manifest.name.clone();
-        let options = options_json(options);
-        let inner = plugin.root.new_tuner()(RStr::from(options.as_str()))
-            .into_result()
-            .map_err(|e| HostError::from_abi(&name, "taking its options", &e))?;
-        Ok(Self { name, inner })
+    pub(crate) fn open(runner: &Runner, plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
+        Ok(Self { place: runner.open(plugin, options, &[])? })
     }
 
     /// What is trained of `shape`, and the recorded maths of every adapted weight. Equal graphs are kept once.
@@ -38,6 +31,32 @@ impl TunerPlugin {
     /// # Errors
     /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records maths
     /// whose shapes do not fit.
+    pub fn record(&mut self, shape: &ModelShape) -> Result<Recorded, HostError> {
+        match self.place.call("recording its maths", Request::Record(Box::new(shape.clone())))? {
+            Reply::Recorded(recorded) => Ok(*recorded),
+            other => Err(other.unexpected(self.place.name())),
+        }
+    }
+}
+
+/// A tuner where it runs.
+pub(crate) struct Tuner {
+    name: String,
+    inner: TunerBox,
+}
+
+/// No parameter of a real tuner has more elements, and no weight more parameters.
+const LARGEST_PARAM: u64 = 1 << 31;
+const MOST_PARAMS: usize = 64;
+
+impl Tuner {
+    pub fn new(name: &str, root: PluginRoot_Ref, options: &str) -> Result<Self, HostError> {
+        let inner = root.new_tuner()(RStr::from(options)).into_result();
+        let inner = inner.map_err(|e| HostError::from_abi(name, "taking its options", &e))?;
+        Ok(Self { name: name.to_owned(), inner })
+    }
+
+    /// As [`TunerPlugin::record`].
     pub fn record(&self, shape: &ModelShape) -> Result<Recorded, HostError> {
         let model = describe(shape);
         let plan = self.plan(&model)?;
@@ -62,7 +81,7 @@ impl TunerPlugin {
         let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
         let invalid = |e: serde_json::Error| HostError::invalid(&self.name, doing, e);
         // First as the contract reads it, which passes over fields of a newer one.
-        let plan: tunebench_plugin_api::TunePlan = serde_json::from_str(&answer).map_err(invalid)?;
+        let plan: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
         let plan = serde_json::from_value(json!(plan)).map_err(invalid)?;
         check(&plan, model).map_err(|e| HostError::invalid(&self.name, doing, e))?;
         Ok(plan)
@@ -156,6 +175,9 @@ fn check_params(weight: &Weight, params: &[ParamSpec]) -> Result<(), String> {
     let name = &weight.name;
     if !weight.linear {
         return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted"));
+    }
+    if params.len() > MOST_PARAMS {
+        return Err(format!("`{name}`: {} parameters, where {MOST_PARAMS} are the most", params.len()));
     }
     let mut names = BTreeSet::new();
     for param in params {

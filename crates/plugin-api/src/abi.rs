@@ -111,8 +111,10 @@ pub struct PluginRoot {
     /// Options as a JSON object.
     pub new_tuner: extern "C" fn(options: RStr<'_>) -> AbiResult<TunerBox>,
     pub new_dataset: extern "C" fn(source: SourceBox, options: RStr<'_>) -> AbiResult<DatasetBox>,
-    #[sabi(last_prefix_field)]
     pub new_judge: extern "C" fn(options: RStr<'_>) -> AbiResult<JudgeBox>,
+    /// What went wrong, since it was last asked, where no result could say it: a panic while a value was dropped.
+    #[sabi(last_prefix_field)]
+    pub take_fault: extern "C" fn() -> ROption<RString>,
 }
 
 impl RootModule for PluginRoot_Ref {
@@ -132,6 +134,9 @@ pub struct Manifest {
     pub description: String,
     /// Version of this crate it was built with.
     pub api: String,
+    /// Operations without which it cannot work, each with its version.
+    #[serde(default)]
+    pub requires: Vec<(String, u32)>,
 }
 
 /// Read before anything else of the library runs: whether host and plugin can understand each other at all.
@@ -146,6 +151,8 @@ pub struct Probe {
     pub pointer_bytes: u32,
     /// Version of the compiler, NUL-padded.
     pub rustc: [u8; 64],
+    /// What it was built for, as in `x86_64-unknown-linux-gnu`, NUL-padded.
+    pub target: [u8; 64],
 }
 
 /// The first bytes of every [`Probe`].

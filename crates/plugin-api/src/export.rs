@@ -23,15 +23,15 @@ use crate::{
 #[macro_export]
 macro_rules! export_plugin {
     (tuner: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::tuner_root::<$type>, $type, Tuner, "tuner");
+        $crate::export_plugin!(@ $crate::abi_export::tuner_root::<$type>, $type, Tuner, "tuner", <$type as $crate::Tuner>::REQUIRES);
     };
     (dataset: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::dataset_root::<$type>, $type, Dataset, "dataset");
+        $crate::export_plugin!(@ $crate::abi_export::dataset_root::<$type>, $type, Dataset, "dataset", &[]);
     };
     (judge: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge");
+        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge", &[]);
     };
-    (@ $root:expr, $type:ty, $trait:ident, $kind:literal) => {
+    (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr) => {
         const _: () = {
             extern "C" fn manifest() -> $crate::abi_stable::std_types::RString {
                 $crate::abi_export::manifest(
@@ -39,6 +39,7 @@ macro_rules! export_plugin {
                     <$type as $crate::$trait>::NAME,
                     env!("CARGO_PKG_VERSION"),
                     <$type as $crate::$trait>::DESCRIPTION,
+                    $requires,
                 )
             }
 
@@ -78,17 +79,14 @@ pub fn load(root: fn() -> PluginRoot_Ref) -> RootModuleResult {
 /// Fills in a [`Probe`]; 0 on success.
 #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "authors who forbid unsafe code call it through the macro")]
 pub fn probe(out: *mut Probe, aborts: bool) -> i32 {
-    let mut rustc = [0; 64];
-    for (to, from) in rustc.iter_mut().take(63).zip(env!("TUNEBENCH_RUSTC").bytes()) {
-        *to = from;
-    }
     let probe = Probe {
         magic: MAGIC,
         api_major: API_MAJOR,
         api_minor: API_MINOR,
         panic_strategy: u32::from(aborts),
         pointer_bytes: size_of::<usize>() as u32,
-        rustc,
+        rustc: padded(env!("TUNEBENCH_RUSTC")),
+        target: padded(env!("TUNEBENCH_TARGET")),
     };
     if out.is_null() {
         return 1;
@@ -98,33 +96,47 @@ pub fn probe(out: *mut Probe, aborts: bool) -> i32 {
     0
 }
 
+/// The first 63 bytes of `text`, and zeros behind them.
+fn padded(text: &str) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes.iter_mut().take(63).zip(text.bytes()).for_each(|(to, from)| *to = from);
+    bytes
+}
+
 /// The manifest as JSON.
-pub fn manifest(kind: &str, name: &str, version: &str, description: &str) -> RString {
+pub fn manifest(kind: &str, name: &str, version: &str, description: &str, requires: &[(&str, u32)]) -> RString {
     let manifest = Manifest {
         kind: kind.into(),
         name: name.into(),
         version: version.into(),
         description: description.into(),
         api: env!("CARGO_PKG_VERSION").into(),
+        requires: requires.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect(),
     };
     serde_json::to_string(&manifest).unwrap_or_default().into()
 }
 
 type ManifestFn = extern "C" fn() -> RString;
 
+/// A root whose constructors all refuse; each kind of plugin puts its own in place of one.
+fn root(manifest: ManifestFn) -> PluginRoot {
+    let (new_tuner, new_dataset, new_judge) = (no_tuner as _, no_dataset as _, no_judge as _);
+    PluginRoot { manifest, new_tuner, new_dataset, new_judge, take_fault: guard::take_fault }
+}
+
 /// The root of a tuner plugin.
 pub fn tuner_root<T: Tuner>(manifest: ManifestFn) -> PluginRoot_Ref {
-    PluginRoot { manifest, new_tuner: new_tuner::<T>, new_dataset: no_dataset, new_judge: no_judge }.leak_into_prefix()
+    PluginRoot { new_tuner: new_tuner::<T>, ..root(manifest) }.leak_into_prefix()
 }
 
 /// The root of a dataset plugin.
 pub fn dataset_root<D: Dataset>(manifest: ManifestFn) -> PluginRoot_Ref {
-    PluginRoot { manifest, new_tuner: no_tuner, new_dataset: new_dataset::<D>, new_judge: no_judge }.leak_into_prefix()
+    PluginRoot { new_dataset: new_dataset::<D>, ..root(manifest) }.leak_into_prefix()
 }
 
 /// The root of a judge plugin.
 pub fn judge_root<J: Judge>(manifest: ManifestFn) -> PluginRoot_Ref {
-    PluginRoot { manifest, new_tuner: no_tuner, new_dataset: no_dataset, new_judge: new_judge::<J> }.leak_into_prefix()
+    PluginRoot { new_judge: new_judge::<J>, ..root(manifest) }.leak_into_prefix()
 }
 
 fn other_kind<T>(kind: &str) -> AbiResult<T> {

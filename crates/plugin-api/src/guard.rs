@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
-use abi_stable::std_types::{RErr, ROk};
+use abi_stable::std_types::{RErr, ROk, ROption, RString};
 
 use crate::abi::{AbiError, AbiResult, code};
 use crate::{Error, Result};
@@ -14,12 +14,17 @@ thread_local! {
     static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// What a value said when it panicked while it was dropped, where nobody waits for a result.
+static FAULT: Mutex<Option<String>> = Mutex::new(None);
+
 /// Notes where a panic happened instead of printing it. A plugin has its own copy of std, so this hook is its own.
 pub fn install_hook() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
-            LAST_PANIC.with(|last| *last.borrow_mut() = info.to_string());
+            let said = info.payload_as_str().unwrap_or("without a message");
+            let place = info.location().map_or_else(String::new, |place| format!(" ({place})"));
+            LAST_PANIC.with(|last| *last.borrow_mut() = format!("{said}{place}"));
         }));
     });
 }
@@ -36,7 +41,12 @@ pub fn call<T>(f: impl FnOnce() -> Result<T>) -> AbiResult<T> {
     }
 }
 
-/// A value whose `Drop` may panic without harm.
+/// The panic of a [`Guarded`] value's drop since this was last asked.
+pub extern "C" fn take_fault() -> ROption<RString> {
+    FAULT.lock().map_or(None, |mut fault| fault.take()).map(RString::from).into()
+}
+
+/// A value whose `Drop` may panic without harm; [`take_fault`] tells of it.
 pub struct Guarded<T>(ManuallyDrop<T>);
 
 impl<T> Guarded<T> {
@@ -66,6 +76,9 @@ impl<T> Drop for Guarded<T> {
         // A panic payload may itself panic when dropped; forgetting it is the only safe end.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             std::mem::forget(payload);
+            if let Ok(mut fault) = FAULT.lock() {
+                *fault = Some(LAST_PANIC.with(RefCell::take));
+            }
         }
     }
 }

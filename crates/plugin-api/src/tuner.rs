@@ -19,6 +19,9 @@ pub trait Tuner: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One line for lists.
     const DESCRIPTION: &'static str;
+    /// Operations by name and version without which this tuner cannot work. A host that lacks one says so when it loads
+    /// the plugin. Those that have a method on [`Tensor`] or [`Ops`] need no mention.
+    const REQUIRES: &'static [(&'static str, u32)] = &[];
     /// What a study may set. Derive `Deserialize` with `deny_unknown_fields`, so that a typo is an error.
     type Options: DeserializeOwned;
 

@@ -288,6 +288,14 @@ impl Study {
         self.arms.iter().find(|a| a.name == name)
     }
 
+    /// Kind and name of every plugin that it needs, with repetitions.
+    pub fn plugin_names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let tuners = self.arms.iter().map(|arm| ("tuner", arm.tuner.as_str()));
+        let datasets = self.datasets.iter().map(|dataset| ("dataset", dataset.plugin.as_str()));
+        let judge = self.eval.iter().map(|eval| ("judge", eval.judge.as_str()));
+        tuners.chain(datasets).chain(judge)
+    }
+
     /// The id of the model that an arm's chain starts from.
     pub fn root_model<'a>(&'a self, arm: &'a Arm) -> &'a str {
         let mut base = arm.base.as_str();

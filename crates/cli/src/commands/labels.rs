@@ -1,22 +1,19 @@
 //! `tunebench labels`: the tokens an arm learns from, before a step is made.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result};
 use tunebench_dataset::labels;
-use tunebench_spec::Engine;
 use tunebench_spec::study::Arm;
 
 use super::{print, printable};
-use crate::args::Labels;
+use crate::args::{Labels, Shared};
 use crate::run::data;
 use crate::run::models::BaseModel;
 use crate::run::plan::{self, ArmPlan};
 use crate::run::setup::Setup;
 
-pub fn run(args: &Labels, extra: &[PathBuf], engine: Engine) -> Result<()> {
-    let setup = Setup::open(&args.file, extra, engine)?;
-    let plans = plan::plan(&setup)?;
+pub fn run(args: &Labels, shared: &Shared) -> Result<()> {
+    let setup = Setup::open(&args.file, shared)?;
+    let plans = plan::plan(&setup)?.whole()?;
     if let Some(name) = &args.arm {
         setup.study.arm(name).with_context(|| {
             let known: Vec<&str> = setup.study.arms.iter().map(|a| a.name.as_str()).collect();

@@ -11,9 +11,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tunebench_analysis::{self as analysis, Table};
-use tunebench_spec::Engine;
 
-use crate::args::{Analysis, Analyze, Args, Command, Query, Quickstart, Study};
+use crate::args::{Analysis, Analyze, Args, Command, Query, Quickstart, Shared, Study};
 use crate::progress::say;
 use crate::quickstart;
 use crate::run::setup::Setup;
@@ -21,21 +20,21 @@ use crate::run::study::{self, Choice};
 
 /// Does what the command line says.
 pub fn run(args: Args) -> Result<()> {
-    let (extra, engine) = (args.plugins, args.engine);
+    let shared = &args.shared;
     match args.command {
-        Command::Quickstart(args) => run_quickstart(&args, &extra, engine),
-        Command::Study(args) => run_study(&args, &extra, engine),
-        Command::Plan(args) => plan::run(&args, &extra, engine),
-        Command::Labels(args) => labels::run(&args, &extra, engine),
+        Command::Quickstart(args) => run_quickstart(&args, shared),
+        Command::Study(args) => run_study(&args, shared),
+        Command::Plan(args) => plan::run(&args, shared),
+        Command::Labels(args) => labels::run(&args, shared),
         Command::Analyze(args) => analyze(&args),
         Command::Query(args) => query(&args),
         Command::Export(args) => export::run(&args.what),
-        Command::Chat(args) => chat::run(&args, engine),
-        Command::Plugins(args) => plugins::run(&args.command, &extra),
+        Command::Chat(args) => chat::run(&args, shared.engine),
+        Command::Plugins(args) => plugins::run(&args.command, shared),
     }
 }
 
-fn run_quickstart(args: &Quickstart, extra: &[PathBuf], engine: Engine) -> Result<()> {
+fn run_quickstart(args: &Quickstart, shared: &Shared) -> Result<()> {
     let out = &args.out;
     let data = out.join("data");
     let written = quickstart::write_all(&data, args.seed, &quickstart::study::Sizes::QUICKSTART)?;
@@ -47,7 +46,7 @@ fn run_quickstart(args: &Quickstart, extra: &[PathBuf], engine: Engine) -> Resul
         written.eval_items,
         data.display()
     ));
-    let setup = Setup::open(&data.join("study.toml"), extra, engine)?;
+    let setup = Setup::open(&data.join("study.toml"), shared)?;
     study::run(&setup, out, &Choice::default())?;
     print_tables(&analysis::scores(out)?, Form::Text)?;
     let out = out.display();
@@ -61,8 +60,8 @@ fn run_quickstart(args: &Quickstart, extra: &[PathBuf], engine: Engine) -> Resul
     ))
 }
 
-fn run_study(args: &Study, extra: &[PathBuf], engine: Engine) -> Result<()> {
-    let setup = Setup::open(&args.file, extra, engine)?;
+fn run_study(args: &Study, shared: &Shared) -> Result<()> {
+    let setup = Setup::open(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&setup.study.study.name));
     study::run(&setup, &out, &Choice { only: args.only.clone(), dry_run: args.dry_run })?;
     if args.dry_run || setup.study.eval.is_none() {

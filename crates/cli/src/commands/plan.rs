@@ -1,20 +1,17 @@
 //! `tunebench plan`: parameters and steps of every arm, before a weight is read.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use tunebench_llama::system;
-use tunebench_spec::Engine;
 
 use super::print;
-use crate::args::Plan;
+use crate::args::{Plan, Shared};
 use crate::run::memory;
 use crate::run::plan::{self, PlanRow};
 use crate::run::setup::Setup;
 
-pub fn run(args: &Plan, extra: &[PathBuf], engine: Engine) -> Result<()> {
-    let setup = Setup::open(&args.file, extra, engine)?;
-    let rows = plan::rows(&setup, &plan::plan(&setup)?);
+pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
+    let setup = Setup::open(&args.file, shared)?;
+    let rows = plan::rows(&setup, &plan::plan(&setup)?.whole()?);
     if args.json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
+use tunebench_host::HostError;
 use tunebench_llama::{fast, system};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
@@ -68,20 +69,43 @@ pub struct PlanRow {
     pub fits: Option<bool>,
 }
 
+/// The arms of a study, planned; and those whose plugin broke over that, with what starts from them.
+pub struct Plans<'a> {
+    pub arms: Vec<ArmPlan<'a>>,
+    /// Name, and why.
+    pub broken: Vec<(&'a str, anyhow::Error)>,
+}
+
+impl<'a> Plans<'a> {
+    /// All of them, when none is broken.
+    pub fn whole(self) -> Result<Vec<ArmPlan<'a>>> {
+        self.broken.into_iter().next().map_or(Ok(self.arms), |(_, error)| Err(error))
+    }
+
+    fn is_broken(&self, name: &str) -> bool {
+        self.broken.iter().any(|(broken, _)| *broken == name)
+    }
+}
+
+/// Whether a plugin broke, so that what needs it fails and the rest may go on; anything else is wrong with the study.
+pub fn is_fault(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(HostError::is_fault))
+}
+
 /// Plans every arm, chained ones too: a parent's adapters are folded into its weights before a child trains.
-pub fn plan(setup: &Setup) -> Result<Vec<ArmPlan<'_>>> {
+pub fn plan(setup: &Setup) -> Result<Plans<'_>> {
     let mut shapes = BTreeMap::new();
     for model in &setup.study.models {
         shapes.insert(model.id.as_str(), shape(setup, model).with_context(|| format!("model `{}`", model.id))?);
     }
-    let mut plans: Vec<ArmPlan<'_>> = Vec::new();
+    let mut plans = Plans { arms: Vec::new(), broken: Vec::new() };
     for arm in &setup.study.arms {
         let shape = shapes[setup.study.root_model(arm)].clone();
-        let planned = plan_arm(setup, arm, shape).with_context(|| format!("arm `{}`", arm.name))?;
-        if let Some(parent) = plans.iter().find(|p| p.arm.name == arm.base) {
-            check_foldable(parent).with_context(|| format!("arm `{}`", arm.name))?;
+        match plan_arm(setup, arm, shape, &plans).with_context(|| format!("arm `{}`", arm.name)) {
+            Ok(planned) => plans.arms.push(planned),
+            Err(error) if is_fault(&error) || plans.is_broken(&arm.base) => plans.broken.push((&arm.name, error)),
+            Err(error) => return Err(error),
         }
-        plans.push(planned);
     }
     Ok(plans)
 }
@@ -91,7 +115,11 @@ pub fn rows(setup: &Setup, plans: &[ArmPlan<'_>]) -> Vec<PlanRow> {
     plans.iter().map(|plan| row(setup, plan)).collect()
 }
 
-fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape) -> Result<ArmPlan<'a>> {
+fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'_>) -> Result<ArmPlan<'a>> {
+    ensure!(!before.is_broken(&arm.base), "it starts from `{}`, which failed", arm.base);
+    if let Some(parent) = before.arms.iter().find(|p| p.arm.name == arm.base) {
+        check_foldable(parent)?;
+    }
     let recorded = setup.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
     let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&setup.study.recipe).patched(&arm.recipe);
     recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use tunebench_judge::JudgeError;
 use tunebench_results as results;
 use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
 
@@ -26,7 +25,7 @@ pub struct Part {
 pub struct Done {
     pub part: Part,
     /// Why not all of its answers could be judged.
-    pub stopped: Option<JudgeError>,
+    pub stopped: Option<String>,
 }
 
 /// The parts of all candidates, in the study's order.

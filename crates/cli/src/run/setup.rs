@@ -1,10 +1,16 @@
 //! A study file, resolved: where its paths point and which plugins it may name.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use tunebench_host::Registry;
+use tunebench_host::{Isolation, Pins, Registry, Runner};
 use tunebench_spec::{Engine, Study};
+
+use crate::args::Shared;
+
+/// The argument of this executable as the process of a plugin.
+pub const PLUGIN_PROCESS: &str = "plugin-process";
 
 /// A study with what it needs around it.
 pub struct Setup {
@@ -17,24 +23,26 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Reads a study file and loads the plugins beside the executable, those the study names, and `extra`.
-    pub fn open(file: &Path, extra: &[PathBuf], engine: Engine) -> Result<Self> {
+    /// Reads a study file and loads the plugins it may name: those beside the executable, those given, and of those
+    /// added the ones it does name.
+    pub fn open(file: &Path, shared: &Shared) -> Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("study file {}", file.display()))?;
         let study = Study::from_toml(&text).with_context(|| format!("study file {}", file.display()))?;
         let home = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self::new(study, home, extra, engine)
-    }
-
-    /// As [`Setup::open`], for a study at hand.
-    pub fn new(study: Study, home: PathBuf, extra: &[PathBuf], engine: Engine) -> Result<Self> {
-        let mut plugins = installed()?;
-        for file in &study.study.plugins {
-            plugins.add(&resolve(&home, file)?)?;
-        }
-        for file in extra {
+        let mut plugins = installed(shared)?;
+        for file in &shared.plugins {
             plugins.add(file)?;
         }
-        Ok(Self { study, home, plugins, engine })
+        for file in &study.study.plugins {
+            add_named(&mut plugins, &resolve(&home, file)?)?;
+        }
+        for (kind, name) in study.plugin_names() {
+            let pin = plugins.pins().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
+            if let Some(path) = pin.map(|pin| pin.path.clone()) {
+                plugins.add(&path)?;
+            }
+        }
+        Ok(Self { study, home, plugins, engine: shared.engine })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.
@@ -52,14 +60,46 @@ impl Setup {
     }
 }
 
+/// A plugin that a study file names: a study may come from anywhere, so the user must have said yes to the file.
+fn add_named(plugins: &mut Registry, path: &Path) -> Result<()> {
+    let path = path.canonicalize().with_context(|| format!("plugin file {}", path.display()))?;
+    let is_given = plugins.plugins().any(|plugin| plugin.path == path);
+    if !is_given && plugins.pins().of(&path).is_none() {
+        let shown = path.display();
+        bail!(
+            "the study names the plugin file {shown}, which may run any code; if you trust it, run `tunebench plugins \
+             add {shown}`, or give it with --plugin"
+        );
+    }
+    plugins.add(&path)?;
+    Ok(())
+}
+
 /// The plugins that lie beside the executable, where `cargo xtask plugins` builds them.
-pub fn installed() -> Result<Registry> {
-    let mut plugins = Registry::default();
+pub fn installed(shared: &Shared) -> Result<Registry> {
     let executable = std::env::current_exe().context("where this executable is")?;
+    let mut plugins = Registry::new(Pins::open(&lock_file()?)?, runner(shared, &executable));
     for file in Registry::files_in(executable.parent().unwrap_or(Path::new(".")))? {
         plugins.add(&file)?;
     }
     Ok(plugins)
+}
+
+fn runner(shared: &Shared, executable: &Path) -> Runner {
+    let isolation = match shared.isolate {
+        false => Isolation::Thread,
+        true => Isolation::Process { program: executable.to_owned(), argument: PLUGIN_PROCESS.to_owned() },
+    };
+    Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation }
+}
+
+/// Where added plugins are kept.
+fn lock_file() -> Result<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = folder("TUNEBENCH_HOME")
+        .or_else(|| Some(folder("XDG_CONFIG_HOME")?.join("tunebench")))
+        .or_else(|| Some(folder("HOME").or_else(|| folder("APPDATA"))?.join(".config/tunebench")));
+    Ok(home.context("no place for plugins.lock: set TUNEBENCH_HOME to a folder")?.join("plugins.lock"))
 }
 
 /// `text` with its `${NAME}`s replaced from the environment, relative to `home` unless absolute.

@@ -17,7 +17,7 @@ use super::answers::Questions;
 use super::arms::Trainer;
 use super::folder::RunFolder;
 use super::models::BaseModel;
-use super::plan::ArmPlan;
+use super::plan::{ArmPlan, Plans, is_fault};
 use super::records::{Done, Part, Records};
 use super::setup::Setup;
 use super::verdicts::{self, Verdicts};
@@ -50,13 +50,16 @@ struct Evaluation<'a> {
 /// Runs a study into a folder. An arm that fails is said and passed over, with what starts from it, and is an error
 /// at the end.
 pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
-    let plans = plan::plan(setup)?;
+    let Plans { arms: plans, broken } = plan::plan(setup)?;
     let chosen = chosen(setup, &choice.only)?;
     let evaluation = setup.study.eval.as_ref().map(|eval| evaluation(setup, eval)).transpose()?;
     let mut trainer = Trainer::new(setup, out);
     // Every arm is prepared before the first is trained: what is wrong with a later one is better said now, and an
     // arm that is not to be run stays in the frames if it is there as the study describes it.
     let mut identities = BTreeMap::new();
+    let mut failures = Vec::new();
+    let broken = broken.into_iter().filter(|(name, _)| chosen.contains(name));
+    broken.for_each(|(_, error)| fail(&mut failures, &error));
     for plan in &plans {
         let name = plan.arm.name.as_str();
         match trainer.prepare(plan) {
@@ -66,12 +69,13 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
                 }
                 identities.insert(name.to_owned(), prepared.identity);
             }
+            Err(error) if chosen.contains(name) && is_fault(&error) => fail(&mut failures, &error),
             Err(error) if chosen.contains(name) => return Err(error),
             Err(error) => say(format!("{error:#}; it is left out")),
         }
     }
     if choice.dry_run {
-        return Ok(());
+        return end(&failures);
     }
     let bases: Vec<&str> = evaluation.iter().flat_map(|e| &e.eval.bases).map(String::as_str).collect();
     for id in &bases {
@@ -84,7 +88,6 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     write_atomically(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     let order = bases.iter().copied().chain(plans.iter().map(|p| p.arm.name.as_str()));
     let mut records = Records::open(out, order, &identities);
-    let mut failures = Vec::new();
     if let Some(evaluation) = evaluation.as_ref().filter(|_| choice.only.is_empty()) {
         for id in bases {
             say(format!("{id} as it is"));
@@ -92,13 +95,24 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
             records.add(&folder, id, done, &mut failures)?;
         }
     }
-    let chosen_plans: Vec<&ArmPlan<'_>> = plans.iter().filter(|p| chosen.contains(p.arm.name.as_str())).collect();
+    let is_ready = |p: &&ArmPlan<'_>| chosen.contains(p.arm.name.as_str()) && identities.contains_key(&p.arm.name);
+    let chosen_plans: Vec<&ArmPlan<'_>> = plans.iter().filter(is_ready).collect();
     for (i, plan) in chosen_plans.iter().enumerate() {
         let name = &plan.arm.name;
         say(format!("[{}/{}] {name}", i + 1, chosen_plans.len()));
         let done = arm(setup, &run, evaluation.as_ref(), &mut trainer, plan);
         records.add(&folder, name, done, &mut failures)?;
     }
+    end(&failures)
+}
+
+/// Says and notes what a plugin broke.
+fn fail(failures: &mut Vec<String>, error: &anyhow::Error) {
+    say(format!("failed: {error:#}"));
+    failures.push(format!("{error:#}"));
+}
+
+fn end(failures: &[String]) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }

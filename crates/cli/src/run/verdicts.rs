@@ -1,8 +1,10 @@
 //! Judging: an arm's answers through the study's judge.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::Result;
-use tunebench_host::JudgePlugin;
-use tunebench_judge::{JudgeError, Steps, judge, tasks};
+use tunebench_host::{HostError, JudgePlugin};
+use tunebench_judge::{Steps, judge, tasks};
 use tunebench_spec::study::Eval;
 use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus};
 
@@ -13,8 +15,8 @@ use crate::progress::{Progress, say};
 /// What came of judging.
 pub struct Verdicts {
     pub judgements: Vec<Judgement>,
-    /// Why no further answers could be judged; those then have the status failed, and a later run judges them.
-    pub stopped: Option<JudgeError>,
+    /// Why not all answers could be judged; the others have the status failed, and a later run judges them.
+    pub stopped: Option<String>,
 }
 
 /// Judges answers. Replies that were paid for before are read again, never paid twice.
@@ -29,7 +31,8 @@ pub fn verdicts(
         answers.iter().cloned().partition(|answer| answer.finish != NOT_ASKED);
     let tasks = tasks(&asked, items, eval.repeats)?;
     let mut progress = Progress::new("judging", tasks.len() as u64);
-    let outcome = judge(&PluginSteps(plugin), &tasks, &eval.chat, &folder.replies(), &mut |state| {
+    let steps = PluginSteps { plugin, faults: Mutex::default() };
+    let outcome = judge(&steps, &tasks, &eval.chat, &folder.replies(), &mut |state| {
         let spent = state.spent_usd.map_or_else(String::new, |usd| format!(", {usd:.2} USD"));
         progress.set(state.done as u64, &format!("{} scored, {} unscored{spent}", state.scored, state.unscored));
     })?;
@@ -39,7 +42,8 @@ pub fn verdicts(
     for answer in &not_asked {
         judgements.extend((0..eval.repeats).map(|repeat| unscored(answer, plugin.name(), repeat)));
     }
-    Ok(Verdicts { judgements, stopped: outcome.stopped })
+    let stopped = outcome.stopped.map(|error| error.to_string()).or_else(|| steps.broken());
+    Ok(Verdicts { judgements, stopped })
 }
 
 /// The verdict on an item that the model could not be asked: none, and why.
@@ -62,14 +66,44 @@ fn unscored(answer: &Generation, judge: &str, repeat: u32) -> Judgement {
 }
 
 /// A judge plugin as the judge crate sees it.
-struct PluginSteps<'a>(&'a JudgePlugin);
+struct PluginSteps<'a> {
+    plugin: &'a JudgePlugin,
+    faults: Mutex<Vec<HostError>>,
+}
+
+impl PluginSteps<'_> {
+    /// What to say of a plugin that broke over some answers.
+    fn broken(&self) -> Option<String> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = faults.first()?;
+        Some(match faults.len() {
+            1 => first.to_string(),
+            n => format!("{first} (and so {n} times)"),
+        })
+    }
+
+    /// A plugin that is stuck is not asked again: each answer would cost the whole of its time.
+    fn stuck(&self) -> Option<HostError> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.iter().find(|fault| matches!(fault, HostError::Stuck { .. })).cloned()
+    }
+}
 
 impl Steps for PluginSteps<'_> {
     fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
-        self.0.step(item, answer, replies).map_err(|e| e.to_string())
+        if let Some(fault) = self.stuck() {
+            return Err(fault.to_string());
+        }
+        self.plugin.step(item, answer, replies).map_err(|error| {
+            let text = error.to_string();
+            if error.is_fault() {
+                self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+            }
+            text
+        })
     }
 
     fn name(&self) -> &str {
-        self.0.name()
+        self.plugin.name()
     }
 }

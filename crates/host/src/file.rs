@@ -1,0 +1,163 @@
+//! A plugin's file: where it may lie, who may have written it, and a copy of it that nobody can change.
+
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Larger files are no plugins of this contract, which link no framework.
+const LARGEST_FILE: u64 = 512 << 20;
+
+/// Endings of the files that models, datasets, checkpoints and runs consist of.
+const DATA: [&str; 8] = ["safetensors", "gguf", "bin", "parquet", "jsonl", "arrow", "csv", "pt"];
+
+/// Refuses files where anybody's downloads may lie: the working directory, and folders of models, data or results.
+pub(crate) fn check_place(path: &Path) -> Result<(), String> {
+    let remedy = "move the plugin to a folder of its own";
+    let folder = path.parent().unwrap_or(path);
+    if std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == folder) {
+        return Err(format!("it lies in the working directory, from which plugins are never loaded; {remedy}"));
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    for entry in entries.filter_map(Result::ok) {
+        let name = PathBuf::from(entry.file_name());
+        if name.extension().is_some_and(|end| DATA.iter().any(|data| end == *data)) {
+            let name = name.display();
+            return Err(format!("it lies beside {name}: plugins are never loaded from folders of data; {remedy}"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file that somebody else could have put there: it and the folders above it must be this user's or the
+/// system's, and writable by nobody else.
+#[cfg(unix)]
+pub(crate) fn check_owners(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    // SAFETY: these calls take nothing and cannot fail.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let system = std::fs::metadata("/").map(|root| root.uid()).unwrap_or(0);
+    for place in path.ancestors() {
+        let meta = std::fs::metadata(place).map_err(|e| format!("{}: {e}", place.display()))?;
+        let shown = place.display();
+        if ![user, 0, system].contains(&meta.uid()) {
+            return Err(format!(
+                "{shown} belongs to another user ({}); copy the plugin to a folder of yours",
+                meta.uid()
+            ));
+        }
+        // In a sticky folder such as /tmp others cannot replace what is not theirs.
+        let is_sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        if meta.mode() & 0o002 != 0 && !is_sticky {
+            return Err(format!("everybody may write to {shown}; `chmod o-w` it"));
+        }
+        // A group of the user's own, which has the user's number, lets nobody else in.
+        let is_private = meta.gid() == group && group == user;
+        if meta.mode() & 0o020 != 0 && !is_sticky && !is_private {
+            return Err(format!("its group may write to {shown}; `chmod g-w` it"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check_owners(_: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+/// The bytes of a file that has a plugin's size.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let meta = file.metadata().map_err(|e| e.to_string())?;
+    check_size(&meta)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes)
+}
+
+/// Whether it is a file, and small enough.
+pub(crate) fn check_size(meta: &Metadata) -> Result<(), String> {
+    if !meta.is_file() {
+        return Err("not a file".into());
+    }
+    if meta.len() > LARGEST_FILE {
+        return Err(format!("{} bytes; a plugin has at most {LARGEST_FILE}", meta.len()));
+    }
+    Ok(())
+}
+
+/// A private copy of a plugin's bytes, to be opened instead of the file, which may change under us.
+pub(crate) struct Copy {
+    /// What to open.
+    pub path: PathBuf,
+    /// Said by `plugins check`.
+    pub described: &'static str,
+    _kept: Kept,
+}
+
+/// What keeps a copy there.
+#[expect(dead_code, reason = "held for its Drop only")]
+enum Kept {
+    Memory(File),
+    Folder(tempfile::TempDir),
+}
+
+impl Copy {
+    /// In sealed memory; where the system has none that may be executed, in a folder that only this user can enter.
+    pub fn new(bytes: &[u8], name: &str) -> Result<Self, String> {
+        if let Ok(file) = sealed(bytes) {
+            let path = descriptor_path(&file);
+            return Ok(Self { path, described: "sealed in memory", _kept: Kept::Memory(file) });
+        }
+        let fail = |e: std::io::Error| format!("a private copy: {e}");
+        let folder = tempfile::Builder::new().prefix("tunebench-plugin-").tempdir().map_err(fail)?;
+        let path = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
+        std::fs::write(&path, bytes).map_err(fail)?;
+        Ok(Self { path, described: "a private copy on disk", _kept: Kept::Folder(folder) })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn sealed(bytes: &[u8]) -> std::io::Result<File> {
+    use std::io::{Error, Write as _};
+    use std::os::fd::{AsRawFd as _, FromRawFd as _};
+
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let create = |flags| {
+        // SAFETY: the name is a NUL-terminated constant.
+        unsafe { libc::memfd_create(c"tunebench-plugin".as_ptr(), flags) }
+    };
+    // Kernels before 6.3 do not know MFD_EXEC and need none; later ones may be set to refuse it.
+    let descriptor = match create(flags | libc::MFD_EXEC) {
+        -1 if Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => create(flags),
+        descriptor => descriptor,
+    };
+    if descriptor < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    file.write_all(bytes)?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: the descriptor is open, and this command takes one integer.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(file)
+}
+
+#[cfg(target_os = "linux")]
+fn descriptor_path(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sealed(_: &[u8]) -> std::io::Result<File> {
+    Err(std::io::Error::other("this system has no sealed memory"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptor_path(_: &File) -> PathBuf {
+    PathBuf::new()
+}

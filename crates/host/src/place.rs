@@ -1,0 +1,165 @@
+//! Where plugins run: each session on a thread of its own or in a process of its own, and never without a deadline.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::process::Process;
+use crate::session::{Reply, Request, Session};
+use crate::{HostError, Options, Plugin};
+
+/// How sessions are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runner {
+    /// Longest wait for one answer.
+    pub deadline: Duration,
+    pub isolation: Isolation,
+}
+
+/// What stands between a plugin and this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// A guard against panics.
+    Thread,
+    /// A process with limits: this program, started with `argument`, calls [`crate::serve`].
+    Process { program: PathBuf, argument: String },
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(60), isolation: Isolation::Thread }
+    }
+}
+
+impl Runner {
+    /// Begins a session of a plugin, for a dataset over `files`.
+    pub(crate) fn open(&self, plugin: &Plugin, options: &Options, files: &[PathBuf]) -> Result<Place, HostError> {
+        match &self.isolation {
+            Isolation::Thread => Ok(Place::Thread(Thread::open(plugin, options, files, self.deadline)?)),
+            Isolation::Process { program, argument } => {
+                let mut process = Process::start(program, argument, self.deadline)?;
+                process.open(plugin, options, files)?;
+                Ok(Place::Process(process))
+            }
+        }
+    }
+}
+
+/// A session, wherever it is.
+pub(crate) enum Place {
+    Thread(Thread),
+    Process(Process),
+}
+
+impl Place {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Thread(thread) => &thread.plugin,
+            Self::Process(process) => process.plugin(),
+        }
+    }
+
+    pub fn call(&mut self, doing: &str, request: Request) -> Result<Reply, HostError> {
+        match self {
+            Self::Thread(thread) => thread.call(doing, request),
+            Self::Process(process) => process.call(doing, request),
+        }
+    }
+}
+
+/// Faults that nobody waited for: those of values being let go.
+static FAULTS: Mutex<Vec<HostError>> = Mutex::new(Vec::new());
+
+/// Faults of plugins that no call could report, since this was last asked.
+pub fn faults() -> Vec<HostError> {
+    std::mem::take(&mut *FAULTS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+pub(crate) fn note(fault: HostError) {
+    FAULTS.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+}
+
+/// A session on a thread. One that does not answer in time is left alone: a thread cannot be stopped.
+pub(crate) struct Thread {
+    plugin: String,
+    /// None when the session is being let go.
+    requests: Option<Sender<Request>>,
+    replies: Receiver<Result<Option<Reply>, HostError>>,
+    deadline: Duration,
+    is_stuck: bool,
+}
+
+impl Thread {
+    fn open(plugin: &Plugin, options: &Options, files: &[PathBuf], deadline: Duration) -> Result<Self, HostError> {
+        let name = plugin.manifest.name.clone();
+        let (requests, asked) = channel();
+        let (reply, replies) = channel();
+        let (plugin, options, files) = (plugin.clone(), options.clone(), files.to_vec());
+        let work = move || run(&plugin, &options, &files, &asked, &reply);
+        let started = std::thread::Builder::new().name(format!("plugin {name}")).spawn(work);
+        started.map_err(|e| HostError::Refused {
+            plugin: name.clone(),
+            doing: "starting".into(),
+            reason: format!("no thread for it: {e}"),
+        })?;
+        let mut this = Self { plugin: name, requests: Some(requests), replies, deadline, is_stuck: false };
+        this.wait("taking its options")?;
+        Ok(this)
+    }
+
+    fn call(&mut self, doing: &str, request: Request) -> Result<Reply, HostError> {
+        // A closed channel shows when waiting.
+        let _ = self.requests.as_ref().map(|requests| requests.send(request));
+        let reply = self.wait(doing)?;
+        reply.ok_or_else(|| HostError::invalid(&self.plugin, doing, "nothing"))
+    }
+
+    fn wait(&mut self, doing: &str) -> Result<Option<Reply>, HostError> {
+        let (plugin, doing) = (self.plugin.clone(), doing.to_owned());
+        let received =
+            if self.is_stuck { Err(RecvTimeoutError::Timeout) } else { self.replies.recv_timeout(self.deadline) };
+        match received {
+            Ok(reply) => reply,
+            Err(RecvTimeoutError::Timeout) => {
+                self.is_stuck = true;
+                Err(HostError::Stuck { plugin, doing, seconds: self.deadline.as_secs() })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(HostError::Crashed { plugin, doing, reason: "its thread is gone".into() })
+            }
+        }
+    }
+}
+
+/// The thread's work: replies to the opening, to each request, and to being let go.
+fn run(
+    plugin: &Plugin,
+    options: &Options,
+    files: &[PathBuf],
+    asked: &Receiver<Request>,
+    reply: &Sender<Result<Option<Reply>, HostError>>,
+) {
+    let mut session = match Session::open(plugin, options, files) {
+        Ok(session) => session,
+        Err(error) => return drop(reply.send(Err(error))),
+    };
+    let mut is_heard = reply.send(Ok(None)).is_ok();
+    while is_heard && let Ok(request) = asked.recv() {
+        is_heard = reply.send(session.answer(request).map(Some)).is_ok();
+    }
+    let _ = reply.send(session.close().map(|()| None));
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.requests = None;
+        if self.is_stuck {
+            return;
+        }
+        match self.wait("being let go") {
+            Err(HostError::Crashed { .. }) | Ok(_) => {} // it never opened, or all is well
+            Err(fault) => note(fault),
+        }
+    }
+}
