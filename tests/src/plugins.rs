@@ -23,6 +23,9 @@ const PLUGINS: [(&str, &str, &str); 7] = [
     ("tuner-lora-attention", "tuner", "lora-attention"),
 ];
 
+/// The plugins under tests/third-party/, all tuners of the package's name.
+const STRANGERS: [&str; 5] = ["dora", "houlsby", "ia3", "lora-plus", "rslora"];
+
 fn registry(files: impl IntoIterator<Item = PathBuf>) -> Registry {
     let mut registry = Registry::default();
     for file in files {
@@ -31,9 +34,9 @@ fn registry(files: impl IntoIterator<Item = PathBuf>) -> Registry {
     registry
 }
 
-/// Every plugin, a stranger's included.
+/// Every plugin, the strangers' included.
 fn all() -> Registry {
-    registry(PLUGINS.iter().map(|p| support::plugin(p.0)).chain([support::third_party("dora")]))
+    registry(PLUGINS.iter().map(|p| support::plugin(p.0)).chain(STRANGERS.map(support::third_party)))
 }
 
 fn names(registry: &Registry) -> Vec<(&str, &str)> {
@@ -108,7 +111,8 @@ fn an_unknown_name_is_answered_with_the_known_ones() {
     let error = all().find("tuner", "lora").err().unwrap();
     assert!(matches!(error, HostError::Unknown { .. }), "{error}");
     let message = error.to_string();
-    assert!(message.contains("`lora`; there are: dora, ft, lora-all-linear, lora-attention"), "{message}");
+    let known = "dora, ft, houlsby, ia3, lora-all-linear, lora-attention, lora-plus, rslora";
+    assert!(message.contains(&format!("`lora`; there are: {known}")), "{message}");
     assert!(all().find("judge", "ft").is_err());
 }
 
@@ -171,7 +175,7 @@ fn a_misspelt_option_is_refused_by_name() {
     let rows = folder.path().join("rows.jsonl");
     fs::write(&rows, "{}\n").unwrap();
     let plugins = names(&registry);
-    assert_eq!(plugins.len(), PLUGINS.len() + 1);
+    assert_eq!(plugins.len(), PLUGINS.len() + STRANGERS.len());
     for (kind, name) in plugins {
         let error = match kind {
             "tuner" => registry.tuner(name, &given).err(),
@@ -195,10 +199,26 @@ fn options_out_of_range_are_refused() {
         ("lora-all-linear", json!({ "lora_dropout": 1.0 }), "lora_dropout"),
         ("lora-all-linear", json!({ "r": "eight" }), "eight"),
         ("dora", json!({ "r": 0 }), "r must"),
+        ("rslora", json!({ "r": 0 }), "r must"),
+        ("rslora", json!({ "lora_dropout": 1.0 }), "lora_dropout = 1"),
+        ("lora-plus", json!({ "r": 0 }), "r must"),
+        ("lora-plus", json!({ "lora_dropout": -0.1 }), "lora_dropout = -0.1"),
+        ("lora-plus", json!({ "loraplus_lr_ratio": 0.5 }), "loraplus_lr_ratio = 0.5 must"),
+        ("ia3", json!({ "target_modules": [] }), "target_modules is empty"),
+        ("ia3", json!({ "target_modules": ["k_proj"] }), "feedforward_modules names \"down_proj\""),
+        ("houlsby", json!({ "bottleneck_size": 0 }), "bottleneck_size must"),
+        ("houlsby", json!({ "activation": "tanh" }), "expected `gelu` or `relu`"),
     ] {
         let error = registry.tuner(tuner, &options(given)).err().unwrap().to_string();
         assert!(error.contains(want) && error.contains(tuner), "{error}");
     }
+}
+
+#[test]
+fn a_target_that_the_model_lacks_is_refused() {
+    let given = options(json!({ "target_modules": ["key"], "feedforward_modules": [] }));
+    let error = all().tuner("ia3", &given).unwrap().record(&tiny()).err().unwrap().to_string();
+    assert!(error.contains("ia3") && error.contains("target_modules names \"key\""), "{error}");
 }
 
 #[test]
@@ -211,6 +231,7 @@ fn parameter_counts_are_the_papers() {
         ("llama-13b", "lora-all-linear", json!({ "r": 8 }), 31_293_440, 31_293_440),
         ("llama-7b", "lora-attention", json!({ "r": 8 }), 8_388_608, 8_388_608),
         ("llama-7b", "ft", json!({}), 6_738_415_616, 0),
+        ("llama-7b", "ia3", json!({}), 614_400, 614_400),
     ] {
         let shape = ModelShape::preset(model).unwrap();
         let plan = record(tuner, given, &shape).plan;
@@ -231,6 +252,10 @@ fn graphs_are_kept_once() {
         ("lora-attention", (8, 3), (128, 1)),
         ("lora-all-linear", (14, 5), (224, 3)),
         ("dora", (14, 5), (224, 3)),
+        ("rslora", (14, 5), (224, 3)),
+        ("lora-plus", (14, 5), (224, 3)),
+        ("ia3", (6, 2), (96, 2)),
+        ("houlsby", (4, 2), (64, 2)),
     ] {
         for (shape, want) in [(&tiny, in_tiny), (&large, in_large)] {
             let recorded = record(tuner, json!({}), shape);

@@ -1,0 +1,74 @@
+//! LoRA+ (Hayou et al. 2024, arXiv 2402.12354) on every linear weight of every layer: LoRA whose `B` learns faster.
+//!
+//! `h = W0 x + s B A dropout(x)` with `s = lora_alpha / r`; `A` learns at the study's rate, `B` at `loraplus_lr_ratio`
+//! times that. Options are those of PEFT's LoRA and of its `create_loraplus_optimizer`.
+
+#![forbid(unsafe_code)]
+
+use tunebench_plugin_api::prelude::*;
+
+#[derive(Deserialize)]
+#[serde(crate = "tunebench_plugin_api::serde", default, deny_unknown_fields)]
+struct Options {
+    r: usize,
+    lora_alpha: f64,
+    lora_dropout: f64,
+    /// The learning rate of `B` over that of `A`.
+    loraplus_lr_ratio: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { r: 8, lora_alpha: 16.0, lora_dropout: 0.05, loraplus_lr_ratio: 16.0 }
+    }
+}
+
+struct LoraPlus(Options);
+
+impl LoraPlus {
+    fn scale(&self) -> f64 {
+        self.0.lora_alpha / self.0.r as f64
+    }
+}
+
+impl Tuner for LoraPlus {
+    const NAME: &'static str = "lora-plus";
+    const DESCRIPTION: &'static str = "LoRA on every linear layer, B at a learning rate of its own";
+    type Options = Options;
+
+    fn new(options: Options) -> Result<Self> {
+        let Options { r, lora_dropout, loraplus_lr_ratio: ratio, .. } = options;
+        if r == 0 {
+            return Err(Error::new("r must be at least 1"));
+        }
+        if !(0.0..1.0).contains(&lora_dropout) {
+            return Err(Error::new(format!("lora_dropout = {lora_dropout} must be at least 0 and below 1")));
+        }
+        if !(ratio.is_finite() && ratio >= 1.0) {
+            return Err(Error::new(format!("loraplus_lr_ratio = {ratio} must be at least 1")));
+        }
+        Ok(Self(options))
+    }
+
+    fn plan(&self, model: &Model) -> Result<TunePlan> {
+        let mut plan = TunePlan::frozen(model);
+        for w in model.linears() {
+            let a = Param::new("lora_A", [self.0.r, w.in_features()], Init::KaimingUniform { a: 5f64.sqrt() });
+            let b = Param::new("lora_B", [w.out_features(), self.0.r], Init::Zeros);
+            plan.adapt(w, vec![a, Param { lr_scale: self.0.loraplus_lr_ratio, ..b }]);
+        }
+        Ok(plan)
+    }
+
+    fn forward<'o>(&self, ops: &'o Ops<'o>, _site: &Site, x: Tensor<'o>) -> Result<Tensor<'o>> {
+        let (a, b) = (ops.param("lora_A"), ops.param("lora_B"));
+        let low = x.dropout(self.0.lora_dropout).matmul(a.t()); // [t, r]
+        Ok(ops.base(x) + self.scale() * low.matmul(b.t()))
+    }
+
+    fn merge<'o>(&self, ops: &'o Ops<'o>, _site: &Site) -> Result<Option<Tensor<'o>>> {
+        Ok(Some(ops.weight() + self.scale() * ops.param("lora_B").matmul(ops.param("lora_A"))))
+    }
+}
+
+export_plugin!(tuner: LoraPlus);
