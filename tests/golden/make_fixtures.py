@@ -155,6 +155,11 @@ def adapted(base, method):
 
 def train(model, params, method, batches):
     optimizer = torch.optim.AdamW(list(params.values()), lr=PEAK_LR[method], betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
+    return train_by(optimizer, model, params, batches)
+
+
+def train_by(optimizer, model, params, batches):
+    """Ten steps; losses, gradient norms before clipping, and the learning rates of the optimizer's first group."""
     schedule = get_cosine_schedule_with_warmup(optimizer, WARMUP, STEPS)
     losses, norms, rates = [], [], []
     for step in range(STEPS):

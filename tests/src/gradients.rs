@@ -1,4 +1,5 @@
-//! The maths that plugin files record, run by the model and compared with PEFT: losses, every gradient, merged weights.
+//! The maths that plugin files record, run by the model and compared with PEFT (Houlsby's adapters with plain PyTorch):
+//! losses, every gradient, merged weights.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -14,40 +15,67 @@ use tunebench_train::{Job, load_result, train};
 use crate::support;
 
 /// Plugin file, tuner and its options, name of the fixture, number of gradients.
-fn methods() -> Vec<(std::path::PathBuf, &'static str, Value, &'static str, usize)> {
+pub fn methods() -> Vec<(std::path::PathBuf, &'static str, Value, &'static str, usize)> {
     let lora = json!({ "r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0 });
+    let houlsby = |f: &str| json!({ "bottleneck_size": 4, "activation": f });
     vec![
         (support::plugin("tuner-ft"), "ft", json!({}), "ft", 21),
         (support::plugin("tuner-lora-attention"), "lora-attention", lora.clone(), "lora_attention", 2 * 4 * 2),
         (support::plugin("tuner-lora-all-linear"), "lora-all-linear", lora.clone(), "lora_all_linear", 2 * 7 * 2),
-        (support::third_party("dora"), "dora", lora, "dora", 2 * 7 * 3),
+        (support::third_party("dora"), "dora", lora.clone(), "dora", 2 * 7 * 3),
+        (support::third_party("rslora"), "rslora", lora.clone(), "rslora", 2 * 7 * 2),
+        // Its maths is LoRA's; how it learns is in `strangers`.
+        (support::third_party("lora-plus"), "lora-plus", lora, "lora_all_linear", 2 * 7 * 2),
+        (support::third_party("ia3"), "ia3", json!({}), "ia3", 2 * 3),
+        // Two adapters a layer, and five norms.
+        (support::third_party("houlsby"), "houlsby", houlsby("gelu"), "houlsby", 2 * 2 * 4 + 5),
+        (support::third_party("houlsby"), "houlsby", houlsby("relu"), "houlsby_relu", 2 * 2 * 4 + 5),
     ]
 }
 
-fn fixture(path: &str) -> HashMap<String, Tensor> {
+pub fn fixture(path: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(support::repository(&format!("tests/golden/tiny/{path}")), &Device::Cpu).unwrap()
 }
 
 /// What of a fixture begins with a prefix, which is cut off.
-fn section(all: &HashMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+pub fn section(all: &HashMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
     all.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone()))).collect()
 }
 
-/// The batch of the fixtures, rows cut to their lengths.
-fn batch() -> (Batch, Targets) {
+/// A JSON file of the fixtures.
+pub fn numbers(path: &str) -> Value {
+    let text = std::fs::read_to_string(support::repository(&format!("tests/golden/tiny/{path}"))).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Rows of a batch of the fixtures, `[b, t]` each, cut to their lengths.
+pub fn rows(ids: &Tensor, labels: &Tensor, mask: &Tensor) -> Vec<Tokenized> {
+    let read = |t: &Tensor| t.to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
+    let (ids, labels, mask) = (read(ids), read(labels), read(mask));
+    let row = |i: usize| {
+        let n = mask[i].iter().sum::<i64>() as usize;
+        let tokens = ids[i][..n].iter().map(|&id| id as u32).collect();
+        Tokenized { tokens, is_label: labels[i][..n].iter().map(|&label| label != -100).collect() }
+    };
+    (0..ids.len()).map(row).collect()
+}
+
+/// The rows that losses and gradients of the fixtures are given for.
+pub fn examples() -> Vec<Tokenized> {
     let all = fixture("fixtures.safetensors");
-    let read = |name: &str| all[name].to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
-    let (ids, labels, mask) = (read("input_ids"), read("labels"), read("attention_mask"));
-    let lengths: Vec<usize> = mask.iter().map(|row| row.iter().sum::<i64>() as usize).collect();
-    let rows = ids.iter().zip(&lengths).map(|(row, &n)| row[..n].iter().map(|&i| i as u32).collect());
-    let batch = Batch::right_padded(&rows.collect::<Vec<Vec<u32>>>()).unwrap();
-    let marks = labels.iter().zip(&lengths).map(|(row, &n)| row[..n].iter().map(|&l| l != -100).collect());
-    let targets = Targets::new(&batch, &marks.collect::<Vec<Vec<bool>>>()).unwrap();
+    rows(&all["input_ids"], &all["labels"], &all["attention_mask"])
+}
+
+/// [`examples`] as the reference path takes them.
+pub fn batch() -> (Batch, Targets) {
+    let (tokens, is_label): (Vec<_>, Vec<_>) = examples().into_iter().map(|e| (e.tokens, e.is_label)).unzip();
+    let batch = Batch::right_padded(&tokens).unwrap();
+    let targets = Targets::new(&batch, &is_label).unwrap();
     (batch, targets)
 }
 
 /// Largest difference over the largest expected value.
-fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+pub fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     let max = |t: &Tensor| f64::from(t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap());
     assert_eq!(found.dims(), expected.dims());
     max(&(found - expected).unwrap()) / max(expected)
@@ -57,8 +85,7 @@ fn difference(found: &Tensor, expected: &Tensor) -> f64 {
 fn every_plugin_computes_what_peft_computes() {
     let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
     let weights = source.weights().unwrap();
-    let text = std::fs::read_to_string(support::repository("tests/golden/tiny/fixtures.json")).unwrap();
-    let numbers: Value = serde_json::from_str(&text).unwrap();
+    let reports = [numbers("fixtures.json"), numbers("adapters.json")];
     let (batch, targets) = batch();
     for (file, tuner, options, method, count) in methods() {
         let mut registry = Registry::default();
@@ -79,7 +106,7 @@ fn every_plugin_computes_what_peft_computes() {
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 
         let labels = targets.len() as f64;
-        let expected = numbers["methods"][method]["loss"].as_f64().unwrap();
+        let expected = reports.iter().find_map(|report| report["methods"][method]["loss"].as_f64()).unwrap();
         assert!((loss / labels - expected).abs() < 1e-5, "{method}: loss {} for {expected}", loss / labels);
         let expected = section(&all, &format!("{method}.grad."));
         assert_eq!((expected.len(), gradients.len()), (count, count), "{method}");
@@ -89,7 +116,8 @@ fn every_plugin_computes_what_peft_computes() {
             assert!(off < 2e-5, "{method}: gradient of {name} is off by {off}");
         }
         let merged = section(&all, &format!("merged.{method}."));
-        assert_eq!(merged.is_empty(), !matches!(method, "lora_all_linear" | "dora"), "{method}");
+        let has_merged = matches!(method, "lora_all_linear" | "dora" | "rslora" | "ia3");
+        assert_eq!(merged.is_empty(), !has_merged, "{method}");
         if merged.is_empty() {
             continue;
         }
@@ -138,6 +166,11 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
                 "{method}: {name}"
             );
             assert!(!is_zero(value), "{method}: {name} is still zero");
+        }
+        if recorded.graphs.iter().any(|graphs| graphs.merge.is_none()) {
+            let error = end.merge(shape, base.clone()).unwrap_err().to_string();
+            assert!(error.contains("cannot fold the adaptation"), "{method}: {error}");
+            continue;
         }
         let merged = end.merge(shape, base.clone()).unwrap();
         for (name, plan) in &recorded.plan.weights {
