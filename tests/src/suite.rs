@@ -12,6 +12,8 @@ mod gradients;
 mod misdeeds;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
+/// The third-party tuners on both engines, and in training.
+mod strangers;
 /// Whole studies by the executable; bad input.
 mod study;
 /// Where the things under test are.

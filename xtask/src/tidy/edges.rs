@@ -22,7 +22,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/cli", &["spec", "host", "dataset", "llama", "train", "generate", "judge", "results", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "llama", "train", "generate"]),
-    ("tests", &["spec", "host", "dataset", "llama", "train", "generate", "judge", "results", "analysis", "xtask"]),
+    (
+        "tests",
+        &["spec", "host", "dataset", "kernels", "llama", "train", "generate", "judge", "results", "analysis", "xtask"],
+    ),
     ("xtask", &[]),
 ];
 
