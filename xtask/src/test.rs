@@ -20,7 +20,7 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
     let workspace = Workspace::members_only()?;
     run_command(build_all(&workspace).args(["--package", crate::bench::PACKAGE]))?;
     let target = workspace.target.join("third-party");
-    for manifest in third_party(&workspace)? {
+    for manifest in third_party(&workspace)?.into_iter().chain([crate::newer::write(&workspace)?]) {
         let mut build = workspace.cargo(["build", "--manifest-path"]);
         run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
     }

@@ -1,5 +1,6 @@
 //! `tidy`: what no compiler checks. All faults are listed before it fails; each says where, what, and what to do.
 
+mod abi;
 mod edges;
 mod files;
 mod map;
@@ -50,6 +51,7 @@ pub fn check() -> Result<Report> {
     faults.extend(edges::faults(&workspace));
     let folders: Vec<String> = workspace.members().map(|p| workspace.folder(p)).collect();
     let map = std::fs::read_to_string(workspace.root.join(map::FILE)).context(map::FILE)?;
+    faults.extend(abi::faults(&workspace)?);
     faults.extend(map::faults(&map, &folders, |path| workspace.root.join(path).exists()));
     Ok(Report { files: paths.len(), crates: folders.len(), faults })
 }

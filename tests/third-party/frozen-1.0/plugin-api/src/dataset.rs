@@ -1,0 +1,75 @@
+//! The dataset contract: how a source becomes examples, as a stream with a position.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::abi::SourceBox;
+use crate::records::ReadAt;
+use crate::{Error, Result, Row};
+
+/// Turns the bytes of a source into rows, in a fixed order.
+pub trait Dataset: Sized + Send + 'static {
+    /// The name studies use.
+    const NAME: &'static str;
+    /// One line for lists.
+    const DESCRIPTION: &'static str;
+    /// What a study may set. Derive `Deserialize` with `deny_unknown_fields`, so that a typo is an error.
+    type Options: DeserializeOwned;
+
+    /// # Errors
+    /// When the options make no sense or the source cannot be what is expected.
+    fn open(source: Source, options: Self::Options) -> Result<Self>;
+
+    /// The next row; `None` at the end.
+    ///
+    /// # Errors
+    /// When the source cannot be read any further; a bad row is a [`Row::Skip`].
+    fn next(&mut self) -> Result<Option<Row>>;
+
+    /// Where the next row begins.
+    fn position(&self) -> Position;
+
+    /// Continue from a position that this dataset gave before, perhaps in another process.
+    ///
+    /// # Errors
+    /// When the position is not one of this source.
+    fn seek(&mut self, position: &Position) -> Result<()>;
+}
+
+/// A place between two rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Index into the source's files.
+    pub file: u32,
+    /// Byte offset in that file.
+    pub offset: u64,
+    /// Rows of that file before this place.
+    pub row: u64,
+}
+
+/// The files of a dataset, read through the host.
+pub struct Source {
+    inner: SourceBox,
+    files: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn new(inner: SourceBox) -> Self {
+        let files = inner.files().into_iter().map(Into::into).collect();
+        Self { inner, files }
+    }
+}
+
+impl ReadAt for Source {
+    fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    fn read(&self, file: usize, offset: u64, max: usize) -> std::result::Result<Vec<u8>, String> {
+        let file = u32::try_from(file).map_err(|_| "no such file".to_owned())?;
+        match self.inner.read(file, offset, max as u64).into_result() {
+            Ok(bytes) => Ok(bytes.into_vec()),
+            Err(e) => Err(Error::from(e).message().to_owned()),
+        }
+    }
+}
