@@ -9,7 +9,7 @@ use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot
 use tunebench_plugin_api::{Model, Weight};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
-use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, WeightPlan};
+use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, VirtualTokens, WeightPlan};
 
 use crate::place::{Place, Runner};
 use crate::record::Recorder;
@@ -59,8 +59,10 @@ impl Tuner {
     /// As [`TunerPlugin::record`].
     pub fn record(&self, shape: &ModelShape) -> Result<Recorded, HostError> {
         let model = describe(shape);
-        let plan = self.plan(&model)?;
-        let mut recorded = Recorded { plan, ..Recorded::default() };
+        let plan = self.plan(&model, shape)?;
+        let virtual_tokens =
+            plan.virtual_tokens.as_ref().map(|tokens| self.record_virtual(tokens, shape)).transpose()?;
+        let mut recorded = Recorded { plan, virtual_tokens, ..Recorded::default() };
         let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
         for (name, params) in recorded.plan.adapted() {
             let graphs = self.record_site(weights[name], params)?;
@@ -74,7 +76,7 @@ impl Tuner {
         Ok(recorded)
     }
 
-    fn plan(&self, model: &Model) -> Result<TunePlan, HostError> {
+    fn plan(&self, model: &Model, shape: &ModelShape) -> Result<TunePlan, HostError> {
         let doing = "planning";
         let json = json!(model).to_string();
         let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
@@ -83,7 +85,7 @@ impl Tuner {
         // First as the contract reads it, which passes over fields of a newer one.
         let plan: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
         let plan = serde_json::from_value(json!(plan)).map_err(invalid)?;
-        check(&plan, model).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        check(&plan, model, shape).map_err(|e| HostError::invalid(&self.name, doing, e))?;
         Ok(plan)
     }
 
@@ -116,6 +118,16 @@ impl Tuner {
         Ok(SiteGraphs { forward, merge, inits })
     }
 
+    fn record_virtual(&self, tokens: &VirtualTokens, model: &ModelShape) -> Result<Graph, HostError> {
+        let json = json!(tokens).to_string();
+        let params = tokens.params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
+        let (site, label) = (SiteShape::without_weight(params), "the plan");
+        let graph = self.trace("virtual_tokens", label, site, &tokens.shape(model), false, |ops, _| {
+            self.inner.virtual_tokens(ops, RStr::from(json.as_str())).map(ROption::RSome)
+        })?;
+        graph.ok_or_else(|| HostError::invalid(&self.name, "virtual_tokens", "nothing recorded"))
+    }
+
     fn trace(
         &self,
         method: &str,
@@ -127,7 +139,7 @@ impl Tuner {
     ) -> Result<Option<Graph>, HostError> {
         let doing = format!("recording `{method}` of {label}");
         let recorder = Recorder::new(label, site);
-        // `merge` and `init` see no input; a handle they invent is refused.
+        // The other methods see no input; a handle they invent is refused.
         let x = match has_input {
             true => recorder.input().map_err(|e| HostError::invalid(&self.name, &doing, e))?,
             false => Handle(u64::MAX),
@@ -151,11 +163,16 @@ fn describe(shape: &ModelShape) -> Model {
         let linear = shape.linear(&module).is_some();
         Weight { layer, module, linear, name: w.name, shape: w.shape }
     });
-    Model { layers: shape.num_hidden_layers, hidden_size: shape.hidden_size, weights: weights.collect() }
+    Model {
+        layers: shape.num_hidden_layers,
+        hidden_size: shape.hidden_size,
+        kv_width: shape.kv_width(),
+        weights: weights.collect(),
+    }
 }
 
 /// Whether a plan speaks of every weight, of no other, and only asks for what can be.
-fn check(plan: &TunePlan, model: &Model) -> Result<(), String> {
+fn check(plan: &TunePlan, model: &Model, shape: &ModelShape) -> Result<(), String> {
     let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
     if let Some(name) = weights.keys().find(|name| !plan.weights.contains_key(**name)) {
         return Err(format!("the plan does not say what happens to `{name}`"));
@@ -165,17 +182,25 @@ fn check(plan: &TunePlan, model: &Model) -> Result<(), String> {
         match fate {
             WeightPlan::Frozen => {}
             WeightPlan::Trainable { lr_scale } => check_scale(name, *lr_scale)?,
-            WeightPlan::Adapted { params } => check_params(weight, params)?,
+            WeightPlan::Adapted { .. } if !weight.linear => {
+                return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted"));
+            }
+            WeightPlan::Adapted { params } => check_params(name, params)?,
         }
     }
-    Ok(())
+    plan.virtual_tokens.as_ref().map_or(Ok(()), |tokens| check_virtual(tokens, shape))
 }
 
-fn check_params(weight: &Weight, params: &[ParamSpec]) -> Result<(), String> {
-    let name = &weight.name;
-    if !weight.linear {
-        return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted"));
+fn check_virtual(tokens: &VirtualTokens, shape: &ModelShape) -> Result<(), String> {
+    tokens.check(shape)?;
+    check_params(VirtualTokens::NAME, &tokens.params)?;
+    match tokens.params.iter().find(|p| p.init == Init::Computed) {
+        Some(param) => Err(format!("`{}`: `{}` cannot be computed; give it an init", VirtualTokens::NAME, param.name)),
+        None => Ok(()),
     }
+}
+
+fn check_params(name: &str, params: &[ParamSpec]) -> Result<(), String> {
     if params.len() > MOST_PARAMS {
         return Err(format!("`{name}`: {} parameters, where {MOST_PARAMS} are the most", params.len()));
     }

@@ -1,10 +1,12 @@
 //! Rows of tokens of different lengths, padded to one width, with the position of each token and what it may see.
 
+use std::borrow::Cow;
+
 use candle_core::{Device, Tensor};
 
 use crate::Error;
 
-/// The token that stands where a row has none; nothing attends to it and no loss is taken there.
+/// The token that stands where a row has none, and at the places of virtual ones; no loss is taken there.
 const PADDING: u32 = 0;
 
 /// Padded rows. Build one with [`Batch::right_padded`] or [`Batch::left_padded`].
@@ -14,9 +16,11 @@ pub struct Batch {
     tokens: Vec<u32>,
     /// Of each token in its own row, from 0.
     positions: Vec<u32>,
-    /// Tokens of each row, padding excluded.
+    /// Tokens of each row, padding and virtual ones excluded.
     lengths: Vec<usize>,
     width: usize,
+    /// Places of virtual tokens, before all else in each row.
+    front: usize,
     side: Side,
 }
 
@@ -59,7 +63,31 @@ impl Batch {
             tokens.extend(std::iter::repeat_n(PADDING, padding - before));
             positions.extend((0..width).map(|i| i.saturating_sub(before) as u32));
         }
-        Ok(Self { tokens, positions, lengths, width, side })
+        Ok(Self { tokens, positions, lengths, width, front: 0, side })
+    }
+
+    /// The same rows, each behind `count` places of virtual tokens.
+    pub(crate) fn behind(&self, count: usize) -> Cow<'_, Self> {
+        if count == 0 {
+            return Cow::Borrowed(self);
+        }
+        let (mut tokens, mut positions) = (vec![], vec![]);
+        for (row, places) in self.tokens.chunks(self.width).zip(self.positions.chunks(self.width)) {
+            tokens.extend(std::iter::repeat_n(PADDING, count));
+            tokens.extend_from_slice(row);
+            positions.extend(0..count as u32);
+            positions.extend(places.iter().map(|p| p + count as u32));
+        }
+        let (lengths, width, front) = (self.lengths.clone(), self.width + count, self.front + count);
+        Cow::Owned(Self { tokens, positions, lengths, width, front, side: self.side })
+    }
+
+    /// Indices among the tokens of this batch as they are among those of [`Batch::behind`].
+    pub(crate) fn indices_behind<'a>(&self, count: usize, indices: &'a [u32]) -> Cow<'a, [u32]> {
+        if count == 0 {
+            return Cow::Borrowed(indices);
+        }
+        indices.iter().map(|i| i + count as u32 * (i / self.width as u32 + 1)).collect()
     }
 
     /// Number of rows, `b`.
@@ -67,7 +95,7 @@ impl Batch {
         self.lengths.len()
     }
 
-    /// Tokens in a row, padding included, `t`.
+    /// Tokens in a row, padding included and, within the model, virtual ones, `t`.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -79,8 +107,12 @@ impl Batch {
 
     /// Index of token `i` of row `row` among all `b·t`.
     pub fn index(&self, row: usize, i: usize) -> u32 {
-        let before = if self.side == Side::Left { self.width - self.lengths[row] } else { 0 };
-        (row * self.width + before + i) as u32
+        (row * self.width + self.front + self.padding_before(row) + i) as u32
+    }
+
+    /// Padding that a row begins with, after its virtual tokens.
+    fn padding_before(&self, row: usize) -> usize {
+        if self.side == Side::Left { self.width - self.front - self.lengths[row] } else { 0 }
     }
 
     pub(crate) fn tokens(&self) -> &[u32] {
@@ -100,10 +132,10 @@ impl Batch {
     pub(crate) fn mask(&self, device: &Device) -> Result<Tensor, Error> {
         let rows = if self.side == Side::Right { 1 } else { self.rows() };
         let mut mask = Vec::with_capacity(rows * self.width * self.width);
-        for length in &self.lengths[..rows] {
-            let before = if self.side == Side::Right { 0 } else { self.width - length };
+        for row in 0..rows {
+            let padding = self.front..self.front + self.padding_before(row);
             for query in 0..self.width {
-                let sees = |key: usize| key == query || (before..=query).contains(&key);
+                let sees = |key: usize| key == query || key < query && !padding.contains(&key);
                 mask.extend((0..self.width).map(|key| if sees(key) { 0.0 } else { f32::NEG_INFINITY }));
             }
         }
@@ -140,6 +172,14 @@ impl Targets {
             }
         }
         Ok(targets)
+    }
+
+    /// The same labels in the rows of [`Batch::behind`].
+    pub(crate) fn behind(&self, batch: &Batch, count: usize) -> Cow<'_, Self> {
+        match batch.indices_behind(count, &self.from) {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(from) => Cow::Owned(Self { from, labels: self.labels.clone() }),
+        }
     }
 
     /// Number of labels.

@@ -18,7 +18,7 @@ pub struct Cache {
     /// Of each layer `[rows, k, tokens, e]`, with room for more of both than are used.
     keys: Vec<Tensor>,
     values: Vec<Tensor>,
-    /// Tokens of each row.
+    /// Tokens of each row, virtual ones included.
     lengths: Vec<usize>,
     kv_heads: usize,
     head_dim: usize,
@@ -38,7 +38,7 @@ impl Cache {
         }
     }
 
-    /// Tokens of each row so far.
+    /// Tokens of each row so far, virtual ones included.
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
     }
@@ -127,19 +127,20 @@ impl Llama {
     /// that it had.
     pub fn prefill<R: AsRef<[u32]>>(&self, cache: &mut Cache, prompts: &[R]) -> Result<Tensor, Error> {
         let batch = Batch::right_padded(prompts)?;
-        let context = self.context(&batch, Pass::Eval)?;
-        let mut x = self.embed(batch.tokens())?;
+        let (count, batch) = (self.virtual_count(), &*batch.behind(self.virtual_count()));
+        let context = self.context(batch, Pass::Eval)?;
+        let mut x = context.embedded(&self.embed(batch.tokens())?)?;
         let first = cache.len();
         cache.reserve(self.layers.len(), first + batch.rows(), batch.width())?;
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x, &context, |q, k, v| {
                 for (row, length) in batch.lengths().iter().enumerate() {
-                    cache.write(i, [first + row, 0], [k, v], [row, *length])?;
+                    cache.write(i, [first + row, 0], [k, v], [row, count + length])?;
                 }
                 Ok(ops::attention(q, k, v, &context.mask)?)
             })?;
         }
-        cache.lengths.extend(batch.lengths());
+        cache.lengths.extend(batch.lengths().iter().map(|length| count + length));
         let last: Vec<u32> = batch.lengths().iter().enumerate().map(|(row, n)| batch.index(row, n - 1)).collect();
         self.logits_of(&x, &last)
     }

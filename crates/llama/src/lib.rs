@@ -7,7 +7,7 @@
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
 //! - [`model`]: the model put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
 //! - [`linear`]: weights in use, frozen, trained or adapted; `site` runs recorded maths, `ops` and `attach` hold the
-//!   derivatives written by hand
+//!   derivatives written by hand; `virtual_tokens` stand in front of every example
 //! - [`fast`]: the same model at the CPU's speed, passes written by hand
 //! - [`error`]: what can go wrong
 
@@ -32,6 +32,7 @@ pub mod tensors;
 pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
+mod virtual_tokens;
 pub mod weights;
 
 pub use batch::{Batch, Targets};

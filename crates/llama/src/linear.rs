@@ -1,14 +1,15 @@
-//! Weights in use: frozen, trained, or a linear weight adapted at its site.
+//! Weights in use: frozen, trained, or a linear weight adapted at its site; and recorded maths in use.
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use tunebench_spec::graph::DType as Precision;
-use tunebench_spec::{Graph, WeightPlan};
+use tunebench_spec::{self as spec, Graph, ParamSpec, WeightPlan};
 
 use crate::dropout::Draw;
 use crate::site::{self, Dropout, Inputs};
 use crate::tuning::param_name;
+use crate::virtual_tokens::VirtualTokens;
 use crate::{Error, Tuning, Weights, ops};
 
 /// What a forward pass is for.
@@ -66,13 +67,30 @@ pub(crate) struct Linear {
     site: Option<Site>,
 }
 
-/// The adaptation of a linear weight.
-struct Site {
-    /// Its number among the sites of the model, in order of their names; keys its dropout.
+/// Recorded maths with its parameters: the adaptation of a linear weight, or virtual tokens.
+pub(crate) struct Site {
+    /// Its number among the sites of the model, in order of their names; keys its dropout. Virtual tokens come last.
     number: u64,
-    forward: Graph,
+    graph: Graph,
     /// By parameter name, and the precision it is used in.
     params: BTreeMap<String, (Var, Precision)>,
+}
+
+impl Site {
+    /// What the maths yields over `x [n, in]` and `weight [out, in]`, where it has them.
+    pub fn run(&self, x: Option<&Tensor>, weight: Option<&Tensor>, pass: Pass<'_>) -> Result<Tensor, Error> {
+        let value = |(var, precision): &(Var, Precision)| match pass {
+            Pass::Train(_) => site::rounded(var.as_tensor(), *precision),
+            Pass::Eval => site::rounded(&var.as_detached_tensor(), *precision),
+        };
+        let params = self.params.iter().map(|(name, p)| Ok((name.clone(), value(p)?)));
+        let params = params.collect::<Result<_, Error>>()?;
+        let dropout = match pass {
+            Pass::Train(draw) => Dropout::On(draw, self.number),
+            Pass::Eval => Dropout::Off,
+        };
+        Ok(site::run(&self.graph, &Inputs { x, weight, params: &params, dropout })?.contiguous()?)
+    }
 }
 
 impl Linear {
@@ -85,19 +103,10 @@ impl Linear {
     /// `x [n, in] -> [n, out]`.
     pub fn apply(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, Error> {
         let weight = self.weight.get(pass);
-        let Some(site) = &self.site else { return Ok(ops::linear(x, &weight)?) };
-        let value = |(var, precision): &(Var, Precision)| match pass {
-            Pass::Train(_) => site::rounded(var.as_tensor(), *precision),
-            Pass::Eval => site::rounded(&var.as_detached_tensor(), *precision),
-        };
-        let params = site.params.iter().map(|(name, p)| Ok((name.clone(), value(p)?)));
-        let params = params.collect::<Result<_, Error>>()?;
-        let dropout = match pass {
-            Pass::Train(draw) => Dropout::On(draw, site.number),
-            Pass::Eval => Dropout::Off,
-        };
-        let y = site::run(&site.forward, &Inputs { x: Some(x), weight: &weight, params: &params, dropout })?;
-        Ok(y.contiguous()?)
+        match &self.site {
+            None => Ok(ops::linear(x, &weight)?),
+            Some(site) => site.run(Some(x), Some(&weight), pass),
+        }
     }
 
     pub fn is_trained(&self) -> bool {
@@ -134,13 +143,26 @@ impl<'a> Builder<'a> {
         let Some(graphs) = recorded.graphs_of(name) else {
             return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
         };
+        let number = recorded.sites.keys().take_while(|site| site.as_str() < name).count();
+        Ok(Linear { weight, site: Some(self.site(number, name, specs, &graphs.forward)?) })
+    }
+
+    pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
+        let recorded = self.tuning.recorded();
+        let (Some(tokens), Some(graph)) = (&recorded.plan.virtual_tokens, &recorded.virtual_tokens) else {
+            return Ok(None);
+        };
+        let site = self.site(recorded.sites.len(), spec::VirtualTokens::NAME, &tokens.params, graph)?;
+        Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, site }))
+    }
+
+    fn site(&mut self, number: usize, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
         let mut params = BTreeMap::new();
         for spec in specs {
             let var = self.trained(&param_name(name, &spec.name), spec.lr_scale)?;
             params.insert(spec.name.clone(), (var, spec.dtype));
         }
-        let number = recorded.sites.keys().take_while(|site| site.as_str() < name).count() as u64;
-        Ok(Linear { weight, site: Some(Site { number, forward: graphs.forward.clone(), params }) })
+        Ok(Site { number: number as u64, graph: graph.clone(), params })
     }
 
     fn trained(&mut self, name: &str, lr_scale: f64) -> Result<Var, Error> {

@@ -6,12 +6,14 @@ use std::collections::btree_map::Entry;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
+use tunebench_spec::VirtualTokens;
 
 use crate::attach::{is_tracked, seeded};
 use crate::batch::{Batch, Targets};
 use crate::dropout::Draw;
 use crate::linear::Pass;
-use crate::model::{EMBEDDING, Llama};
+use crate::model::{Context, EMBEDDING, Llama};
+use crate::virtual_tokens::Front;
 use crate::{Error, ops};
 
 /// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
@@ -29,9 +31,15 @@ struct Segment {
 impl Segment {
     /// Leads `gradient` of the output back: gradients of the parameters to `gradients`, that of the input returned
     /// when it is a leaf.
-    fn backward(self, gradient: Tensor, model: &Llama, gradients: &mut Gradients) -> Result<Option<Tensor>, Error> {
+    fn backward(
+        self,
+        gradient: Tensor,
+        model: &Llama,
+        context: &Context<'_>,
+        gradients: &mut Gradients,
+    ) -> Result<Option<Tensor>, Error> {
         let mut found = seeded(&self.output, gradient)?.backward()?;
-        collect(&mut found, model, gradients)?;
+        collect(&mut found, model, context, gradients)?;
         // candle also keeps gradients that nobody asked for, of values that meet tracked ones in a product.
         Ok(found.remove(&self.input).filter(|_| self.input.is_variable()))
     }
@@ -44,9 +52,10 @@ impl Llama {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn loss(&self, batch: &Batch, targets: &Targets) -> Result<f64, Error> {
-        let x = self.run(batch)?;
+        let count = self.virtual_count();
+        let x = self.run(&batch.behind(count))?;
         let mut sum = 0.0;
-        for (from, labels) in self.slices(targets) {
+        for (from, labels) in self.slices(&targets.behind(batch, count)) {
             let logits = self.logits_of(&x, from)?;
             let (losses, _) = ops::cross_entropy(&logits, &Tensor::new(labels, self.device())?)?;
             sum += total(&losses)?;
@@ -62,28 +71,35 @@ impl Llama {
         if draw.rows.len() != batch.rows() {
             return Err(Error::Batch(format!("{} rows, but draws for {}", batch.rows(), draw.rows.len())));
         }
+        let (targets, batch) = (&*targets.behind(batch, self.virtual_count()), &*batch.behind(self.virtual_count()));
         let context = self.context(batch, Pass::Train(draw))?;
-        let mut x = self.embed(batch.tokens())?;
-        let mut tracked = self.embedding.is_trained();
-        let mut segments = Vec::with_capacity(self.layers.len());
+        let input = leaf(&self.embed(batch.tokens())?, self.embedding.is_trained())?;
+        let output = context.embedded(&input)?;
+        let mut x = output.detach();
+        let mut tracked = is_tracked(&output);
+        let mut segments = vec![Segment { input, output }];
+        let is_in_layers = context.front.as_ref().is_some_and(Front::is_in_layers);
         for layer in &self.layers {
             let input = leaf(&x, tracked)?;
             let output = layer.forward(&input, &context, |q, k, v| Ok(ops::attention(q, k, v, &context.mask)?))?;
-            tracked |= layer.is_trained();
+            tracked |= layer.is_trained() || is_in_layers;
             x = output.detach();
             segments.push(Segment { input, output });
         }
 
         let mut gradients = Gradients::new();
-        let (loss, mut gradient) = self.head_backward(&leaf(&x, tracked)?, targets, context.pass, &mut gradients)?;
+        let (loss, mut gradient) = self.head_backward(&leaf(&x, tracked)?, targets, &context, &mut gradients)?;
         for segment in segments.into_iter().rev() {
             let Some(of_output) = gradient else { break };
-            gradient = segment.backward(of_output, self, &mut gradients)?;
+            gradient = segment.backward(of_output, self, &context, &mut gradients)?;
         }
         if let Some(of_embedded) = gradient {
             let tokens = Tensor::new(batch.tokens(), self.device())?;
             let zeros = self.embedding.get(Pass::Eval).zeros_like()?;
             add(&mut gradients, EMBEDDING, zeros.index_add(&tokens, &of_embedded, 0)?)?;
+        }
+        if let (Some(front), Some(gradient)) = (&context.front, gradients.remove(VirtualTokens::NAME)) {
+            collect(&mut front.seeded(gradient)?.backward()?, self, &context, &mut gradients)?;
         }
         Ok((loss, gradients))
     }
@@ -93,12 +109,13 @@ impl Llama {
         &self,
         x: &Tensor,
         targets: &Targets,
-        pass: Pass<'_>,
+        context: &Context<'_>,
         gradients: &mut Gradients,
     ) -> Result<(f64, Option<Tensor>), Error> {
         if targets.is_empty() {
             return Ok((0.0, None));
         }
+        let pass = context.pass;
         let chosen = x.index_select(&Tensor::new(targets.from.as_slice(), self.device())?, 0)?;
         let normed = ops::rms_norm(&chosen, &self.norm.get(pass), self.shape.rms_norm_eps)?; // [m, d]
         let (mut loss, mut start, mut slices) = (0.0, 0, vec![]);
@@ -109,7 +126,7 @@ impl Llama {
             loss += total(&losses)?;
             if is_tracked(&sum) {
                 let mut found = sum.backward()?;
-                collect(&mut found, self, gradients)?;
+                collect(&mut found, self, context, gradients)?;
                 slices.extend(found.remove(&slice));
             }
             start += labels.len();
@@ -118,7 +135,7 @@ impl Llama {
             return Ok((loss, None));
         }
         let last = Segment { input: x.clone(), output: normed };
-        Ok((loss, last.backward(Tensor::cat(&slices, 0)?, self, gradients)?))
+        Ok((loss, last.backward(Tensor::cat(&slices, 0)?, self, context, gradients)?))
     }
 
     /// The targets in pieces whose scores may exist at once.
@@ -138,7 +155,17 @@ fn total(losses: &Tensor) -> Result<f64, Error> {
     Ok(losses.to_vec1::<f32>()?.into_iter().map(f64::from).sum())
 }
 
-fn collect(found: &mut GradStore, model: &Llama, gradients: &mut Gradients) -> Result<(), Error> {
+/// Gradients of the trained tensors; and, by the name that begins those of their parameters, that of the virtual
+/// tokens' value.
+fn collect(
+    found: &mut GradStore,
+    model: &Llama,
+    context: &Context<'_>,
+    gradients: &mut Gradients,
+) -> Result<(), Error> {
+    if let Some(gradient) = context.front.as_ref().and_then(|front| found.remove(&front.leaf)) {
+        add(gradients, VirtualTokens::NAME, gradient)?;
+    }
     for (name, param) in model.params() {
         if let Some(gradient) = found.remove(&param.var) {
             add(gradients, name, gradient)?;

@@ -8,6 +8,7 @@ use tunebench_spec::ModelShape;
 
 use crate::batch::Batch;
 use crate::linear::{Builder, Linear, Params, Pass, Weight};
+use crate::virtual_tokens::{Front, VirtualTokens};
 use crate::{Error, Tuning, Weights, ops, rotary};
 
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -20,12 +21,15 @@ pub struct Llama {
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Weight,
     pub(crate) head: Linear,
+    virtual_tokens: Option<VirtualTokens>,
     frequencies: Vec<f32>,
     params: Params,
 }
 
 /// One decoder layer.
 pub(crate) struct Layer {
+    /// Counted from 0.
+    index: usize,
     attention_norm: Weight,
     q: Linear,
     k: Linear,
@@ -47,6 +51,8 @@ pub(crate) struct Context<'a> {
     pub sin: Tensor,
     /// Broadcasts to `[b, 1, t, s]`.
     pub mask: Tensor,
+    /// What stands in front of the rows; none where a row goes on from a cache.
+    pub front: Option<Front>,
     pub heads: usize,
     pub kv_heads: usize,
     pub norm_eps: f64,
@@ -68,13 +74,24 @@ impl Llama {
         } else {
             build.linear("lm_head.weight")?
         };
-        let (frequencies, params) = (rotary::frequencies(shape), build.params);
-        Ok(Self { shape: shape.clone(), device: device.clone(), embedding, layers, norm, head, frequencies, params })
+        let virtual_tokens = build.virtual_tokens()?;
+        let (shape, device, frequencies, params) =
+            (shape.clone(), device.clone(), rotary::frequencies(shape), build.params);
+        Ok(Self { shape, device, embedding, layers, norm, head, virtual_tokens, frequencies, params })
     }
 
     /// Dimensions of the model.
     pub fn shape(&self) -> &ModelShape {
         &self.shape
+    }
+
+    /// Positions for an example's own tokens: the model's without those of virtual tokens.
+    pub fn positions(&self) -> usize {
+        self.shape.max_position_embeddings.saturating_sub(self.virtual_count())
+    }
+
+    pub(crate) fn virtual_count(&self) -> usize {
+        self.virtual_tokens.as_ref().map_or(0, |tokens| tokens.count)
     }
 
     /// Where it runs.
@@ -95,8 +112,10 @@ impl Llama {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn hidden(&self, batch: &Batch) -> Result<Tensor, Error> {
-        let x = ops::rms_norm(&self.run(batch)?, &self.norm.get(Pass::Eval), self.shape.rms_norm_eps)?;
-        Ok(x.reshape((batch.rows(), batch.width(), self.shape.hidden_size))?)
+        let count = self.virtual_count();
+        let x = ops::rms_norm(&self.run(&batch.behind(count))?, &self.norm.get(Pass::Eval), self.shape.rms_norm_eps)?;
+        let x = x.reshape((batch.rows(), count + batch.width(), self.shape.hidden_size))?;
+        Ok(x.narrow(1, count, batch.width())?)
     }
 
     /// Scores of the next token after each of the tokens at `indices` (see [`Batch::index`]).
@@ -107,7 +126,8 @@ impl Llama {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn logits(&self, batch: &Batch, indices: &[u32]) -> Result<Tensor, Error> {
-        self.logits_of(&self.run(batch)?, indices)
+        let count = self.virtual_count();
+        self.logits_of(&self.run(&batch.behind(count))?, &batch.indices_behind(count, indices))
     }
 
     pub(crate) fn logits_of(&self, x: &Tensor, indices: &[u32]) -> Result<Tensor, Error> {
@@ -116,10 +136,10 @@ impl Llama {
         self.head.apply(&x, Pass::Eval)
     }
 
-    /// Through all layers, without the last norm: `[n, d]`.
+    /// Through all layers, without the last norm: `[n, d]`; the rows are behind their virtual tokens already.
     pub(crate) fn run(&self, batch: &Batch) -> Result<Tensor, Error> {
         let context = self.context(batch, Pass::Eval)?;
-        let mut x = self.embed(batch.tokens())?;
+        let mut x = context.embedded(&self.embed(batch.tokens())?)?;
         for layer in &self.layers {
             x = layer.forward(&x, &context, |q, k, v| Ok(ops::attention(q, k, v, &context.mask)?))?;
         }
@@ -145,7 +165,8 @@ impl Llama {
             (cos, sin) = (cos.reshape(dims)?, sin.reshape(dims)?);
         }
         let mask = batch.mask(&self.device)?;
-        Ok(self.context_of(pass, [batch.rows(), batch.width()], [cos, sin], mask))
+        let front = self.virtual_tokens.as_ref().map(|tokens| tokens.front(pass)).transpose()?;
+        Ok(Context { front, ..self.context_of(pass, [batch.rows(), batch.width()], [cos, sin], mask) })
     }
 
     /// The context of one new token in each row, at its position and with its own mask `[b, 1, 1, s]`.
@@ -163,7 +184,14 @@ impl Llama {
         mask: Tensor,
     ) -> Context<'a> {
         let (heads, kv_heads) = (self.shape.num_attention_heads, self.shape.num_key_value_heads);
-        Context { pass, rows, width, cos, sin, mask, heads, kv_heads, norm_eps: self.shape.rms_norm_eps }
+        Context { pass, rows, width, cos, sin, mask, front: None, heads, kv_heads, norm_eps: self.shape.rms_norm_eps }
+    }
+}
+
+impl Context<'_> {
+    /// What the first layer takes, `[n, d]`, from the embeddings of all places.
+    pub fn embedded(&self, x: &Tensor) -> Result<Tensor, Error> {
+        self.front.as_ref().map_or_else(|| Ok(x.clone()), |front| front.embedded(x, self.rows))
     }
 }
 
@@ -171,6 +199,7 @@ impl Layer {
     fn new(build: &mut Builder<'_>, index: usize) -> Result<Self, Error> {
         let name = |part: &str| format!("model.layers.{index}.{part}.weight");
         Ok(Self {
+            index,
             attention_norm: build.weight(&name("input_layernorm"))?,
             q: build.linear(&name("self_attn.q_proj"))?,
             k: build.linear(&name("self_attn.k_proj"))?,
@@ -203,6 +232,10 @@ impl Layer {
         let q = ops::rope(&by_head(self.q.apply(&normed, pass)?, h)?, &context.cos, &context.sin)?;
         let keys = ops::rope(&by_head(self.k.apply(&normed, pass)?, k)?, &context.cos, &context.sin)?;
         let values = by_head(self.v.apply(&normed, pass)?, k)?;
+        let [keys, values] = match &context.front {
+            Some(front) => front.keys_values(self.index, [keys, values])?,
+            None => [keys, values],
+        };
         let read = attend(&q, &keys, &values)?.transpose(1, 2)?.reshape((b * t, ()))?; // [n, h e]
         let x = (x + self.o.apply(&read, pass)?)?;
 

@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 use candle_nn::ops::sigmoid;
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::shapes::{self, SiteShape};
-use tunebench_spec::{Dim, Graph, Node, Op, ParamSpec};
+use tunebench_spec::{Dim, Graph, ModelShape, Node, Op, ParamSpec, VirtualTokens};
 
 use crate::dropout::{Draw, Shape};
 use crate::{Error, ops};
@@ -23,8 +23,8 @@ const MOST_ELEMENTS_PER_TOKEN: usize = 1 << 24;
 pub(crate) struct Inputs<'a> {
     /// `[n, in]`; none where there is no input (merge, initial values).
     pub x: Option<&'a Tensor>,
-    /// `[out, in]`.
-    pub weight: &'a Tensor,
+    /// `[out, in]`; none where there is no weight (virtual tokens).
+    pub weight: Option<&'a Tensor>,
     /// By parameter name.
     pub params: &'a BTreeMap<String, Tensor>,
     pub dropout: Dropout<'a>,
@@ -49,12 +49,25 @@ pub(crate) fn check(
     params: &[ParamSpec],
     expected: &[Dim],
 ) -> Result<(), Error> {
+    check_at(weight, &SiteShape { out_features, in_features, params: shapes_by_name(params) }, graph, expected)
+}
+
+/// As [`check`], for the maths of virtual tokens, which has neither input nor weight.
+pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &ModelShape) -> Result<(), Error> {
+    let site = SiteShape::without_weight(shapes_by_name(&tokens.params));
+    check_at(VirtualTokens::NAME, &site, graph, &tokens.shape(model))
+}
+
+fn shapes_by_name(params: &[ParamSpec]) -> Vec<(&str, &[usize])> {
+    params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect()
+}
+
+fn check_at(weight: &str, site: &SiteShape<'_>, graph: &Graph, expected: &[Dim]) -> Result<(), Error> {
     let fault = |fault: String| Error::Graph { weight: weight.into(), fault };
     if graph.nodes.len() > MOST_NODES {
         return Err(fault(format!("{} operations; at most {MOST_NODES} are run", graph.nodes.len())));
     }
-    let params = params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
-    shapes::check(graph, &SiteShape { out_features, in_features, params }, expected).map_err(fault)?;
+    shapes::check(graph, site, expected).map_err(fault)?;
     for (i, node) in graph.nodes.iter().enumerate() {
         let fixed = node.shape.iter().try_fold(1usize, |n, dim| match dim {
             Dim::Fixed(d) => n.checked_mul(*d),
@@ -98,9 +111,9 @@ fn apply(i: usize, node: &Node, values: &[Tensor], inputs: &Inputs<'_>) -> Resul
     let arg = |k: usize| node.inputs.get(k).and_then(|&j| values.get(j)).ok_or_else(|| missing(&format!("node {i}")));
     let value = match &node.op {
         Op::Input => inputs.x.cloned().ok_or_else(|| missing("the input"))?,
-        Op::Weight => inputs.weight.clone(),
+        Op::Weight => inputs.weight.cloned().ok_or_else(|| missing("the weight"))?,
         Op::Param { name } => inputs.params.get(name).cloned().ok_or_else(|| missing(name))?,
-        Op::Base => ops::linear(&arg(0)?.contiguous()?, inputs.weight)?,
+        Op::Base => ops::linear(&arg(0)?.contiguous()?, inputs.weight.ok_or_else(|| missing("the weight"))?)?,
         Op::Matmul => arg(0)?.matmul(arg(1)?)?,
         Op::Add => arg(0)?.broadcast_add(arg(1)?)?,
         Op::Sub => arg(0)?.broadcast_sub(arg(1)?)?,

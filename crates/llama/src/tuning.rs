@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Dim, Init, ModelShape, ParamSpec, WeightPlan};
+use tunebench_spec::{Dim, Init, ModelShape, ParamSpec, VirtualTokens, WeightPlan};
 
 use crate::site::{self, Dropout, Inputs};
 use crate::{Error, Weights};
@@ -14,11 +14,13 @@ use crate::{Error, Weights};
 #[derive(Clone, Debug, Default)]
 pub struct Tuning {
     recorded: Recorded,
-    /// By [`param_name`] for the parameters of adapted weights, by the weight's own name for trainable ones.
+    /// By [`param_name`] for the parameters of adapted weights and of virtual tokens, by the weight's own name for
+    /// trainable ones.
     values: BTreeMap<String, Tensor>,
 }
 
-/// The name of a parameter among all trained tensors: `…q_proj.lora_A` for `lora_A` at `…q_proj.weight`.
+/// The name of a parameter among all trained tensors: `…q_proj.lora_A` for `lora_A` at `…q_proj.weight`, and
+/// `virtual_tokens.embedding` for `embedding` of [`VirtualTokens::NAME`].
 pub fn param_name(weight: &str, param: &str) -> String {
     format!("{}.{param}", weight.strip_suffix(".weight").unwrap_or(weight))
 }
@@ -49,6 +51,11 @@ impl Tuning {
                     }
                 }
             }
+        }
+        for param in recorded.plan.virtual_tokens.iter().flat_map(|tokens| &tokens.params) {
+            let name = param_name(VirtualTokens::NAME, &param.name);
+            let value = drawn(&param.init, &param.shape, Stream::named(seed, &name))?;
+            values.insert(name, site::rounded(&value, param.dtype)?);
         }
         Ok(Self { recorded, values })
     }
@@ -113,8 +120,12 @@ impl Tuning {
     /// the tuner's merge.
     ///
     /// # Errors
-    /// [`Error::Plan`] when an adapted weight has no merge.
+    /// [`Error::Plan`] when an adapted weight has no merge, or when there are virtual tokens.
     pub fn merge(&self, shape: &ModelShape, weights: Weights) -> Result<Weights, Error> {
+        if self.recorded.plan.virtual_tokens.is_some() {
+            let fault = "they stand in front of every example and cannot be folded into the weights";
+            return Err(plan_fault(VirtualTokens::NAME, fault));
+        }
         let mut merged = weights.into_map();
         for (weight, plan) in &self.recorded.plan.weights {
             let value = match plan {
@@ -127,7 +138,7 @@ impl Tuning {
                     let base = merged.get(weight).ok_or_else(|| plan_fault(weight, "the model has no such weight"))?;
                     let base = &base.to_dtype(DType::F32)?;
                     let params = self.params_at(weight, params)?;
-                    let inputs = Inputs { x: None, weight: base, params: &params, dropout: Dropout::Off };
+                    let inputs = Inputs { x: None, weight: Some(base), params: &params, dropout: Dropout::Off };
                     site::run(graph, &inputs)?.contiguous()?
                 }
             };
@@ -168,6 +179,8 @@ pub fn shapes(shape: &ModelShape, recorded: &Recorded) -> BTreeMap<String, Vec<u
             }
         }
     }
+    let params = recorded.plan.virtual_tokens.iter().flat_map(|tokens| &tokens.params);
+    all.extend(params.map(|p| (param_name(VirtualTokens::NAME, &p.name), p.shape.clone())));
     all
 }
 
@@ -186,7 +199,23 @@ fn check(shape: &ModelShape, recorded: &Recorded) -> Result<(), Error> {
         check_params(weight, params)?;
         check_graphs(weight, [out_features, in_features], params, graphs_of(recorded, weight)?)?;
     }
-    Ok(())
+    check_virtual(shape, recorded)
+}
+
+fn check_virtual(shape: &ModelShape, recorded: &Recorded) -> Result<(), Error> {
+    let fault = |fault: &str| plan_fault(VirtualTokens::NAME, fault);
+    let (tokens, graph) = match (&recorded.plan.virtual_tokens, &recorded.virtual_tokens) {
+        (None, None) => return Ok(()),
+        (Some(tokens), Some(graph)) => (tokens, graph),
+        (Some(_), None) => return Err(fault("no maths was recorded for them")),
+        (None, Some(_)) => return Err(fault("there is maths for them, but none is planned")),
+    };
+    tokens.check(shape).map_err(|e| fault(&e))?;
+    check_params(VirtualTokens::NAME, &tokens.params)?;
+    if let Some(param) = tokens.params.iter().find(|p| p.init == Init::Computed) {
+        return Err(fault(&format!("no maths says how `{}` begins", param.name)));
+    }
+    site::check_virtual(graph, tokens, shape)
 }
 
 fn check_params(weight: &str, params: &[ParamSpec]) -> Result<(), Error> {
@@ -241,7 +270,7 @@ fn init_params(
                 let Some(graph) = graphs.inits.get(&param.name) else {
                     return Err(plan_fault(weight, &format!("no maths says how `{}` begins", param.name)));
                 };
-                let inputs = Inputs { x: None, weight: base, params: &values, dropout: Dropout::Off };
+                let inputs = Inputs { x: None, weight: Some(base), params: &values, dropout: Dropout::Off };
                 site::run(graph, &inputs)?.contiguous()?
             }
             init => drawn(init, &param.shape, Stream::named(seed, &param_name(weight, &param.name)))?,

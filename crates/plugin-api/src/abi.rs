@@ -68,6 +68,11 @@ pub trait AbiTuner: Send + Sync {
     fn merge(&self, ops: OpsRef<'_>, site: RStr<'_>) -> AbiResult<ROption<Handle>>;
     #[sabi(last_prefix_field)]
     fn init(&self, ops: OpsRef<'_>, site: RStr<'_>, param: RStr<'_>) -> AbiResult<Handle>;
+    /// `tokens` is a [`crate::VirtualTokens`] as JSON. Since 1.1; this body stands in for it in plugins built before.
+    fn virtual_tokens(&self, ops: OpsRef<'_>, tokens: RStr<'_>) -> AbiResult<Handle> {
+        let _ = (ops, tokens);
+        RResult::RErr(AbiError::new(code::UNSUPPORTED, "built with a plugin-api that knows no virtual tokens"))
+    }
 }
 
 /// The files of a dataset, held by the host.
@@ -162,4 +167,4 @@ pub const PROBE_SYMBOL: &str = "tunebench_probe_v1";
 /// The major version of this contract.
 pub const API_MAJOR: u32 = 1;
 /// The minor version of this contract.
-pub const API_MINOR: u32 = 0;
+pub const API_MINOR: u32 = 1;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Model {
     pub layers: usize,
     pub hidden_size: usize,
+    /// Width of a token's keys, or of its values, over all heads of a layer; 0 from a host older than API 1.1.
+    #[serde(default)]
+    pub kv_width: usize,
     pub weights: Vec<Weight>,
 }
 
@@ -55,8 +58,32 @@ impl Weight {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TunePlan {
     pub weights: BTreeMap<String, WeightPlan>,
+    /// What stands in front of every example, if anything does. Since API 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_tokens: Option<VirtualTokens>,
     #[serde(default)]
     pub recipe: Recipe,
+}
+
+/// Trained places in front of every example: prompt tuning, P-tuning, prefix tuning. Real tokens come after them and
+/// see all of them; their values are what [`crate::Tuner::virtual_tokens`] makes of the parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VirtualTokens {
+    pub kind: VirtualKind,
+    pub count: usize,
+    /// Their init cannot be [`Init::Computed`].
+    pub params: Vec<Param>,
+}
+
+/// What is given of a virtual token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VirtualKind {
+    /// Its embedding, `[hidden_size]`; from there it is a token like any other.
+    Embeddings,
+    /// Its key and value in every layer, `[layers * 2 * kv_width]`: of each layer the keys of all heads, then their
+    /// values, as PEFT lays them out. Keys are used as they are, not turned by their position.
+    KeysValues,
 }
 
 /// What happens to one weight.
@@ -92,11 +119,11 @@ impl TunePlan {
 
     fn all(model: &Model, plan: &WeightPlan) -> Self {
         let weights = model.weights.iter().map(|w| (w.name.clone(), plan.clone())).collect();
-        Self { weights, recipe: Recipe::default() }
+        Self { weights, ..Self::default() }
     }
 }
 
-/// A new parameter of an adapted weight; kept and trained in f32.
+/// A new parameter of an adapted weight or of virtual tokens; kept and trained in f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Param {
     pub name: String,

@@ -15,6 +15,7 @@ use crate::abi::{
 use crate::guard::{self, Guarded};
 use crate::{
     ChatReply, Dataset, Error, Example, Judge, Model, Ops, Position, Result, Row, Site, Source, Tensor, Tuner,
+    VirtualTokens,
 };
 
 /// Makes the crate a plugin: `export_plugin!(tuner: MyTuner);`, or `dataset:` or `judge:`.
@@ -235,6 +236,14 @@ impl<T: Tuner> AbiTuner for TunerAdapter<T> {
             let (ops, site) = (Ops::new(&ops), parse::<Site>("site", &site)?);
             let handle = Self::record(&ops, |ops| self.0.init(ops, &site, &param).map(Some))?;
             handle.ok_or_else(|| Error::new("init yielded nothing"))
+        })
+    }
+
+    fn virtual_tokens(&self, ops: OpsRef<'_>, tokens: RStr<'_>) -> AbiResult<Handle> {
+        guard::call(|| {
+            let (ops, tokens) = (Ops::new(&ops), parse::<VirtualTokens>("virtual tokens", &tokens)?);
+            let handle = Self::record(&ops, |ops| self.0.virtual_tokens(ops, &tokens).map(Some))?;
+            handle.ok_or_else(|| Error::new("virtual_tokens yielded nothing"))
         })
     }
 }

@@ -74,7 +74,7 @@ mod tuner;
 
 pub use data::{
     ChatMessage, ChatReply, ChatRequest, Dim, Example, Init, JudgeStep, Model, Param, Recipe, Role, Row, Schedule,
-    Site, TunePlan, Turn, Weight, WeightPlan,
+    Site, TunePlan, Turn, VirtualKind, VirtualTokens, Weight, WeightPlan,
 };
 pub use dataset::{Dataset, Position, Source};
 pub use error::{Error, Result};
@@ -87,7 +87,7 @@ pub mod prelude {
     pub use crate::{
         ChatMessage, ChatReply, ChatRequest, Dataset, Dim, Error, Example, Init, Judge, JudgeStep, Model, Ops, Param,
         Position, Recipe, Record, Records, Result, Role, Row, Schedule, Site, Source, Tensor, TunePlan, Tuner, Turn,
-        Weight, WeightPlan, export_plugin,
+        VirtualKind, VirtualTokens, Weight, WeightPlan, export_plugin,
     };
     pub use serde::{Deserialize, Serialize};
 }

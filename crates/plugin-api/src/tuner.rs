@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::abi::{AbiOps_TO, Handle, OpsRef};
-use crate::{Dim, Error, Model, Result, Site, TunePlan};
+use crate::{Dim, Error, Model, Result, Site, TunePlan, VirtualTokens};
 
 /// Decides what is trained, and how an adapted weight computes.
 ///
-/// `forward`, `merge` and `init` are recorded: they run once per site when a study is planned, must be pure, and
-/// must not depend on values.
+/// `forward`, `merge`, `init` and `virtual_tokens` are recorded: they run once per site when a study is planned, must
+/// be pure, and must not depend on values.
 pub trait Tuner: Sized + Send + Sync + 'static {
     /// The name studies use.
     const NAME: &'static str;
@@ -61,6 +61,18 @@ pub trait Tuner: Sized + Send + Sync + 'static {
     fn init<'o>(&self, ops: &'o Ops<'o>, site: &Site, param: &str) -> Result<Tensor<'o>> {
         let _ = (ops, site);
         Err(Error::new(format!("parameter `{param}` is to be computed but this tuner does not implement `init`")))
+    }
+
+    /// The value of the virtual tokens that the plan has: `[count, hidden_size]` for embeddings, or
+    /// `[count, layers * 2 * kv_width]` for keys and values. There is no input and no weight to read, only parameters.
+    /// Since API 1.1.
+    ///
+    /// # Errors
+    /// As [`Tuner::forward`].
+    fn virtual_tokens<'o>(&self, ops: &'o Ops<'o>, tokens: &VirtualTokens) -> Result<Tensor<'o>> {
+        let _ = ops;
+        let count = tokens.count;
+        Err(Error::new(format!("this tuner plans {count} virtual tokens but does not implement `virtual_tokens`")))
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`study`]: the study file (TOML) and its validation
 //! - [`model`]: the shape of a LLaMA-family model, read from a `config.json` or a preset
 //! - [`plan`]: what a tuner does with each weight, the recipe it asks for, and parameter counts
+//! - [`virtual_tokens`]: what a tuner may put in front of every example
 //! - [`graph`]: the recorded maths of an adapted site
 //! - [`shapes`]: the shape rules of the graph's operations
 //! - [`records`]: what the stages write: steps, generations, judgements
@@ -24,6 +25,7 @@ pub mod random;
 pub mod records;
 pub mod shapes;
 pub mod study;
+pub mod virtual_tokens;
 
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
 pub use engine::Engine;
@@ -33,3 +35,4 @@ pub use model::ModelShape;
 pub use plan::{Init, ParamSpec, Recipe, Schedule, TunePlan, WeightPlan};
 pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
 pub use study::Study;
+pub use virtual_tokens::{VirtualKind, VirtualTokens};

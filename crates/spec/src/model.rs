@@ -200,10 +200,15 @@ impl ModelShape {
         Ok(())
     }
 
+    /// Width of a token's keys, or of its values, over all heads: `k · e`.
+    pub fn kv_width(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
+    }
+
     /// Output and input width of a linear weight named as in [`LINEARS`].
     pub fn linear(&self, name: &str) -> Option<[usize; 2]> {
         let d = self.hidden_size;
-        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
+        let (q, kv) = (self.num_attention_heads * self.head_dim, self.kv_width());
         Some(match name {
             "self_attn.q_proj" => [q, d],
             "self_attn.k_proj" | "self_attn.v_proj" => [kv, d],

@@ -6,11 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{DType, Graph};
 use crate::model::ModelShape;
+use crate::virtual_tokens::VirtualTokens;
 
-/// A tuner's decision about every weight of a model, by name, and its recipe.
+/// A tuner's decision about every weight of a model, by name, what it puts in front of examples, and its recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TunePlan {
     pub weights: BTreeMap<String, WeightPlan>,
+    /// What stands in front of every example, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_tokens: Option<VirtualTokens>,
     /// What the tuner recommends; a study may override each value.
     #[serde(default)]
     pub recipe: RecipePatch,
@@ -76,7 +80,7 @@ fn f32_dtype() -> DType {
 }
 
 impl TunePlan {
-    /// Parameters that an optimiser updates: trainable weights and the parameters of adapted ones.
+    /// Parameters that an optimiser updates: trainable weights, and the parameters of adapted ones and virtual tokens.
     pub fn trainable_params(&self, model: &ModelShape) -> u64 {
         let sizes: BTreeMap<String, u64> = model.weights().into_iter().map(|w| (w.name.clone(), w.len())).collect();
         let count = |(name, plan): (&String, &WeightPlan)| match plan {
@@ -84,12 +88,21 @@ impl TunePlan {
             WeightPlan::Trainable { .. } => sizes.get(name).copied().unwrap_or(0),
             WeightPlan::Adapted { params } => params.iter().map(ParamSpec::len).sum(),
         };
-        self.weights.iter().map(count).sum()
+        self.weights.iter().map(count).sum::<u64>() + self.virtual_params()
     }
 
-    /// Parameters beyond the base model's own: those of adapted weights.
+    /// Parameters beyond the base model's own: those of adapted weights and of virtual tokens.
     pub fn additional_params(&self) -> u64 {
-        self.adapted().flat_map(|(_, params)| params).map(ParamSpec::len).sum()
+        self.adapted().flat_map(|(_, params)| params).map(ParamSpec::len).sum::<u64>() + self.virtual_params()
+    }
+
+    /// Number of virtual tokens in front of each example.
+    pub fn virtual_count(&self) -> usize {
+        self.virtual_tokens.as_ref().map_or(0, |tokens| tokens.count)
+    }
+
+    fn virtual_params(&self) -> u64 {
+        self.virtual_tokens.iter().flat_map(|tokens| &tokens.params).map(ParamSpec::len).sum()
     }
 
     /// The adapted weights, in order of their names.
@@ -134,6 +147,9 @@ pub struct Recorded {
     pub graphs: Vec<SiteGraphs>,
     /// Adapted weight name -> index into `graphs`.
     pub sites: BTreeMap<String, usize>,
+    /// The virtual tokens of the plan, as [`VirtualTokens::shape`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_tokens: Option<Graph>,
 }
 
 impl Recorded {

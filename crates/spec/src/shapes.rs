@@ -14,6 +14,18 @@ pub struct SiteShape<'a> {
     pub params: Vec<(&'a str, &'a [usize])>,
 }
 
+impl<'a> SiteShape<'a> {
+    /// Where maths is made of parameters alone: no input and no weight.
+    pub fn without_weight(params: Vec<(&'a str, &'a [usize])>) -> Self {
+        Self { out_features: 0, in_features: 0, params }
+    }
+
+    /// Whether there is no weight; those there are have features.
+    fn has_no_weight(&self) -> bool {
+        self.out_features == 0 && self.in_features == 0
+    }
+}
+
 /// The shape that `op` yields at a site for inputs of these shapes.
 ///
 /// # Errors
@@ -26,6 +38,9 @@ pub fn infer(op: &Op, inputs: &[&[Dim]], site: &SiteShape<'_>) -> Result<Vec<Dim
     }
     let first = inputs.first().copied().unwrap_or_default();
     match op {
+        Op::Input | Op::Base | Op::Weight if site.has_no_weight() => {
+            Err(format!("`{name}`: there is no input and no weight here; only parameters and what is made of them"))
+        }
         Op::Input => Ok(vec![Dim::TOKENS, Dim::Fixed(site.in_features)]),
         Op::Base => match first {
             [rows, Dim::Fixed(width)] if *width == site.in_features => Ok(vec![*rows, Dim::Fixed(site.out_features)]),

@@ -86,3 +86,14 @@ fn a_graph_from_a_file_is_checked_before_it_runs() {
     }
     assert!(check(&good, &site(), &[T, d(4)]).is_err());
 }
+
+#[test]
+fn without_a_weight_there_are_only_parameters() {
+    let site = SiteShape::without_weight(vec![("a", &[2, 4])]);
+    assert_eq!(infer(&Op::Param { name: "a".into() }, &[], &site), Ok(vec![d(2), d(4)]));
+    let tokens: &[Dim] = &[T, d(0)];
+    for (op, inputs) in [(Op::Input, vec![]), (Op::Weight, vec![]), (Op::Base, vec![tokens])] {
+        let error = infer(&op, &inputs, &site).unwrap_err();
+        assert!(error.contains("no weight here"), "{error}");
+    }
+}

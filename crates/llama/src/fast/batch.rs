@@ -1,6 +1,12 @@
 //! Examples end to end: no padding, and attention that never crosses from one to the next.
 
+use std::borrow::Cow;
+use std::iter::{once, repeat_n};
+
 use crate::Error;
+
+/// What stands at the places of virtual tokens.
+const PLACE: u32 = 0;
 
 /// The tokens of some examples, one after the other, and which of them are to be predicted.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +70,32 @@ impl Batch {
     /// Number of labels, `m`.
     pub fn labels(&self) -> usize {
         self.labels.len()
+    }
+
+    /// The same examples, each behind `count` places of virtual tokens.
+    pub(crate) fn behind(&self, count: usize) -> Cow<'_, Self> {
+        if count == 0 {
+            return Cow::Borrowed(self);
+        }
+        let mut all = Self { labels: self.labels.clone(), ..Self::default() };
+        all.from = self.indices_behind(count, &self.from).into_owned();
+        for (start, &end) in once(&0).chain(&self.ends).zip(&self.ends) {
+            all.tokens.extend(repeat_n(PLACE, count));
+            all.tokens.extend(&self.tokens[*start..end]);
+            all.positions.extend(0..count as u32);
+            all.positions.extend(self.positions[*start..end].iter().map(|p| p + count as u32));
+            all.ends.push(all.tokens.len());
+        }
+        Cow::Owned(all)
+    }
+
+    /// Indices of tokens as they are among those of [`Batch::behind`].
+    pub(crate) fn indices_behind<'a>(&self, count: usize, indices: &'a [usize]) -> Cow<'a, [usize]> {
+        if count == 0 {
+            return Cow::Borrowed(indices);
+        }
+        let examples = |index: usize| self.ends.partition_point(|end| *end <= index) + 1;
+        indices.iter().map(|&index| index + count * examples(index)).collect()
     }
 
     pub(crate) fn check(&self, vocab_size: usize) -> Result<(), Error> {

@@ -181,21 +181,22 @@ impl<E: Storage> Model<E> {
             batch.push(prompt, &vec![false; prompt.len()])?;
         }
         batch.check(self.shape.vocab_size)?;
-        let first = cache.len();
+        let (first, count) = (cache.len(), self.virtual_count());
         for prompt in prompts {
             cache.rows.push(Row::default());
-            cache.reserve(cache.len() - 1, prompt.as_ref().len());
+            cache.reserve(cache.len() - 1, count + prompt.as_ref().len());
         }
-        let (pass, g) = (self.pass(&batch.ends, None), self.geometry(&batch.positions));
+        let (batch, front) = (batch.behind(count), self.front(None)?);
+        let (pass, g) = (self.pass(&batch.ends, None, front.as_ref()), self.geometry(&batch.positions));
         let Cache { keys, values, rows, saved, work, .. } = cache;
-        self.embed(&batch, &mut work.x)?;
+        self.embed(&pass, &batch, &mut work.x)?;
         for ((layer, keys), values) in self.layers.iter().zip(keys).zip(values) {
             let mut attend = Prompts { keys, values, rows: &rows[first..] };
             swap(&mut saved.x, &mut work.x);
             layer.forward(&pass, &g, saved, &mut work.scratch, &mut attend, &mut work.x)?;
         }
         for (row, prompt) in rows[first..].iter_mut().zip(prompts) {
-            row.length = prompt.as_ref().len();
+            row.length = count + prompt.as_ref().len();
         }
         let last: Vec<usize> = batch.ends.iter().map(|end| end - 1).collect();
         self.head().logits(&pass, &g, &work.x, &last, &mut work.head, scores)
@@ -222,9 +223,9 @@ impl<E: Storage> Model<E> {
         }
         let positions = cache.rows.iter().map(|r| r.length as u32).collect();
         let batch = Batch { tokens: tokens.to_vec(), ends: (1..=count).collect(), positions, ..Batch::new() };
-        let (pass, g) = (self.pass(&batch.ends, None), self.geometry(&batch.positions));
+        let (pass, g) = (self.pass(&batch.ends, None, None), self.geometry(&batch.positions));
         let Cache { keys, values, rows, saved, work, .. } = cache;
-        self.embed(&batch, &mut work.x)?;
+        self.embed(&pass, &batch, &mut work.x)?;
         for ((layer, keys), values) in self.layers.iter().zip(keys).zip(values) {
             let mut attend = NewTokens { keys, values, rows };
             swap(&mut saved.x, &mut work.x);

@@ -1,25 +1,32 @@
 //! Any recorded graph in the fast engine: run by candle at its site, in f32, and differentiated there.
+//!
+//! A graph's parameters are trained tensors of the model; candle gets copies of them.
 
 use std::collections::BTreeMap;
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use tunebench_kernels::product::Matrix;
 use tunebench_spec::Graph;
 use tunebench_spec::graph::DType as Precision;
 
 use super::linear::Pass;
-use super::values::{Gradients, Storage};
+use super::values::{Gradients, Storage, Trained};
 use crate::Error;
 use crate::attach::seeded;
 use crate::site::{self, Dropout, Inputs};
+
+/// Parameters by name.
+pub(super) type Params = BTreeMap<String, Param>;
+/// Trained tensor, shape, and the precision it is used in.
+type Param = (usize, Vec<usize>, Precision);
 
 /// A graph and where its parameters are among the trained tensors.
 pub(super) struct GraphSite {
     /// Among the sites of the model, in order of their names; keys its dropout.
     pub number: u64,
     pub forward: Graph,
-    /// By parameter name: trained tensor, shape, and the precision it is used in.
-    pub params: BTreeMap<String, (usize, Vec<usize>, Precision)>,
+    pub params: Params,
     /// Of the weight: `[out, in]`.
     pub dims: [usize; 2],
 }
@@ -27,10 +34,7 @@ pub(super) struct GraphSite {
 impl GraphSite {
     /// The site's output `[n, out]`, f32.
     pub fn forward<E: Storage>(&self, pass: &Pass<'_, E>, weight: &[E], x: &[E]) -> Result<Vec<f32>, Error> {
-        let params = self.params.iter().map(|(name, (slot, dims, precision))| {
-            Ok((name.clone(), site::rounded(&tensor(pass.trained[*slot].full(), dims)?, *precision)?))
-        });
-        let params = params.collect::<Result<_, Error>>()?;
+        let params = values(&self.params, pass.trained)?;
         self.run(pass, &input(x, self.dims[1])?, weight, &params).and_then(|y| flat(&y))
     }
 
@@ -44,24 +48,12 @@ impl GraphSite {
         gradients: &mut Gradients,
     ) -> Result<Vec<f32>, Error> {
         let x = Var::from_tensor(&input(x, self.dims[1])?)?;
-        let mut vars = BTreeMap::new();
-        for (name, (slot, dims, _)) in &self.params {
-            vars.insert(name.clone(), Var::from_tensor(&tensor(pass.trained[*slot].full(), dims)?)?);
-        }
-        let params = self
-            .params
-            .iter()
-            .map(|(name, (_, _, precision))| Ok((name.clone(), site::rounded(vars[name].as_tensor(), *precision)?)));
-        let params = params.collect::<Result<_, Error>>()?;
+        let vars = variables(&self.params, pass.trained)?;
+        let params = rounded(&self.params, &vars)?;
         let y = self.run(pass, x.as_tensor(), weight, &params)?;
         let dy = Tensor::from_vec(dy.to_f32(), y.dims(), &Device::Cpu)?;
         let found = seeded(&y.contiguous()?, dy)?.backward()?;
-        for (name, (slot, ..)) in &self.params {
-            if let Some(gradient) = found.get(&vars[name]) {
-                let sum = gradients.sum(*slot);
-                sum.iter_mut().zip(flat(gradient)?).for_each(|(to, from)| *to += from);
-            }
-        }
+        collect(&self.params, &vars, &found, gradients)?;
         match found.get(&x) {
             Some(dx) => flat(dx),
             None => Ok(vec![0.0; x.elem_count()]),
@@ -81,7 +73,7 @@ impl GraphSite {
             Some(draw) => Dropout::On(draw, self.number),
             None => Dropout::Off,
         };
-        Ok(site::run(&self.forward, &Inputs { x: Some(x), weight: &weight, params, dropout })?.contiguous()?)
+        Ok(site::run(&self.forward, &Inputs { x: Some(x), weight: Some(&weight), params, dropout })?.contiguous()?)
     }
 }
 
@@ -90,10 +82,50 @@ fn input<E: Storage>(x: &[E], width: usize) -> Result<Tensor, Error> {
     Ok(Tensor::from_vec(values, (x.len() / width, width), &Device::Cpu)?)
 }
 
-fn tensor(values: &[f32], dims: &[usize]) -> Result<Tensor, Error> {
-    Ok(Tensor::from_slice(values, dims, &Device::Cpu)?)
+/// The parameters' values as the graph uses them.
+pub(super) fn values<E: Storage>(params: &Params, trained: &[Trained<E>]) -> Result<BTreeMap<String, Tensor>, Error> {
+    let value = |(name, (slot, dims, precision)): (&String, &Param)| {
+        Ok((name.clone(), site::rounded(&tensor(&trained[*slot], dims)?, *precision)?))
+    };
+    params.iter().map(value).collect()
 }
 
-fn flat(x: &Tensor) -> Result<Vec<f32>, Error> {
+/// The same to be differentiated by, and [`rounded`] to be used.
+pub(super) fn variables<E: Storage>(params: &Params, trained: &[Trained<E>]) -> Result<BTreeMap<String, Var>, Error> {
+    let var = |(name, (slot, dims, _)): (&String, &Param)| {
+        Ok((name.clone(), Var::from_tensor(&tensor(&trained[*slot], dims)?)?))
+    };
+    params.iter().map(var).collect()
+}
+
+/// Variables as the graph uses them.
+pub(super) fn rounded(params: &Params, vars: &BTreeMap<String, Var>) -> Result<BTreeMap<String, Tensor>, Error> {
+    let round = |(name, (.., precision)): (&String, &Param)| {
+        Ok((name.clone(), site::rounded(vars[name].as_tensor(), *precision)?))
+    };
+    params.iter().map(round).collect()
+}
+
+/// Adds what was found of the parameters' gradients.
+pub(super) fn collect(
+    params: &Params,
+    vars: &BTreeMap<String, Var>,
+    found: &GradStore,
+    gradients: &mut Gradients,
+) -> Result<(), Error> {
+    for (name, (slot, ..)) in params {
+        if let Some(gradient) = found.get(&vars[name]) {
+            let sum = gradients.sum(*slot);
+            sum.iter_mut().zip(flat(gradient)?).for_each(|(to, from)| *to += from);
+        }
+    }
+    Ok(())
+}
+
+fn tensor<E: Storage>(trained: &Trained<E>, dims: &[usize]) -> Result<Tensor, Error> {
+    Ok(Tensor::from_slice(trained.full(), dims, &Device::Cpu)?)
+}
+
+pub(super) fn flat(x: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(x.flatten_all()?.to_vec1()?)
 }

@@ -10,6 +10,7 @@ use tunebench_kernels::swiglu::{swiglu, swiglu_backward};
 use super::group::Group;
 use super::linear::Pass;
 use super::values::{Gradients, Storage, Trained};
+use super::virtual_tokens::Front;
 use crate::Error;
 
 /// A norm's weight `[d]`, f32: frozen, or a trained tensor.
@@ -47,6 +48,8 @@ impl Norm {
 
 /// One decoder layer: its linear weights in groups that read one input.
 pub(super) struct Layer<E> {
+    /// Counted from 0.
+    pub index: usize,
     pub attention_norm: Norm,
     pub qkv: Group<E>,
     pub o: Group<E>,
@@ -101,6 +104,8 @@ pub(super) struct Scratch<E> {
     d_qkv: Vec<E>,
     /// The gradient of a norm's output, `[n, d]`.
     d_normed: Vec<f32>,
+    /// The gradient of the virtual tokens' value, `[c, w]`.
+    pub d_front: Vec<f32>,
 }
 
 impl<E> Default for Scratch<E> {
@@ -113,6 +118,7 @@ impl<E> Default for Scratch<E> {
             d_read: Vec::new(),
             d_qkv: Vec::new(),
             d_normed: Vec::new(),
+            d_front: Vec::new(),
         }
     }
 }
@@ -187,6 +193,9 @@ impl<E: Storage> Layer<E> {
         room(&mut saved.qkv, n * g.qkv());
         self.qkv.forward(pass, &scratch.normed, &mut saved.qkv, Store::Set, &mut saved.low[0])?;
         rope(pass.level, &mut saved.qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Forward);
+        if let Some(front) = pass.front {
+            front.put_keys_values(self.index, g.heads, pass.ends, &mut saved.qkv);
+        }
         room(&mut saved.read, n * h * e);
         room(&mut saved.lse, n * h);
         attend.attend(pass, g.heads, saved)?;
@@ -274,7 +283,8 @@ impl<E: Storage> Layer<E> {
         let Heads { heads: h, kv_heads: k, width: e } = g.heads;
         // What the norm below would still need.
         let is_last = is_lowest && !self.attention_norm.is_trained();
-        let is_done = is_last && !self.qkv.is_trained();
+        let is_in_layers = pass.front.is_some_and(Front::is_in_layers);
+        let is_done = is_last && !self.qkv.is_trained() && !is_in_layers;
 
         narrow(pass.level, dx, &mut scratch.rounded);
         room(&mut scratch.d_read, n * h * e);
@@ -293,6 +303,10 @@ impl<E: Storage> Layer<E> {
         room(&mut scratch.d_qkv, n * g.qkv());
         let (read, lse, d_read) = (&saved.read, &saved.lse, &scratch.d_read);
         attention::backward(pass.level, g.heads, pass.ends, &saved.qkv, read, lse, d_read, &mut scratch.d_qkv);
+        if let Some(front) = pass.front {
+            let (d_qkv, d_front) = (&mut scratch.d_qkv, &mut scratch.d_front);
+            front.take_keys_values(self.index, g.heads, pass.ends, d_qkv, d_front);
+        }
         rope(pass.level, &mut scratch.d_qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Back);
 
         let weight = self.attention_norm.values(pass.trained);

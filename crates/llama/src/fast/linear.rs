@@ -8,6 +8,7 @@ use tunebench_spec::random::Stream;
 
 use super::graph::GraphSite;
 use super::values::{Storage, Trained};
+use super::virtual_tokens::Front;
 use crate::dropout::Draw;
 
 /// What all sites of one pass share.
@@ -18,6 +19,8 @@ pub(super) struct Pass<'a, E> {
     pub ends: &'a [usize],
     /// The draws of dropout; none outside training.
     pub draw: Option<&'a Draw>,
+    /// What the virtual tokens in front of each example hold.
+    pub front: Option<&'a Front<E>>,
 }
 
 /// A weight `[out, in]`: frozen, trained itself, or no longer there because it is packed.

@@ -9,12 +9,14 @@
 //! Letters in shapes: `n` tokens of a batch, `d` hidden width, `f` intermediate width, `v` vocabulary, `h` heads,
 //! `k` key/value heads, `e` head width, `r` rank, `m` labels.
 //!
-//! - [`model`]: the model put together; [`batch`]: what it takes; `layer` and `head`: the passes; [`memory`]: bytes
+//! - [`model`]: the model put together, by `build`; [`batch`]: what it takes; `layer` and `head`: the passes;
+//!   [`memory`]: bytes
 //! - `linear`: a linear weight and what is trained at it; `group`: those that read one input, forward and backward;
-//!   `fusion`: LoRA in a graph; `graph`: any graph, by candle
+//!   `fusion`: LoRA in a graph; `graph`: any graph, by candle; `virtual_tokens`: what stands in front of examples
 //! - [`values`]: trained tensors, their gradients and their update; [`cache`]: generation
 
 pub mod batch;
+mod build;
 pub mod cache;
 mod fusion;
 mod graph;
@@ -25,6 +27,7 @@ mod linear;
 pub mod memory;
 pub mod model;
 pub mod values;
+mod virtual_tokens;
 
 pub use batch::Batch;
 pub use cache::Cache;

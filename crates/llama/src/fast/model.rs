@@ -3,28 +3,24 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem::swap;
-use std::sync::Arc;
 
-use candle_core::Tensor;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::attention::Heads;
 use tunebench_kernels::embedding::{gather, scatter_add};
 use tunebench_kernels::rope::tables;
-use tunebench_spec::model::LINEARS;
-use tunebench_spec::{ModelShape, WeightPlan};
+use tunebench_spec::ModelShape;
 
 use super::batch::Batch;
-use super::fusion;
-use super::graph::GraphSite;
+use super::build::Builder;
 use super::group::Group;
 use super::head::{self, Head};
 use super::layer::{Geometry, Layer, Norm, Saved, Scratch, Within, room};
-use super::linear::{Linear, Lora, Pass, Site, SiteDropout, Weight};
+use super::linear::{Pass, Site, Weight};
 use super::values::{self, Gradients, Moments, Storage, Trained};
+use super::virtual_tokens::{Front, VirtualTokens};
 use crate::dropout::Draw;
 use crate::model::EMBEDDING;
-use crate::tuning::param_name;
 use crate::{Error, Tuning, Weights, rotary};
 
 /// How a model is computed; changes no number but by rounding.
@@ -46,9 +42,11 @@ pub struct Model<E> {
     pub(super) layers: Vec<Layer<E>>,
     pub(super) norm: Norm,
     pub(super) head: Group<E>,
+    virtual_tokens: Option<VirtualTokens>,
     frequencies: Vec<f32>,
     pub(super) trained: Vec<Trained<E>>,
-    /// The first layer in which something is trained; nothing is led back below it. 0 and below if the embedding is.
+    /// The first layer in which something is trained; nothing is led back below it. 0 with virtual tokens; 0 and below if
+    /// the embedding is trained.
     lowest: usize,
 }
 
@@ -84,7 +82,7 @@ impl<E: Storage> Model<E> {
     /// [`Error::Missing`] when a weight is not there; [`Error::Plan`] when the plan cannot be used.
     pub fn new(shape: &ModelShape, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
-        let mut build = Builder { weights: weights.into_map(), tuning, trained: Vec::new(), options };
+        let mut build = Builder::new(weights, tuning, options);
         let embedding = build.weight(EMBEDDING)?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
         let norm = build.norm("model.norm.weight")?;
@@ -99,14 +97,23 @@ impl<E: Storage> Model<E> {
             build.linear("lm_head.weight")?
         };
         let head = Group { linears: vec![head] };
-        let lowest = layers.iter().position(Layer::is_trained).unwrap_or(layers.len());
-        let (frequencies, trained) = (rotary::frequencies(shape), build.trained);
-        Ok(Self { shape: shape.clone(), options, embedding, layers, norm, head, frequencies, trained, lowest })
+        let virtual_tokens = build.virtual_tokens()?;
+        let lowest = match virtual_tokens {
+            Some(_) => 0,
+            None => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
+        };
+        let (shape, frequencies, trained) = (shape.clone(), rotary::frequencies(shape), build.trained);
+        Ok(Self { shape, options, embedding, layers, norm, head, virtual_tokens, frequencies, trained, lowest })
     }
 
     /// Dimensions of the model.
     pub fn shape(&self) -> &ModelShape {
         &self.shape
+    }
+
+    /// Positions for an example's own tokens: the model's without those of virtual tokens.
+    pub fn positions(&self) -> usize {
+        self.shape.max_position_embeddings.saturating_sub(self.virtual_count())
     }
 
     /// Names and shapes of the trained tensors, in the order of their [`Gradients`].
@@ -142,7 +149,8 @@ impl<E: Storage> Model<E> {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn loss(&self, batch: &Batch, work: &mut Workspace<E>) -> Result<f64, Error> {
-        let (pass, g) = (self.pass(&batch.ends, None), self.geometry(&batch.positions));
+        let (batch, front) = (&*batch.behind(self.virtual_count()), self.front(None)?);
+        let (pass, g) = (self.pass(&batch.ends, None, front.as_ref()), self.geometry(&batch.positions));
         self.through(&pass, &g, batch, work)?;
         self.head().loss(&pass, &g, &work.x, batch, &mut work.head)
     }
@@ -152,10 +160,12 @@ impl<E: Storage> Model<E> {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn logits(&self, batch: &Batch, indices: &[usize], work: &mut Workspace<E>) -> Result<Vec<f32>, Error> {
-        let (pass, g) = (self.pass(&batch.ends, None), self.geometry(&batch.positions));
+        let (count, front) = (self.virtual_count(), self.front(None)?);
+        let (indices, batch) = (batch.indices_behind(count, indices), &*batch.behind(count));
+        let (pass, g) = (self.pass(&batch.ends, None, front.as_ref()), self.geometry(&batch.positions));
         self.through(&pass, &g, batch, work)?;
         let mut logits = Vec::new();
-        self.head().logits(&pass, &g, &work.x, indices, &mut work.head, &mut logits)?;
+        self.head().logits(&pass, &g, &work.x, &indices, &mut work.head, &mut logits)?;
         Ok(logits)
     }
 
@@ -188,11 +198,13 @@ impl<E: Storage> Model<E> {
             batch.check(self.shape.vocab_size)?;
             return Ok(0.0);
         }
+        let batch = &*batch.behind(self.virtual_count());
         let draw = Draw { ends: batch.ends.clone(), ..draw.clone() };
-        let (pass, g) = (self.pass(&batch.ends, Some(&draw)), self.geometry(&batch.positions));
+        let front = self.front(Some(&draw))?;
+        let (pass, g) = (self.pass(&batch.ends, Some(&draw), front.as_ref()), self.geometry(&batch.positions));
         let (n, count) = (batch.len(), self.layers.len());
         let lowest = if matches!(self.embedding, Weight::Trained(_)) { 0 } else { self.lowest };
-        self.embed(batch, &mut work.x)?;
+        self.embed(&pass, batch, &mut work.x)?;
         let kept = if self.options.recompute { 1 } else { count - lowest + 1 };
         work.saved.resize_with(kept, Saved::default);
         work.inputs.resize_with(if self.options.recompute { count } else { 0 }, Vec::new);
@@ -212,6 +224,9 @@ impl<E: Storage> Model<E> {
         let is_below = lowest < count || matches!(self.embedding, Weight::Trained(_));
         let Workspace { x, dx, head, .. } = &mut *work;
         let loss = self.head().backward(&pass, &g, x, batch, is_below, dx, head, gradients)?;
+        room(&mut work.scratch.d_front, front.as_ref().map_or(0, Front::len));
+        work.scratch.d_front.fill(0.0);
+        let is_front_below = front.as_ref().is_some_and(|front| !front.is_in_layers());
         for i in (lowest..count).rev() {
             let Workspace { saved, scratch, x, dx, inputs, .. } = &mut *work;
             let saved = &mut saved[place(i).min(kept - 1)];
@@ -219,8 +234,12 @@ impl<E: Storage> Model<E> {
                 swap(&mut saved.x, &mut inputs[i]);
                 self.layers[i].forward(&pass, &g, saved, scratch, &mut Within, x)?;
             }
-            let is_lowest = i == lowest && matches!(self.embedding, Weight::Frozen(_));
+            let is_lowest = i == lowest && matches!(self.embedding, Weight::Frozen(_)) && !is_front_below;
             self.layers[i].backward(&pass, &g, saved, scratch, dx, is_lowest, gradients)?;
+        }
+        if let (Some(tokens), Some(front)) = (&self.virtual_tokens, &front) {
+            front.take_embeddings(&batch.ends, g.hidden, &mut work.dx, &mut work.scratch.d_front);
+            tokens.backward(&self.trained, pass.draw, &work.scratch.d_front, gradients)?;
         }
         if let Weight::Trained(slot) = self.embedding {
             scatter_add(self.options.level, &work.dx, g.hidden, &batch.tokens, gradients.sum(slot));
@@ -228,8 +247,22 @@ impl<E: Storage> Model<E> {
         Ok(loss)
     }
 
-    pub(super) fn pass<'a>(&'a self, ends: &'a [usize], draw: Option<&'a Draw>) -> Pass<'a, E> {
-        Pass { level: self.options.level, trained: &self.trained, ends, draw }
+    pub(super) fn pass<'a>(
+        &'a self,
+        ends: &'a [usize],
+        draw: Option<&'a Draw>,
+        front: Option<&'a Front<E>>,
+    ) -> Pass<'a, E> {
+        Pass { level: self.options.level, trained: &self.trained, ends, draw, front }
+    }
+
+    pub(super) fn virtual_count(&self) -> usize {
+        self.virtual_tokens.as_ref().map_or(0, |tokens| tokens.count)
+    }
+
+    /// What virtual tokens hold in a pass with these draws.
+    pub(super) fn front(&self, draw: Option<&Draw>) -> Result<Option<Front<E>>, Error> {
+        self.virtual_tokens.as_ref().map(|tokens| tokens.front(&self.trained, draw)).transpose()
     }
 
     pub(super) fn geometry(&self, positions: &[u32]) -> Geometry {
@@ -250,16 +283,20 @@ impl<E: Storage> Model<E> {
         Head { norm: &self.norm, group: &self.head }
     }
 
-    pub(super) fn embed(&self, batch: &Batch, x: &mut Vec<E>) -> Result<(), Error> {
+    pub(super) fn embed(&self, pass: &Pass<'_, E>, batch: &Batch, x: &mut Vec<E>) -> Result<(), Error> {
         batch.check(self.shape.vocab_size)?;
-        room(x, batch.len() * self.shape.hidden_size);
-        gather(self.embedding.values(&self.trained), self.shape.hidden_size, &batch.tokens, x);
+        let d = self.shape.hidden_size;
+        room(x, batch.len() * d);
+        gather(self.embedding.values(pass.trained), d, &batch.tokens, x);
+        if let Some(front) = pass.front {
+            front.put_embeddings(pass.ends, d, x);
+        }
         Ok(())
     }
 
     /// Through all layers, keeping nothing: `work.x [n, d]`.
     fn through(&self, pass: &Pass<'_, E>, g: &Geometry, batch: &Batch, work: &mut Workspace<E>) -> Result<(), Error> {
-        self.embed(batch, &mut work.x)?;
+        self.embed(pass, batch, &mut work.x)?;
         work.saved.resize_with(work.saved.len().max(1), Saved::default);
         let Workspace { saved, scratch, x, .. } = work;
         for layer in &self.layers {
@@ -267,100 +304,5 @@ impl<E: Storage> Model<E> {
             layer.forward(pass, g, &mut saved[0], scratch, &mut Within, x)?;
         }
         Ok(())
-    }
-}
-
-/// Takes the weights of a model one by one, letting each go, and notes what of them is trained.
-struct Builder<E> {
-    weights: BTreeMap<String, Tensor>,
-    tuning: Tuning,
-    trained: Vec<Trained<E>>,
-    options: Options,
-}
-
-impl<E: Storage> Builder<E> {
-    fn take(&mut self, name: &str) -> Result<Tensor, Error> {
-        let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
-        self.weights.remove(name).ok_or_else(missing)
-    }
-
-    fn lr_scale(&self, name: &str) -> Option<f64> {
-        match self.tuning.recorded().plan.weights.get(name) {
-            Some(WeightPlan::Trainable { lr_scale }) => Some(*lr_scale),
-            _ => None,
-        }
-    }
-
-    fn push(&mut self, trained: Trained<E>) -> usize {
-        self.trained.push(trained);
-        self.trained.len() - 1
-    }
-
-    fn weight(&mut self, name: &str) -> Result<Weight<E>, Error> {
-        let base = self.take(name)?;
-        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Weight::Frozen(Arc::new(E::take(&base)?))) };
-        drop(base);
-        let value = self.tuning.take_value(name)?;
-        Ok(Weight::Trained(self.push(Trained::weight(name, &value, lr_scale)?)))
-    }
-
-    fn norm(&mut self, name: &str) -> Result<Norm, Error> {
-        let base = self.take(name)?;
-        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Norm::Frozen(f32::take(&base)?)) };
-        let value = self.tuning.take_value(name)?;
-        Ok(Norm::Trained(self.push(Trained::small(name, &value, lr_scale)?)))
-    }
-
-    fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
-        let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let attention_norm = self.norm(&name("input_layernorm"))?;
-        let mlp_norm = self.norm(&name("post_attention_layernorm"))?;
-        let [q, k, v, o, gate, up, down] = LINEARS.map(name);
-        let mut group = |names: &[String]| -> Result<Group<E>, Error> {
-            Ok(Group { linears: names.iter().map(|name| self.linear(name)).collect::<Result<_, _>>()? })
-        };
-        let (qkv, o, gate_up, down) = (group(&[q, k, v])?, group(&[o])?, group(&[gate, up])?, group(&[down])?);
-        Ok(Layer { attention_norm, qkv, o, mlp_norm, gate_up, down })
-    }
-
-    fn linear(&mut self, name: &str) -> Result<Linear<E>, Error> {
-        let dims = self.weights.get(name).map(|t| t.dims().to_vec()).unwrap_or_default();
-        let weight = self.weight(name)?;
-        let &[out_features, in_features] = dims.as_slice() else {
-            return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
-        };
-        let site = self.site(name, [out_features, in_features])?;
-        Ok(self.linear_of([out_features, in_features], weight, site))
-    }
-
-    fn linear_of(&self, [out_features, in_features]: [usize; 2], weight: Weight<E>, site: Site) -> Linear<E> {
-        let mut linear = Linear { out_features, in_features, weight, forward: None, back: None, site };
-        if self.options.packed {
-            linear.pack_frozen(self.options.level);
-        }
-        linear
-    }
-
-    fn site(&mut self, name: &str, dims: [usize; 2]) -> Result<Site, Error> {
-        let recorded = self.tuning.recorded();
-        let Some(WeightPlan::Adapted { params }) = recorded.plan.weights.get(name) else { return Ok(Site::Plain) };
-        let (params, graphs) = (params.clone(), recorded.graphs_of(name).cloned());
-        let number = recorded.sites.keys().take_while(|site| site.as_str() < name).count() as u64;
-        let Some(graphs) = graphs else {
-            return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
-        };
-        let mut slots = BTreeMap::new();
-        for spec in &params {
-            let value = self.tuning.take_value(&param_name(name, &spec.name))?;
-            let trained = Trained::small(&param_name(name, &spec.name), &value, spec.lr_scale)?;
-            let slot = self.push(trained);
-            slots.insert(spec.name.clone(), (slot, spec.shape.clone(), spec.dtype));
-        }
-        let Some(form) = fusion::lora(&graphs.forward, &params) else {
-            return Ok(Site::Graph(Box::new(GraphSite { number, forward: graphs.forward, params: slots, dims })));
-        };
-        let dropout = form.dropout.map(|(node, p)| SiteDropout { p, place: [number, node as u64] });
-        let (a, b) = (slots[&form.a].0, slots[&form.b].0);
-        Ok(Site::Lora(Lora { a, b, rank: form.rank, scale: form.scale as f32, dropout }))
     }
 }
