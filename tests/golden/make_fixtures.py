@@ -21,7 +21,7 @@ import peft
 import torch
 import torch.nn.functional as F
 import transformers
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, get_cosine_schedule_with_warmup
 
@@ -38,6 +38,15 @@ METHODS = {
     "lora_attention": {"target_modules": ATTENTION, "use_dora": False},
     "lora_all_linear": {"target_modules": ALL_LINEAR, "use_dora": False},
     "dora": {"target_modules": ALL_LINEAR, "use_dora": True},
+}
+VIRTUAL = 4
+VIRTUAL_METHODS = {
+    "prompt_tuning": lambda: PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=VIRTUAL),
+    "p_tuning": lambda: PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=VIRTUAL, encoder_hidden_size=20),
+    "prefix_tuning": lambda: PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=VIRTUAL),
+    "prefix_tuning_mlp": lambda: PrefixTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=VIRTUAL, prefix_projection=True, encoder_hidden_size=20
+    ),
 }
 RANK, ALPHA = 4, 8
 PEAK_LR = {"ft": 1e-3, "lora_attention": 1e-2, "lora_all_linear": 1e-2, "dora": 1e-2}
@@ -191,14 +200,18 @@ def greedy(model, prompt, count):
     return {"prompt": list(prompt), "new": new, "smallest_lead": lead}
 
 
-def tiny():
-    folder = os.path.join(OUT, "tiny")
-    os.makedirs(folder, exist_ok=True)
+def tiny_model():
     config = LlamaConfig(
         **SIZES, max_position_embeddings=64, tie_word_embeddings=False,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     )
-    base = build(config, 1)
+    return build(config, 1)
+
+
+def tiny():
+    folder = os.path.join(OUT, "tiny")
+    os.makedirs(folder, exist_ok=True)
+    base = tiny_model()
     # Keys as transformers 4 wrote them.
     write_json(folder + "/config.json", {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", **SIZES, "max_position_embeddings": 64,
@@ -281,6 +294,55 @@ def tiny():
     write_json(folder + "/fixtures.json", report)
 
 
+def virtual_tokens():
+    """The same batch behind virtual tokens: loss and every gradient, for prompt tuning, P-tuning and prefix tuning."""
+    folder = os.path.join(OUT, "tiny")
+    ids, labels, mask = batch(2, [10, 8, 5], [3, 2, 1])
+    prompt = torch.randint(3, 96, (7,), generator=generator(47)).tolist()
+    tensors, report = {}, {"versions": VERSIONS, "count": VIRTUAL, "methods": {}}
+    for number, (method, config) in enumerate(VIRTUAL_METHODS.items()):
+        model = get_peft_model(tiny_model(), config())
+        g = generator(2000 + number)
+        params = {}
+        for name, p in model.named_parameters():
+            if not p.requires_grad:
+                continue
+            with torch.no_grad():
+                p.copy_(0.5 * torch.randn(p.shape, generator=g))
+            # prompt_encoder.default.mlp_head.0.weight -> virtual_tokens.mlp_head_0_weight
+            short = name.removeprefix("prompt_encoder.default.").replace("embedding.weight", "embedding").replace(".", "_")
+            params[f"virtual_tokens.{short}"] = p
+        model.eval()
+        real = RealTokens(model)
+        loss, logits = loss_of(real, ids, labels, mask)
+        loss.backward()
+        for n, p in params.items():
+            assert p.grad is not None and p.grad.abs().max() > 1e-4, f"{method} {n}: no gradient to speak of"
+            tensors[f"{method}.param.{n}"] = p.detach().clone()
+            tensors[f"{method}.grad.{n}"] = p.grad.clone()
+        tensors[f"{method}.logits"] = logits.detach()
+        with torch.no_grad():
+            answer = greedy(real, prompt, 12)
+        assert answer["smallest_lead"] > 1e-2, answer["smallest_lead"]
+        report["methods"][method] = {"loss": loss.item(), "trainable": sum(p.numel() for p in params.values()), "generate": answer}
+    write_tensors(f"{folder}/virtual_tokens.safetensors", tensors)
+    write_json(f"{folder}/virtual_tokens.json", report)
+
+
+class RealTokens:
+    """A PEFT model whose logits are those of real tokens alone: prompt tuning yields those of virtual ones too."""
+
+    def __init__(self, model):
+        self.model = model
+        self.generate = model.generate
+
+    def __call__(self, input_ids, attention_mask=None):
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        output = self.model(input_ids=input_ids, attention_mask=mask)
+        output.logits = output.logits[:, -input_ids.shape[1] :]
+        return output
+
+
 def save_adapter(model, name):
     folder = os.path.join(OUT, name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -343,5 +405,6 @@ def tiny_llama3():
 
 if __name__ == "__main__":
     tiny()
+    virtual_tokens()
     tiny_llama3()
     print("wrote tiny, tiny-peft, tiny-peft-dora and tiny-llama3 to", OUT)

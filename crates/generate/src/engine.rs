@@ -60,6 +60,14 @@ impl Model {
         }
     }
 
+    /// Positions for a prompt and its answer: the model's without those of virtual tokens.
+    pub fn positions(&self) -> usize {
+        match self {
+            Self::Fast(model) => model.positions(),
+            Self::Reference(model) => model.positions(),
+        }
+    }
+
     /// Whether a row's scores are the same bytes whatever rows stand beside it, so that an answer does not depend on
     /// the company it was made in.
     pub fn has_independent_rows(&self) -> bool {

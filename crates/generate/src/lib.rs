@@ -116,7 +116,7 @@ pub fn answer<E: From<Error>>(
             } else {
                 rows[i].tokens.push(token);
                 let prompt = prompts[rows[i].index].tokens.len();
-                let room = model.shape().max_position_embeddings.saturating_sub(prompt);
+                let room = model.positions().saturating_sub(prompt);
                 (rows[i].tokens.len() >= settings.max_new_tokens.min(room)).then_some(Finish::Length)
             };
             if let Some(finish) = finish {

@@ -10,14 +10,14 @@ mod emulated;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use common::{ALL, Rows, adapted, assert_all_close, dora, full, lora, model};
+use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, lora, model};
 use half::bf16;
 use tunebench_kernels::Level;
 use tunebench_llama::fast::{Batch, Model, Options, Storage, Workspace};
 use tunebench_llama::{Draw, Llama, Tuning, Weights, fast};
-use tunebench_spec::ModelShape;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
+use tunebench_spec::{ModelShape, VirtualKind};
 
 /// How far a gradient by bf16 may be from that by f32, relative to its norm: the models here are 32 wide, so that few
 /// roundings cancel; 0.16 is seen.
@@ -26,13 +26,21 @@ const BF16: f64 = 0.2;
 /// A method's name and what it records for a model.
 type Case = (&'static str, fn(&ModelShape) -> Recorded);
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 12] = [
     ("ft", full),
     ("lora_attention", |shape| adapted(shape, &["q_proj", "k_proj", "v_proj", "o_proj"], lora, 0.0)),
     ("lora_all_linear", |shape| adapted(shape, &ALL, lora, 0.0)),
     ("lora_all_linear with dropout", |shape| adapted(shape, &ALL, lora, 0.3)),
     ("lora at one weight", |shape| adapted(shape, &["up_proj"], lora, 0.0)),
     ("dora", |shape| adapted(shape, &ALL, dora, 0.1)),
+    ("embeddings", |shape| behind(frozen(shape), shape, VirtualKind::Embeddings, false)),
+    ("embeddings by an mlp", |shape| behind(frozen(shape), shape, VirtualKind::Embeddings, true)),
+    ("keys and values", |shape| behind(frozen(shape), shape, VirtualKind::KeysValues, false)),
+    ("keys and values by an mlp", |shape| behind(frozen(shape), shape, VirtualKind::KeysValues, true)),
+    ("embeddings and ft", |shape| behind(full(shape), shape, VirtualKind::Embeddings, true)),
+    ("keys and values and lora with dropout", |shape| {
+        behind(adapted(shape, &ALL, lora, 0.3), shape, VirtualKind::KeysValues, false)
+    }),
 ];
 
 /// A tuning that has moved: LoRA's B is not zero.

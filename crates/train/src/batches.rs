@@ -17,6 +17,7 @@ pub struct Steps<'a> {
     recipe: &'a Recipe,
     seed: u64,
     cut: Cut,
+    virtual_tokens: usize,
     /// Steps altogether.
     pub total: u64,
     epochs: Epochs,
@@ -74,7 +75,14 @@ impl<'a> Steps<'a> {
             None => measure(examples, recipe, seed),
         };
         let total = recipe.at_most_max_steps(total);
-        Self { examples, recipe, seed, cut, total, epochs, epoch: (u64::MAX, Vec::new()) }
+        Self { examples, recipe, seed, cut, virtual_tokens: 0, total, epochs, epoch: (u64::MAX, Vec::new()) }
+    }
+
+    /// The same steps where so many virtual tokens stand in front of each example. They take memory like others, so
+    /// pieces make room for them; what a step consists of stays.
+    #[must_use]
+    pub fn behind(self, virtual_tokens: usize) -> Self {
+        Self { virtual_tokens, ..self }
     }
 
     /// Epochs done after `steps` steps.
@@ -104,7 +112,7 @@ impl<'a> Steps<'a> {
 
     /// Rows of similar length together, padding counted.
     fn pieces_with_padding(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |example: usize| self.examples[example].tokens.len();
+        let length = |example: usize| self.virtual_tokens + self.examples[example].tokens.len();
         let mut rows: Vec<(usize, u64)> = batch.iter().copied().zip(0..).collect();
         rows.sort_by_key(|&(example, place)| (Reverse(length(example)), place));
         let mut pieces: Vec<Vec<(usize, u64)>> = Vec::new();
@@ -120,9 +128,9 @@ impl<'a> Steps<'a> {
         pieces
     }
 
-    /// Examples in the order of their places, nothing but their own tokens counted.
+    /// Examples in the order of their places, nothing but their own and virtual tokens counted.
     fn pieces_by_tokens(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |(example, _): &(usize, u64)| self.examples[*example].tokens.len();
+        let length = |(example, _): &(usize, u64)| self.virtual_tokens + self.examples[*example].tokens.len();
         packing::by_tokens(batch.iter().copied().zip(0..), length, self.recipe.micro_batch_tokens)
     }
 }

@@ -58,6 +58,9 @@ pub fn save(dir: &Path, shape: &ModelShape, base: &Weights, base_name: &str, tun
 
 fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
     let recorded = tuning.recorded();
+    if recorded.plan.virtual_tokens.is_some() {
+        return Err(Error::NotPeft("virtual tokens are trained; only LoRA and DoRA are written as adapters".into()));
+    }
     let mut sites = BTreeMap::new();
     for (weight, plan) in &recorded.plan.weights {
         let params = match plan {

@@ -72,7 +72,7 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
     let mut engine = engine::new(engine, shape, weights, tuning, moments, recipe)?;
 
     let mut log = checkpoint::open_log(dir, start)?;
-    let mut steps = Steps::new(examples, recipe, seed, engine.cut());
+    let mut steps = Steps::new(examples, recipe, seed, engine.cut()).behind(recorded.plan.virtual_count());
     for step in start..steps.total {
         let begin = Instant::now();
         let pieces = steps.step(step);

@@ -32,7 +32,7 @@ pub fn run(args: &Chat, engine: Engine) -> Result<()> {
             continue;
         }
         let prompt = match encoder.prompt(&[Turn { role: Role::User, content: line }]) {
-            Ok(prompt) if prompt.tokens.len() < file.shape.max_position_embeddings => prompt,
+            Ok(prompt) if prompt.tokens.len() < model.positions() => prompt,
             Ok(_) => {
                 say("that is longer than the model can read");
                 continue;

@@ -67,7 +67,7 @@ impl Questions<'_> {
     pub fn ask(&self, model: &Model, encoder: &Encoder, path: &Path, arm: &str) -> Result<()> {
         let (mut file, found) = Lines::<Generation>::open(path)?;
         let done: Vec<String> = found.into_iter().map(|g| g.item).collect();
-        let room = model.shape().max_position_embeddings;
+        let room = model.positions();
         let mut prompts = Vec::new();
         let mut texts = Vec::new();
         for item in self.items {

@@ -30,8 +30,14 @@ impl ArmPlan<'_> {
     pub fn memory(&self, engine: Engine) -> Option<u64> {
         let Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, .. } =
             self.recipe;
-        let step = if batch_tokens > 0 { batch_tokens } else { batch_size.saturating_mul(max_length) };
-        let tokens = step.min(micro_batch_tokens.max(max_length));
+        let count = self.recorded.plan.virtual_count();
+        let longest = count + max_length;
+        // By tokens, examples may be as many as their tokens, each behind virtual ones.
+        let step = match batch_tokens {
+            0 => batch_size.saturating_mul(longest),
+            tokens => tokens.saturating_mul(1 + count),
+        };
+        let tokens = step.min(micro_batch_tokens.max(longest));
         let bytes = || fast::memory::training(&self.shape, &self.recorded, tokens, gradient_checkpointing);
         (engine == Engine::Fast).then(bytes)
     }
@@ -125,11 +131,24 @@ fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'
     recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
     ensure!(length <= positions, "recipe: max_length = {length}, but the model has {positions} positions");
+    let count = recorded.plan.virtual_count();
+    let room = positions.saturating_sub(count);
+    ensure!(
+        length <= room,
+        "recipe: max_length = {length}, but {count} virtual tokens leave {room} of the model's {positions} positions"
+    );
     ensure!(recorded.plan.trainable_params(&shape) > 0, "tuner `{}` trains nothing of this model", arm.tuner);
     Ok(ArmPlan { arm, shape, recorded, recipe })
 }
 
 fn check_foldable(parent: &ArmPlan<'_>) -> Result<()> {
+    ensure!(
+        parent.recorded.plan.virtual_tokens.is_none(),
+        "it starts from `{}`, whose tuner `{}` puts virtual tokens in front of every example; those cannot be folded \
+         into the weights",
+        parent.arm.name,
+        parent.arm.tuner
+    );
     let unmergeable = parent.recorded.graphs.iter().any(|g| g.merge.is_none());
     ensure!(
         !unmergeable,

@@ -3,7 +3,7 @@
 //! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
 //! trained tensors the other half of their f32, the gradient and two moments; what each layer leaves for the backward
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
-//! its candle tensors in f32.
+//! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
@@ -18,7 +18,7 @@ const BASE: u64 = 120 << 20;
 const HALF: u64 = 2;
 const FULL: u64 = 4;
 const HEAD: &str = "lm_head.weight";
-/// f32 values that candle holds for each number that goes in or out of an unfused site, forward and backward.
+/// f32 values that candle holds for each number that goes in or out of an unfused graph, forward and backward.
 const UNFUSED: u64 = 12;
 
 /// Of this machine's memory, what frozen weights may take that are packed for both passes.
@@ -31,7 +31,7 @@ pub fn is_packed(shape: &ModelShape, recompute: bool) -> bool {
     !recompute && system::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
-/// Peak bytes of a step over `tokens` tokens at once.
+/// Peak bytes of a step over `tokens` tokens at once, virtual ones included.
 pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recompute: bool) -> u64 {
     let plans = &recorded.plan.weights;
     let copies = if is_packed(shape, recompute) { 2 } else { 1 };
@@ -67,11 +67,22 @@ pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recomput
     let is_frozen = plans.get(head).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
     let passes = activations(shape, lowest(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
-    weights + passes + HALF * rank * tokens as u64 + unfused + BASE
+    weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
+}
+
+/// What virtual tokens take beside their places in the passes: trained tensors, candle's copies of them with their
+/// gradients, and their value.
+fn virtual_tokens(shape: &ModelShape, recorded: &Recorded) -> u64 {
+    let Some(tokens) = &recorded.plan.virtual_tokens else { return 0 };
+    let params: u64 = tokens.params.iter().map(ParamSpec::len).sum();
+    params * (HALF + 4 * FULL + 2 * FULL) + UNFUSED * FULL * (tokens.count * tokens.width(shape)) as u64
 }
 
 /// The first layer that has something trained in it, or below it.
 fn lowest(shape: &ModelShape, recorded: &Recorded) -> u64 {
+    if recorded.plan.virtual_tokens.is_some() {
+        return 0;
+    }
     let is_trained = |(_, plan): &(&String, &WeightPlan)| !matches!(plan, WeightPlan::Frozen);
     let trained = recorded.plan.weights.iter().filter(is_trained);
     let layer = |name: &str| match name.strip_prefix("model.layers.") {

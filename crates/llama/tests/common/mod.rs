@@ -10,7 +10,7 @@ use tunebench_llama::{Batch, Targets, Weights, open};
 use tunebench_spec::graph::{DType as Precision, Dim, Graph, Node, Op};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};
-use tunebench_spec::{Init, ModelShape, ParamSpec, TunePlan, WeightPlan};
+use tunebench_spec::{Init, ModelShape, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
 
 /// Rank and alpha/rank of the golden adapters.
 pub const RANK: usize = 4;
@@ -213,6 +213,36 @@ pub fn adapted(shape: &ModelShape, targets: &[&str], method: Method, dropout: f6
 pub fn full(shape: &ModelShape) -> Recorded {
     let weights = shape.weights().into_iter().map(|w| (w.name, WeightPlan::Trainable { lr_scale: 1.0 })).collect();
     Recorded { plan: TunePlan { weights, ..TunePlan::default() }, ..Recorded::default() }
+}
+
+/// `recorded` with `VIRTUAL` tokens of this kind: trained as they are, or as `W2 relu(W1 E) + b`.
+pub fn behind(mut recorded: Recorded, shape: &ModelShape, kind: VirtualKind, projected: bool) -> Recorded {
+    let mut tokens = VirtualTokens { kind, count: VIRTUAL, params: vec![] };
+    let (width, init) = (tokens.width(shape), Init::Normal { mean: 0.0, std: 0.3 });
+    let mlp = [("w1", vec![20, 8]), ("w2", vec![width, 20]), ("b", vec![width])];
+    tokens.params.push(param("embedding", &[VIRTUAL, if projected { 8 } else { width }], init.clone()));
+    tokens.params.extend(mlp.iter().filter(|_| projected).map(|(name, dims)| param(name, dims, init.clone())));
+    let mut record = Record::new([0, 0], &tokens.params);
+    let mut value = record.param("embedding");
+    if projected {
+        let [w1, w2, b] = ["w1", "w2", "b"].map(|name| record.param(name));
+        let [w1, w2] = [w1, w2].map(|w| record.op(Op::Transpose, &[w]));
+        value = record.op(Op::Matmul, &[value, w1]);
+        value = record.op(Op::Relu, &[value]);
+        value = record.op(Op::Matmul, &[value, w2]);
+        value = record.op(Op::Add, &[value, b]);
+    }
+    recorded.virtual_tokens = Some(record.finish(value));
+    recorded.plan.virtual_tokens = Some(tokens);
+    recorded
+}
+
+/// Virtual tokens of the golden methods.
+pub const VIRTUAL: usize = 4;
+
+/// Nothing trained of the weights themselves.
+pub fn frozen(shape: &ModelShape) -> Recorded {
+    adapted(shape, &[], lora, 0.0)
 }
 
 /// The golden methods by the names of their files.

@@ -32,7 +32,7 @@ pub(crate) struct Sums {
     /// Nats over all labels.
     pub loss: f64,
     pub labels: usize,
-    /// Padding excluded.
+    /// Padding and virtual ones excluded.
     pub tokens: u64,
 }
 
