@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support;
 
 /// A folder with a study of five arms over data of its own, seconds to run.
-struct Study {
+pub struct Study {
     folder: TempDir,
 }
 
@@ -90,7 +90,7 @@ generation = { max_new_tokens = 8, batch_size = 2 }
 "#;
 
 impl Study {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let study = Self { folder };
         let rows = (0..20).map(|i| json!({"instruction": format!("第{i}题"), "input": "", "output": format!("答{i}")}));
@@ -127,7 +127,7 @@ impl Study {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn edit(&self, name: &str, from: &str, to: &str) {
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path(name)).unwrap();
         assert!(text.contains(from), "{name} has no {from}");
         self.write(name, &text.replacen(from, to, 1));
@@ -140,16 +140,16 @@ impl Study {
     }
 
     /// Runs to the end and expects success; what it said.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub fn run(&self, arguments: &[&str]) -> String {
         said(self.command(arguments).output().unwrap(), 0)
     }
 
     /// Expects failure; the error.
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub fn fails(&self, arguments: &[&str]) -> String {
         said(self.command(arguments).output().unwrap(), 1)
     }
 
-    fn query(&self, sql: &str) -> Value {
+    pub fn query(&self, sql: &str) -> Value {
         serde_json::from_str(&self.run(&["query", "out", sql, "--json"])).unwrap()
     }
 }

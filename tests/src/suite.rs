@@ -18,3 +18,5 @@ mod strangers;
 mod study;
 /// Where the things under test are.
 mod support;
+/// Prompt tuning, P-tuning and prefix tuning, as strangers' plugins write them, against PEFT.
+mod virtual_tokens;

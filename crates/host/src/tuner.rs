@@ -229,3 +229,105 @@ fn check_scale(name: &str, lr_scale: f64) -> Result<(), String> {
     }
     Err(format!("`{name}`: lr_scale {lr_scale} is not a learning-rate factor"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use tunebench_plugin_api::abi_export::tuner_root;
+    use tunebench_plugin_api::prelude::{Error, Ops, Result as PluginResult, Tensor, Tuner};
+    use tunebench_plugin_api::{self as api, VirtualKind};
+
+    use super::*;
+
+    /// What a plan of virtual tokens says, and what is recorded of them.
+    #[derive(Clone, Deserialize)]
+    struct Plan {
+        count: usize,
+        init: api::Init,
+        records: String,
+    }
+
+    struct Virtual(Plan);
+
+    fn planned(plan: &Plan, model: &Model) -> api::TunePlan {
+        let params = vec![api::Param::new("p", [plan.count.max(1), model.hidden_size], plan.init.clone())];
+        let tokens = api::VirtualTokens { kind: VirtualKind::Embeddings, count: plan.count, params };
+        api::TunePlan { virtual_tokens: Some(tokens), ..api::TunePlan::frozen(model) }
+    }
+
+    impl Tuner for Virtual {
+        const NAME: &'static str = "virtual";
+        const DESCRIPTION: &'static str = "";
+        type Options = Plan;
+
+        fn new(plan: Plan) -> PluginResult<Self> {
+            Ok(Self(plan))
+        }
+
+        fn plan(&self, model: &Model) -> PluginResult<api::TunePlan> {
+            Ok(planned(&self.0, model))
+        }
+
+        fn virtual_tokens<'o>(&self, ops: &'o Ops<'o>, _: &api::VirtualTokens) -> PluginResult<Tensor<'o>> {
+            match self.0.records.as_str() {
+                "the parameter" => Ok(ops.param("p")),
+                "it turned" => Ok(ops.param("p").t()),
+                "a product with the base" => Ok(ops.base(ops.param("p"))),
+                "the base" => Ok(ops.weight()),
+                "another parameter" => Ok(ops.param("q")),
+                other => Err(Error::new(format!("no {other}"))),
+            }
+        }
+    }
+
+    /// Plans them and forgets the rest.
+    struct Forgetful(Plan);
+
+    impl Tuner for Forgetful {
+        const NAME: &'static str = "forgetful";
+        const DESCRIPTION: &'static str = "";
+        type Options = Plan;
+
+        fn new(plan: Plan) -> PluginResult<Self> {
+            Ok(Self(plan))
+        }
+
+        fn plan(&self, model: &Model) -> PluginResult<api::TunePlan> {
+            Ok(planned(&self.0, model))
+        }
+    }
+
+    extern "C" fn manifest() -> abi_stable::std_types::RString {
+        abi_stable::std_types::RString::new()
+    }
+
+    fn record<T: Tuner>(count: usize, init: &api::Init, records: &str) -> Result<Recorded, HostError> {
+        let options = json!({ "count": count, "init": init, "records": records }).to_string();
+        let inner = tuner_root::<T>(manifest).new_tuner()(RStr::from(options.as_str())).unwrap();
+        let shape = ModelShape { max_position_embeddings: 64, ..ModelShape::preset("llama-7b").unwrap() };
+        TunerPlugin { name: T::NAME.into(), inner }.record(&shape)
+    }
+
+    #[test]
+    fn virtual_tokens_are_recorded_or_refused_with_the_reason() {
+        let recorded = record::<Virtual>(3, &api::Init::Zeros, "the parameter").unwrap();
+        assert_eq!((recorded.plan.virtual_count(), recorded.virtual_tokens.unwrap().nodes.len()), (3, 1));
+
+        let zeros = &api::Init::Zeros;
+        for (count, init, records, want) in [
+            (0, zeros, "the parameter", "0 virtual tokens; this model can have from 1 to 62"),
+            (63, zeros, "the parameter", "63 virtual tokens"),
+            (3, &api::Init::Computed, "the parameter", "cannot be computed"),
+            (3, zeros, "it turned", "the result is [4096, 3], expected [3, 4096]"),
+            (3, zeros, "a product with the base", "`base`: there is no input and no weight here"),
+            (3, zeros, "the base", "`weight`: there is no input and no weight here"),
+            (3, zeros, "another parameter", "no parameter `q`"),
+            (3, zeros, "such", "no such"),
+        ] {
+            let error = record::<Virtual>(count, init, records).err().unwrap().to_string();
+            assert!(error.contains(want) && error.contains("plugin `virtual`"), "{records}: {error}");
+        }
+        let error = record::<Forgetful>(3, zeros, "").err().unwrap().to_string();
+        assert!(error.contains("plans 3 virtual tokens but does not implement `virtual_tokens`"), "{error}");
+    }
+}
