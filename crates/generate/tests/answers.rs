@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+#[path = "../../llama/tests/common/mod.rs"]
+mod common;
+
 use std::path::Path;
 
 use serde_json::Value;
 use tunebench_generate::{Answer, Error, Finish, Model, Prompt, Sampling, Settings, answer, groups};
 use tunebench_llama::Tuning;
-use tunebench_spec::Engine;
+use tunebench_spec::{Engine, VirtualKind};
 
 fn golden() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tiny")
@@ -122,6 +125,20 @@ fn an_answer_ends_where_the_positions_do() {
     let prompt = Prompt { tokens: vec![5; last - 3], key: 0 };
     let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
     assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));
+}
+
+#[test]
+fn virtual_tokens_take_their_positions_from_prompt_and_answer() {
+    let (shape, weights) = common::model("tiny");
+    for (engine, kind) in [(Engine::Fast, VirtualKind::Embeddings), (Engine::Reference, VirtualKind::KeysValues)] {
+        let recorded = common::behind(common::frozen(&shape), &shape, kind, false);
+        let tuning = Tuning::init(&shape, &weights, recorded, 1).unwrap();
+        let model = Model::new(engine, &shape, weights.clone(), tuning).unwrap();
+        assert_eq!(model.positions(), shape.max_position_embeddings - common::VIRTUAL);
+        let prompt = Prompt { tokens: vec![5; model.positions() - 3], key: 0 };
+        let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
+        assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));
+    }
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl Weight {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TunePlan {
     pub weights: BTreeMap<String, WeightPlan>,
-    /// What stands in front of every example, if anything does. Since API 1.1.
+    /// What stands in front of every example, if anything does. Since API 1.1; an older host, whose [`Model::kv_width`] is
+    /// 0, passes over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_tokens: Option<VirtualTokens>,
     #[serde(default)]

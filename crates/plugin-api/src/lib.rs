@@ -49,6 +49,9 @@
 //! [`Tuner::forward`] runs once per adapted weight, when a study is planned: the host records it as a graph, checks
 //! its shapes, differentiates, trains and saves it. The saved graph opens without the plugin.
 //!
+//! A plan may also have [`VirtualTokens`] in front of every example, as prompt tuning and prefix tuning do;
+//! [`Tuner::virtual_tokens`] says what they are made of.
+//!
 //! # Rules of the boundary
 //!
 //! - A panic inside a plugin becomes an error that names the plugin. Build with `panic = "unwind"` (the default).

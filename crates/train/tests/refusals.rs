@@ -15,7 +15,7 @@ use tunebench_llama::Tuning;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Init, ModelShape, Recipe, WeightPlan};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{Cut, MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
 fn recipe() -> Recipe {
@@ -165,4 +165,28 @@ fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
         orders.push(order);
     }
     assert_ne!(orders[0], orders[1], "another order in another epoch");
+}
+
+#[test]
+fn pieces_make_room_for_virtual_tokens_and_steps_stay() {
+    let (examples, recipe) = (examples(11), recipe());
+    for (cut, count) in [(Cut::Padded, 5), (Cut::Ragged, 5), (Cut::Ragged, 40)] {
+        let [mut plain, mut behind] = [0, count].map(|n| Steps::new(&examples, &recipe, 1, cut).behind(n));
+        for step in 0..plain.total {
+            let (pieces, longer) = (plain.step(step), behind.step(step));
+            let all = |pieces: &[MicroBatch]| -> BTreeSet<(usize, u64)> {
+                let rows = pieces.iter().flat_map(|p| p.examples.iter().copied().zip(p.places.iter().copied()));
+                rows.collect()
+            };
+            assert_eq!(all(&pieces), all(&longer), "{cut:?} behind {count}: what a step consists of");
+            for piece in &longer {
+                let lengths = piece.examples.iter().map(|&i| count + examples[i].tokens.len());
+                let places = match cut {
+                    Cut::Padded => piece.examples.len() * lengths.max().unwrap(),
+                    Cut::Ragged => lengths.sum(),
+                };
+                assert!(piece.examples.len() == 1 || places <= 30, "{cut:?} behind {count}: {places} places");
+            }
+        }
+    }
 }
