@@ -166,8 +166,8 @@ impl<'o> Tensor<'o> {
     }
 
     /// `self [m, k] x other [k, n] -> [m, n]`.
-    pub fn matmul(self, other: Self) -> Self {
-        self.ops.call("matmul", 1, &[self, other], &json!({}))
+    pub fn matmul(self, other: impl Into<Self>) -> Self {
+        self.ops.call("matmul", 1, &[self, other.into()], &json!({}))
     }
 
     /// The two axes swapped.
@@ -268,59 +268,52 @@ impl<'o> Tensor<'o> {
     }
 }
 
-macro_rules! operator {
-    ($trait:ident, $method:ident, $name:literal) => {
-        impl<'o> $trait for Tensor<'o> {
-            type Output = Self;
+impl<'o> From<&Tensor<'o>> for Tensor<'o> {
+    fn from(tensor: &Tensor<'o>) -> Self {
+        *tensor
+    }
+}
 
-            fn $method(self, other: Self) -> Self {
-                self.ops.call($name, 1, &[self, other], &json!({}))
+/// One operator with its operands by value and by reference, as for Rust's numbers.
+macro_rules! operator {
+    ($trait:ident, $method:ident, ($($left:ty, $right:ty);+), |$l:ident, $r:ident| $value:expr) => {
+        $(impl<'o> $trait<$right> for $left {
+            type Output = Tensor<'o>;
+
+            fn $method(self, other: $right) -> Tensor<'o> {
+                let ($l, $r) = (self, other);
+                $value
             }
-        }
+        })+
+    };
+    ($trait:ident, $method:ident, $name:literal, |$a:ident, $by:ident| $after:expr,
+     |$c:ident, $b:ident| $before:expr) => {
+        operator!($trait, $method,
+            (Tensor<'o>, Tensor<'o>; Tensor<'o>, &Tensor<'o>; &Tensor<'o>, Tensor<'o>; &Tensor<'o>, &Tensor<'o>),
+            |l, r| l.ops.call($name, 1, &[l.into(), r.into()], &json!({})));
+        operator!($trait, $method, (Tensor<'o>, f64; &Tensor<'o>, f64), |$a, $by| $after);
+        operator!($trait, $method, (f64, Tensor<'o>; f64, &Tensor<'o>), |$c, $b| $before);
     };
 }
 
-operator!(Add, add, "add");
-operator!(Sub, sub, "sub");
-operator!(Mul, mul, "mul");
-operator!(Div, div, "div");
+operator!(Add, add, "add", |a, by| a.offset(by), |by, a| a.offset(by));
+operator!(Sub, sub, "sub", |a, by| a.offset(-by), |by, a| a.scale(-1.0).offset(by));
+operator!(Mul, mul, "mul", |a, by| a.scale(by), |by, a| a.scale(by));
+// There is no constant to divide: it is made of the divisor.
+operator!(Div, div, "div", |a, by| a.scale(1.0 / by), |by, a| a.scale(0.0).offset(by) / a);
 
-impl<'o> Mul<Tensor<'o>> for f64 {
-    type Output = Tensor<'o>;
-
-    fn mul(self, tensor: Tensor<'o>) -> Tensor<'o> {
-        tensor.scale(self)
-    }
-}
-
-impl Mul<f64> for Tensor<'_> {
-    type Output = Self;
-
-    fn mul(self, by: f64) -> Self {
-        self.scale(by)
-    }
-}
-
-impl Add<f64> for Tensor<'_> {
-    type Output = Self;
-
-    fn add(self, by: f64) -> Self {
-        self.offset(by)
-    }
-}
-
-impl Sub<f64> for Tensor<'_> {
-    type Output = Self;
-
-    fn sub(self, by: f64) -> Self {
-        self.offset(-by)
-    }
-}
-
-impl Neg for Tensor<'_> {
+impl<'o> Neg for Tensor<'o> {
     type Output = Self;
 
     fn neg(self) -> Self {
+        self.scale(-1.0)
+    }
+}
+
+impl<'o> Neg for &Tensor<'o> {
+    type Output = Tensor<'o>;
+
+    fn neg(self) -> Tensor<'o> {
         self.scale(-1.0)
     }
 }
