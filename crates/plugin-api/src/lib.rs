@@ -73,6 +73,7 @@ mod error;
 mod guard;
 mod judge;
 mod records;
+pub mod testing;
 mod tuner;
 
 pub use data::{
