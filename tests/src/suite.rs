@@ -8,6 +8,8 @@ mod bench;
 mod edges;
 /// What the tuners' recorded maths computes, against PEFT.
 mod gradients;
+/// The authors' kit of plugin-api, against the host's shape rules and the engine's numbers.
+mod kit;
 /// Plugins that misbehave, and files that are none, in the real executable.
 mod misdeeds;
 /// Plugin files as built: loading, refusing, and what each tuner records.

@@ -6,7 +6,7 @@
 //! - [`tokenizer`]: text to tokens, with the tokens that begin and end it
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
 //! - [`model`]: the model put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
-//! - [`linear`]: weights in use, frozen, trained or adapted; `site` runs recorded maths, `ops` and `attach` hold the
+//! - [`linear`]: weights in use, frozen, trained or adapted; [`site`] runs recorded maths, `ops` and `attach` hold the
 //!   derivatives written by hand; `virtual_tokens` stand in front of every example
 //! - [`fast`]: the same model at the CPU's speed, passes written by hand
 //! - [`error`]: what can go wrong
@@ -25,7 +25,7 @@ pub mod loss;
 pub mod model;
 mod ops;
 pub mod rotary;
-mod site;
+pub mod site;
 pub mod source;
 pub mod system;
 pub mod tensors;

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::shapes::{self, SiteShape};
-use tunebench_spec::{Dim, Graph, ModelShape, Node, Op, ParamSpec, VirtualTokens};
+use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, ParamSpec, VirtualTokens};
 
+use crate::attach::seeded;
 use crate::dropout::{Draw, Shape};
 use crate::{Error, ops};
 
@@ -36,6 +37,52 @@ pub(crate) enum Dropout<'a> {
     Off,
     /// By these draws, at the site of this number.
     On(&'a Draw, u64),
+}
+
+/// What a site by itself yields, f32.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// `[n, out]`.
+    pub output: Tensor,
+    /// With respect to the input, `[n, in]`; none where none arrives.
+    pub x_gradient: Option<Tensor>,
+    /// With respect to each parameter that gets one, by name.
+    pub gradients: BTreeMap<String, Tensor>,
+}
+
+/// Runs `graph` alone, without a model around it, and the gradients of the sum of `upstream · output`. Nothing is
+/// dropped.
+///
+/// # Shapes
+/// `x [n, in]`, `weight [out, in]`, `upstream [n, out]`.
+///
+/// # Errors
+/// [`Error::Graph`] when the graph does not fit these shapes.
+pub fn evaluate(
+    graph: &Graph,
+    x: &Tensor,
+    weight: &Tensor,
+    params: &BTreeMap<String, Tensor>,
+    upstream: &Tensor,
+) -> Result<Evaluation, Error> {
+    let (out, width) = weight.dims2()?;
+    let spec = |(name, value): (&String, &Tensor)| ParamSpec {
+        name: name.clone(),
+        shape: value.dims().to_vec(),
+        dtype: Precision::F32,
+        init: Init::Zeros,
+        lr_scale: 1.0,
+    };
+    let specs: Vec<ParamSpec> = params.iter().map(spec).collect();
+    check("a site", [out, width], graph, &specs, &[Dim::TOKENS, Dim::Fixed(out)])?;
+    let x = Var::from_tensor(x)?;
+    let vars = params.iter().map(|(name, value)| Ok((name.clone(), Var::from_tensor(value)?)));
+    let vars = vars.collect::<Result<BTreeMap<_, _>, Error>>()?;
+    let params = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+    let output = run(graph, &Inputs { x: Some(&x), weight, params: &params, dropout: Dropout::Off })?.contiguous()?;
+    let found = seeded(&output, upstream.clone())?.backward()?;
+    let gradients = vars.iter().filter_map(|(name, var)| Some((name.clone(), found.get(var)?.clone())));
+    Ok(Evaluation { output: output.detach(), x_gradient: found.get(&x).cloned(), gradients: gradients.collect() })
 }
 
 /// Whether `graph` can run at the site of `weight [out, in]` over `params` and yields `expected`.
