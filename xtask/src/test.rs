@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use crate::plugins::build_all;
 use crate::workspace::{Workspace, run as run_command};
 
-/// Builds tunebench, its plugins, the benchmark program and the third-party plugins, then runs `cargo test --workspace` with `args`.
+/// Builds tunebench, its plugins and the benchmark program, builds and tests the third-party plugins, then runs
+/// `cargo test --workspace` with `args`.
 ///
 /// # Errors
 /// When a build or a test fails.
@@ -21,8 +22,10 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
     run_command(build_all(&workspace).args(["--package", crate::bench::PACKAGE]))?;
     let target = workspace.target.join("third-party");
     for manifest in third_party(&workspace)?.into_iter().chain([crate::newer::write(&workspace)?]) {
-        let mut build = workspace.cargo(["build", "--manifest-path"]);
-        run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
+        for command in ["build", "test"] {
+            let mut cargo = workspace.cargo([command, "--manifest-path"]);
+            run_command(cargo.arg(&manifest).arg("--target-dir").arg(&target))?;
+        }
     }
     // What a release build does in this dev host, and what no plugin may be built with.
     for (folder, package, profile) in [("dora", "dora", "release"), ("stress", "stress-tuner", "abort")] {

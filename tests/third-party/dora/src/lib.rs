@@ -81,3 +81,20 @@ impl Tuner for Dora {
 }
 
 export_plugin!(tuner: Dora);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn begins_at_the_base_model_and_folds_in() {
+        let report = check_tuner::<Dora>(json!({ "r": 4 })).unwrap();
+        assert_eq!(report.sites.len(), 14);
+        assert!(report.starts_at_base && report.merges);
+        let error = check_tuner::<Dora>(json!({ "r": 0 })).unwrap_err();
+        assert!(error.message().contains("r must be at least 1"), "{error}");
+    }
+}
