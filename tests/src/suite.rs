@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+/// What a plugin's author does, from `plugins new` to a study.
+mod authors;
 /// The benchmark program.
 mod bench;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.

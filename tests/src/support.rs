@@ -16,6 +16,11 @@ pub fn plugin(package: &str) -> PathBuf {
     built(profile_dir().join(library_name(package)))
 }
 
+/// The folder of all profiles.
+pub fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("a profile's folder is in the target folder").to_owned()
+}
+
 /// The library of a plugin under tests/third-party/, by package name.
 pub fn third_party(package: &str) -> PathBuf {
     third_party_as("debug", package)
@@ -23,8 +28,7 @@ pub fn third_party(package: &str) -> PathBuf {
 
 /// The same, as another profile has built it.
 pub fn third_party_as(profile: &str, package: &str) -> PathBuf {
-    let target = profile_dir().parent().expect("a profile's folder is in the target folder").to_owned();
-    built(target.join("third-party").join(profile).join(library_name(package)))
+    built(target_dir().join("third-party").join(profile).join(library_name(package)))
 }
 
 /// `tunebench`.
@@ -45,7 +49,8 @@ pub fn repository(path: &str) -> PathBuf {
     path
 }
 
-fn library_name(package: &str) -> String {
+/// The file name of a library.
+pub fn library_name(package: &str) -> String {
     format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"))
 }
 

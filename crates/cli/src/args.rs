@@ -200,6 +200,29 @@ pub enum PluginsCommand {
 The file's SHA-256 is kept in plugins.lock, in $TUNEBENCH_HOME or else in tunebench/ under the user's configuration \
 folder; a file that has changed is refused until it is added again.")]
     Add { file: PathBuf },
+    /// Write a folder with a plugin to start from: it builds, passes its test and loads.
+    #[command(after_help = "Example: tunebench plugins new tuner mine && cd mine && cargo test")]
+    New(NewPlugin),
+}
+
+#[derive(clap::Args)]
+pub struct NewPlugin {
+    pub kind: PluginKind,
+    /// Of the folder, the package and the plugin: lowercase letters, digits and -.
+    pub name: String,
+    /// A folder with tunebench-plugin-api to depend on, instead of a copy of it in NAME/vendor.
+    #[arg(long, value_name = "FOLDER")]
+    pub api: Option<PathBuf>,
+    /// Where the folder NAME is made.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub out: PathBuf,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum PluginKind {
+    Tuner,
+    Dataset,
+    Judge,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

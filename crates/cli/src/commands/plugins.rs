@@ -1,4 +1,6 @@
-//! `tunebench plugins`: what is there, whether a file is one, and which files studies may name.
+//! `tunebench plugins`: what is there, whether a file is one, which files studies may name, and one to start from.
+
+mod new;
 
 use std::path::Path;
 
@@ -17,6 +19,7 @@ pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
         PluginsCommand::List { json } => list(*json, shared),
         PluginsCommand::Check { file, json } => check(file, *json, shared),
         PluginsCommand::Add { file } => add(file, shared),
+        PluginsCommand::New(args) => new::run(args),
     }
 }
 
