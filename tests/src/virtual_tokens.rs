@@ -140,7 +140,7 @@ fn options_out_of_range_are_refused() {
         registry.add(&support::third_party(plugin)).unwrap();
         let options: Options = serde_json::from_value(options).unwrap();
         let tuner = registry.tuner(plugin, &options);
-        let error = tuner.and_then(|tuner| tuner.record(&tiny().0)).err().unwrap().to_string();
+        let error = tuner.and_then(|mut tuner| tuner.record(&tiny().0)).err().unwrap().to_string();
         assert!(error.contains(want) && error.contains(plugin), "{error}");
     }
 }

@@ -305,7 +305,7 @@ mod tests {
         let options = json!({ "count": count, "init": init, "records": records }).to_string();
         let inner = tuner_root::<T>(manifest).new_tuner()(RStr::from(options.as_str())).unwrap();
         let shape = ModelShape { max_position_embeddings: 64, ..ModelShape::preset("llama-7b").unwrap() };
-        TunerPlugin { name: T::NAME.into(), inner }.record(&shape)
+        super::Tuner { name: T::NAME.into(), inner }.record(&shape)
     }
 
     #[test]

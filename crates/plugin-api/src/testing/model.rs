@@ -15,6 +15,7 @@ const LINEARS: [(&str, [usize; 2]); 7] = [
 ];
 const LAYERS: usize = 2;
 const HIDDEN: usize = 16;
+const KV_WIDTH: usize = 8;
 const VOCABULARY: usize = 50;
 
 /// A LLaMA of two layers, hidden size 16: attention of three heads that share one key/value head, of width 8.
@@ -41,5 +42,5 @@ pub fn tiny_model() -> Model {
     }
     weights.push(outside("norm", "model.norm", &[HIDDEN]));
     weights.push(outside("lm_head", "lm_head", &[VOCABULARY, HIDDEN]));
-    Model { layers: LAYERS, hidden_size: HIDDEN, weights }
+    Model { layers: LAYERS, hidden_size: HIDDEN, kv_width: KV_WIDTH, weights }
 }
