@@ -1,9 +1,10 @@
 //! `tunebench-bench`: measures one thing in a process of its own, so that peak memory is that thing's, and prints it as
 //! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
 //!
-//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of; [`model`] and [`tokens`]
-//! are shared.
+//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of, [`boundary`] what plugins
+//! cost; [`model`] and [`tokens`] are shared.
 
+mod boundary;
 mod generation;
 mod model;
 mod products;
@@ -43,6 +44,9 @@ enum Command {
     /// Matrix products of bf16, each with the peak of the instruction it uses: a line each.
     #[command(after_help = "Example: tunebench-bench kernels --repeats 5")]
     Kernels(products::Args),
+    /// What the boundary to plugins costs, on a thread and in a process: a line each.
+    #[command(after_help = "Example: tunebench-bench boundary --repeats 9")]
+    Boundary(boundary::Args),
     /// Write what both sides of a comparison start from: tokens, and adapters as they begin.
     #[command(after_help = "Example: tunebench-bench shared --model smollm2 --tokens 20480 --out runs/shared")]
     Shared(shared::Args),
@@ -75,6 +79,7 @@ fn run(command: &Command) -> Result<Vec<Value>> {
         Command::Train(args) => Ok(vec![training::measure(args)?]),
         Command::Generate(args) => Ok(vec![generation::measure(args)?]),
         Command::Kernels(args) => products::measure(args),
+        Command::Boundary(args) => boundary::measure(args),
         Command::Shared(args) => Ok(vec![shared::write(args)?]),
     }
 }

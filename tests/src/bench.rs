@@ -59,3 +59,14 @@ fn generation_prints_its_speed() {
     let line = run("generate --batch 3 --prompt 4 --new 5 --repeats 1", &[("--model", &model)]);
     assert!(line["new_tokens_per_s"].as_f64().unwrap() > 0.0, "{line}");
 }
+
+#[test]
+fn the_boundary_to_plugins_is_measured_on_a_thread_and_in_a_process() {
+    let mut command = Command::new(support::program("tunebench-bench"));
+    let output = command.args(["boundary", "--repeats", "1"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 6 && lines.iter().all(|line| line["thread"].as_f64().unwrap() > 0.0), "{text}");
+    assert!(lines.iter().filter(|line| line["process"].is_f64()).count() > 4, "{text}");
+}

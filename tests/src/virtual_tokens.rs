@@ -150,8 +150,7 @@ fn options_out_of_range_are_refused() {
 fn a_study_trains_and_asks_them_and_folds_none() {
     for plugin in ["prompt-tuning", "prefix-tuning"] {
         let study = Study::new();
-        let file = support::third_party(plugin).display().to_string();
-        study.edit("study.toml", "plugins = [", &format!("plugins = [\"{file}\", "));
+        study.run(&["plugins", "add", support::third_party(plugin).to_str().unwrap()]);
         let arm = format!("tuner = \"{plugin}\"\noptions = {{ num_virtual_tokens = 5 }}");
         study.edit("study.toml", "tuner = \"dora\"", &arm);
         study.run(&["study", "study.toml", "--out", "out", "--only", "stranger"]);

@@ -79,7 +79,8 @@ pub fn evaluate(
     let vars = params.iter().map(|(name, value)| Ok((name.clone(), Var::from_tensor(value)?)));
     let vars = vars.collect::<Result<BTreeMap<_, _>, Error>>()?;
     let params = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-    let output = run(graph, &Inputs { x: Some(&x), weight: Some(weight), params: &params, dropout: Dropout::Off })?.contiguous()?;
+    let output = run(graph, &Inputs { x: Some(&x), weight: Some(weight), params: &params, dropout: Dropout::Off })?
+        .contiguous()?;
     let found = seeded(&output, upstream.clone())?.backward()?;
     let gradients = vars.iter().filter_map(|(name, var)| Some((name.clone(), found.get(var)?.clone())));
     Ok(Evaluation { output: output.detach(), x_gradient: found.get(&x).cloned(), gradients: gradients.collect() })

@@ -84,6 +84,8 @@ pub enum Part {
     Training,
     Generation,
     Kernels,
+    /// What plugins cost.
+    Boundary,
 }
 
 impl Args {
@@ -93,6 +95,10 @@ impl Args {
             (None, Some(_)) => part == Part::Training,
             (None, None) => true,
         }
+    }
+
+    fn needs_model(&self) -> bool {
+        !matches!(self.only, Some(Part::Kernels | Part::Boundary))
     }
 
     fn cases(&self) -> Vec<Case> {
@@ -105,7 +111,7 @@ impl Args {
 
     /// What the model is named by on our side; none where none is needed.
     fn model(&self) -> Result<Option<[String; 2]>> {
-        if self.only == Some(Part::Kernels) {
+        if !self.needs_model() {
             return Ok(None);
         }
         if let Some(name) = &self.preset {
@@ -113,7 +119,9 @@ impl Args {
         }
         let named = self.model.clone().or_else(|| std::env::var_os(MODEL_VARIABLE).map(PathBuf::from));
         let Some(folder) = named else {
-            bail!("which model? Give --model DIR or set {MODEL_VARIABLE}; only --only kernels needs none");
+            bail!(
+                "which model? Give --model DIR or set {MODEL_VARIABLE}; only --only kernels and --only boundary need none"
+            );
         };
         if !folder.join("config.json").is_file() {
             bail!("{}: no model folder; one holds config.json and model.safetensors", folder.display());
@@ -138,7 +146,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let ours = workspace.built().join(format!("{PACKAGE}{}", std::env::consts::EXE_SUFFIX));
     let folder = tempfile::Builder::new().prefix("tunebench-bench-").tempdir().context("making a folder")?;
     let mut programs = Programs::new(ours, python, args, model.unwrap_or_default());
-    if programs.has_peer() && args.only != Some(Part::Kernels) {
+    if programs.has_peer() && args.needs_model() {
         programs.share(folder.path(), &text(&workspace.root)?, most_tokens(args))?;
     }
     let report = measure(args, &programs)?;
@@ -166,6 +174,9 @@ fn measure(args: &Args, programs: &Programs<'_>) -> Result<Report> {
     if args.has(Part::Generation) {
         let [ours, theirs] = programs.generation()?;
         report.generation = Some(Generation::new(&ours, &theirs));
+    }
+    if args.has(Part::Boundary) {
+        report.boundary = programs.boundary()?;
     }
     Ok(report)
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Args;
 use super::case::{Case, NEW_TOKENS, PROMPT_TOKENS, PROMPTS};
-use super::report::{Answered, Kernel, Trained};
+use super::report::{Answered, Crossing, Kernel, Trained};
 use crate::workspace::show;
 
 /// What the other side's scripts import.
@@ -89,8 +89,17 @@ impl<'a> Programs<'a> {
 
     /// Our products: a line a shape.
     pub fn kernels(&self) -> Result<Vec<Kernel>> {
-        eprintln!("kernels");
-        let text = output(&mut self.of_ours("kernels"))?;
+        self.lines("kernels")
+    }
+
+    /// What plugins cost: a line a thing.
+    pub fn boundary(&self) -> Result<Vec<Crossing>> {
+        self.lines("boundary")
+    }
+
+    fn lines<T: DeserializeOwned>(&self, subcommand: &str) -> Result<Vec<T>> {
+        eprintln!("{subcommand}");
+        let text = output(&mut self.of_ours(subcommand))?;
         text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("reading `{line}`"))).collect()
     }
 

@@ -34,6 +34,16 @@ pub struct Kernel {
     pub level: String,
 }
 
+/// What one thing at the boundary to plugins costs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Crossing {
+    pub what: String,
+    pub unit: String,
+    /// With the plugin on a thread of this process; in a process of its own, where that makes a difference.
+    pub thread: f64,
+    pub process: Option<f64>,
+}
+
 /// Training steps of one tuner on one batch: medians over the rounds. Of a side that was not run there is nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Training {
@@ -87,6 +97,7 @@ pub struct Report {
     pub training: Vec<Training>,
     pub generation: Option<Generation>,
     pub kernels: Vec<Kernel>,
+    pub boundary: Vec<Crossing>,
 }
 
 impl Training {
@@ -194,6 +205,12 @@ impl Report {
             let columns = ["product", "level", "Gflop/s", "peak", "share"];
             tables.push(format!("Kernels\n\n{}", table(&columns, self.kernels.iter().map(row).collect())));
         }
+        if !self.boundary.is_empty() {
+            let row =
+                |c: &Crossing| vec![c.what.clone(), c.unit.clone(), number(Some(c.thread), 3), number(c.process, 3)];
+            let columns = ["what", "unit", "on a thread", "in a process"];
+            tables.push(format!("Plugins\n\n{}", table(&columns, self.boundary.iter().map(row).collect())));
+        }
         tables.join("\n")
     }
 }
@@ -270,6 +287,10 @@ mod tests {
         Training::new("ft", Case { batch: 4, seq: 256 }, &ours, &eager, &compiled)
     }
 
+    fn crossing() -> Crossing {
+        Crossing { what: "a row".into(), unit: "us".into(), thread: 2.5, process: None }
+    }
+
     fn kernel() -> Kernel {
         Kernel { shape: "8x4x2".into(), gflops: 75.123456, peak: 100.0, level: "avx2".into() }
     }
@@ -305,15 +326,21 @@ mod tests {
     fn json_is_one_line_with_the_named_keys() {
         let answered = |new_tokens_per_s| [Answered { new_tokens_per_s, peak_rss_mib: 1.0 }];
         let generation = Some(Generation::new(&answered(30.0), &answered(20.0)));
-        let report = Report { training: vec![row()], generation, kernels: vec![kernel()] };
+        let report = Report { training: vec![row()], generation, kernels: vec![kernel()], boundary: vec![crossing()] };
         let line = serde_json::to_string(&report).unwrap();
         let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"eager_gap":0.5,"compiled_gap":0.25}"#;
         let generation = r#"{"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
+        let boundary = r#"{"what":"a row","unit":"us","thread":2.5,"process":null}"#;
         let kernels = r#"{"shape":"8x4x2","gflops":75.1235,"peak":100.0,"level":"avx2"}"#;
-        assert_eq!(line, format!(r#"{{"training":[{training}],"generation":{generation},"kernels":[{kernels}]}}"#));
+        assert_eq!(
+            line,
+            format!(
+                r#"{{"training":[{training}],"generation":{generation},"kernels":[{kernels}],"boundary":[{boundary}]}}"#
+            )
+        );
         assert_eq!(
             serde_json::to_string(&Report::default()).unwrap(),
-            r#"{"training":[],"generation":null,"kernels":[]}"#
+            r#"{"training":[],"generation":null,"kernels":[],"boundary":[]}"#
         );
     }
 

@@ -76,3 +76,19 @@ impl Tuner for Houlsby {
 }
 
 export_plugin!(tuner: Houlsby);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn begins_at_the_base_model_and_does_not_fold_in() {
+        for activation in ["gelu", "relu"] {
+            let report = check_tuner::<Houlsby>(json!({ "activation": activation })).unwrap();
+            assert!(report.sites.len() == 4 && report.starts_at_base && !report.merges, "{report:?}");
+        }
+    }
+}

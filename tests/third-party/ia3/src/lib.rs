@@ -77,3 +77,17 @@ impl Tuner for Ia3 {
 }
 
 export_plugin!(tuner: Ia3);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn begins_at_the_base_model_and_folds_in() {
+        let report = check_tuner::<Ia3>(json!({})).unwrap();
+        assert!(report.sites.len() == 6 && report.starts_at_base && report.merges, "{report:?}");
+    }
+}

@@ -72,3 +72,17 @@ impl Tuner for LoraPlus {
 }
 
 export_plugin!(tuner: LoraPlus);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn begins_at_the_base_model_and_folds_in() {
+        let report = check_tuner::<LoraPlus>(json!({ "r": 4 })).unwrap();
+        assert!(report.sites.len() == 14 && report.starts_at_base && report.merges, "{report:?}");
+    }
+}

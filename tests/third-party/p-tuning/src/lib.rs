@@ -68,3 +68,18 @@ impl Tuner for PTuning {
 }
 
 export_plugin!(tuner: PTuning);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn trains_an_embedding_and_its_mlp() {
+        let report = check_tuner::<PTuning>(json!({ "num_virtual_tokens": 5, "encoder_hidden_size": 12 })).unwrap();
+        let mlp = (16 * 12 + 12) + (12 * 12 + 12) + (12 * 16 + 16);
+        assert_eq!((report.sites.len(), report.trainable_params), (0, 5 * 16 + mlp));
+    }
+}

@@ -88,3 +88,20 @@ impl Tuner for PrefixTuning {
 }
 
 export_plugin!(tuner: PrefixTuning);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn trains_keys_and_values_with_and_without_an_mlp() {
+        let params = |options| check_tuner::<PrefixTuning>(options).unwrap().trainable_params;
+        let (width, kv) = (2 * 2 * 8, 8);
+        assert_eq!(params(json!({ "num_virtual_tokens": 5 })), 5 * width);
+        let mlp = (kv * kv + kv) + (kv * width + width);
+        assert_eq!(params(json!({ "num_virtual_tokens": 5, "prefix_projection": true })), 5 * kv + mlp);
+    }
+}

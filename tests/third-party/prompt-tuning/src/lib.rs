@@ -49,3 +49,17 @@ impl Tuner for PromptTuning {
 }
 
 export_plugin!(tuner: PromptTuning);
+
+#[cfg(test)]
+mod tests {
+    use tunebench_plugin_api::serde_json::json;
+    use tunebench_plugin_api::testing::check_tuner;
+
+    use super::*;
+
+    #[test]
+    fn trains_embeddings_only() {
+        let report = check_tuner::<PromptTuning>(json!({ "num_virtual_tokens": 5 })).unwrap();
+        assert_eq!((report.sites.len(), report.trainable_params), (0, 5 * 16));
+    }
+}
