@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RStr};
-use serde_json::json;
+use serde::Serialize;
 use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot_Ref, TunerBox};
 use tunebench_plugin_api::{Model, Weight};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
@@ -78,19 +78,19 @@ impl Tuner {
 
     fn plan(&self, model: &Model, shape: &ModelShape) -> Result<TunePlan, HostError> {
         let doing = "planning";
-        let json = json!(model).to_string();
+        let json = to_json(model);
         let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
         let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
         let invalid = |e: serde_json::Error| HostError::invalid(&self.name, doing, e);
         // First as the contract reads it, which passes over fields of a newer one.
         let plan: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
-        let plan = serde_json::from_value(json!(plan)).map_err(invalid)?;
+        let plan = serde_json::from_str(&to_json(&plan)).map_err(invalid)?;
         check(&plan, model, shape).map_err(|e| HostError::invalid(&self.name, doing, e))?;
         Ok(plan)
     }
 
     fn record_site(&self, weight: &Weight, params: &[ParamSpec]) -> Result<SiteGraphs, HostError> {
-        let site = json!({ "weight": weight, "params": params }).to_string();
+        let site = to_json(&SiteRef { weight, params });
         let site = RStr::from(site.as_str());
         let shape = SiteShape {
             out_features: weight.out_features(),
@@ -119,7 +119,7 @@ impl Tuner {
     }
 
     fn record_virtual(&self, tokens: &VirtualTokens, model: &ModelShape) -> Result<Graph, HostError> {
-        let json = json!(tokens).to_string();
+        let json = to_json(tokens);
         let params = tokens.params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
         let (site, label) = (SiteShape::without_weight(params), "the plan");
         let graph = self.trace("virtual_tokens", label, site, &tokens.shape(model), false, |ops, _| {
@@ -151,6 +151,18 @@ impl Tuner {
         let ROption::RSome(output) = output else { return Ok(None) };
         recorder.finish(output, expected).map(Some).map_err(|e| HostError::invalid(&self.name, &doing, e))
     }
+}
+
+/// [`tunebench_plugin_api::Site`], borrowed.
+#[derive(Serialize)]
+struct SiteRef<'a> {
+    weight: &'a Weight,
+    params: &'a [ParamSpec],
+}
+
+/// Plain data as JSON, which cannot fail.
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The model as plugins see it.
@@ -236,6 +248,8 @@ mod tests {
     use tunebench_plugin_api::abi_export::tuner_root;
     use tunebench_plugin_api::prelude::{Error, Ops, Result as PluginResult, Tensor, Tuner};
     use tunebench_plugin_api::{self as api, VirtualKind};
+
+    use serde_json::json;
 
     use super::*;
 
