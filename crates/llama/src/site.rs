@@ -1,6 +1,6 @@
 //! Runs recorded graphs with candle operations: an adapted weight's forward, its merge, its parameters' beginnings.
 //!
-//! Graphs may come from a file: [`check`] is passed before anything runs.
+//! Graphs may come from a file: `check` is passed before anything runs.
 
 use std::collections::BTreeMap;
 
