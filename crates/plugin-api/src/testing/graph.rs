@@ -99,7 +99,7 @@ impl Op {
     }
 
     /// Every operation is in its first version so far.
-    fn is_known(name: &str, version: u32) -> bool {
+    pub fn is_known(name: &str, version: u32) -> bool {
         // With each attribute that any operation needs, a known name parses and an unknown one does not.
         let all = r#"{"name":"","by":1,"axis":0,"shape":[],"dtype":"f32","p":0}"#;
         version == 1 && Self::parse(name, all).is_ok()

@@ -16,12 +16,14 @@ mod evaluate;
 mod forward;
 mod graph;
 mod judge;
+mod maths;
 mod model;
 mod plan;
 mod random;
 mod shapes;
 mod site;
 mod tuner;
+mod virtual_tokens;
 
 pub use array::Array;
 pub use dataset::read_rows;

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Error, Model, Param, Result, Site, TunePlan, Tuner, Weight, WeightPlan};
+use crate::{Error, Init, Model, Param, Result, Site, TunePlan, Tuner, VirtualTokens, Weight, WeightPlan};
 
 /// No parameter of a real tuner has more elements.
 const LARGEST_PARAM: u64 = 1 << 31;
+/// Nor has any weight, or the virtual tokens, more of them.
+const MOST_PARAMS: usize = 64;
+/// No published prefix is longer; a host's model may have room for fewer.
+const MOST_VIRTUAL: usize = 4096;
 
 /// The plan for `model`, checked as the host does.
 pub fn checked<T: Tuner>(tuner: &T, model: &Model) -> Result<TunePlan> {
@@ -22,9 +26,13 @@ pub fn checked<T: Tuner>(tuner: &T, model: &Model) -> Result<TunePlan> {
         match fate {
             WeightPlan::Frozen => {}
             WeightPlan::Trainable { lr_scale } => check_scale(name, *lr_scale)?,
-            WeightPlan::Adapted { params } => check_params(weight, params)?,
+            WeightPlan::Adapted { .. } if !weight.linear => {
+                return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted").into());
+            }
+            WeightPlan::Adapted { params } => check_params(name, params)?,
         }
     }
+    plan.virtual_tokens.as_ref().map_or(Ok(()), check_virtual)?;
     Ok(plan)
 }
 
@@ -37,7 +45,7 @@ pub fn sites(plan: &TunePlan, model: &Model) -> Vec<Site> {
     model.weights.iter().filter_map(site).collect()
 }
 
-/// Parameters that are trained: those of trainable weights, and those of sites.
+/// Parameters that are trained: those of trainable weights, of sites and of virtual tokens.
 pub fn trainable_params(plan: &TunePlan, model: &Model) -> u64 {
     let size = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     let count = |weight: &Weight| match plan.weights.get(&weight.name) {
@@ -45,7 +53,8 @@ pub fn trainable_params(plan: &TunePlan, model: &Model) -> u64 {
         Some(WeightPlan::Adapted { params }) => params.iter().map(|p| size(&p.shape)).sum(),
         _ => 0,
     };
-    model.weights.iter().map(count).sum()
+    let tokens = plan.virtual_tokens.iter().flat_map(|tokens| &tokens.params);
+    model.weights.iter().map(count).sum::<u64>() + tokens.map(|p| size(&p.shape)).sum::<u64>()
 }
 
 /// The plan as it arrives at the host.
@@ -54,10 +63,20 @@ fn crosses(plan: &TunePlan) -> Result<TunePlan> {
     arrived.map_err(|e| Error::new(format!("the plan is not plain data: {e}; is a number infinite or NaN?")))
 }
 
-fn check_params(weight: &Weight, params: &[Param]) -> Result<()> {
-    let name = &weight.name;
-    if !weight.linear {
-        return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted").into());
+fn check_virtual(tokens: &VirtualTokens) -> Result<()> {
+    if !(1..=MOST_VIRTUAL).contains(&tokens.count) {
+        return Err(format!("{} virtual tokens; there can be from 1 to {MOST_VIRTUAL}", tokens.count).into());
+    }
+    check_params("virtual_tokens", &tokens.params)?;
+    match tokens.params.iter().find(|p| p.init == Init::Computed) {
+        Some(param) => Err(format!("`virtual_tokens`: `{}` cannot be computed; give it an init", param.name).into()),
+        None => Ok(()),
+    }
+}
+
+fn check_params(name: &str, params: &[Param]) -> Result<()> {
+    if params.len() > MOST_PARAMS {
+        return Err(format!("`{name}`: {} parameters, where {MOST_PARAMS} are the most", params.len()).into());
     }
     let mut names = BTreeSet::new();
     for param in params {

@@ -34,6 +34,9 @@ pub fn infer(op: &Op, inputs: &[&[Dim]], site: &Site, n_params: usize) -> Result
     let first = inputs.first().copied().unwrap_or_default();
     let second = inputs.get(1).copied().unwrap_or_default();
     match op {
+        Op::Input | Op::Base | Op::Weight if out == 0 && width == 0 => {
+            Err(format!("`{name}`: there is no input and no weight here; only parameters and what is made of them"))
+        }
         Op::Input => Ok(vec![Dim::Tokens, Dim::Fixed(width)]),
         Op::Base => match first {
             [rows, Dim::Fixed(n)] if *n == width => Ok(vec![*rows, Dim::Fixed(out)]),
