@@ -234,17 +234,13 @@
 //! `cargo build --release` leaves `target/release/libNAME.so` (`.dylib` on macOS). Then
 //!
 //! ```text
-//! tunebench plugins check target/release/libNAME.so    # loads it as a study would, and says what it is
+//! tunebench plugins check target/release/libNAME.so    # loads it as a study would, and says what each step found
 //! tunebench plugins add target/release/libNAME.so      # any study may name it, as long as the file stays as it is
 //! tunebench study study.toml --plugin target/release/libNAME.so    # or for one run
 //! ```
 //!
-//! or name the file in the study:
-//!
-//! ```toml
-//! [study]
-//! plugins = ["plugins/libNAME.so"]
-//! ```
+//! An added plugin needs no more. A study may name the file too, `plugins = ["plugins/libNAME.so"]` under `[study]`, so
+//! that its reader knows what to get; it runs only where its user has added it or given it by `--plugin`.
 //!
 //! An arm then says `tuner = "NAME"` with `options = { … }`, a dataset `plugin = "NAME"`, `[eval]` `judge = "NAME"`.
 //!
