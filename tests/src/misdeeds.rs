@@ -242,6 +242,31 @@ fn isolated_or_not_misdeeds_get_the_same_message() {
     }
 }
 
+/// What a plugin has no business with works from within this process, for nothing stands between; in its own it does
+/// not, and what it reads comes out the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn isolated_a_plugin_reaches_nothing_outside() {
+    let (study, outside) = (Study::new(), tempfile::tempdir().unwrap());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let kept = outside.path().join("kept");
+    for (misdeed, trace) in [("write", "written"), ("remove", "kept"), ("connect", "kept"), ("start", "started")] {
+        fs::write(&kept, "here before").unwrap();
+        let told = format!("{misdeed} {} {}", port.local_addr().unwrap(), outside.path().display());
+        let (status, said, _) = study.run("labels", "dataset", &told, &["--isolate"]);
+        assert!(status == Some(0) && said.contains("row "), "{misdeed}: {said}");
+        let names = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["kept"], "{misdeed}");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "here before", "{misdeed}");
+
+        let (status, said, _) = study.run("labels", "dataset", &told, &[]);
+        assert!(status == Some(1) && said.contains("it was possible to"), "{misdeed}: {said}");
+        let is_there = outside.path().join(trace).exists();
+        assert_eq!(is_there, misdeed != "remove", "{misdeed}");
+        let _ = fs::remove_file(outside.path().join(trace));
+    }
+}
+
 /// Steps of loading as `plugins check` prints them, and where a file that is no plugin of this host is stopped.
 #[test]
 fn check_prints_each_step_up_to_the_one_that_fails() {
@@ -264,7 +289,7 @@ fn check_prints_each_step_up_to_the_one_that_fails() {
         (write("empty.so", b""), "format", "no ELF header"),
         (write("half.so", &whole[..whole.len() / 2]), "format", "truncated"),
         (write("program.so", &object(1)), "format", "crate-type must be cdylib"),
-        (folder.path().to_owned(), "size", "not a file"),
+        (folder.path().to_owned(), "find", "not a file"),
         (folder.path().join("missing.so"), "find", "No such file"),
         (support::third_party("stress-constructor"), "format", "not a tunebench plugin"),
         (support::third_party("stress-headless"), "header", "build it with export_plugin!"),
@@ -290,9 +315,9 @@ fn check_prints_each_step_up_to_the_one_that_fails() {
 
 const STEPS: [&str; 13] = [
     "find",
-    "size",
     "place",
     "owner",
+    "size",
     "format",
     "hash",
     "copy",

@@ -172,7 +172,7 @@ fn files_that_are_no_plugins_are_refused_with_the_step() {
         at(name)
     };
     refused(&at("missing.so"), "find", "");
-    refused(folder.path(), "size", "not a file");
+    refused(folder.path(), "find", "not a file");
     refused(&write("empty.so", b""), "format", "ELF");
     refused(&write("text.so", b"I am a plugin, honestly.\n"), "format", "ELF");
     refused(&write("header.so", b"\x7fELF\x02\x01"), "format", "");

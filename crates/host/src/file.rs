@@ -1,6 +1,6 @@
 //! A plugin's file: where it may lie, who may have written it, and a copy of it that nobody can change.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -65,25 +65,29 @@ pub(crate) fn check_owners(_: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes of a file that has a plugin's size.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut file = File::open(path).map_err(|e| e.to_string())?;
-    let meta = file.metadata().map_err(|e| e.to_string())?;
-    check_size(&meta)?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+/// Whether it is a file at all.
+pub(crate) fn check_kind(path: &Path) -> Result<(), String> {
+    match path.metadata().map_err(|e| e.to_string())?.is_file() {
+        true => Ok(()),
+        false => Err("not a file".into()),
+    }
+}
+
+/// Its size in bytes, if a plugin can have that.
+pub(crate) fn check_size(path: &Path) -> Result<u64, String> {
+    let bytes = path.metadata().map_err(|e| e.to_string())?.len();
+    if bytes > LARGEST_FILE {
+        return Err(format!("{bytes} bytes; a plugin has at most {LARGEST_FILE}"));
+    }
     Ok(bytes)
 }
 
-/// Whether it is a file, and small enough.
-pub(crate) fn check_size(meta: &Metadata) -> Result<(), String> {
-    if !meta.is_file() {
-        return Err("not a file".into());
-    }
-    if meta.len() > LARGEST_FILE {
-        return Err(format!("{} bytes; a plugin has at most {LARGEST_FILE}", meta.len()));
-    }
-    Ok(())
+/// The bytes of a file, no more than the largest plugin has.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes)
 }
 
 /// A private copy of a plugin's bytes, to be opened instead of the file, which may change under us.

@@ -32,27 +32,27 @@ pub struct Step {
     pub found: String,
 }
 
-/// Loads and checks a plugin file; `passed` is told of each step.
+/// Loads and checks a plugin file; `passed` is told of each step and may end it there.
 ///
 /// # Errors
 /// [`HostError::Load`] with the step that failed and why.
-pub fn load(path: &Path, pins: &Pins, passed: &mut dyn FnMut(Step)) -> Result<Plugin, HostError> {
+pub fn load(
+    path: &Path,
+    pins: &Pins,
+    passed: &mut dyn FnMut(&Step) -> Result<(), String>,
+) -> Result<Plugin, HostError> {
     let given = path;
-    let mut step = |name: &'static str, result: Result<String, String>| match result {
-        Ok(found) => {
-            passed(Step { name, found });
-            Ok(())
-        }
-        Err(reason) => Err(HostError::Load { path: given.to_owned(), step: name.into(), reason }),
-    };
     let fail = |name: &str, reason: String| HostError::Load { path: given.to_owned(), step: name.into(), reason };
+    let mut step = |name: &'static str, result: Result<String, String>| {
+        let passed = result.and_then(|found| passed(&Step { name, found }));
+        passed.map_err(|reason| fail(name, reason))
+    };
 
     let path = path.canonicalize().map_err(|e| fail("find", e.to_string()))?;
-    step("find", Ok(path.display().to_string()))?;
-    let meta = path.metadata().map_err(|e| fail("size", e.to_string()))?;
-    step("size", file::check_size(&meta).map(|()| format!("{} bytes", meta.len())))?;
+    step("find", file::check_kind(&path).map(|()| path.display().to_string()))?;
     step("place", file::check_place(&path).map(|()| "a folder without data".into()))?;
     step("owner", file::check_owners(&path).map(|()| "writable by this user and the system only".into()))?;
+    step("size", file::check_size(&path).map(|bytes| format!("{bytes} bytes")))?;
     let bytes = file::read(&path).map_err(|e| fail("read", e))?;
     step("format", check_format(&bytes))?;
     let sha256 = tunebench_spec::hash::of_bytes(&bytes);

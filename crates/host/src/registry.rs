@@ -59,7 +59,7 @@ impl Registry {
     /// In this process, or looked at in one of its own, where no code of it runs here.
     fn load(&self, path: &Path) -> Result<Plugin, HostError> {
         let Isolation::Process { program, argument } = &self.runner.isolation else {
-            return library::load(path, &self.pins, &mut |_| {});
+            return library::load(path, &self.pins, &mut |_| Ok(()));
         };
         Process::start(program, argument, self.runner.deadline)?.load(path, &self.pins)
     }

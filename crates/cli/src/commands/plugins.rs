@@ -65,15 +65,13 @@ fn refusal(pin: &Pin, error: &tunebench_host::HostError) -> Value {
 fn check(file: &Path, as_json: bool, shared: &Shared) -> Result<()> {
     let plugins = installed(shared)?;
     let mut steps = Vec::new();
-    let mut printed = Ok(());
-    let loaded = library::load(file, plugins.pins(), &mut |step| {
-        if !as_json && printed.is_ok() {
-            printed = print(&format!("{}\n", printable(&format!("ok  {:10}  {}", step.name, step.found))));
-        }
+    let plugin = library::load(file, plugins.pins(), &mut |step| {
         steps.push(json!({ "step": step.name, "found": step.found }));
-    });
-    printed?;
-    let plugin = loaded?;
+        if as_json {
+            return Ok(());
+        }
+        print(&format!("{}\n", printable(&format!("ok  {:10}  {}", step.name, step.found)))).map_err(|e| e.to_string())
+    })?;
     if as_json {
         let described = json!({ "steps": steps, "plugin": describe(&plugin, "ready") });
         return print(&format!("{}\n", serde_json::to_string_pretty(&described)?));
@@ -84,7 +82,7 @@ fn check(file: &Path, as_json: bool, shared: &Shared) -> Result<()> {
 fn add(file: &Path, shared: &Shared) -> Result<()> {
     let mut pins = installed(shared)?.pins().clone();
     // What was pinned before does not matter now: adding again is how a changed file is accepted.
-    let plugin = library::load(file, &tunebench_host::Pins::default(), &mut |_| {})?;
+    let plugin = library::load(file, &tunebench_host::Pins::default(), &mut |_| Ok(()))?;
     pins.add(&plugin)?;
     let m = &plugin.manifest;
     say(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, pins.file().display()));

@@ -34,6 +34,20 @@ impl Drop for Stress {
     }
 }
 
+/// Does what a plugin has no business with, when told so by `DEED ADDRESS FOLDER`, and refuses if that was possible.
+fn reach_out(misdeed: &str) -> Result<()> {
+    let words: Vec<&str> = misdeed.splitn(3, ' ').collect();
+    let &[deed, address, folder] = words.as_slice() else { return Ok(()) };
+    let at = |name: &str| std::path::Path::new(folder).join(name);
+    let done = match deed {
+        "write" => std::fs::File::create(at("written")).is_ok() | std::fs::File::create(at("kept")).is_ok(),
+        "remove" => std::fs::remove_file(at("kept")).is_ok(),
+        "connect" => std::net::TcpStream::connect(address).is_ok(),
+        _ => std::process::Command::new("touch").arg(at("started")).status().is_ok_and(|status| status.success()),
+    };
+    if done { Err(Error::new(format!("it was possible to {deed}"))) } else { Ok(()) }
+}
+
 fn deeper(n: u64) -> u64 {
     let local = std::hint::black_box([n; 64]);
     if n == u64::MAX { 0 } else { deeper(n + 1) + local[3] }
@@ -45,6 +59,7 @@ impl Dataset for Stress {
     type Options = Options;
 
     fn open(source: Source, options: Options) -> Result<Self> {
+        reach_out(&options.misdeed)?;
         let this = Self { misdeed: options.misdeed, records: Records::new(source), rows: 0 };
         this.panic_if("open");
         Ok(this)
