@@ -170,6 +170,6 @@ fn a_study_trains_and_asks_them_and_folds_none() {
         study.edit("study.toml", "base = \"stranger\"", "base = \"all\"");
         study.edit("study.toml", "max_length = 64", "max_length = 92");
         let error = study.fails(&["plan", "study.toml"]);
-        assert!(error.contains("5 virtual tokens leave 91"), "{error}");
+        assert!(error.contains("5 virtual tokens leave 91; lower it to 91"), "{error}");
     }
 }

@@ -103,6 +103,7 @@ pub fn answer<E: From<Error>>(
 ) -> Result<(), E> {
     let mut text = model.rows();
     let mut rows: Vec<Row> = Vec::new();
+    let in_front = model.shape().max_position_embeddings.saturating_sub(model.positions());
     let mut waiting = 0..prompts.len();
     // Scores of the rows that have just got a token, and which rows they are.
     let (mut scores, mut first) = (Vec::new(), 0);
@@ -125,7 +126,7 @@ pub fn answer<E: From<Error>>(
                 on_answer(row.index, Answer { tokens: row.tokens, finish })?;
             }
         }
-        let joining = next(&mut waiting, prompts, places.max(1) - rows.len().min(places.max(1)));
+        let joining = next(&mut waiting, prompts, places.max(1) - rows.len().min(places.max(1)), in_front);
         if joining.is_empty() && rows.is_empty() {
             continue;
         }
@@ -142,11 +143,12 @@ pub fn answer<E: From<Error>>(
     Ok(())
 }
 
-/// The prompts that join: as many as there are places and as may be read together, at least one if there is a place.
-fn next(waiting: &mut Range<usize>, prompts: &[&Prompt], places: usize) -> Range<usize> {
+/// The prompts that join: as many as there are places and as may be read together, each with the virtual tokens in
+/// front of it; at least one if there is a place.
+fn next(waiting: &mut Range<usize>, prompts: &[&Prompt], places: usize, in_front: usize) -> Range<usize> {
     let (start, mut tokens) = (waiting.start, 0);
     while waiting.start < waiting.end && waiting.start - start < places {
-        tokens += prompts[waiting.start].tokens.len();
+        tokens += in_front + prompts[waiting.start].tokens.len();
         if waiting.start > start && tokens > PROMPT_TOKENS {
             break;
         }

@@ -59,7 +59,7 @@ impl Weight {
 pub struct TunePlan {
     pub weights: BTreeMap<String, WeightPlan>,
     /// What stands in front of every example, if anything does. Since API 1.1; an older host, whose [`Model::kv_width`] is
-    /// 0, passes over it.
+    /// 0, passes over it in silence, so refuse to plan for such a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_tokens: Option<VirtualTokens>,
     #[serde(default)]

@@ -73,7 +73,7 @@ impl Questions<'_> {
         for item in self.items {
             let found = encoder.prompt(&item.turns).and_then(|p| match p.tokens.len() {
                 0 => Err(Unusable("the prompt is empty".into())),
-                n if n >= room => Err(Unusable(format!("{n} tokens of prompt; the model has {room} positions"))),
+                n if n >= room => Err(Unusable(format!("{n} tokens of prompt; the model has positions for {room}"))),
                 _ => Ok(p),
             });
             match found {

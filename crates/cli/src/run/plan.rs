@@ -28,14 +28,16 @@ impl ArmPlan<'_> {
 
     /// Bytes of memory at the peak of training by this engine, where that can be said beforehand.
     pub fn memory(&self, engine: Engine) -> Option<u64> {
-        let Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, .. } =
-            self.recipe;
+        let Recipe {
+            micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, packing, ..
+        } = self.recipe;
         let count = self.recorded.plan.virtual_count();
         let longest = count + max_length;
-        // By tokens, examples may be as many as their tokens, each behind virtual ones.
-        let step = match batch_tokens {
-            0 => batch_size.saturating_mul(longest),
-            tokens => tokens.saturating_mul(1 + count),
+        // By tokens or in packed rows, examples may be as many as their tokens, each behind virtual ones.
+        let step = match (batch_tokens, packing) {
+            (0, false) => batch_size.saturating_mul(longest),
+            (0, true) => batch_size.saturating_mul(max_length).saturating_mul(1 + count),
+            (tokens, _) => tokens.saturating_mul(1 + count),
         };
         let tokens = step.min(micro_batch_tokens.max(longest));
         let bytes = || fast::memory::training(&self.shape, &self.recorded, tokens, gradient_checkpointing);
@@ -130,12 +132,12 @@ fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'
     let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&setup.study.recipe).patched(&arm.recipe);
     recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
-    ensure!(length <= positions, "recipe: max_length = {length}, but the model has {positions} positions");
     let count = recorded.plan.virtual_count();
     let room = positions.saturating_sub(count);
+    let taken = if count > 0 { format!(", of which {count} virtual tokens leave {room}") } else { String::new() };
     ensure!(
         length <= room,
-        "recipe: max_length = {length}, but {count} virtual tokens leave {room} of the model's {positions} positions"
+        "recipe: max_length = {length}, but the model has {positions} positions{taken}; lower it to {room} or less"
     );
     ensure!(recorded.plan.trainable_params(&shape) > 0, "tuner `{}` trains nothing of this model", arm.tuner);
     Ok(ArmPlan { arm, shape, recorded, recipe })

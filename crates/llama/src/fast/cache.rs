@@ -12,6 +12,7 @@ use super::layer::{Attend, Layer, Saved, Within};
 use super::linear::Pass;
 use super::model::{Model, Workspace};
 use super::values::Storage;
+use super::virtual_tokens::Front;
 use crate::Error;
 
 /// Blocks that a layer's pool grows by, at least.
@@ -30,6 +31,8 @@ pub struct Cache<E> {
     size: usize,
     saved: Saved<E>,
     work: Workspace<E>,
+    /// What stands in front of every prompt, once one was read.
+    front: Option<Front<E>>,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl<E: Storage> Cache<E> {
             size: shape.num_key_value_heads * BLOCK * shape.head_dim,
             saved: Saved::default(),
             work: Workspace::default(),
+            front: None,
         }
     }
 
@@ -186,9 +190,12 @@ impl<E: Storage> Model<E> {
             cache.rows.push(Row::default());
             cache.reserve(cache.len() - 1, count + prompt.as_ref().len());
         }
-        let (batch, front) = (batch.behind(count), self.front(None)?);
+        let batch = batch.behind(count);
+        if cache.front.is_none() {
+            cache.front = self.front(None)?;
+        }
+        let Cache { keys, values, rows, saved, work, front, .. } = cache;
         let (pass, g) = (self.pass(&batch.ends, None, front.as_ref()), self.geometry(&batch.positions));
-        let Cache { keys, values, rows, saved, work, .. } = cache;
         self.embed(&pass, &batch, &mut work.x)?;
         for ((layer, keys), values) in self.layers.iter().zip(keys).zip(values) {
             let mut attend = Prompts { keys, values, rows: &rows[first..] };

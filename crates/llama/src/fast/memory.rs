@@ -71,11 +71,11 @@ pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recomput
 }
 
 /// What virtual tokens take beside their places in the passes: trained tensors, candle's copies of them with their
-/// gradients, and their value.
+/// gradients and those of their transposes, and their value.
 fn virtual_tokens(shape: &ModelShape, recorded: &Recorded) -> u64 {
     let Some(tokens) = &recorded.plan.virtual_tokens else { return 0 };
     let params: u64 = tokens.params.iter().map(ParamSpec::len).sum();
-    params * (HALF + 4 * FULL + 2 * FULL) + UNFUSED * FULL * (tokens.count * tokens.width(shape)) as u64
+    params * (HALF + 4 * FULL + 4 * FULL) + UNFUSED * FULL * (tokens.count * tokens.width(shape)) as u64
 }
 
 /// The first layer that has something trained in it, or below it.

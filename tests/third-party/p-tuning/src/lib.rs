@@ -48,6 +48,9 @@ impl Tuner for PTuning {
     }
 
     fn plan(&self, model: &Model) -> Result<TunePlan> {
+        if model.kv_width == 0 {
+            return Err(Error::new("this host knows no virtual tokens; update tunebench"));
+        }
         let (count, d) = (self.0.num_virtual_tokens, model.hidden_size);
         let h = self.0.encoder_hidden_size.unwrap_or(d);
         let mut params = vec![Param::new("embedding", [count, d], Init::Normal { mean: 0.0, std: 1.0 })];

@@ -34,6 +34,9 @@ impl Tuner for PromptTuning {
     }
 
     fn plan(&self, model: &Model) -> Result<TunePlan> {
+        if model.kv_width == 0 {
+            return Err(Error::new("this host knows no virtual tokens; update tunebench"));
+        }
         let count = self.0.num_virtual_tokens;
         let init = Init::Normal { mean: 0.0, std: self.0.init_std };
         let params = vec![Param::new("embedding", [count, model.hidden_size], init)];
