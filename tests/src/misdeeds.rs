@@ -66,6 +66,11 @@ base = "tiny"
 tuner = "stress"
 dataset = "bad"
 options = { TUNER }
+[[arm]]
+name = "child"
+base = "sick"
+tuner = "ft"
+dataset = "good"
 [eval]
 items = "good"
 judge = "stress"
@@ -311,6 +316,13 @@ fn check_prints_each_step_up_to_the_one_that_fails() {
         assert!(said.starts_with(&start) && said.contains(why), "{said}");
     }
     assert!(!mark.exists(), "the initialiser of a library that is no plugin ran");
+    // In a process of its own each step is the same.
+    let file = support::third_party("stress-tuner");
+    let check = |more: &[&str]| {
+        let arguments = [&["plugins", "check", file.to_str().unwrap()], more].concat();
+        tunebench(folder.path(), &arguments)
+    };
+    assert_eq!(check(&[]), check(&["--isolate"]));
 }
 
 const STEPS: [&str; 13] = [
@@ -357,15 +369,18 @@ fn an_added_file_is_refused_once_it_has_changed() {
     assert!(status == Some(0) && said.contains("as added"), "{said}");
 
     fs::copy(support::third_party_as("release", "dora"), &file).unwrap();
-    for arguments in [&["plugins", "check", path][..], &["plugins", "list", "--plugin", path]] {
-        let (status, said) = tunebench(&home, arguments);
-        assert!(status == Some(1) && said.contains("hash: it has changed since it was added"), "{said}");
-        assert!(said.contains(&format!("plugins add {path}")), "{said}");
-    }
+    let (status, said) = tunebench(&home, &["plugins", "check", path]);
+    assert!(status == Some(1) && said.contains("hash: it has changed since it was added"), "{said}");
+    assert!(said.contains(&format!("plugins add {path}")), "{said}");
     assert_eq!(listed()[0]["status"], "refused");
     let (status, said) = tunebench(&home, &["plugins", "add", path]);
     assert_eq!(status, Some(0), "{said}");
     assert_eq!(listed()[0]["status"], "added");
+    let taken = support::plugin("tuner-ft");
+    let copy = file.with_file_name("mine.so");
+    fs::copy(taken, &copy).unwrap();
+    let (status, said) = tunebench(&home, &["plugins", "add", copy.to_str().unwrap()]);
+    assert!(status == Some(1) && said.contains("tuner `ft` is installed already"), "{said}");
     fs::write(home.join("plugins.lock"), "{").unwrap();
     let (status, said) = tunebench(&home, &["plugins", "list"]);
     assert!(status == Some(1) && said.contains("plugins.lock") && said.contains("delete it"), "{said}");

@@ -25,8 +25,8 @@ fn main() -> ExitCode {
         return run_again();
     }
     match commands::run(args) {
-        Ok(()) => end(),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Ok(()) => end(ExitCode::SUCCESS),
+        Err(error) if is_closed_pipe(&error) => end(ExitCode::SUCCESS),
         Err(error) => {
             // A cause that its context already quotes is not said twice.
             let mut text = String::new();
@@ -37,16 +37,16 @@ fn main() -> ExitCode {
                 }
             }
             progress::say(format!("error: {text}"));
-            ExitCode::FAILURE
+            end(ExitCode::FAILURE)
         }
     }
 }
 
-/// Done, unless a plugin broke where no command could say so.
-fn end() -> ExitCode {
+/// Ends with `code`, unless a plugin broke where no command could say so.
+fn end(code: ExitCode) -> ExitCode {
     let faults = tunebench_host::faults();
     faults.iter().for_each(|fault| progress::say(format!("error: {fault}")));
-    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if faults.is_empty() { code } else { ExitCode::FAILURE }
 }
 
 /// Becomes a process with its threads given: as many as the environment says, or as the machine has.

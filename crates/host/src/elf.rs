@@ -1,14 +1,33 @@
 //! What a library file says of itself, checked before any of its code can run.
 
-use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, LittleEndian as LE, Object as _, ObjectSymbol as _, elf};
 
 /// The machine this host was built for, as ELF numbers it.
 const MACHINE: u16 = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
 
-/// Libraries a plugin may need, by the start of their names: the C library's parts and the unwinder.
-const NEEDED: [&str; 7] =
-    ["libc.so.", "libgcc_s.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so.", "ld-linux"];
+/// Libraries a plugin may need: the C library's parts and the unwinder.
+const NEEDED: [&str; 9] = [
+    "libc.so.6",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "ld-linux-x86-64.so.2",
+    "ld-linux-aarch64.so.1",
+    "libc.so",
+];
+
+/// Ways to have other code loaded, or the same from elsewhere.
+const REFUSED: [(i64, &str); 6] = [
+    (elf::DT_RPATH, "RPATH"),
+    (elf::DT_RUNPATH, "RUNPATH"),
+    (elf::DT_FILTER, "FILTER"),
+    (elf::DT_AUXILIARY, "AUXILIARY"),
+    (elf::DT_AUDIT, "AUDIT"),
+    (elf::DT_DEPAUDIT, "DEPAUDIT"),
+];
 
 /// Whether these bytes are a whole shared library for this machine that needs nothing but the C library and exports
 /// `symbol`. Says the libraries it needs.
@@ -36,8 +55,15 @@ pub(crate) fn check(bytes: &[u8], symbol: &str) -> Result<Vec<String>, String> {
         segment.data(LE, bytes).map_err(|()| damaged())?;
     }
     let file = ElfFile64::<Endianness>::parse(bytes).map_err(truncated)?;
+    check_tables(&file).map_err(truncated)?.then_some(()).ok_or(
+        "its section headers are missing or do not describe what the system loads; build it without stripping them",
+    )?;
+    let table = file.elf_dynamic_table().map_err(truncated)?;
+    if let Some((_, name)) = REFUSED.iter().find(|(tag, _)| table.iter().any(|entry| entry.tag == *tag)) {
+        return Err(format!("its dynamic section has {name}, by which other code could be loaded; build it without"));
+    }
     let needed = needed(&file).map_err(truncated)?;
-    if let Some(name) = needed.iter().find(|name| !NEEDED.iter().any(|known| name.starts_with(known))) {
+    if let Some(name) = needed.iter().find(|name| !NEEDED.contains(&name.as_str())) {
         return Err(format!("it needs the library {name:?}; a plugin may link the C library only"));
     }
     let is_probe = |s: &object::read::elf::ElfSymbol64<'_, '_>| s.is_definition() && s.name() == Ok(symbol);
@@ -45,6 +71,24 @@ pub(crate) fn check(bytes: &[u8], symbol: &str) -> Result<Vec<String>, String> {
         return Err(format!("no `{symbol}`: not a tunebench plugin (it must call export_plugin!)"));
     }
     Ok(needed)
+}
+
+/// Whether sections, from which names and symbols are read here, are where the program headers, which alone the system
+/// looks at, have them.
+fn check_tables(file: &ElfFile64<'_, Endianness>) -> object::read::Result<bool> {
+    let endian = file.endian();
+    let segment = file.elf_program_headers().iter().find(|s| s.p_type(endian) == elf::PT_DYNAMIC);
+    let section = |kind| file.elf_section_table().iter().find(|s| s.sh_type(endian) == kind);
+    let (Some(segment), Some(dynamic), Some(symbols)) = (segment, section(elf::SHT_DYNAMIC), section(elf::SHT_DYNSYM))
+    else {
+        return Ok(false);
+    };
+    let names = file.elf_section_table().section(symbols.link(endian))?;
+    let table = file.elf_dynamic_table()?;
+    let address = |tag| table.iter().find(|entry| entry.tag == tag).map(|entry| entry.val);
+    Ok(segment.p_offset(endian) == dynamic.sh_offset(endian)
+        && address(elf::DT_SYMTAB) == Some(symbols.sh_addr(endian))
+        && address(elf::DT_STRTAB) == Some(names.sh_addr(endian)))
 }
 
 fn needed(file: &ElfFile64<'_, Endianness>) -> object::read::Result<Vec<String>> {

@@ -14,6 +14,10 @@ const DATA: [&str; 8] = ["safetensors", "gguf", "bin", "parquet", "jsonl", "arro
 pub(crate) fn check_place(path: &Path) -> Result<(), String> {
     let remedy = "move the plugin to a folder of its own";
     let folder = path.parent().unwrap_or(path);
+    // What was built or installed with this program lies beside it, wherever it is started.
+    if std::env::current_exe().and_then(|this| this.canonicalize()).is_ok_and(|this| this.parent() == Some(folder)) {
+        return Ok(());
+    }
     if std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == folder) {
         return Err(format!("it lies in the working directory, from which plugins are never loaded; {remedy}"));
     }
@@ -96,11 +100,10 @@ pub(crate) struct Copy {
     pub path: PathBuf,
     /// Said by `plugins check`.
     pub described: &'static str,
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// What keeps a copy there.
-#[expect(dead_code, reason = "held for its Drop only")]
 enum Kept {
     Memory(File),
     Folder(tempfile::TempDir),
@@ -111,13 +114,23 @@ impl Copy {
     pub fn new(bytes: &[u8], name: &str) -> Result<Self, String> {
         if let Ok(file) = sealed(bytes) {
             let path = descriptor_path(&file);
-            return Ok(Self { path, described: "sealed in memory", _kept: Kept::Memory(file) });
+            return Ok(Self { path, described: "sealed in memory", kept: Kept::Memory(file) });
         }
         let fail = |e: std::io::Error| format!("a private copy: {e}");
         let folder = tempfile::Builder::new().prefix("tunebench-plugin-").tempdir().map_err(fail)?;
         let path = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
         std::fs::write(&path, bytes).map_err(fail)?;
-        Ok(Self { path, described: "a private copy on disk", _kept: Kept::Folder(folder) })
+        Ok(Self { path, described: "a private copy on disk", kept: Kept::Folder(folder) })
+    }
+
+    /// Once it is open: the file may go, where the system lets it; the memory stays, for libraries are found again by
+    /// their names, and a descriptor's number is the name here.
+    pub fn keep(self) {
+        match self.kept {
+            Kept::Memory(file) => std::mem::forget(file),
+            Kept::Folder(folder) if cfg!(unix) => drop(folder),
+            Kept::Folder(folder) => std::mem::forget(folder),
+        }
     }
 }
 

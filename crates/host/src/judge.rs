@@ -16,14 +16,22 @@ pub struct JudgePlugin {
     runner: Runner,
     plugin: Plugin,
     options: Options,
-    /// None after a fault, until the next answer: one that broke it costs the others nothing.
-    place: Mutex<Option<Place>>,
+    state: Mutex<State>,
+}
+
+/// Where a judge is at work.
+enum State {
+    Running(Place),
+    /// After a fault, until the next answer: one that broke it costs the others nothing.
+    Broken,
+    /// Not asked again: each answer would cost the whole of its time.
+    Stuck(HostError),
 }
 
 impl JudgePlugin {
     pub(crate) fn open(runner: &Runner, plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
-        let place = Mutex::new(Some(runner.open(plugin, options, &[])?));
-        Ok(Self { runner: runner.clone(), plugin: plugin.clone(), options: options.clone(), place })
+        let state = Mutex::new(State::Running(runner.open(plugin, options, &[])?));
+        Ok(Self { runner: runner.clone(), plugin: plugin.clone(), options: options.clone(), state })
     }
 
     /// The plugin's name.
@@ -38,17 +46,23 @@ impl JudgePlugin {
     pub fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, HostError> {
         let request =
             Request::Step { item: Box::new(item.clone()), answer: answer.to_owned(), replies: replies.to_vec() };
-        let mut place = self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let running = match &mut *place {
-            Some(running) => running,
-            none => none.insert(self.runner.open(&self.plugin, &self.options, &[])?),
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let State::Broken = *state {
+            *state = State::Running(self.runner.open(&self.plugin, &self.options, &[])?);
+        }
+        let reply = match &mut *state {
+            State::Stuck(error) => Err(error.clone()),
+            State::Running(place) => place.call("judging", request),
+            State::Broken => Err(HostError::invalid(self.name(), "judging", "it was not opened again")),
         };
-        match running.call("judging", request) {
+        match reply {
             Ok(Reply::Step(step)) => Ok(step),
             Ok(other) => Err(other.unexpected(self.name())),
             Err(error) => {
-                if error.is_fault() {
-                    *place = None;
+                match &error {
+                    HostError::Stuck { .. } => *state = State::Stuck(error.clone()),
+                    error if error.is_fault() => *state = State::Broken,
+                    _ => {}
                 }
                 Err(error)
             }

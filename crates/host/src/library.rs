@@ -6,6 +6,7 @@ use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL};
 use libloading::Library;
+use serde::{Deserialize, Serialize};
 use tunebench_plugin_api::abi::{API_MAJOR, API_MINOR, MAGIC, Manifest, PROBE_SYMBOL, PluginRoot_Ref, Probe};
 
 use crate::file::{self, Copy};
@@ -26,9 +27,9 @@ pub struct Plugin {
 }
 
 /// A step of loading that a file has passed, and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    pub name: &'static str,
+    pub name: String,
     pub found: String,
 }
 
@@ -36,15 +37,11 @@ pub struct Step {
 ///
 /// # Errors
 /// [`HostError::Load`] with the step that failed and why.
-pub fn load(
-    path: &Path,
-    pins: &Pins,
-    passed: &mut dyn FnMut(&Step) -> Result<(), String>,
-) -> Result<Plugin, HostError> {
+pub fn load(path: &Path, pins: &Pins, passed: &mut dyn FnMut(Step) -> Result<(), String>) -> Result<Plugin, HostError> {
     let given = path;
     let fail = |name: &str, reason: String| HostError::Load { path: given.to_owned(), step: name.into(), reason };
     let mut step = |name: &'static str, result: Result<String, String>| {
-        let passed = result.and_then(|found| passed(&Step { name, found }));
+        let passed = result.and_then(|found| passed(Step { name: name.into(), found }));
         passed.map_err(|reason| fail(name, reason))
     };
 
@@ -103,9 +100,8 @@ fn check_hash(path: &Path, sha256: &str, pins: &Pins) -> Result<String, String> 
 
 fn open(copy: Copy) -> Result<&'static Library, String> {
     let library = open_file(&copy.path)?;
-    // Never unloaded: its functions, types and thread-locals stay reachable from here on. The copy stays too, for the
-    // system finds libraries again by name, and a descriptor's number is the name here.
-    std::mem::forget(copy);
+    copy.keep();
+    // Never unloaded: its functions, types and thread-locals stay reachable from here on.
     Ok(Box::leak(Box::new(library)))
 }
 
@@ -195,6 +191,10 @@ fn manifest(root: PluginRoot_Ref) -> Result<Manifest, String> {
         let Manifest { kind, name, .. } = manifest;
         return Err(format!("{kind:?} {name:?} is no kind and name of a plugin; names are letters, digits, `-_.`"));
     }
+    let told = [&manifest.version, &manifest.description, &manifest.api];
+    if told.iter().any(|text| text.chars().any(char::is_control)) {
+        return Err("its version or description has line breaks or other control characters; tell its author".into());
+    }
     Ok(manifest)
 }
 
@@ -213,5 +213,5 @@ fn first_line(text: &str) -> String {
 
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    String::from_utf8_lossy(&bytes[..end]).replace(char::is_control, " ")
 }

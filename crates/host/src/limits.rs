@@ -28,8 +28,13 @@ pub(crate) fn apply() -> std::io::Result<File> {
     for (resource, most) in
         [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_NOFILE, FILES), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_NPROC, 0)]
     {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the pointer is to a whole `rlimit` that outlives the call.
+        check(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+        // A limit that is lower already stays: only the system's own user may raise one.
+        let most = most.min(limit.rlim_max);
+        limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: as above.
         check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
     }
     // SAFETY: no handler is set, only the default one put off: a write over the limit becomes an error.
@@ -45,7 +50,7 @@ pub(crate) fn apply() -> std::io::Result<File> {
 }
 
 /// From here on nothing can be written to a file; on Linux no file made, changed or removed either, no socket opened, no
-/// program started and no other process touched.
+/// program started and no signal sent. What the user may read it may read, other processes' environment included.
 #[cfg(unix)]
 pub(crate) fn look_only() -> Result<(), String> {
     let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -85,6 +90,10 @@ mod filter {
         libc::SYS_process_vm_readv,
         libc::SYS_process_vm_writev,
         libc::SYS_kill,
+        libc::SYS_tkill,
+        libc::SYS_rt_sigqueueinfo,
+        libc::SYS_rt_tgsigqueueinfo,
+        libc::SYS_pidfd_send_signal,
         libc::SYS_unlinkat,
         libc::SYS_renameat,
         libc::SYS_renameat2,
@@ -99,6 +108,11 @@ mod filter {
         libc::SYS_truncate,
         libc::SYS_ftruncate,
         libc::SYS_setxattr,
+        libc::SYS_lsetxattr,
+        libc::SYS_fsetxattr,
+        libc::SYS_removexattr,
+        libc::SYS_lremovexattr,
+        libc::SYS_fremovexattr,
         libc::SYS_utimensat,
         libc::SYS_mount,
         libc::SYS_io_uring_setup,
@@ -121,6 +135,9 @@ mod filter {
         libc::SYS_chmod,
         libc::SYS_chown,
         libc::SYS_lchown,
+        libc::SYS_utime,
+        libc::SYS_utimes,
+        libc::SYS_futimesat,
     ];
     #[cfg(not(target_arch = "x86_64"))]
     const OLD: &[i64] = &[];
@@ -146,6 +163,13 @@ mod filter {
             };
             rules.insert(*call, CHANGING.into_iter().map(rule).collect::<Result<_, _>>()?);
         }
+        // Its own process it may signal, as `abort` does, and its own limits it may look at.
+        let elsewhere = |own: u64| -> Result<Vec<SeccompRule>, Error> {
+            let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?;
+            Ok(vec![SeccompRule::new(vec![condition])?])
+        };
+        rules.insert(libc::SYS_tgkill, elsewhere(u64::from(std::process::id()))?);
+        rules.insert(libc::SYS_prlimit64, elsewhere(0)?);
         let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
         let processor = std::env::consts::ARCH.try_into()?;
         let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, processor)?.try_into()?;

@@ -25,6 +25,19 @@ pub struct Pin {
     pub sha256: String,
 }
 
+impl Pin {
+    fn of(plugin: &Plugin) -> Self {
+        let m = &plugin.manifest;
+        Self {
+            kind: m.kind.clone(),
+            name: m.name.clone(),
+            version: m.version.clone(),
+            path: plugin.path.clone(),
+            sha256: plugin.sha256.clone(),
+        }
+    }
+}
+
 #[derive(Default, Serialize, Deserialize)]
 struct Lock {
     /// Of this file's form.
@@ -61,6 +74,11 @@ impl Pins {
         &self.file
     }
 
+    /// One plugin as it was found, so that only that file will do.
+    pub(crate) fn exactly(plugin: &Plugin) -> Self {
+        Self { file: PathBuf::new(), pins: vec![Pin::of(plugin)] }
+    }
+
     /// All of them, in order of kind and name.
     pub fn iter(&self) -> impl Iterator<Item = &Pin> {
         self.pins.iter()
@@ -81,15 +99,16 @@ impl Pins {
     /// # Errors
     /// [`HostError::Pins`] when it cannot be written.
     pub fn add(&mut self, plugin: &Plugin) -> Result<(), HostError> {
+        let fail = |e: std::io::Error| HostError::Pins { path: self.file.clone(), reason: e.to_string() };
+        // Others may add at the same time: one after the other, each to what is there by then.
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        let guard = std::fs::File::create(folder.join("plugins.lock.guard")).map_err(fail)?;
+        guard.lock().map_err(fail)?;
+        *self = Self::open(&self.file)?;
         let m = &plugin.manifest;
         self.pins.retain(|pin| pin.path != plugin.path && (&pin.kind, &pin.name) != (&m.kind, &m.name));
-        self.pins.push(Pin {
-            kind: m.kind.clone(),
-            name: m.name.clone(),
-            version: m.version.clone(),
-            path: plugin.path.clone(),
-            sha256: plugin.sha256.clone(),
-        });
+        self.pins.push(Pin::of(plugin));
         self.pins.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
         self.write().map_err(|e| HostError::Pins { path: self.file.clone(), reason: e.to_string() })
     }
@@ -97,7 +116,6 @@ impl Pins {
     /// Under another name, synced and renamed: the file is there whole or as it was.
     fn write(&self) -> std::io::Result<()> {
         let folder = self.file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
         let mut text = serde_json::to_string_pretty(&Lock { version: VERSION, plugins: self.pins.clone() })?;
         text.push('\n');
         let mut new = tempfile::NamedTempFile::new_in(folder)?;

@@ -1,10 +1,12 @@
 //! Where plugins run: each session on a thread of its own or in a process of its own, and never without a deadline.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::library::{self, Step};
+use crate::pins::Pins;
 use crate::process::Process;
 use crate::session::{Reply, Request, Session};
 use crate::{HostError, Options, Plugin};
@@ -33,12 +35,37 @@ impl Default for Runner {
 }
 
 impl Runner {
+    /// Loads a plugin file, as [`library::load`] does, on a thread, or looks at it in a process of its own, where no code
+    /// of it runs here; with the steps that it has passed.
+    pub fn load(&self, path: &Path, pins: &Pins) -> (Vec<Step>, Result<Plugin, HostError>) {
+        if let Isolation::Process { program, argument } = &self.isolation {
+            return match Process::start(program, argument, path, self.deadline) {
+                Ok(mut process) => process.load(path, pins),
+                Err(error) => (Vec::new(), Err(error)),
+            };
+        }
+        let (steps, passed) = channel();
+        let (result, loaded) = channel();
+        let (file, pins) = (path.to_owned(), pins.clone());
+        std::thread::spawn(move || {
+            let mut pass = |step| steps.send(step).map_err(|_| "nobody waits for it any more".to_owned());
+            let _ = result.send(library::load(&file, &pins, &mut pass));
+        });
+        let late = |_| HostError::Stuck {
+            plugin: path.display().to_string(),
+            doing: "loading".into(),
+            seconds: self.deadline.as_secs(),
+        };
+        let result = loaded.recv_timeout(self.deadline).map_err(late).and_then(|result| result);
+        (passed.try_iter().collect(), result)
+    }
+
     /// Begins a session of a plugin, for a dataset over `files`.
     pub(crate) fn open(&self, plugin: &Plugin, options: &Options, files: &[PathBuf]) -> Result<Place, HostError> {
         match &self.isolation {
             Isolation::Thread => Ok(Place::Thread(Thread::open(plugin, options, files, self.deadline)?)),
             Isolation::Process { program, argument } => {
-                let mut process = Process::start(program, argument, self.deadline)?;
+                let mut process = Process::start(program, argument, &plugin.path, self.deadline)?;
                 process.open(plugin, options, files)?;
                 Ok(Place::Process(process))
             }

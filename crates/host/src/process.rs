@@ -6,16 +6,18 @@
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tunebench_plugin_api::abi::Manifest;
 
+use crate::library::{self, Step};
 use crate::pins::Pins;
 use crate::place::note;
 use crate::session::{Reply, Request, Session};
-use crate::{HostError, Options, Plugin, library, limits};
+use crate::{HostError, Options, Plugin, limits};
 
 /// What the process is told to do, in this order: load, open, then any number of requests.
 #[derive(Serialize, Deserialize)]
@@ -28,9 +30,18 @@ enum Order {
 /// What it answers to one order.
 #[derive(Serialize, Deserialize)]
 enum Done {
-    Loaded { path: PathBuf, manifest: Manifest, rustc: String, sha256: String },
+    Loaded { steps: Vec<Step>, result: Result<Loaded, HostError> },
     Opened,
     Replied(Reply),
+}
+
+/// A plugin as it was found there.
+#[derive(Serialize, Deserialize)]
+struct Loaded {
+    path: PathBuf,
+    manifest: Manifest,
+    rustc: String,
+    sha256: String,
 }
 
 /// No answer is longer.
@@ -48,19 +59,22 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub fn start(program: &Path, argument: &str, deadline: Duration) -> Result<Self, HostError> {
+    /// Starts a process for the plugin in `file`, which is not loaded yet.
+    pub fn start(program: &Path, argument: &str, file: &Path, deadline: Duration) -> Result<Self, HostError> {
+        let plugin = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut command = Command::new(program);
         command.arg(argument).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let fail = |reason: String| HostError::Refused {
-            plugin: "(any)".into(),
+            plugin: plugin.clone(),
             doing: format!("starting {} for it", program.display()),
             reason,
         };
-        let mut child = command.spawn().map_err(|e| fail(e.to_string()))?;
+        let mut child = spawn(command).map_err(|e| fail(e.to_string()))?;
         let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(fail("it has no standard streams".into()));
         };
-        let (send, lines) = channel();
+        // One line ahead at most: nobody can fill this process's memory.
+        let (send, lines) = sync_channel(1);
         let read = move || {
             let mut answers = BufReader::new(answers);
             // The end of the stream, or a line that is too long or no UTF-8, closes the channel.
@@ -71,34 +85,28 @@ impl Process {
             }
         };
         std::thread::Builder::new().spawn(read).map_err(|e| fail(e.to_string()))?;
-        Ok(Self { plugin: String::new(), child, orders: Some(orders), lines, deadline, is_over: false })
+        Ok(Self { plugin, child, orders: Some(orders), lines, deadline, is_over: false })
     }
 
-    /// The plugin in a file, loaded there and not here.
-    pub fn load(&mut self, path: &Path, pins: &Pins) -> Result<Plugin, HostError> {
-        self.plugin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match self.order("loading", &Order::Load { path: path.to_owned(), pins: pins.clone() })? {
-            Done::Loaded { path, manifest, rustc, sha256 } => {
-                self.plugin.clone_from(&manifest.name);
-                Ok(Plugin { path, manifest, rustc, sha256, root: None })
+    /// The plugin in a file, loaded there and not here, and the steps of that which it has passed.
+    pub fn load(&mut self, path: &Path, pins: &Pins) -> (Vec<Step>, Result<Plugin, HostError>) {
+        match self.order("loading", &Order::Load { path: path.to_owned(), pins: pins.clone() }) {
+            Ok(Done::Loaded { steps, result }) => {
+                let plugin = result.map(|Loaded { path, manifest, rustc, sha256 }| {
+                    self.plugin.clone_from(&manifest.name);
+                    Plugin { path, manifest, rustc, sha256, root: None }
+                });
+                (steps, plugin)
             }
-            _ => Err(self.confused("loading")),
+            Ok(_) => (Vec::new(), Err(self.confused("loading"))),
+            Err(error) => (Vec::new(), Err(error)),
         }
     }
 
     pub fn open(&mut self, plugin: &Plugin, options: &Options, files: &[PathBuf]) -> Result<(), HostError> {
         // Whether it is as it was added was seen when it was first loaded; now it must be the same file.
-        let loaded = self.load(&plugin.path, &Pins::default())?;
-        if loaded.sha256 != plugin.sha256 {
-            let reason = "it changed while tunebench was running; run again".to_owned();
-            return Err(HostError::Load { path: plugin.path.clone(), step: "hash".into(), reason });
-        }
-        let absolute = |file: &PathBuf| {
-            let fail = |e: std::io::Error| HostError::Source { path: file.clone(), reason: e.to_string() };
-            file.canonicalize().map_err(fail)
-        };
-        let files = files.iter().map(absolute).collect::<Result<_, _>>()?;
-        match self.order("taking its options", &Order::Open { options: options.clone(), files })? {
+        self.load(&plugin.path, &Pins::exactly(plugin)).1?;
+        match self.order("taking its options", &Order::Open { options: options.clone(), files: files.to_vec() })? {
             Done::Opened => Ok(()),
             _ => Err(self.confused("taking its options")),
         }
@@ -120,7 +128,12 @@ impl Process {
     }
 
     fn order(&mut self, doing: &str, order: &Order) -> Result<Done, HostError> {
-        let mut line = serde_json::to_string(order).map_err(|e| HostError::invalid(&self.plugin, doing, e))?;
+        let refused = |e: serde_json::Error| HostError::Refused {
+            plugin: self.plugin.clone(),
+            doing: doing.to_owned(),
+            reason: format!("it cannot be told to its process: {e}"),
+        };
+        let mut line = serde_json::to_string(order).map_err(refused)?;
         line.push('\n');
         // That nobody reads shows when waiting.
         let _ = self.orders.as_mut().map(|orders| orders.write_all(line.as_bytes()));
@@ -163,6 +176,21 @@ impl Process {
     }
 }
 
+/// Starts a process from a thread that never ends: the system would end the process with the thread that started it.
+fn spawn(command: Command) -> std::io::Result<Child> {
+    type Start = (Command, Sender<std::io::Result<Child>>);
+    static STARTER: OnceLock<Mutex<Sender<Start>>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (send, starts) = channel::<Start>();
+        std::thread::spawn(move || starts.iter().for_each(|(mut command, reply)| _ = reply.send(command.spawn())));
+        Mutex::new(send)
+    });
+    let (reply, started) = channel();
+    let gone = || std::io::Error::other("the thread that starts processes is gone");
+    starter.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
+    started.recv().map_err(|_| gone())?
+}
+
 /// A line without its end; none at the end of the stream, or when it is too long or no UTF-8.
 fn read_line(from: &mut BufReader<impl Read>) -> Option<String> {
     let mut line = String::new();
@@ -188,7 +216,16 @@ impl Drop for Process {
 
 /// Runs one session by the orders on standard input, until they end. The whole of a process that was started for it.
 pub fn serve() -> ExitCode {
-    let Ok(mut out) = limits::apply() else { return ExitCode::FAILURE };
+    let mut out = match limits::apply() {
+        Ok(out) => out,
+        Err(e) => {
+            // The answer to the first order, whatever it will be.
+            let (plugin, doing) = ("(none yet)".into(), "limiting its process".into());
+            let error: Result<Done, _> = Err(HostError::Refused { plugin, doing, reason: e.to_string() });
+            println!("{}", serde_json::to_string(&error).unwrap_or_default());
+            return ExitCode::FAILURE;
+        }
+    };
     let mut say = |line: serde_json::Result<String>| line.is_ok_and(|line| writeln!(out, "{line}").is_ok());
     let (mut plugin, mut session) = (None, None);
     for line in std::io::stdin().lock().lines() {
@@ -208,10 +245,17 @@ fn obey(order: Order, plugin: &mut Option<Plugin>, session: &mut Option<Session>
     match order {
         Order::Load { path, pins } => {
             // The copy of the library is the last thing that is written, before any of its code runs.
-            let mut passed = |step: &library::Step| if step.name == "copy" { limits::look_only() } else { Ok(()) };
-            let loaded = plugin.insert(library::load(&path, &pins, &mut passed)?);
-            let Plugin { path, manifest, rustc, sha256, .. } = loaded.clone();
-            Ok(Done::Loaded { path, manifest, rustc, sha256 })
+            let mut steps = Vec::new();
+            let mut passed = |step: Step| {
+                let is_copied = step.name == "copy";
+                steps.push(step);
+                if is_copied { limits::look_only() } else { Ok(()) }
+            };
+            let result = library::load(&path, &pins, &mut passed).map(|loaded| {
+                let Plugin { path, manifest, rustc, sha256, .. } = plugin.insert(loaded).clone();
+                Loaded { path, manifest, rustc, sha256 }
+            });
+            Ok(Done::Loaded { steps, result })
         }
         Order::Open { options, files } => {
             *session = Some(Session::open(plugin.as_ref().ok_or_else(early)?, &options, &files)?);

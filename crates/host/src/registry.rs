@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::library::{self, Plugin};
-use crate::process::Process;
-use crate::{DatasetPlugin, HostError, Isolation, JudgePlugin, Pins, Runner, TunerPlugin};
+use crate::library::Plugin;
+use crate::{DatasetPlugin, HostError, JudgePlugin, Pins, Runner, TunerPlugin};
 
 /// Checked plugins by kind and name, and how they are run.
 #[derive(Clone, Default)]
@@ -47,21 +46,13 @@ impl Registry {
         if let Some(key) = self.key_of(path) {
             return Ok(&self.plugins[&key]);
         }
-        let plugin = self.load(path)?;
+        let plugin = self.runner.load(path, &self.pins).1?;
         let key = (plugin.manifest.kind.clone(), plugin.manifest.name.clone());
         if let Some(first) = self.plugins.get(&key) {
             let (kind, name) = key;
             return Err(HostError::Twice { kind, name, first: first.path.clone(), second: plugin.path });
         }
         Ok(self.plugins.entry(key).or_insert(plugin))
-    }
-
-    /// In this process, or looked at in one of its own, where no code of it runs here.
-    fn load(&self, path: &Path) -> Result<Plugin, HostError> {
-        let Isolation::Process { program, argument } = &self.runner.isolation else {
-            return library::load(path, &self.pins, &mut |_| Ok(()));
-        };
-        Process::start(program, argument, self.runner.deadline)?.load(path, &self.pins)
     }
 
     /// What has been added by the user.

@@ -4,15 +4,16 @@ mod new;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
+use tunebench_analysis::escape;
 use tunebench_host::pins::Pin;
-use tunebench_host::{Plugin, library};
+use tunebench_host::{HostError, Pins, Plugin, Registry};
 
-use super::{print, printable};
+use super::print;
 use crate::args::{PluginsCommand, Shared};
 use crate::progress::say;
-use crate::run::setup::installed;
+use crate::run::setup::{installed_files, pins, runner};
 
 pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
     match command {
@@ -23,21 +24,22 @@ pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
     }
 }
 
-/// All that a study may name. What was added and has changed since, or is gone, is there with the reason why it is
-/// refused.
+/// All that a study may name; and what is refused, with the reason why: a file that has changed since it was added, or is
+/// gone, or is no plugin of this host.
 fn list(as_json: bool, shared: &Shared) -> Result<()> {
-    let mut plugins = installed(shared)?;
-    for file in &shared.plugins {
-        plugins.add(file)?;
-    }
+    let mut plugins = Registry::new(pins()?, runner(shared)?);
     let pins: Vec<Pin> = plugins.pins().iter().cloned().collect();
-    let refused: Vec<Value> =
-        pins.iter().filter_map(|pin| Some(refusal(pin, &plugins.add(&pin.path).err()?))).collect();
+    let mut rows = Vec::new();
+    for file in installed_files()?.iter().chain(&shared.plugins).chain(pins.iter().map(|pin| &pin.path)) {
+        if let Err(error) = plugins.add(file) {
+            rows.push(refusal(file, pins.iter().find(|pin| pin.path == *file), &error));
+        }
+    }
     let described = plugins.plugins().map(|plugin| {
         let is_added = pins.iter().any(|pin| pin.path == plugin.path);
         describe(plugin, if is_added { "added" } else { "ready" })
     });
-    let rows: Vec<Value> = described.chain(refused).collect();
+    rows.splice(0..0, described);
     if as_json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
@@ -45,46 +47,53 @@ fn list(as_json: bool, shared: &Shared) -> Result<()> {
         let cell = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let [kind, name, version, status] = ["kind", "name", "version", "status"].map(cell);
         let line = format!("{kind:8} {name:18} {version:8} {status:8} {}", cell("description"));
-        print(&format!("{}\n", printable(&line)))
+        print(&format!("{}\n", escape::line(&line)))
     })
 }
 
-fn refusal(pin: &Pin, error: &tunebench_host::HostError) -> Value {
+fn refusal(file: &Path, pin: Option<&Pin>, error: &HostError) -> Value {
     json!({
-        "kind": pin.kind,
-        "name": pin.name,
-        "version": pin.version,
+        "kind": pin.map(|pin| &pin.kind),
+        "name": pin.map(|pin| &pin.name),
+        "version": pin.map(|pin| &pin.version),
         "description": error.to_string(),
-        "sha256": pin.sha256,
-        "file": pin.path,
+        "sha256": pin.map(|pin| &pin.sha256),
+        "file": file,
         "status": "refused",
     })
 }
 
 /// Each step of loading a file, up to the one that it does not pass.
 fn check(file: &Path, as_json: bool, shared: &Shared) -> Result<()> {
-    let plugins = installed(shared)?;
-    let mut steps = Vec::new();
-    let plugin = library::load(file, plugins.pins(), &mut |step| {
-        steps.push(json!({ "step": step.name, "found": step.found }));
-        if as_json {
-            return Ok(());
-        }
-        print(&format!("{}\n", printable(&format!("ok  {:10}  {}", step.name, step.found)))).map_err(|e| e.to_string())
-    })?;
+    let (steps, plugin) = runner(shared)?.load(file, &pins()?);
     if as_json {
-        let described = json!({ "steps": steps, "plugin": describe(&plugin, "ready") });
+        let described = json!({ "steps": steps, "plugin": describe(&plugin?, "ready") });
         return print(&format!("{}\n", serde_json::to_string_pretty(&described)?));
     }
+    for step in steps {
+        print(&format!("{}\n", escape::line(&format!("ok  {:10}  {}", step.name, step.found))))?;
+    }
+    plugin?;
     Ok(())
 }
 
 fn add(file: &Path, shared: &Shared) -> Result<()> {
-    let mut pins = installed(shared)?.pins().clone();
+    let (mut pins, runner) = (pins()?, runner(shared)?);
     // What was pinned before does not matter now: adding again is how a changed file is accepted.
-    let plugin = library::load(file, &tunebench_host::Pins::default(), &mut |_| Ok(()))?;
-    pins.add(&plugin)?;
+    let plugin = runner.load(file, &Pins::default()).1?;
     let m = &plugin.manifest;
+    for installed in installed_files()?.iter().filter_map(|file| runner.load(file, &Pins::default()).1.ok()) {
+        let is_other = installed.path != plugin.path;
+        if is_other && (&installed.manifest.kind, &installed.manifest.name) == (&m.kind, &m.name) {
+            bail!(
+                "{} `{}` is installed already, as {}; give yours another name",
+                m.kind,
+                m.name,
+                installed.path.display()
+            );
+        }
+    }
+    pins.add(&plugin)?;
     say(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, pins.file().display()));
     Ok(())
 }

@@ -75,22 +75,34 @@ fn add_named(plugins: &mut Registry, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The plugins that lie beside the executable, where `cargo xtask plugins` builds them.
-pub fn installed(shared: &Shared) -> Result<Registry> {
+/// What has been added.
+pub fn pins() -> Result<Pins> {
+    Ok(Pins::open(&lock_file()?)?)
+}
+
+/// The plugin files beside the executable, where `cargo xtask plugins` builds them.
+pub fn installed_files() -> Result<Vec<PathBuf>> {
     let executable = std::env::current_exe().context("where this executable is")?;
-    let mut plugins = Registry::new(Pins::open(&lock_file()?)?, runner(shared, &executable));
-    for file in Registry::files_in(executable.parent().unwrap_or(Path::new(".")))? {
+    Ok(Registry::files_in(executable.parent().unwrap_or(Path::new(".")))?)
+}
+
+/// The plugins in those files.
+fn installed(shared: &Shared) -> Result<Registry> {
+    let mut plugins = Registry::new(pins()?, runner(shared)?);
+    for file in installed_files()? {
         plugins.add(&file)?;
     }
     Ok(plugins)
 }
 
-fn runner(shared: &Shared, executable: &Path) -> Runner {
+/// How plugins are run.
+pub fn runner(shared: &Shared) -> Result<Runner> {
+    let program = std::env::current_exe().context("where this executable is")?;
     let isolation = match shared.isolate {
         false => Isolation::Thread,
-        true => Isolation::Process { program: executable.to_owned(), argument: PLUGIN_PROCESS.to_owned() },
+        true => Isolation::Process { program, argument: PLUGIN_PROCESS.to_owned() },
     };
-    Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation }
+    Ok(Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation })
 }
 
 /// Where added plugins are kept.

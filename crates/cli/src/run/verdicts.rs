@@ -81,19 +81,10 @@ impl PluginSteps<'_> {
             n => format!("{first} (and so {n} times)"),
         })
     }
-
-    /// A plugin that is stuck is not asked again: each answer would cost the whole of its time.
-    fn stuck(&self) -> Option<HostError> {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.iter().find(|fault| matches!(fault, HostError::Stuck { .. })).cloned()
-    }
 }
 
 impl Steps for PluginSteps<'_> {
     fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
-        if let Some(fault) = self.stuck() {
-            return Err(fault.to_string());
-        }
         self.plugin.step(item, answer, replies).map_err(|error| {
             let text = error.to_string();
             if error.is_fault() {
