@@ -316,6 +316,14 @@ fn check_prints_each_step_up_to_the_one_that_fails() {
         assert!(said.starts_with(&start) && said.contains(why), "{said}");
     }
     assert!(!mark.exists(), "the initialiser of a library that is no plugin ran");
+    // An initialiser that never ends is given up, and the program ends all the same.
+    let slow = support::third_party("stress-slow");
+    for more in [&["--plugin-timeout", "1"][..], &["--plugin-timeout", "1", "--isolate"]] {
+        let (start, arguments) = (Instant::now(), [&["plugins", "check", slow.to_str().unwrap()], more].concat());
+        let (status, said) = tunebench(folder.path(), &arguments);
+        assert!(status == Some(1) && said.contains("loading: no answer within 1 s"), "{said}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{more:?}");
+    }
     // In a process of its own each step is the same.
     let file = support::third_party("stress-tuner");
     let check = |more: &[&str]| {

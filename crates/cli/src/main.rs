@@ -25,8 +25,8 @@ fn main() -> ExitCode {
         return run_again();
     }
     match commands::run(args) {
-        Ok(()) => end(ExitCode::SUCCESS),
-        Err(error) if is_closed_pipe(&error) => end(ExitCode::SUCCESS),
+        Ok(()) => end(0),
+        Err(error) if is_closed_pipe(&error) => end(0),
         Err(error) => {
             // A cause that its context already quotes is not said twice.
             let mut text = String::new();
@@ -37,16 +37,16 @@ fn main() -> ExitCode {
                 }
             }
             progress::say(format!("error: {text}"));
-            end(ExitCode::FAILURE)
+            end(1)
         }
     }
 }
 
 /// Ends with `code`, unless a plugin broke where no command could say so.
-fn end(code: ExitCode) -> ExitCode {
+fn end(code: u8) -> ! {
     let faults = tunebench_host::faults();
     faults.iter().for_each(|fault| progress::say(format!("error: {fault}")));
-    if faults.is_empty() { code } else { ExitCode::FAILURE }
+    tunebench_host::exit(if faults.is_empty() { code } else { 1 })
 }
 
 /// Becomes a process with its threads given: as many as the environment says, or as the machine has.

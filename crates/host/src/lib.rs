@@ -32,7 +32,7 @@ pub use error::HostError;
 pub use judge::JudgePlugin;
 pub use library::Plugin;
 pub use pins::Pins;
-pub use place::{Isolation, Runner, faults};
+pub use place::{Isolation, Runner, exit, faults};
 pub use process::serve;
 pub use registry::Registry;
 pub use tunebench_plugin_api as api;

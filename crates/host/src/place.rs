@@ -1,6 +1,7 @@
 //! Where plugins run: each session on a thread of its own or in a process of its own, and never without a deadline.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,11 @@ impl Runner {
                 Err(error) => (Vec::new(), Err(error)),
             };
         }
+        if IS_STUCK.load(Ordering::Relaxed) {
+            let (path, step) = (path.to_owned(), "open".into());
+            let reason = "the system opens no library while another does not finish opening".into();
+            return (Vec::new(), Err(HostError::Load { path, step, reason }));
+        }
         let (steps, passed) = channel();
         let (result, loaded) = channel();
         let (file, pins) = (path.to_owned(), pins.clone());
@@ -51,10 +57,10 @@ impl Runner {
             let mut pass = |step| steps.send(step).map_err(|_| "nobody waits for it any more".to_owned());
             let _ = result.send(library::load(&file, &pins, &mut pass));
         });
-        let late = |_| HostError::Stuck {
-            plugin: path.display().to_string(),
-            doing: "loading".into(),
-            seconds: self.deadline.as_secs(),
+        let late = |_| {
+            IS_STUCK.store(true, Ordering::Relaxed);
+            let plugin = path.display().to_string();
+            HostError::Stuck { plugin, doing: "loading".into(), seconds: self.deadline.as_secs() }
         };
         let result = loaded.recv_timeout(self.deadline).map_err(late).and_then(|result| result);
         (passed.try_iter().collect(), result)
@@ -93,6 +99,20 @@ impl Place {
             Self::Process(process) => process.call(doing, request),
         }
     }
+}
+
+/// Whether a library has been opening for longer than was waited.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Ends this process. While a library is still opening, without what usually runs at the end: the system's own part of
+/// that waits for the library, and so for ever.
+pub fn exit(code: u8) -> ! {
+    #[cfg(unix)]
+    if IS_STUCK.load(Ordering::Relaxed) {
+        // SAFETY: it takes a number and does not return; nothing of this process is used after it.
+        unsafe { libc::_exit(i32::from(code)) }
+    }
+    std::process::exit(i32::from(code))
 }
 
 /// Faults that nobody waited for: those of values being let go.

@@ -66,7 +66,10 @@ fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
         let params = match plan {
             WeightPlan::Frozen => continue,
             WeightPlan::Trainable { .. } => {
-                return Err(Error::NotPeft(format!("`{weight}` is trained as a whole; export merged instead")));
+                let fault = "is trained as a whole, for which a LoRA folder has no place";
+                return Err(Error::NotPeft(format!(
+                    "`{weight}` {fault}; export merged writes it, if its tuner merges"
+                )));
             }
             WeightPlan::Adapted { params } => params,
         };
