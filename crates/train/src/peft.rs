@@ -66,10 +66,8 @@ fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
         let params = match plan {
             WeightPlan::Frozen => continue,
             WeightPlan::Trainable { .. } => {
-                let fault = "is trained as a whole, for which a LoRA folder has no place";
-                return Err(Error::NotPeft(format!(
-                    "`{weight}` {fault}; export merged writes it, if its tuner merges"
-                )));
+                let remedy = "export merged instead, if its tuner merges";
+                return Err(Error::NotPeft(format!("`{weight}` is trained as a whole; {remedy}")));
             }
             WeightPlan::Adapted { params } => params,
         };
