@@ -123,7 +123,7 @@ impl Study {
 }
 
 /// Misdeeds of a tuner, seen when a study is planned, and what the message says of each.
-const TUNER: [(&str, &[&str]); 23] = [
+const TUNER: [(&str, &[&str]); 24] = [
     ("panic-in-options", &["taking its options", "asked to panic in options", "tell its author"]),
     ("panic-in-new", &["taking its options", "asked to panic in new"]),
     ("panic-in-plan", &["planning", "asked to panic in plan"]),
@@ -131,6 +131,7 @@ const TUNER: [(&str, &[&str]); 23] = [
     ("panic-in-forward", &["recording `forward` of model.layers.0", "asked to panic in forward"]),
     ("panic-in-merge", &["recording `merge` of model.layers.0", "asked to panic in merge"]),
     ("panic-in-init", &["recording `init` of model.layers.0", "asked to panic in init"]),
+    ("panic-in-virtual-tokens", &["recording", "virtual_tokens", "asked to panic in virtual tokens"]),
     ("panic-in-drop", &["being let go", "asked to panic in drop"]),
     ("endless-plan", &["recording its maths", "no answer within 1 s", "--plugin-timeout"]),
     ("endless-forward", &["no answer within 1 s"]),

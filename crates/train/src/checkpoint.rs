@@ -90,6 +90,11 @@ pub(crate) fn save_result(dir: &Path, recorded: &Recorded, engine: &dyn Engine) 
         tensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
         write_json(&new.join("recorded.json"), recorded)
     })?;
+    clear(dir)
+}
+
+/// Removes the checkpoints of a finished training. A kill may have come between its result and this.
+pub(crate) fn clear(dir: &Path) -> Result<(), Error> {
     remove(&dir.join(CURRENT))?;
     remove(&dir.join(PREVIOUS))
 }

@@ -49,6 +49,7 @@ pub enum Outcome {
 pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>) -> Result<Outcome, Error> {
     let Job { arm, shape, weights, tuning, examples, recipe, seed, engine, dir } = job;
     if checkpoint::is_finished(dir) {
+        checkpoint::clear(dir)?;
         return Ok(Outcome::Finished);
     }
     if tuning.values().is_empty() {

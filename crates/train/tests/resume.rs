@@ -166,6 +166,15 @@ fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
         assert_eq!(to_the_end(dir.path(), plan).first(), Some(&first), "{what}");
         assert_eq!(left(dir.path()), left(whole.path()), "{what}");
     }
+    // A kill between the result and the end of its checkpoint.
+    let dir = tempfile::tempdir().unwrap();
+    killed_after(dir.path(), plan, 8);
+    fs::rename(dir.path().join("checkpoint"), dir.path().join("aside")).unwrap();
+    to_the_end(dir.path(), plan);
+    fs::rename(dir.path().join("aside"), dir.path().join("checkpoint")).unwrap();
+    assert_eq!(to_the_end(dir.path(), plan), [0; 0], "it is finished");
+    assert!(!dir.path().join("checkpoint").exists(), "a finished training keeps no checkpoint");
+    assert_eq!(left(dir.path()), left(whole.path()));
 }
 
 #[test]

@@ -15,6 +15,7 @@ enum Misdeed {
     PanicInForward,
     PanicInMerge,
     PanicInInit,
+    PanicInVirtualTokens,
     PanicInDrop,
     /// A panic whose payload panics when it is dropped.
     PanicTwice,
@@ -132,6 +133,10 @@ impl Tuner for Stress {
             params.extend((0..many).map(|i| Param::new(&format!("p{i}"), [1], Init::Zeros)));
             plan.adapt(w, params);
         }
+        if self.does(Misdeed::PanicInVirtualTokens) {
+            let params = vec![Param::new("embedding", [2, model.hidden_size], Init::Zeros)];
+            plan.virtual_tokens = Some(VirtualTokens { kind: VirtualKind::Embeddings, count: 2, params });
+        }
         if self.does(Misdeed::UnknownWeight) {
             plan.weights.insert("model.layers.9999.weight".into(), WeightPlan::Frozen);
         }
@@ -166,6 +171,11 @@ impl Tuner for Stress {
     fn init<'o>(&self, ops: &'o Ops<'o>, _: &Site, _: &str) -> Result<Tensor<'o>> {
         self.panic_if(Misdeed::PanicInInit, "init");
         Ok(ops.weight())
+    }
+
+    fn virtual_tokens<'o>(&self, ops: &'o Ops<'o>, _: &VirtualTokens) -> Result<Tensor<'o>> {
+        self.panic_if(Misdeed::PanicInVirtualTokens, "virtual tokens");
+        Ok(ops.param("embedding"))
     }
 }
 
