@@ -1,6 +1,6 @@
 //! A loaded tuner: its plan for a model, checked, and its maths recorded per adapted weight.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RStr};
@@ -9,7 +9,7 @@ use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot
 use tunebench_plugin_api::{Model, Weight};
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
-use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, VirtualTokens, WeightPlan};
+use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, VirtualTokens};
 
 use crate::place::{Place, Runner};
 use crate::record::Recorder;
@@ -45,10 +45,6 @@ pub(crate) struct Tuner {
     inner: TunerBox,
 }
 
-/// No parameter of a real tuner has more elements, and no weight more parameters.
-const LARGEST_PARAM: u64 = 1 << 31;
-const MOST_PARAMS: usize = 64;
-
 impl Tuner {
     pub fn new(name: &str, root: PluginRoot_Ref, options: &str) -> Result<Self, HostError> {
         let inner = root.new_tuner()(RStr::from(options)).into_result();
@@ -83,9 +79,11 @@ impl Tuner {
         let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
         let invalid = |e: serde_json::Error| HostError::invalid(&self.name, doing, e);
         // First as the contract reads it, which passes over fields of a newer one.
-        let plan: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
-        let plan = serde_json::from_str(&to_json(&plan)).map_err(invalid)?;
-        check(&plan, model, shape).map_err(|e| HostError::invalid(&self.name, doing, e))?;
+        let read: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
+        let plan: TunePlan = serde_json::from_str(&to_json(&read)).map_err(invalid)?;
+        let count = plan.virtual_tokens.as_ref().map_or(Ok(()), |tokens| tokens.check(shape));
+        let checked = count.and_then(|()| read.check(model).map_err(|e| e.message().to_owned()));
+        checked.map_err(|fault| HostError::invalid(&self.name, doing, fault))?;
         Ok(plan)
     }
 
@@ -181,65 +179,6 @@ fn describe(shape: &ModelShape) -> Model {
         kv_width: shape.kv_width(),
         weights: weights.collect(),
     }
-}
-
-/// Whether a plan speaks of every weight, of no other, and only asks for what can be.
-fn check(plan: &TunePlan, model: &Model, shape: &ModelShape) -> Result<(), String> {
-    let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
-    if let Some(name) = weights.keys().find(|name| !plan.weights.contains_key(**name)) {
-        return Err(format!("the plan does not say what happens to `{name}`"));
-    }
-    for (name, fate) in &plan.weights {
-        let weight = weights.get(name.as_str()).ok_or_else(|| format!("the model has no weight `{name}`"))?;
-        match fate {
-            WeightPlan::Frozen => {}
-            WeightPlan::Trainable { lr_scale } => check_scale(name, *lr_scale)?,
-            WeightPlan::Adapted { .. } if !weight.linear => {
-                return Err(format!("`{name}` is no linear weight of a layer and cannot be adapted"));
-            }
-            WeightPlan::Adapted { params } => check_params(name, params)?,
-        }
-    }
-    plan.virtual_tokens.as_ref().map_or(Ok(()), |tokens| check_virtual(tokens, shape))
-}
-
-fn check_virtual(tokens: &VirtualTokens, shape: &ModelShape) -> Result<(), String> {
-    tokens.check(shape)?;
-    check_params(VirtualTokens::NAME, &tokens.params)?;
-    match tokens.params.iter().find(|p| p.init == Init::Computed) {
-        Some(param) => Err(format!("`{}`: `{}` cannot be computed; give it an init", VirtualTokens::NAME, param.name)),
-        None => Ok(()),
-    }
-}
-
-fn check_params(name: &str, params: &[ParamSpec]) -> Result<(), String> {
-    if params.len() > MOST_PARAMS {
-        return Err(format!("`{name}`: {} parameters, where {MOST_PARAMS} are the most", params.len()));
-    }
-    let mut names = BTreeSet::new();
-    for param in params {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if param.name.is_empty() || param.name == "weight" || !param.name.chars().all(plain) {
-            let fault = "parameter names are letters, digits and _, and not `weight`";
-            return Err(format!("`{name}`: {fault}; this one is {:?}", param.name));
-        }
-        if !names.insert(&param.name) {
-            return Err(format!("`{name}`: two parameters `{}`", param.name));
-        }
-        let size = param.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
-        if param.shape.is_empty() || !size.is_some_and(|n| (1..=LARGEST_PARAM).contains(&n)) {
-            return Err(format!("`{name}`: parameter `{}` has an impossible shape {:?}", param.name, param.shape));
-        }
-        check_scale(name, param.lr_scale)?;
-    }
-    Ok(())
-}
-
-fn check_scale(name: &str, lr_scale: f64) -> Result<(), String> {
-    if lr_scale.is_finite() && lr_scale >= 0.0 {
-        return Ok(());
-    }
-    Err(format!("`{name}`: lr_scale {lr_scale} is not a learning-rate factor"))
 }
 
 #[cfg(test)]

@@ -277,6 +277,7 @@ mod dataset;
 mod error;
 mod guard;
 mod judge;
+mod plan;
 mod records;
 pub mod testing;
 mod tuner;
