@@ -32,8 +32,6 @@ const ROWS: usize = 20_000;
 const STEPS: usize = 2_000;
 /// Training steps of each kind.
 const TRAINED: usize = 60;
-/// How `tunebench` is told to be the process of a plugin.
-const PLUGIN_PROCESS: &str = "plugin-process";
 
 /// A line for each thing.
 pub fn measure(args: &Args) -> Result<Vec<Value>> {
@@ -41,7 +39,7 @@ pub fn measure(args: &Args) -> Result<Vec<Value>> {
     let executable = std::env::current_exe().context("where this executable is")?;
     let folder = executable.parent().unwrap_or(Path::new("."));
     let program = folder.join(format!("tunebench{}", std::env::consts::EXE_SUFFIX));
-    let isolation = Isolation::Process { program, argument: PLUGIN_PROCESS.into() };
+    let isolation = Isolation::Process(program);
     let files = Registry::files_in(folder)?;
     ensure!(!files.is_empty(), "no plugin beside this program; `cargo xtask plugins` builds them");
 

@@ -14,10 +14,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tunebench_llama::threads;
 
-use run::setup::PLUGIN_PROCESS;
-
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == PLUGIN_PROCESS) {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == tunebench_host::process::ARGUMENT) {
         return tunebench_host::serve();
     }
     let args = args::Args::parse();

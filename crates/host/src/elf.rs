@@ -1,7 +1,11 @@
 //! What a library file says of itself, checked before any of its code can run.
 
-use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
+use object::read::elf::{DynamicTable, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, LittleEndian as LE, Object as _, ObjectSymbol as _, elf};
+use tunebench_plugin_api::abi::PROBE_SYMBOL;
+
+/// What a library asks of whoever loads it.
+type Table<'a> = DynamicTable<'a, elf::FileHeader64<Endianness>>;
 
 /// The machine this host was built for, as ELF numbers it.
 const MACHINE: u16 = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
@@ -30,11 +34,11 @@ const REFUSED: [(i64, &str); 6] = [
 ];
 
 /// Whether these bytes are a whole shared library for this machine that needs nothing but the C library and exports
-/// `symbol`. Says the libraries it needs.
+/// the probe. Says the libraries it needs.
 ///
 /// A truncated library would kill the process when it is mapped, and any library runs code when it is opened; so both
 /// are found out here.
-pub(crate) fn check(bytes: &[u8], symbol: &str) -> Result<Vec<String>, String> {
+pub(crate) fn check(bytes: &[u8]) -> Result<Vec<String>, String> {
     if bytes.get(..4) != Some(&elf::ELFMAG) {
         return Err("not a shared library (no ELF header)".into());
     }
@@ -55,27 +59,27 @@ pub(crate) fn check(bytes: &[u8], symbol: &str) -> Result<Vec<String>, String> {
         segment.data(LE, bytes).map_err(|()| damaged())?;
     }
     let file = ElfFile64::<Endianness>::parse(bytes).map_err(truncated)?;
-    check_tables(&file).map_err(truncated)?.then_some(()).ok_or(
+    let table = file.elf_dynamic_table().map_err(truncated)?;
+    are_tables_true(&file, &table).map_err(truncated)?.then_some(()).ok_or(
         "its section headers are missing or do not describe what the system loads; build it without stripping them",
     )?;
-    let table = file.elf_dynamic_table().map_err(truncated)?;
     if let Some((_, name)) = REFUSED.iter().find(|(tag, _)| table.iter().any(|entry| entry.tag == *tag)) {
         return Err(format!("its dynamic section has {name}, by which other code could be loaded; build it without"));
     }
-    let needed = needed(&file).map_err(truncated)?;
+    let needed = needed(&table).map_err(truncated)?;
     if let Some(name) = needed.iter().find(|name| !NEEDED.contains(&name.as_str())) {
         return Err(format!("it needs the library {name:?}; a plugin may link the C library only"));
     }
-    let is_probe = |s: &object::read::elf::ElfSymbol64<'_, '_>| s.is_definition() && s.name() == Ok(symbol);
+    let is_probe = |s: &object::read::elf::ElfSymbol64<'_, '_>| s.is_definition() && s.name() == Ok(PROBE_SYMBOL);
     if !file.dynamic_symbols().any(|s| is_probe(&s)) {
-        return Err(format!("no `{symbol}`: not a tunebench plugin (it must call export_plugin!)"));
+        return Err(crate::library::no_probe());
     }
     Ok(needed)
 }
 
 /// Whether sections, from which names and symbols are read here, are where the program headers, which alone the system
 /// looks at, have them.
-fn check_tables(file: &ElfFile64<'_, Endianness>) -> object::read::Result<bool> {
+fn are_tables_true(file: &ElfFile64<'_, Endianness>, table: &Table<'_>) -> object::read::Result<bool> {
     let endian = file.endian();
     let segment = file.elf_program_headers().iter().find(|s| s.p_type(endian) == elf::PT_DYNAMIC);
     let section = |kind| file.elf_section_table().iter().find(|s| s.sh_type(endian) == kind);
@@ -84,15 +88,13 @@ fn check_tables(file: &ElfFile64<'_, Endianness>) -> object::read::Result<bool> 
         return Ok(false);
     };
     let names = file.elf_section_table().section(symbols.link(endian))?;
-    let table = file.elf_dynamic_table()?;
     let address = |tag| table.iter().find(|entry| entry.tag == tag).map(|entry| entry.val);
     Ok(segment.p_offset(endian) == dynamic.sh_offset(endian)
         && address(elf::DT_SYMTAB) == Some(symbols.sh_addr(endian))
         && address(elf::DT_STRTAB) == Some(names.sh_addr(endian)))
 }
 
-fn needed(file: &ElfFile64<'_, Endianness>) -> object::read::Result<Vec<String>> {
-    let table = file.elf_dynamic_table()?;
+fn needed(table: &Table<'_>) -> object::read::Result<Vec<String>> {
     let names = table.iter().filter(|entry| entry.tag == elf::DT_NEEDED).map(|entry| {
         let name = table.string(entry)?;
         Ok(String::from_utf8_lossy(name).into_owned())

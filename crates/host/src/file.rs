@@ -77,18 +77,13 @@ pub(crate) fn check_kind(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Its size in bytes, if a plugin can have that.
-pub(crate) fn check_size(path: &Path) -> Result<u64, String> {
-    let bytes = path.metadata().map_err(|e| e.to_string())?.len();
-    if bytes > LARGEST_FILE {
-        return Err(format!("{bytes} bytes; a plugin has at most {LARGEST_FILE}"));
-    }
-    Ok(bytes)
-}
-
-/// The bytes of a file, no more than the largest plugin has.
+/// The bytes of a file that has a plugin's size; no more are read, should it grow meanwhile.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|e| e.to_string())?;
+    let size = file.metadata().map_err(|e| e.to_string())?.len();
+    if size > LARGEST_FILE {
+        return Err(format!("{size} bytes; a plugin has at most {LARGEST_FILE}"));
+    }
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     Ok(bytes)

@@ -21,7 +21,7 @@ pub mod library;
 mod limits;
 pub mod pins;
 pub mod place;
-mod process;
+pub mod process;
 mod record;
 pub mod registry;
 mod session;

@@ -49,8 +49,8 @@ pub fn load(path: &Path, pins: &Pins, passed: &mut dyn FnMut(Step) -> Result<(),
     step("find", file::check_kind(&path).map(|()| path.display().to_string()))?;
     step("place", file::check_place(&path).map(|()| "a folder without data".into()))?;
     step("owner", file::check_owners(&path).map(|()| "writable by this user and the system only".into()))?;
-    step("size", file::check_size(&path).map(|bytes| format!("{bytes} bytes")))?;
-    let bytes = file::read(&path).map_err(|e| fail("read", e))?;
+    let bytes = file::read(&path).map_err(|e| fail("size", e))?;
+    step("size", Ok(format!("{} bytes", bytes.len())))?;
     step("format", check_format(&bytes))?;
     let sha256 = tunebench_spec::hash::of_bytes(&bytes);
     step("hash", check_hash(&path, &sha256, pins))?;
@@ -76,7 +76,7 @@ pub fn load(path: &Path, pins: &Pins, passed: &mut dyn FnMut(Step) -> Result<(),
 
 #[cfg(target_os = "linux")]
 fn check_format(bytes: &[u8]) -> Result<String, String> {
-    let needed = crate::elf::check(bytes, PROBE_SYMBOL)?;
+    let needed = crate::elf::check(bytes)?;
     Ok(format!("a library for this machine that needs {}", needed.join(", ")))
 }
 
@@ -120,11 +120,15 @@ fn open_file(path: &Path) -> Result<Library, String> {
     unsafe { Library::new(path) }.map_err(|e| e.to_string())
 }
 
+/// What is said of a library that is no plugin.
+pub(crate) fn no_probe() -> String {
+    format!("no `{PROBE_SYMBOL}`: not a tunebench plugin (it must call export_plugin!)")
+}
+
 fn probe(library: &Library) -> Result<Probe, String> {
-    let missing = || format!("no `{PROBE_SYMBOL}`: not a tunebench plugin (it must call export_plugin!)");
     // SAFETY: a symbol of this name has this signature by contract, in every version of it.
     let function = unsafe { library.get::<extern "C" fn(*mut Probe) -> i32>(PROBE_SYMBOL.as_bytes()) };
-    let function = function.map_err(|_| missing())?;
+    let function = function.map_err(|_| no_probe())?;
     let mut probe = Probe {
         magic: [0; 16],
         api_major: 0,
@@ -135,7 +139,7 @@ fn probe(library: &Library) -> Result<Probe, String> {
         target: [0; 64],
     };
     if function(&raw mut probe) != 0 || probe.magic != MAGIC {
-        return Err(missing());
+        return Err(no_probe());
     }
     if probe.api_major != API_MAJOR {
         return Err(format!(

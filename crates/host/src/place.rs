@@ -25,8 +25,8 @@ pub struct Runner {
 pub enum Isolation {
     /// A guard against panics.
     Thread,
-    /// A process with limits: this program, started with `argument`, calls [`crate::serve`].
-    Process { program: PathBuf, argument: String },
+    /// A process with limits: this program, started with [`crate::process::ARGUMENT`] alone, calls [`crate::serve`].
+    Process(PathBuf),
 }
 
 impl Default for Runner {
@@ -39,8 +39,8 @@ impl Runner {
     /// Loads a plugin file, as [`library::load`] does, on a thread, or looks at it in a process of its own, where no code
     /// of it runs here; with the steps that it has passed.
     pub fn load(&self, path: &Path, pins: &Pins) -> (Vec<Step>, Result<Plugin, HostError>) {
-        if let Isolation::Process { program, argument } = &self.isolation {
-            return match Process::start(program, argument, path, self.deadline) {
+        if let Isolation::Process(program) = &self.isolation {
+            return match Process::start(program, path, self.deadline) {
                 Ok(mut process) => process.load(path, pins),
                 Err(error) => (Vec::new(), Err(error)),
             };
@@ -70,8 +70,8 @@ impl Runner {
     pub(crate) fn open(&self, plugin: &Plugin, options: &Options, files: &[PathBuf]) -> Result<Place, HostError> {
         match &self.isolation {
             Isolation::Thread => Ok(Place::Thread(Thread::open(plugin, options, files, self.deadline)?)),
-            Isolation::Process { program, argument } => {
-                let mut process = Process::start(program, argument, &plugin.path, self.deadline)?;
+            Isolation::Process(program) => {
+                let mut process = Process::start(program, &plugin.path, self.deadline)?;
                 process.open(plugin, options, files)?;
                 Ok(Place::Process(process))
             }

@@ -19,6 +19,9 @@ use crate::place::note;
 use crate::session::{Reply, Request, Session};
 use crate::{HostError, Options, Plugin, limits};
 
+/// What a program that may be started as such a process is given as its only argument; it then calls [`serve`].
+pub const ARGUMENT: &str = "plugin-process";
+
 /// What the process is told to do, in this order: load, open, then any number of requests.
 #[derive(Serialize, Deserialize)]
 enum Order {
@@ -60,10 +63,10 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process for the plugin in `file`, which is not loaded yet.
-    pub fn start(program: &Path, argument: &str, file: &Path, deadline: Duration) -> Result<Self, HostError> {
+    pub fn start(program: &Path, file: &Path, deadline: Duration) -> Result<Self, HostError> {
         let plugin = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut command = Command::new(program);
-        command.arg(argument).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg(ARGUMENT).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let fail = |reason: String| HostError::Refused {
             plugin: plugin.clone(),
             doing: format!("starting {} for it", program.display()),

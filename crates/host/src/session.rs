@@ -55,8 +55,7 @@ impl Reply {
 pub(crate) struct Session {
     name: String,
     root: PluginRoot_Ref,
-    /// None once it was let go.
-    worker: Option<Worker>,
+    worker: Worker,
 }
 
 enum Worker {
@@ -77,20 +76,18 @@ impl Session {
             "dataset" => Worker::Dataset(Dataset::open(name, root, files, &options)?),
             _ => Worker::Judge(Judge::new(name, root, &options)?),
         };
-        Ok(Self { name: name.to_owned(), root, worker: Some(worker) })
+        Ok(Self { name: name.to_owned(), root, worker })
     }
 
     pub fn answer(&mut self, request: Request) -> Result<Reply, HostError> {
         match (&mut self.worker, request) {
-            (Some(Worker::Tuner(tuner)), Request::Record(shape)) => {
-                Ok(Reply::Recorded(Box::new(tuner.record(&shape)?)))
-            }
-            (Some(Worker::Dataset(dataset)), Request::Rows(most)) => Ok(Reply::Rows(dataset.rows(most)?)),
-            (Some(Worker::Dataset(dataset)), Request::Seek(position)) => {
+            (Worker::Tuner(tuner), Request::Record(shape)) => Ok(Reply::Recorded(Box::new(tuner.record(&shape)?))),
+            (Worker::Dataset(dataset), Request::Rows(most)) => Ok(Reply::Rows(dataset.rows(most)?)),
+            (Worker::Dataset(dataset), Request::Seek(position)) => {
                 dataset.seek(&position)?;
                 Ok(Reply::Sought)
             }
-            (Some(Worker::Judge(judge)), Request::Step { item, answer, replies }) => {
+            (Worker::Judge(judge), Request::Step { item, answer, replies }) => {
                 Ok(Reply::Step(judge.step(&item, &answer, &replies)?))
             }
             _ => Err(HostError::invalid(&self.name, "answering", "asked for what its kind does not do")),
@@ -101,13 +98,14 @@ impl Session {
     ///
     /// # Errors
     /// [`HostError::Panicked`] when the plugin panicked over that.
-    pub fn close(mut self) -> Result<(), HostError> {
-        self.worker = None;
-        match self.root.take_fault()() {
+    pub fn close(self) -> Result<(), HostError> {
+        let Self { name, root, worker } = self;
+        drop(worker);
+        match root.take_fault()() {
             ROption::RNone => Ok(()),
             ROption::RSome(text) => {
                 let reason = String::from_utf8_lossy(text.as_bytes()).into_owned();
-                Err(HostError::Panicked { plugin: self.name, doing: "being let go".into(), reason })
+                Err(HostError::Panicked { plugin: name, doing: "being let go".into(), reason })
             }
         }
     }

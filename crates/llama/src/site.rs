@@ -39,6 +39,13 @@ pub(crate) enum Dropout<'a> {
     On(&'a Draw, u64),
 }
 
+impl<'a> Dropout<'a> {
+    /// By these draws at the site of this number, if there are any.
+    pub fn of(draw: Option<&'a Draw>, number: u64) -> Self {
+        draw.map_or(Self::Off, |draw| Self::On(draw, number))
+    }
+}
+
 /// What a site by itself yields, f32.
 #[derive(Debug)]
 pub struct Evaluation {

@@ -27,18 +27,17 @@ pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
 /// All that a study may name; and what is refused, with the reason why: a file that has changed since it was added, or is
 /// gone, or is no plugin of this host.
 fn list(as_json: bool, shared: &Shared) -> Result<()> {
-    let mut plugins = Registry::new(pins()?, runner(shared)?);
-    let pins: Vec<Pin> = plugins.pins().iter().cloned().collect();
+    let pins = pins()?;
+    let mut plugins = Registry::new(pins.clone(), runner(shared)?);
     let mut rows = Vec::new();
     for file in installed_files()?.iter().chain(&shared.plugins).chain(pins.iter().map(|pin| &pin.path)) {
         if let Err(error) = plugins.add(file) {
-            rows.push(refusal(file, pins.iter().find(|pin| pin.path == *file), &error));
+            rows.push(refusal(file, pins.of(file), &error));
         }
     }
-    let described = plugins.plugins().map(|plugin| {
-        let is_added = pins.iter().any(|pin| pin.path == plugin.path);
-        describe(plugin, if is_added { "added" } else { "ready" })
-    });
+    let described = plugins
+        .plugins()
+        .map(|plugin| describe(plugin, if pins.of(&plugin.path).is_some() { "added" } else { "ready" }));
     rows.splice(0..0, described);
     if as_json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));

@@ -14,7 +14,7 @@ use tunebench_train::batches::{Cut, Steps};
 
 use super::folder::RunFolder;
 use super::models::BaseModel;
-use super::plan::ArmPlan;
+use super::plan::{ArmPlan, BaseFailed};
 use super::setup::Setup;
 use super::trained::{self, ArmFile, Base};
 use super::{data, memory};
@@ -66,7 +66,7 @@ impl<'a> Trainer<'a> {
         let base = match self.identities.get(plan.arm.base.as_str()) {
             Some(identity) => Base::Arm { identity: identity.clone() },
             None if setup.study.arm(&plan.arm.base).is_some() => {
-                bail!("it starts from `{}`, which failed", plan.arm.base)
+                return Err(BaseFailed(plan.arm.base.clone()).into());
             }
             None => model.base(),
         };

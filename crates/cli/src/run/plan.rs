@@ -89,15 +89,24 @@ impl<'a> Plans<'a> {
     pub fn whole(self) -> Result<Vec<ArmPlan<'a>>> {
         self.broken.into_iter().next().map_or(Ok(self.arms), |(_, error)| Err(error))
     }
+}
 
-    fn is_broken(&self, name: &str) -> bool {
-        self.broken.iter().any(|(broken, _)| *broken == name)
+/// An arm cannot be prepared because the one that it starts from could not.
+#[derive(Debug)]
+pub struct BaseFailed(pub String);
+
+impl std::fmt::Display for BaseFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it starts from `{}`, which failed", self.0)
     }
 }
 
-/// Whether a plugin broke, so that what needs it fails and the rest may go on; anything else is wrong with the study.
+impl std::error::Error for BaseFailed {}
+
+/// Whether a plugin broke, here or in the arm that this one starts from, so that what needs it fails and the rest may go
+/// on; anything else is wrong with the study.
 pub fn is_fault(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(HostError::is_fault))
+    error.chain().any(|cause| cause.is::<BaseFailed>() || cause.downcast_ref().is_some_and(HostError::is_fault))
 }
 
 /// Plans every arm, chained ones too: a parent's adapters are folded into its weights before a child trains.
@@ -111,7 +120,7 @@ pub fn plan(setup: &Setup) -> Result<Plans<'_>> {
         let shape = shapes[setup.study.root_model(arm)].clone();
         match plan_arm(setup, arm, shape, &plans).with_context(|| format!("arm `{}`", arm.name)) {
             Ok(planned) => plans.arms.push(planned),
-            Err(error) if is_fault(&error) || plans.is_broken(&arm.base) => plans.broken.push((&arm.name, error)),
+            Err(error) if is_fault(&error) => plans.broken.push((&arm.name, error)),
             Err(error) => return Err(error),
         }
     }
@@ -124,7 +133,9 @@ pub fn rows(setup: &Setup, plans: &[ArmPlan<'_>]) -> Vec<PlanRow> {
 }
 
 fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'_>) -> Result<ArmPlan<'a>> {
-    ensure!(!before.is_broken(&arm.base), "it starts from `{}`, which failed", arm.base);
+    if before.broken.iter().any(|(name, _)| *name == arm.base) {
+        return Err(BaseFailed(arm.base.clone()).into());
+    }
     if let Some(parent) = before.arms.iter().find(|p| p.arm.name == arm.base) {
         check_foldable(parent)?;
     }

@@ -9,9 +9,6 @@ use tunebench_spec::{Engine, Study};
 
 use crate::args::Shared;
 
-/// The argument of this executable as the process of a plugin.
-pub const PLUGIN_PROCESS: &str = "plugin-process";
-
 /// A study with what it needs around it.
 pub struct Setup {
     pub study: Study,
@@ -82,8 +79,7 @@ pub fn pins() -> Result<Pins> {
 
 /// The plugin files beside the executable, where `cargo xtask plugins` builds them.
 pub fn installed_files() -> Result<Vec<PathBuf>> {
-    let executable = std::env::current_exe().context("where this executable is")?;
-    Ok(Registry::files_in(executable.parent().unwrap_or(Path::new(".")))?)
+    Ok(Registry::files_in(executable()?.parent().unwrap_or(Path::new(".")))?)
 }
 
 /// The plugins in those files.
@@ -95,12 +91,15 @@ fn installed(shared: &Shared) -> Result<Registry> {
     Ok(plugins)
 }
 
+fn executable() -> Result<PathBuf> {
+    std::env::current_exe().context("where this executable is")
+}
+
 /// How plugins are run.
 pub fn runner(shared: &Shared) -> Result<Runner> {
-    let program = std::env::current_exe().context("where this executable is")?;
     let isolation = match shared.isolate {
         false => Isolation::Thread,
-        true => Isolation::Process { program, argument: PLUGIN_PROCESS.to_owned() },
+        true => Isolation::Process(executable()?),
     };
     Ok(Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation })
 }

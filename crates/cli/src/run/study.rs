@@ -60,7 +60,6 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     let mut failures = Vec::new();
     let broken = broken.into_iter().filter(|(name, _)| chosen.contains(name));
     broken.for_each(|(_, error)| fail(&mut failures, &error));
-    let mut failed = BTreeSet::new();
     for plan in &plans {
         let name = plan.arm.name.as_str();
         match trainer.prepare(plan) {
@@ -70,10 +69,7 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
                 }
                 identities.insert(name.to_owned(), prepared.identity);
             }
-            Err(error) if chosen.contains(name) && (is_fault(&error) || failed.contains(&plan.arm.base.as_str())) => {
-                fail(&mut failures, &error);
-                failed.insert(name);
-            }
+            Err(error) if chosen.contains(name) && is_fault(&error) => fail(&mut failures, &error),
             Err(error) if chosen.contains(name) => return Err(error),
             Err(error) => say(format!("{error:#}; it is left out")),
         }

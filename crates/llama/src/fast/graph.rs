@@ -69,10 +69,7 @@ impl GraphSite {
     ) -> Result<Tensor, Error> {
         let weight = weight.iter().map(|w| w.to_f32()).collect();
         let weight = Tensor::from_vec(weight, &self.dims, &Device::Cpu)?;
-        let dropout = match pass.draw {
-            Some(draw) => Dropout::On(draw, self.number),
-            None => Dropout::Off,
-        };
+        let dropout = Dropout::of(pass.draw, self.number);
         Ok(site::run(&self.forward, &Inputs { x: Some(x), weight: Some(&weight), params, dropout })?.contiguous()?)
     }
 }

@@ -65,7 +65,7 @@ impl VirtualTokens {
     }
 
     fn run(&self, params: &BTreeMap<String, Tensor>, draw: Option<&Draw>) -> Result<Tensor, Error> {
-        let dropout = draw.map_or(Dropout::Off, |draw| Dropout::On(draw, self.number));
+        let dropout = Dropout::of(draw, self.number);
         Ok(site::run(&self.graph, &Inputs { x: None, weight: None, params, dropout })?.contiguous()?)
     }
 }
