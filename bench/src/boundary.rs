@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tunebench_host::{Isolation, Options, Pins, Registry, Runner};
 use tunebench_kernels::Level;
-use tunebench_llama::fast::{self, Batch};
-use tunebench_llama::{Draw, Tuning, Weights};
+use tunebench_model::fast::{self, Batch};
+use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{Example, ModelShape};
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tunebench_generate::{Prompt, Sampling, Settings, answer};
-use tunebench_llama::Tuning;
+use tunebench_model::Tuning;
 
 use crate::model::{Choice, Model};
 use crate::training::Engine;

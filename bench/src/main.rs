@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use tunebench_llama::{system, threads};
+use tunebench_model::{system, threads};
 
 /// Measure one thing in this process and print it as a line of JSON.
 #[derive(Parser)]

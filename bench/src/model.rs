@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
-use tunebench_llama::{Tuning, Weights, system};
+use tunebench_model::{Tuning, Weights, system};
 use tunebench_spec::ModelShape;
 use tunebench_spec::plan::Recorded;
 
@@ -44,7 +44,7 @@ impl Choice {
     /// Its shape alone.
     pub fn shape(&self) -> Result<ModelShape> {
         match (&self.model, &self.preset) {
-            (Some(folder), _) => Ok(tunebench_llama::open(folder)?.shape),
+            (Some(folder), _) => Ok(tunebench_model::open(folder)?.shape),
             (None, Some(name)) => Ok(ModelShape::preset(name)?),
             (None, None) => bail!("name a --model or a --preset"),
         }
@@ -59,7 +59,7 @@ impl Choice {
             ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
         }
         let weights = match &self.model {
-            Some(folder) => tunebench_llama::open(folder)?.weights()?,
+            Some(folder) => tunebench_model::open(folder)?.weights()?,
             None => Weights::init_as(&shape, SEED, DType::BF16)?,
         };
         Ok(Model { shape, weights })

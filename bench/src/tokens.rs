@@ -19,7 +19,7 @@ pub fn draw(vocab: usize, count: usize) -> Vec<u32> {
 /// The first `count` tokens of the files' text by the tokenizer of the model in `folder`; the files begin again when they
 /// are too short.
 pub fn of_text(folder: &Path, files: &[PathBuf], count: usize) -> Result<Vec<u32>> {
-    let tokenizer = tunebench_llama::open(folder)?.tokenizer()?;
+    let tokenizer = tunebench_model::open(folder)?.tokenizer()?;
     let mut tokens = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::{Tuning, fast};
+use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
 use tunebench_spec::{ModelShape, Recipe};
 use tunebench_train::batches::{Cut, Steps};

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_llama::{Batch, Draw, Llama, Targets, Tuning};
+use tunebench_model::{Batch, Draw, Llama, Targets, Tuning};
 use tunebench_spec::{Engine, Recipe, WeightPlan};
 use tunebench_train::{Job, load_result, train};
 
@@ -83,7 +83,7 @@ pub fn difference(found: &Tensor, expected: &Tensor) -> f64 {
 
 #[test]
 fn every_plugin_computes_what_peft_computes() {
-    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     let weights = source.weights().unwrap();
     let reports = [numbers("fixtures.json"), numbers("adapters.json")];
     let (batch, targets) = batch();
@@ -131,7 +131,7 @@ fn every_plugin_computes_what_peft_computes() {
 
 #[test]
 fn what_is_trained_moves_and_what_is_frozen_stays() {
-    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     let (shape, base) = (&source.shape, source.weights().unwrap());
     let example =
         |i: u32| Tokenized { tokens: (0..8).map(|j| (i * 7 + j * 5) % 96).collect(), is_label: vec![true; 8] };

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_host::api::testing::{Array, Values, evaluate};
 use tunebench_host::{Registry, api};
-use tunebench_llama::site;
+use tunebench_model::graph::site;
 use tunebench_spec::graph::{DType, Dim, Graph, Node, Op};
 use tunebench_spec::random::Stream;
 use tunebench_spec::shapes::{SiteShape, infer, name_of};

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::Registry;
 use tunebench_kernels::Level;
-use tunebench_llama::fast::{Batch, Cache, Model, Options, Storage, Workspace, memory};
-use tunebench_llama::{Draw, Llama, Tuning, Weights};
+use tunebench_model::fast::{Batch, Cache, Model, Options, Storage, Workspace, memory};
+use tunebench_model::{Draw, Llama, Tuning, Weights};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, ModelShape, Recipe, Schedule};
@@ -37,7 +37,7 @@ fn cases() -> [(&'static str, Value); 8] {
 }
 
 fn tiny() -> (ModelShape, Weights) {
-    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     let weights = source.weights().unwrap();
     (source.shape, weights)
 }
@@ -115,7 +115,7 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
         for (recompute, packed) in [(false, false), (true, false), (false, true)] {
             let options = Options { level: Level::best(), recompute, packed };
             let what = format!("{tuner} {given}, recompute {recompute}, packed {packed}");
-            // The tolerances of crates/llama/tests/fast.rs, for its reasons: another order of sums in f32; in bf16 the
+            // The tolerances of crates/model/tests/fast.rs, for its reasons: another order of sums in f32; in bf16 the
             // roundings of a model 32 wide.
             let (found, gradients) = fast::<f32>(&shape, &weights, &tuning, options);
             assert!((found - loss).abs() < 1e-5 * loss, "{what}, f32: loss {found} for {loss}");
@@ -158,7 +158,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);
         let tuning = moved(&shape, &weights, recorded);
         let whole = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-        let padded = tunebench_llama::Batch::right_padded(std::slice::from_ref(&text)).unwrap();
+        let padded = tunebench_model::Batch::right_padded(std::slice::from_ref(&text)).unwrap();
         let options = Options { level: Level::best(), recompute: false, packed: false };
         let mut model = Model::<f32>::new(&shape, weights.clone(), tuning, options).unwrap();
         model.pack();

@@ -6,7 +6,7 @@ use candle_core::Device;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_llama::{Batch, Draw, Llama, Tuning, Weights};
+use tunebench_model::{Batch, Draw, Llama, Tuning, Weights};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{Engine, ModelShape, Recipe};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
@@ -29,7 +29,7 @@ fn methods() -> [(&'static str, Value, &'static str, usize); 4] {
 }
 
 fn tiny() -> (ModelShape, Weights) {
-    let source = tunebench_llama::open(&support::repository("tests/golden/tiny")).unwrap();
+    let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     (source.shape.clone(), source.weights().unwrap())
 }
 
@@ -114,7 +114,7 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
             assert!(log.iter().all(|step| step.tokens == 4 * 8), "{what}: virtual tokens are not counted");
             let rows: Vec<&[u32]> = examples.iter().map(|e| e.tokens.as_slice()).collect();
             let batch = Batch::right_padded(&rows).unwrap();
-            let targets = tunebench_llama::Targets::new(&batch, &vec![vec![true; 8]; 12]).unwrap();
+            let targets = tunebench_model::Targets::new(&batch, &vec![vec![true; 8]; 12]).unwrap();
             let loss = |tuning: &Tuning| {
                 let model = Llama::new(&shape, &weights, tuning, &Device::Cpu).unwrap();
                 model.loss(&batch, &targets).unwrap() / targets.len() as f64

@@ -3,7 +3,7 @@
 use candle_core::Device;
 use half::bf16;
 use tunebench_kernels::Level;
-use tunebench_llama::{Cache, Llama, Tuning, Weights, fast};
+use tunebench_model::{Cache, Llama, Tuning, Weights, fast};
 use tunebench_spec::{Engine, ModelShape};
 
 use crate::Error;

@@ -19,7 +19,7 @@ pub use sample::Sampling;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Model(#[from] tunebench_llama::Error),
+    Model(#[from] tunebench_model::Error),
     #[error("reading the scores: {0}")]
     Candle(#[from] candle_core::Error),
     #[error(transparent)]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tunebench_generate::{Answer, Error, Finish, Model, Prompt, Sampling, Settings, answer, groups};
-use tunebench_llama::Tuning;
+use tunebench_model::Tuning;
 use tunebench_spec::{Engine, VirtualKind};
 
 fn golden() -> std::path::PathBuf {
@@ -17,7 +17,7 @@ fn golden() -> std::path::PathBuf {
 }
 
 fn model(engine: Engine) -> Model {
-    let source = tunebench_llama::open(&golden()).unwrap();
+    let source = tunebench_model::open(&golden()).unwrap();
     Model::new(engine, &source.shape, source.weights().unwrap(), Tuning::none()).unwrap()
 }
 

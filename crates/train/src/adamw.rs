@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::{AdamW, Update, Weights, update};
-use tunebench_llama::fast::Moments;
+use tunebench_model::fast::Moments;
 
 /// Updates a variable on the CPU and its moments by the gradient of the sum of losses.
 ///

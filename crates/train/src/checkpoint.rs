@@ -16,9 +16,9 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tunebench_llama::fast::Moments;
-use tunebench_llama::tensors::{self, TensorFile};
-use tunebench_llama::{Tuning, tuning};
+use tunebench_model::fast::Moments;
+use tunebench_model::formats::safetensors::{self, TensorFile};
+use tunebench_model::{Tuning, tuning};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{ModelShape, StepLog};
 
@@ -45,7 +45,7 @@ const RESULT: &str = "result";
 /// Replaces the checkpoint by where `engine` stands. No tensor but the one being written is there twice.
 pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(dir, CURRENT, |new| {
-        tensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
         for (name, Moments { first, second }) in engine.moments() {
             for (which, moment) in [("first", first), ("second", second)] {
@@ -53,7 +53,7 @@ pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Er
                 values.push(moment);
             }
         }
-        tensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
+        safetensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
         write_json(&new.join("state.json"), &State { steps })
     })
 }
@@ -87,7 +87,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 /// Writes what came of training; the checkpoint is no longer needed.
 pub(crate) fn save_result(dir: &Path, recorded: &Recorded, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(dir, RESULT, |new| {
-        tensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
         write_json(&new.join("recorded.json"), recorded)
     })?;
     clear(dir)
@@ -142,7 +142,7 @@ pub(crate) fn open_log(dir: &Path, done: u64) -> Result<File, Error> {
         serde_json::to_writer(&mut kept, step).map_err(|e| Error::damaged(&path, e))?;
         kept.push(b'\n');
     }
-    tunebench_llama::files::write_atomically(&path, |out| out.write_all(&kept))?;
+    tunebench_model::files::write_atomically(&path, |out| out.write_all(&kept))?;
     OpenOptions::new().append(true).open(&path).map_err(Error::io(&path))
 }
 
@@ -202,7 +202,7 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(value).map_err(|e| Error::damaged(path, e))?;
-    Ok(tunebench_llama::files::write_atomically(path, |out| out.write_all(&text))?)
+    Ok(tunebench_model::files::write_atomically(path, |out| out.write_all(&text))?)
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Error> {

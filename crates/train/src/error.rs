@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Model(#[from] tunebench_llama::Error),
+    Model(#[from] tunebench_model::Error),
     #[error(transparent)]
     Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde_json::{Value, json};
-use tunebench_llama::tuning::param_name;
-use tunebench_llama::{Tuning, Weights, files, tensors};
+use tunebench_model::tuning::param_name;
+use tunebench_model::formats::safetensors;
+use tunebench_model::{Tuning, Weights, files};
 use tunebench_spec::{ModelShape, Op, WeightPlan};
 
 use crate::Error;
@@ -48,7 +49,7 @@ pub fn save(dir: &Path, shape: &ModelShape, base: &Weights, base_name: &str, tun
         }
     }
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    tensors::write(&dir.join("adapter_model.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
+    safetensors::write(&dir.join("adapter_model.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
     let path = dir.join("adapter_config.json");
     let mut text =
         serde_json::to_string_pretty(&config(shape, &sites, base_name)).map_err(|e| Error::damaged(&path, e))?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
-use tunebench_llama::{Tuning, Weights};
+use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
 
 use crate::Error;

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use common::{METHODS, Rows, assert_all_close, bits, json, model, recorded, section, tensors};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::Tuning;
+use tunebench_model::Tuning;
 use tunebench_spec::{Engine, Recipe, Schedule};
 use tunebench_train::batches::{Cut, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};

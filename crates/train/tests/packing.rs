@@ -13,7 +13,7 @@ use std::path::Path;
 use candle_core::Device;
 use common::{ALL, adapted, bits, error, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::{Batch, Draw, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
 use tunebench_train::batches::{Cut, MicroBatch, Steps};

@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use common::{Rows, adapted, bits, error, full, golden, json, lora, model, section, tensors};
 use serde_json::Value;
-use tunebench_llama::{Llama, Tuning};
+use tunebench_model::{Llama, Tuning};
 use tunebench_spec::WeightPlan;
 use tunebench_train::peft;
 

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use common::{ALL, adapted, bits, full, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::Tuning;
+use tunebench_model::Tuning;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Init, ModelShape, Recipe, WeightPlan};

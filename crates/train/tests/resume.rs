@@ -13,7 +13,7 @@ use std::path::Path;
 
 use common::{ALL, adapted, bits, dora, full, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_llama::Tuning;
+use tunebench_model::Tuning;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};

@@ -18,7 +18,7 @@ pub struct Case {
 pub const USUAL: [Case; 2] = [Case { batch: 4, seq: 256 }, Case { batch: 2, seq: 1024 }];
 
 /// Folders whose files are the text to train on.
-pub const TEXT: [&str; 2] = ["crates/kernels/src", "crates/llama/src"];
+pub const TEXT: [&str; 2] = ["crates/kernels/src", "crates/model/src"];
 
 /// Generation: so many prompts at once, of so many tokens, answered with so many.
 pub const PROMPTS: usize = 64;

@@ -30,6 +30,6 @@ fn adapter(arm: &Trained, out: &Path) -> Result<()> {
 fn merged(arm: Trained, out: &Path) -> Result<()> {
     let Trained { file, weights, tuning, tokenizer } = arm;
     let weights = tuning.merge(&file.shape, weights)?;
-    tunebench_llama::save(out, &file.shape, &weights, Some(&tokenizer))?;
+    tunebench_model::save(out, &file.shape, &weights, Some(&tokenizer))?;
     print(&format!("{}: a Hugging Face folder, f32\n", out.display()))
 }

@@ -1,7 +1,7 @@
 //! `tunebench plan`: parameters and steps of every arm, before a weight is read.
 
 use anyhow::Result;
-use tunebench_llama::system;
+use tunebench_model::system;
 
 use super::print;
 use crate::args::{Plan, Shared};

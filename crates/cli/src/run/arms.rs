@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
-use tunebench_llama::{Tuning, system};
+use tunebench_model::{Tuning, system};
 use tunebench_spec::plan::RecipePatch;
 use tunebench_spec::{ArmRecord, Engine, Recipe, StepLog, hash};
 use tunebench_train::batches::{Cut, Steps};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_llama::{Source, Weights};
+use tunebench_model::{Source, Weights};
 use tunebench_spec::hash;
 
 /// Where a model's weights are.
@@ -24,7 +24,7 @@ pub struct ModelFiles {
 impl ModelFiles {
     /// The model without its adapter, opened; no weight is read.
     pub fn open(&self) -> Result<Source> {
-        Ok(tunebench_llama::open(&self.source)?)
+        Ok(tunebench_model::open(&self.source)?)
     }
 
     /// All weights, f32, the adapter folded in.

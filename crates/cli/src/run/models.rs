@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Encoder, Tokenizer};
-use tunebench_llama::Weights;
+use tunebench_model::Weights;
 use tunebench_spec::study::Model;
 use tunebench_spec::{ModelShape, hash};
 
@@ -75,10 +75,10 @@ impl<'a> BaseModel<'a> {
     }
 
     /// The model's tokenizer as it comes: the study's file, else the model's own.
-    pub fn tokenizer(&self, setup: &Setup) -> Result<tunebench_llama::Tokenizer> {
+    pub fn tokenizer(&self, setup: &Setup) -> Result<tunebench_model::Tokenizer> {
         match (&self.model.tokenizer, &self.files) {
             (Some(file), _) => {
-                Ok(tunebench_llama::Tokenizer::from_file(&setup.path(file, self.model.hint.as_deref())?)?)
+                Ok(tunebench_model::Tokenizer::from_file(&setup.path(file, self.model.hint.as_deref())?)?)
             }
             (None, Some(files)) => Ok(files.open()?.tokenizer()?),
             (None, None) => bail!("it has no file to bring one; give the model a `tokenizer`"),

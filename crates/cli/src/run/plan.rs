@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use tunebench_host::HostError;
-use tunebench_llama::{fast, system};
+use tunebench_model::{fast, system};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Engine, ModelShape, Recipe};
@@ -181,7 +181,7 @@ fn shape(setup: &Setup, model: &Model) -> Result<ModelShape> {
         return Ok(shape.clone());
     }
     let path = setup.path(&model.source, model.hint.as_deref())?;
-    Ok(tunebench_llama::open(&path)?.shape)
+    Ok(tunebench_model::open(&path)?.shape)
 }
 
 fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {

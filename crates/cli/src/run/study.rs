@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use tunebench_dataset::Encoder;
 use tunebench_generate::Model;
 use tunebench_host::JudgePlugin;
-use tunebench_llama::files::write_atomically;
-use tunebench_llama::{Tuning, Weights};
+use tunebench_model::files::write_atomically;
+use tunebench_model::{Tuning, Weights};
 use tunebench_spec::study::Eval;
 use tunebench_spec::{ArmRecord, Engine, Example, Judgement, JudgementStatus, ModelShape};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use tunebench_llama::files::write_atomically;
-use tunebench_llama::{Tokenizer, Tuning, Weights};
+use tunebench_model::files::write_atomically;
+use tunebench_model::{Tokenizer, Tuning, Weights};
 use tunebench_spec::{ArmRecord, ModelShape};
 
 use super::files::ModelFiles;

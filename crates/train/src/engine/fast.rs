@@ -8,9 +8,9 @@ use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::reduce::sum_of_squares;
-use tunebench_llama::fast::memory::is_packed;
-use tunebench_llama::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
-use tunebench_llama::{Draw, Tuning, Weights};
+use tunebench_model::fast::memory::is_packed;
+use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
+use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -94,7 +94,7 @@ impl Engine for Fast {
         self.model.trained().map(|(name, dims)| (name.to_owned(), dims.to_vec())).collect()
     }
 
-    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_llama::Error> {
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error> {
         Ok(self.model.value(index))
     }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
-use tunebench_llama::fast::Moments;
-use tunebench_llama::{Tuning, Weights};
+use tunebench_model::fast::Moments;
+use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
 
 use crate::Error;
@@ -60,7 +60,7 @@ pub(crate) trait Engine {
     fn shapes(&self) -> Vec<(String, Vec<usize>)>;
 
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
-    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_llama::Error>;
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
     fn moments(&self) -> &BTreeMap<String, Moments>;
 }

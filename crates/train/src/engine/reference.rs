@@ -7,8 +7,8 @@ use candle_core::Device;
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
-use tunebench_llama::fast::Moments;
-use tunebench_llama::{Batch, Draw, Gradients, Llama, Targets, Tuning, Weights};
+use tunebench_model::fast::Moments;
+use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -99,7 +99,7 @@ impl Engine for Reference {
         self.model.params().iter().map(|(name, param)| (name.clone(), param.var.dims().to_vec())).collect()
     }
 
-    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_llama::Error> {
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error> {
         let Some(param) = self.model.params().values().nth(index) else { return Ok(Cow::Borrowed(&[])) };
         Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
     }

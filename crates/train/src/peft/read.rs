@@ -6,9 +6,9 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde_json::Value;
-use tunebench_llama::Tuning;
-use tunebench_llama::tensors::TensorFile;
-use tunebench_llama::tuning::param_name;
+use tunebench_model::Tuning;
+use tunebench_model::formats::safetensors::TensorFile;
+use tunebench_model::tuning::param_name;
 use tunebench_spec::graph::DType;
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};

@@ -1,0 +1,140 @@
+//! Hugging Face model folders: `config.json` with `model.safetensors`, or with an index and shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::json;
+use tunebench_spec::ModelShape;
+
+use crate::files::{read_json, read_text, write_atomically};
+use crate::formats::safetensors::{self, TensorFile};
+use crate::weights::{check, place};
+use crate::{Error, Tokenizer, Weights, tokenizer};
+
+const CONFIG: &str = "config.json";
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// A model folder whose configuration and tensor headers agree.
+pub struct Folder {
+    path: PathBuf,
+    shape: ModelShape,
+    /// The safetensors files, and what each holds that the model needs.
+    shards: BTreeMap<PathBuf, Vec<String>>,
+}
+
+impl Folder {
+    /// Reads the configuration and the headers of the weight files.
+    ///
+    /// # Errors
+    /// Names the file and the tensor that is missing, of the wrong shape or left over.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let config = path.join(CONFIG);
+        if !config.is_file() {
+            let hint = "a Hugging Face model folder has one beside its weights".into();
+            return Err(Error::NotFound { path: config, hint });
+        }
+        let shape = ModelShape::from_config_json(&read_text(&config)?)
+            .map_err(|source| Error::Config { path: config, source })?;
+        let (mut shards, mut found) = (BTreeMap::new(), BTreeMap::new());
+        for file in weight_files(path)? {
+            let mut shapes = TensorFile::open(&file)?.shapes();
+            shapes.retain(|name, _| !is_redundant(name, &shape));
+            shards.insert(file.clone(), shapes.keys().cloned().collect());
+            for (name, dims) in shapes {
+                if found.insert(name.clone(), dims).is_some() {
+                    return Err(Error::corrupt(&file, format!("tensor `{name}` is in another shard too")));
+                }
+            }
+        }
+        check(&place(path), &shape, &found)?;
+        Ok(Self { path: path.into(), shape, shards })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    /// Reads every weight, bf16 if it is stored so, else as f32.
+    ///
+    /// # Errors
+    /// [`Error::Type`] for a tensor that is not f32, f16 or bf16; [`Error::Corrupt`] when a file has changed.
+    pub fn weights(&self) -> Result<Weights, Error> {
+        let mut all = BTreeMap::new();
+        for (path, names) in &self.shards {
+            let mut file = TensorFile::open(path)?;
+            for name in names {
+                all.insert(name.clone(), file.read_stored(name)?);
+            }
+        }
+        Weights::new(&self.shape, all)
+    }
+
+    /// Configuration, weights and whatever of the tokenizer's files there is, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let beside = [CONFIG, INDEX].into_iter().chain(tokenizer::FILES);
+        let beside = beside.map(|name| self.path.join(name)).filter(|p| p.is_file());
+        let all: BTreeSet<PathBuf> = beside.chain(self.shards.keys().cloned()).collect();
+        all.into_iter().collect()
+    }
+}
+
+/// Tensors that old checkpoints carry and every reader leaves out: rotary frequencies, a tied head.
+fn is_redundant(name: &str, shape: &ModelShape) -> bool {
+    name.ends_with(".rotary_emb.inv_freq") || (shape.tie_word_embeddings && name == "lm_head.weight")
+}
+
+/// The single file when there is one, else the shards that the index names.
+fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
+    let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+    if single.is_file() {
+        return Ok(BTreeSet::from([single]));
+    }
+    if !index.is_file() {
+        let hint = format!("nor is {INDEX}; weights in another format must be converted to safetensors");
+        return Err(Error::NotFound { path: single, hint });
+    }
+    let json = read_json(&index)?;
+    let Some(map) = json.get("weight_map").and_then(|m| m.as_object()) else {
+        return Err(Error::corrupt(&index, "`weight_map` is missing or not an object"));
+    };
+    let mut files = BTreeSet::new();
+    for (tensor, file) in map {
+        let name = file.as_str().unwrap_or_default();
+        let mut parts = Path::new(name).components();
+        let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
+            return Err(Error::corrupt(&index, format!("tensor `{tensor}` is said to be in {file}, not a file here")));
+        };
+        let path = folder.join(name);
+        if !path.is_file() {
+            let hint = format!("{INDEX} names it for tensor `{tensor}`; fetch the missing shard");
+            return Err(Error::NotFound { path, hint });
+        }
+        files.insert(path);
+    }
+    Ok(files)
+}
+
+/// Writes a folder that [`crate::open`] and transformers read: `config.json`, `model.safetensors` in f32 and, when
+/// given, the tokenizer's files. The configuration comes last and each file is whole or absent.
+///
+/// # Errors
+/// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Io`] names the file.
+pub fn save(dir: &Path, shape: &ModelShape, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
+    let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
+    check(&place(dir), shape, &found)?;
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let mut config = shape.to_config_json();
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.save(dir)?;
+        config["bos_token_id"] = json!(tokenizer.bos);
+        config["eos_token_id"] = json!(tokenizer.eos);
+    }
+    config.sort_all_objects(); // the order of keys would depend on how serde_json was built
+    safetensors::write(&dir.join(SINGLE), weights.iter())?;
+    write_atomically(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))
+}

@@ -1,0 +1,80 @@
+//! A model on disk, opened: its shape is known at once, its weights are read on demand.
+
+use std::path::{Path, PathBuf};
+
+use tunebench_spec::ModelShape;
+
+use crate::formats::gguf::GgufFile;
+use crate::formats::huggingface::Folder;
+use crate::{Error, Tokenizer, Weights};
+
+/// A model folder or file whose headers have been read and checked.
+pub struct Source {
+    pub shape: ModelShape,
+    kind: Kind,
+}
+
+enum Kind {
+    Folder(Folder),
+    Gguf(GgufFile),
+}
+
+/// Opens a Hugging Face folder (`config.json` beside `model.safetensors` or an index and its shards; f32, f16 or
+/// bf16) or a `.gguf` file. No weight is read.
+///
+/// # Errors
+/// Names the file, and the key or tensor in it, that is missing, damaged or not supported.
+pub fn open(path: &Path) -> Result<Source, Error> {
+    if path.is_dir() {
+        let folder = Folder::open(path)?;
+        return Ok(Source { shape: folder.shape().clone(), kind: Kind::Folder(folder) });
+    }
+    if !path.exists() {
+        let hint = "expected a Hugging Face folder or a .gguf file".into();
+        return Err(Error::NotFound { path: path.into(), hint });
+    }
+    if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("gguf")) {
+        let what = "is neither a .gguf file nor a folder; for safetensors name the folder that also has config.json";
+        return Err(Error::unsupported(path, what));
+    }
+    let file = GgufFile::open(path)?;
+    Ok(Source { shape: file.shape().clone(), kind: Kind::Gguf(file) })
+}
+
+impl Source {
+    /// Reads every weight, bf16 if it is stored so, else as f32.
+    ///
+    /// # Errors
+    /// [`Error::Type`] or [`Error::Corrupt`] names file and tensor.
+    pub fn weights(&self) -> Result<Weights, Error> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.weights(),
+            Kind::Gguf(file) => file.weights(),
+        }
+    }
+
+    /// The files that decide its weights and shape, sorted: hash their contents for the model's identity.
+    pub fn weight_files(&self) -> Vec<PathBuf> {
+        let is_tokenizer = |path: &PathBuf| crate::tokenizer::FILES.iter().any(|name| path.ends_with(name));
+        self.files().into_iter().filter(|path| !is_tokenizer(path)).collect()
+    }
+
+    /// Every file that this model is made of, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.files(),
+            Kind::Gguf(file) => vec![file.path().into()],
+        }
+    }
+
+    /// The tokenizer that comes with the model.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none, [`Error::Tokenizer`] when it cannot be used.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
+        match &self.kind {
+            Kind::Folder(folder) => Tokenizer::from_file(&folder.path().join("tokenizer.json")),
+            Kind::Gguf(file) => Tokenizer::from_gguf(file),
+        }
+    }
+}

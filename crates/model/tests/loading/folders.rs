@@ -1,0 +1,202 @@
+//! Hugging Face folders: reading, refusing, saving.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use tunebench_model::{Weights, open, save};
+use tunebench_spec::ModelShape;
+use tunebench_spec::model::RopeScaling;
+
+use crate::{golden, refusal};
+
+/// Every weight is there, f32, and equal to what candle reads from the folder's safetensors files.
+fn check_against_candle(folder: &Path) {
+    let source = open(folder).unwrap();
+    let weights = source.weights().unwrap();
+    let mut reference = HashMap::new();
+    for file in source.files().iter().filter(|f| f.extension().is_some_and(|e| e == "safetensors")) {
+        reference.extend(candle_core::safetensors::load(file, &Device::Cpu).unwrap());
+    }
+    assert_eq!(weights.len(), source.shape.weights().len());
+    for expected in source.shape.weights() {
+        let found = weights.get(&expected.name).unwrap();
+        assert_eq!((found.dims(), found.dtype()), (expected.shape.as_slice(), DType::F32), "{}", expected.name);
+        assert_eq!(numbers(&found), numbers(&reference[&expected.name]), "{}", expected.name);
+    }
+}
+
+pub(crate) fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_file_in_f32() {
+    check_against_candle(&golden("tiny"));
+}
+
+#[test]
+fn shards_in_bf16_with_new_configuration_keys() {
+    let folder = golden("tiny-llama3");
+    check_against_candle(&folder);
+    let source = open(&folder).unwrap();
+    assert!(source.shape.tie_word_embeddings);
+    assert!(matches!(source.shape.rope_scaling, Some(RopeScaling::Llama3 { factor: 8.0, .. })));
+    let files: Vec<String> =
+        source.files().iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_string()).collect();
+    let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    assert_eq!(files, ["config.json", shards[0], shards[1], "model.safetensors.index.json"]);
+}
+
+#[test]
+fn f16_and_redundant_tensors() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tensors = tiny();
+    for tensor in tensors.values_mut() {
+        *tensor = tensor.to_dtype(DType::F16).unwrap();
+    }
+    let frequencies = Tensor::zeros(6, DType::F32, &Device::Cpu).unwrap();
+    tensors.insert("model.layers.0.self_attn.rotary_emb.inv_freq".into(), frequencies);
+    write_tiny(dir.path(), &tensors);
+    check_against_candle(dir.path());
+}
+
+#[test]
+fn saved_models_open_again_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, folder) in [("a", golden("tiny")), ("b", golden("tiny-llama3"))] {
+        let source = open(&folder).unwrap();
+        let weights = source.weights().unwrap();
+        let (saved, again) = (dir.path().join(name), dir.path().join(name).join("again"));
+        save(&saved, &source.shape, &weights, None).unwrap();
+        assert_eq!(names(&saved), ["config.json", "model.safetensors"]);
+        save(&again, &source.shape, &weights, None).unwrap();
+        save(&again, &source.shape, &weights, None).unwrap();
+
+        let reopened = open(&saved).unwrap();
+        assert_eq!(reopened.shape, source.shape);
+        let found = reopened.weights().unwrap();
+        for ((name, a), (_, b)) in weights.iter().zip(found.iter()) {
+            assert_eq!(numbers(a), numbers(b), "{name}");
+        }
+        let file = tunebench_model::formats::safetensors::TensorFile::open(&saved.join("model.safetensors")).unwrap();
+        assert_eq!(file.note("format"), Some("pt"));
+        for file in ["config.json", "model.safetensors"] {
+            assert_eq!(fs::read(saved.join(file)).unwrap(), fs::read(again.join(file)).unwrap(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn fresh_weights_are_seeded_and_scaled() {
+    let shape = ModelShape { num_hidden_layers: 8, ..open(&golden("tiny")).unwrap().shape };
+    let (weights, same, other) =
+        (Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 2).unwrap());
+    let std = |name: &str| {
+        let values = numbers(&weights.get(name).unwrap());
+        (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
+    };
+    assert_eq!(weights.len(), shape.weights().len());
+    for (name, tensor) in weights.iter() {
+        let values = numbers(tensor);
+        assert_eq!(values, numbers(&same.get(name).unwrap()), "{name}");
+        if name.ends_with("norm.weight") {
+            assert!(values.iter().all(|v| *v == 1.0), "{name}");
+            continue;
+        }
+        assert_ne!(values, numbers(&other.get(name).unwrap()), "{name}");
+        // 2 * 8 layers: sqrt(16).
+        let small = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
+        let expected = if small { 0.02 / 4.0 } else { 0.02 };
+        assert!((std(name) / expected - 1.0).abs() < 0.1, "{name}: {}", std(name));
+    }
+    let first = |name: &str| numbers(&weights.get(name).unwrap())[0];
+    assert_ne!(first("model.layers.0.mlp.up_proj.weight"), first("model.layers.1.mlp.up_proj.weight"));
+    assert!(refusal(Weights::init(&ModelShape { head_dim: 0, ..shape }, 1)).contains("head_dim (0)"));
+}
+
+/// The tiny model's tensors, for tests that change them.
+fn tiny() -> BTreeMap<String, Tensor> {
+    open(&golden("tiny")).unwrap().weights().unwrap().into_map()
+}
+
+fn write_tiny(dir: &Path, tensors: &BTreeMap<String, Tensor>) {
+    fs::copy(golden("tiny/config.json"), dir.join("config.json")).unwrap();
+    let tensors: HashMap<&str, Tensor> = tensors.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+    candle_core::safetensors::save(&tensors, dir.join("model.safetensors")).unwrap();
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    type Change = fn(&mut BTreeMap<String, Tensor>);
+    const UP: &str = "model.layers.1.mlp.up_proj.weight";
+    let faults: [(Change, &[&str]); 4] = [
+        (|t| drop(t.remove(UP)), &[UP, "missing", "[56, 32]"]),
+        (|t| drop(t.insert(UP.into(), t[UP].t().unwrap().contiguous().unwrap())), &[UP, "[32, 56]", "[56, 32]"]),
+        (|t| drop(t.insert(UP.into(), t[UP].to_dtype(DType::I64).unwrap())), &[UP, "model.safetensors", "I64", "BF16"]),
+        (
+            |t| drop(t.insert("model.layers.0.self_attn.q_proj.bias".into(), t["model.norm.weight"].clone())),
+            &["q_proj.bias", "[32]", "no place"],
+        ),
+    ];
+    for (change, words) in faults {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tensors = tiny();
+        change(&mut tensors);
+        write_tiny(dir.path(), &tensors);
+        let message = refusal(open(dir.path()).and_then(|source| source.weights()));
+        assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
+        for word in words {
+            assert!(message.contains(word), "{message} lacks {word}");
+        }
+    }
+}
+
+#[test]
+fn folders_that_are_not_models_say_what_is_missing() {
+    type Change = fn(&Path);
+    const INDEX: &str = "model.safetensors.index.json";
+    const FIRST: &str = "model-00001-of-00002.safetensors";
+    const SECOND: &str = "model-00002-of-00002.safetensors";
+    fn edit(dir: &Path, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(dir.join(file)).unwrap();
+        assert!(text.contains(from));
+        fs::write(dir.join(file), text.replace(from, to)).unwrap();
+    }
+    let faults: [(Change, &[&str]); 9] = [
+        (|d| fs::remove_file(d.join("config.json")).unwrap(), &["config.json", "not found"]),
+        (|d| fs::remove_file(d.join(INDEX)).unwrap(), &["model.safetensors", "not found", INDEX]),
+        (|d| fs::remove_file(d.join(SECOND)).unwrap(), &[SECOND, "not found", "names it for tensor `"]),
+        (|d| edit(d, INDEX, SECOND, "../elsewhere.safetensors"), &[INDEX, "../elsewhere", "not a file here"]),
+        (|d| edit(d, INDEX, SECOND, FIRST), &["is missing; expected shape"]),
+        (|d| edit(d, INDEX, "weight_map", "weight"), &[INDEX, "weight_map"]),
+        (|d| fs::write(d.join(INDEX), "{").unwrap(), &[INDEX, "not JSON"]),
+        (
+            |d| edit(d, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 9999999"),
+            &["num_hidden_layers"],
+        ),
+        (|d| fs::write(d.join(SECOND), fs::read(d.join(FIRST)).unwrap()).unwrap(), &["another shard"]),
+    ];
+    for (change, words) in faults {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names(&golden("tiny-llama3")) {
+            fs::copy(golden("tiny-llama3").join(&name), dir.path().join(&name)).unwrap();
+        }
+        open(dir.path()).unwrap();
+        change(dir.path());
+        let message = refusal(open(dir.path()));
+        for word in words {
+            assert!(message.contains(word), "{message} lacks {word}");
+        }
+    }
+    assert!(refusal(open(Path::new("no/such/place"))).contains("not found"));
+    assert!(refusal(open(&golden("tiny/config.json"))).contains("neither"));
+}

@@ -1,0 +1,160 @@
+//! GGUF files: values, shapes, refusals.
+
+use std::f64::consts::TAU;
+
+use serde_json::Value;
+use tunebench_model::open;
+use tunebench_spec::model::RopeScaling;
+
+use crate::folders::numbers;
+use crate::gguf_writer::{Data, Item, Writer, text};
+use crate::{golden, refusal};
+
+const TOKENS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// The values of every storage type, and the order of rows in q and k, are those of the gguf package.
+#[test]
+fn values_equal_the_gguf_packages() {
+    let expected: Value = serde_json::from_slice(&std::fs::read(golden("gguf/expected.json")).unwrap()).unwrap();
+    let (files, config) = (expected["files"].as_object().unwrap(), &expected["config"]);
+    let mut types = std::collections::BTreeSet::new();
+    for (file, expected) in files {
+        let source = open(&golden("gguf").join(file)).unwrap();
+        let shape = serde_json::to_value(&source.shape).unwrap();
+        for (key, value) in config.as_object().unwrap().iter().filter(|(key, _)| !key.ends_with("token_id")) {
+            assert_eq!(shape[key].as_f64(), value.as_f64(), "{file}: {key}");
+        }
+        assert_eq!(shape["tie_word_embeddings"], expected["tied_head"]);
+        let weights = source.weights().unwrap();
+        let tensors = expected["tensors"].as_object().unwrap();
+        assert_eq!(weights.len(), tensors.len());
+        for (name, expected) in tensors {
+            types.insert(expected["type"].as_str().unwrap());
+            let tensor = weights.get(name).unwrap();
+            let values = numbers(&tensor);
+            let columns = *tensor.dims().last().unwrap();
+            for sample in expected["samples"].as_array().unwrap() {
+                let sample: Vec<f64> = sample.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+                let (at, value) = match sample[..] {
+                    [i, value] => (i as usize, value),
+                    [row, column, value] => (row as usize * columns + column as usize, value),
+                    _ => panic!("{sample:?}"),
+                };
+                assert!((f64::from(values[at]) - value).abs() <= 1e-6 * value.abs(), "{file} {name} {at}");
+            }
+            let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+            let expected = expected["sum_of_squares"].as_f64().unwrap();
+            assert!((squares / expected - 1.0).abs() < 1e-6, "{file} {name}: {squares} {expected}");
+        }
+    }
+    assert_eq!(types.into_iter().collect::<Vec<_>>().join(" "), "BF16 F16 F32 Q4_0 Q4_1 Q4_K Q6_K Q8_0");
+}
+
+#[test]
+fn both_versions_and_untied_heads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::model(&TOKENS);
+    writer.version = 2;
+    let source = open(&writer.write(dir.path())).unwrap();
+    assert!(source.shape.tie_word_embeddings);
+    assert_eq!((source.shape.vocab_size, source.shape.head_dim), (4, 4));
+    assert_eq!((source.shape.rms_norm_eps, source.shape.rope_theta), (1e-5, 10000.0));
+    // Rows 0..4 of a head of 4 hold the pairs (0, 2), (1, 3).
+    let key = source.weights().unwrap().get("model.layers.0.self_attn.k_proj.weight").unwrap();
+    let first_of_rows: Vec<f32> = numbers(&key).into_iter().step_by(8).collect();
+    assert_eq!(first_of_rows, [0.0, 16.0, 8.0, 24.0]);
+
+    let head = writer.tensor("token_embd.weight").3.clone();
+    writer.tensors.push(Data("output.weight".into(), vec![8, 4], 0, head));
+    assert!(!open(&writer.write(dir.path())).unwrap().shape.tie_word_embeddings);
+}
+
+/// LLaMA 3's divisors of frequency `i` of `half`, as llama.cpp's converter computes them.
+fn llama3_divisors(half: i32, theta: f64, factor: f64, context: f64) -> Vec<f32> {
+    let divisor = |i: i32| {
+        let wavelength = TAU * theta.powf(f64::from(i) / f64::from(half));
+        if wavelength > context {
+            return factor;
+        }
+        if wavelength < context / 4.0 {
+            return 1.0;
+        }
+        let smooth = (context / wavelength - 1.0) / 3.0;
+        1.0 / ((1.0 - smooth) / factor + smooth)
+    };
+    (0..half).map(|i| divisor(i) as f32).collect()
+}
+
+#[test]
+fn rotary_scaling() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |entries: &[(&str, Item)], divisors: &[f32]| {
+        let mut writer = Writer::model(&TOKENS);
+        entries.iter().for_each(|(key, item)| writer.set(key, item.clone()));
+        if !divisors.is_empty() {
+            let data = divisors.iter().flat_map(|v| v.to_le_bytes()).collect();
+            writer.tensors.push(Data("rope_freqs.weight".into(), vec![divisors.len() as u64], 0, data));
+        }
+        open(&writer.write(dir.path())).map(|source| source.shape.rope_scaling)
+    };
+    let linear = [("llama.rope.scaling.type", text("linear")), ("llama.rope.scaling.factor", Item::F32(2.5))];
+    assert_eq!(with(&linear, &[]).unwrap(), Some(RopeScaling::Linear { factor: 2.5 }));
+    let old = [("llama.rope.scale_linear", Item::F32(4.0))];
+    assert_eq!(with(&old, &[]).unwrap(), Some(RopeScaling::Linear { factor: 4.0 }));
+    assert_eq!(with(&[("llama.rope.scaling.type", text("none"))], &[]).unwrap(), None);
+
+    let theta = ("llama.rope.freq_base", Item::F32(5e6));
+    let llama3 = |context| {
+        Some(RopeScaling::Llama3 {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: context,
+        })
+    };
+    let divisors = llama3_divisors(2, 5e6, 32.0, 8192.0);
+    assert_eq!(with(std::slice::from_ref(&theta), &divisors).unwrap(), llama3(8192));
+    let stated = [("llama.rope.scaling.original_context_length", Item::U32(12)), theta.clone()];
+    let divisors = llama3_divisors(2, 5e6, 32.0, 12.0);
+    assert!(divisors[0] > 1.0 && divisors[0] < 32.0, "one of them is on the blend");
+    assert_eq!(with(&stated, &divisors).unwrap(), llama3(12));
+
+    for bad in [vec![1.0, 5.0], vec![1.0], vec![1.0, f32::NAN], vec![1.0, f32::INFINITY], vec![1.0, 8.0, 8.0]] {
+        assert!(refusal(with(&[theta.clone(), stated[0].clone()], &bad)).contains("rope_freqs"), "{bad:?}");
+    }
+    let yarn = [("llama.rope.scaling.type", text("yarn"))];
+    assert!(refusal(with(&yarn, &[])).contains("rope scaling `yarn`"));
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    type Change = fn(&mut Writer);
+    let faults: [(Change, &[&str]); 13] = [
+        (|w| w.version = 1, &["version 1", "2 and 3"]),
+        (|w| w.version = 3 << 24, &["version", "little-endian"]),
+        (|w| w.set("general.architecture", text("gemma")), &["`gemma`", "llama"]),
+        (|w| w.set("llama.block_count", Item::U32(0)), &["llama.block_count", "from 1"]),
+        (|w| w.set("llama.block_count", Item::U32(9_999_999)), &["num_hidden_layers", "9999999"]),
+        (|w| w.set("llama.attention.head_count", Item::I32s(vec![2])), &["head_count", "a list"]),
+        (|w| w.set("llama.attention.key_length", Item::U32(2)), &["heads of 2, 4 of it rotated"]),
+        (|w| w.set("general.alignment", Item::U32(24)), &["general.alignment", "24"]),
+        (|w| w.tensor("blk.0.ffn_up.weight").2 = 99, &["blk.0.ffn_up.weight", "GGML type 99", "Q4_K"]),
+        (|w| drop(w.tensors.pop()), &["model.norm.weight", "missing", "[8]"]),
+        (|w| w.tensor("blk.0.ffn_up.weight").1 = vec![6, 8], &["mlp.up_proj", "[8, 6]", "[6, 8]"]),
+        (|w| w.tensor("blk.0.attn_q.weight").0 = "blk.0.attn_q.bias".into(), &["q_proj.weight", "missing"]),
+        (
+            |w| w.tensors.push(Data("blk.0.attn_q.bias".into(), vec![8], 0, vec![0; 32])),
+            &["blk.0.attn_q.bias", "no place"],
+        ),
+    ];
+    for (change, words) in faults {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::model(&TOKENS);
+        change(&mut writer);
+        let path = writer.write(dir.path());
+        let message = refusal(open(&path));
+        for word in words.iter().chain([&path.to_str().unwrap()]) {
+            assert!(message.contains(word), "{message} lacks {word}");
+        }
+    }
+}
