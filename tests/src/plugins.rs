@@ -136,7 +136,7 @@ fn older_and_newer_plugins_work_in_this_host() {
         [("frozen-contains", "it is 4", 1.0), ("frozen-contains", "5", 0.0), ("newer-length", "5", 0.0)]
     {
         let step = registry.judge(judge, &options(json!({}))).unwrap().step(&last, answer, &[]).unwrap();
-        assert!(matches!(step, JudgeStep::Verdict { score, .. } if score == want), "{judge}: {step:?}");
+        assert!(matches!(step, JudgeStep::Score { score, .. } if score == want), "{judge}: {step:?}");
     }
 }
 
@@ -199,7 +199,7 @@ fn a_library_that_is_no_plugin_is_refused() {
 
 fn refused(path: &Path, want: &str, why: &str) {
     let error = Registry::default().add(path).map(|p| p.manifest.clone()).expect_err(&path.display().to_string());
-    let HostError::Load { path: named, step, reason } = &error else { panic!("{error}") };
+    let HostError::Load { path: named, check: step, reason } = &error else { panic!("{error}") };
     assert_eq!((named.as_path(), step.as_str()), (path, want), "{error}");
     assert!(reason.contains(why), "{error}");
     let message = error.to_string();

@@ -15,6 +15,11 @@ pub fn say(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", printable(line.as_ref()));
 }
 
+/// Writes a line of what the user should know although nothing failed.
+pub fn warn(text: &str) {
+    say(format!("warning: {text}"));
+}
+
 /// The progress of one task of known length.
 pub struct Progress {
     bar: Option<ProgressBar>,

@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use tunebench_spec::{ChatRequest, hash};
 
 use crate::JudgeError;
-use crate::chat::{Reply, Sent, Usage};
+use crate::chat::{RawResponse, Reply, Usage};
 
 /// What tells one request from another. The repeat and the place among an answer's requests count: a judge that
 /// asks the same twice wants two replies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Question {
+pub(crate) struct RequestKey {
     pub base_url: String,
     pub repeat: u32,
     /// From 0: which of this answer's requests it is.
@@ -27,7 +27,7 @@ pub(crate) struct Question {
     pub request: ChatRequest,
 }
 
-impl Question {
+impl RequestKey {
     pub(crate) fn hash(&self) -> Result<String, String> {
         hash::of_json(self).map_err(|e| format!("unsendable request: {e}"))
     }
@@ -37,7 +37,7 @@ impl Question {
 struct Line {
     hash: String,
     #[serde(flatten)]
-    question: Question,
+    key: RequestKey,
     /// The body as it came.
     response: String,
     request_id: String,
@@ -46,7 +46,7 @@ struct Line {
 
 /// A stored reply.
 #[derive(Clone, Debug)]
-pub(crate) struct Recorded {
+pub(crate) struct StoredReply {
     pub reply: Reply,
     pub seconds: f64,
     /// The reply's usage or, where the server gave none, the most it can have been.
@@ -61,14 +61,14 @@ pub(crate) struct Store {
 
 struct State {
     file: File,
-    replies: BTreeMap<String, Recorded>,
+    replies: BTreeMap<String, StoredReply>,
     /// Hashes being asked for: a second asker waits for the first's reply.
     in_flight: BTreeSet<String>,
 }
 
 /// The answer to "who asks this?"
 pub(crate) enum Claim<'a> {
-    Known(Recorded),
+    Known(StoredReply),
     Yours(Slot<'a>),
 }
 
@@ -77,7 +77,7 @@ impl Store {
     /// torn last line, all that a kill can leave, is cut off.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<String>), JudgeError> {
         let name = path.display().to_string();
-        let fail = |fault: String| JudgeError::Store { path: name.clone(), fault };
+        let fail = |reason: String| JudgeError::Store { path: name.clone(), reason };
         let io = |e: std::io::Error| fail(e.to_string());
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
         file.try_lock().map_err(|e| match e {
@@ -91,9 +91,9 @@ impl Store {
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         for (number, line) in bytes[..whole].split_inclusive(|b| *b == b'\n').enumerate() {
             match read_line(line) {
-                Ok((hash, recorded)) => drop(replies.insert(hash, recorded)),
-                Err(fault) => {
-                    notes.push(format!("{name}:{}: unusable reply, it will be asked again: {fault}", number + 1))
+                Ok((hash, stored)) => drop(replies.insert(hash, stored)),
+                Err(reason) => {
+                    notes.push(format!("{name}:{}: unusable reply, it will be asked again: {reason}", number + 1))
                 }
             }
         }
@@ -118,8 +118,8 @@ impl Store {
     pub(crate) fn claim(&self, hash: &str) -> Claim<'_> {
         let mut state = self.lock();
         loop {
-            if let Some(recorded) = state.replies.get(hash) {
-                return Claim::Known(recorded.clone());
+            if let Some(stored) = state.replies.get(hash) {
+                return Claim::Known(stored.clone());
             }
             if state.in_flight.insert(hash.to_owned()) {
                 return Claim::Yours(Slot { store: self, hash: hash.to_owned() });
@@ -133,7 +133,7 @@ impl Store {
     }
 }
 
-/// The right to ask one question; given back when dropped.
+/// The right to send one request; given back when dropped.
 pub(crate) struct Slot<'a> {
     store: &'a Store,
     hash: String,
@@ -141,11 +141,11 @@ pub(crate) struct Slot<'a> {
 
 impl Slot<'_> {
     /// Keeps a reply: on disk when this returns.
-    pub(crate) fn keep(self, question: Question, sent: Sent, reply: Reply) -> Result<Recorded, JudgeError> {
-        let fail = |fault: String| JudgeError::Store { path: self.store.path.clone(), fault };
-        let recorded = record(&question.request, reply, sent.seconds);
-        let (hash, Sent { body: response, request_id, seconds }) = (self.hash.clone(), sent);
-        let line = Line { hash, question, response, request_id, seconds };
+    pub(crate) fn keep(self, key: RequestKey, response: RawResponse, reply: Reply) -> Result<StoredReply, JudgeError> {
+        let fail = |reason: String| JudgeError::Store { path: self.store.path.clone(), reason };
+        let stored = record(&key.request, reply, response.seconds);
+        let (hash, RawResponse { body: response, request_id, seconds }) = (self.hash.clone(), response);
+        let line = Line { hash, key, response, request_id, seconds };
         let mut bytes = serde_json::to_vec(&line).map_err(|e| fail(e.to_string()))?;
         bytes.push(b'\n');
         let mut state = self.store.lock();
@@ -154,8 +154,8 @@ impl Slot<'_> {
             .write_all(&bytes)
             .and_then(|()| state.file.sync_data())
             .map_err(|e| fail(format!("a paid reply could not be kept: {e}")))?;
-        state.replies.insert(self.hash.clone(), recorded.clone());
-        Ok(recorded)
+        state.replies.insert(self.hash.clone(), stored.clone());
+        Ok(stored)
     }
 }
 
@@ -166,13 +166,13 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> Recorded {
+fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> StoredReply {
     let billed = reply.usage.unwrap_or_else(|| Usage::ceiling(request));
-    Recorded { reply, seconds, billed }
+    StoredReply { reply, seconds, billed }
 }
 
-fn read_line(line: &[u8]) -> Result<(String, Recorded), String> {
+fn read_line(line: &[u8]) -> Result<(String, StoredReply), String> {
     let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let reply = Reply::read(&line.response)?;
-    Ok((line.hash, record(&line.question.request, reply, line.seconds)))
+    Ok((line.hash, record(&line.key.request, reply, line.seconds)))
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use tunebench_host::{Isolation, Pins, Registry, Runner};
+use tunebench_host::{Isolation, Launcher, LockFile, Registry};
 use tunebench_spec::{Engine, Study};
 
 use crate::args::Shared;
+use crate::progress::warn;
 
 /// A study with what it needs around it.
 pub struct Setup {
@@ -34,11 +35,12 @@ impl Setup {
             add_named(&mut plugins, &resolve(&home, file)?)?;
         }
         for (kind, name) in study.plugin_names() {
-            let pin = plugins.pins().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
-            if let Some(path) = pin.map(|pin| pin.path.clone()) {
+            let locked = plugins.lock_file().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
+            if let Some(path) = locked.map(|locked| locked.path.clone()) {
                 plugins.add(&path)?;
             }
         }
+        plugins.warnings().for_each(warn);
         Ok(Self { study, home, plugins, engine: shared.engine })
     }
 
@@ -61,7 +63,7 @@ impl Setup {
 fn add_named(plugins: &mut Registry, path: &Path) -> Result<()> {
     let path = path.canonicalize().with_context(|| format!("plugin file {}", path.display()))?;
     let is_given = plugins.plugins().any(|plugin| plugin.path == path);
-    if !is_given && plugins.pins().of(&path).is_none() {
+    if !is_given && plugins.lock_file().of(&path).is_none() {
         let shown = path.display();
         bail!(
             "the study names the plugin file {shown}, which may run any code; if you trust it, run `tunebench plugins \
@@ -73,8 +75,8 @@ fn add_named(plugins: &mut Registry, path: &Path) -> Result<()> {
 }
 
 /// What has been added.
-pub fn pins() -> Result<Pins> {
-    Ok(Pins::open(&lock_file()?)?)
+pub fn lock_file() -> Result<LockFile> {
+    Ok(LockFile::open(&lock_file_path()?)?)
 }
 
 /// The plugin files beside the executable, where `cargo xtask plugins` builds them.
@@ -84,7 +86,7 @@ pub fn installed_files() -> Result<Vec<PathBuf>> {
 
 /// The plugins in those files.
 fn installed(shared: &Shared) -> Result<Registry> {
-    let mut plugins = Registry::new(pins()?, runner(shared)?);
+    let mut plugins = Registry::new(lock_file()?, launcher(shared)?);
     for file in installed_files()? {
         plugins.add(&file)?;
     }
@@ -96,16 +98,16 @@ fn executable() -> Result<PathBuf> {
 }
 
 /// How plugins are run.
-pub fn runner(shared: &Shared) -> Result<Runner> {
+pub fn launcher(shared: &Shared) -> Result<Launcher> {
     let isolation = match shared.isolate {
-        false => Isolation::Thread,
+        false => Isolation::InProcess,
         true => Isolation::Process(executable()?),
     };
-    Ok(Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation })
+    Ok(Launcher { timeout: Duration::from_secs(shared.plugin_timeout), isolation })
 }
 
 /// Where added plugins are kept.
-fn lock_file() -> Result<PathBuf> {
+fn lock_file_path() -> Result<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let home = folder("TUNEBENCH_HOME")
         .or_else(|| Some(folder("XDG_CONFIG_HOME")?.join("tunebench")))
