@@ -298,10 +298,10 @@ const LOOKS: [(&str, &str); 7] = [
     ("read", "Operation not permitted"),
     ("stat", "Operation not permitted"),
     ("list", "Operation not permitted"),
-    ("environment", "Operation not permitted"),
-    ("memory", "Operation not permitted"),
-    ("inherit", "Bad file descriptor"),
-    ("initialise", "permission denied"),
+    ("read-environment", "Operation not permitted"),
+    ("read-memory", "Operation not permitted"),
+    ("read-inherited", "Bad file descriptor"),
+    ("read-early", "permission denied"),
 ];
 
 /// From within this process a plugin reads whatever the user may; in its own it is told that it may not.
@@ -326,7 +326,7 @@ fn isolated_a_plugin_reads_nothing_outside() {
         let misdeed = format!("{deed} nowhere {}", outside.path().display());
         let (status, said) = study.run_with_open_file("labels", &misdeed, &["--isolate"]);
         let possible = format!("plugin `stress`: opening the source: it was possible to {deed}");
-        let told = match deed == "initialise" && !has_landlock {
+        let told = match deed == "read-early" && !has_landlock {
             true => possible.clone(),
             false => format!("plugin `stress`: opening the source: to {deed}: {told}"),
         };

@@ -76,7 +76,7 @@ fn load(
     let Some(sandbox) = sandbox else { return file.open(passed) };
     // What is open already need not be opened again.
     file.open_needed().map_err(|reason| fail("open", reason))?;
-    sandbox.close(file.on_disk()).and_then(|check| passed(check)).map_err(|reason| fail(Sandbox::CHECK, reason))?;
+    sandbox.close(file.on_disk()).and_then(&mut *passed).map_err(|reason| fail(Sandbox::CHECK, reason))?;
     let plugin = file.open(passed)?;
     sandbox.seal().map_err(|reason| fail(Sandbox::CHECK, reason))?;
     Ok(plugin)

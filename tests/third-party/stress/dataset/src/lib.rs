@@ -70,10 +70,10 @@ fn look_at(deed: &str, folder: &str) -> Option<Error> {
         "read" => std::fs::read(std::path::Path::new(folder).join("kept")).map(drop),
         "stat" => std::fs::metadata(std::path::Path::new(folder).join("kept")).map(drop),
         "list" => std::fs::read_dir("/").map(drop),
-        "environment" => environment_of_parent(),
-        "memory" => std::fs::File::open(format!("/proc/{}/mem", std::os::unix::process::parent_id())).map(drop),
-        "inherit" => inherited(),
-        "initialise" => match INITIALISER.get()? {
+        "read-environment" => environment_of_parent(),
+        "read-memory" => std::fs::File::open(format!("/proc/{}/mem", std::os::unix::process::parent_id())).map(drop),
+        "read-inherited" => inherited(),
+        "read-early" => match INITIALISER.get()? {
             Ok(()) => Ok(()),
             Err(e) => Err(e.kind().into()),
         },
