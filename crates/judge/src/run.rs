@@ -11,7 +11,7 @@ use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, Judge
 use crate::JudgeError;
 use crate::budget::{self, Budget, Prices};
 use crate::chat::{Chat, Failure, Reply, Usage};
-use crate::store::{Claim, Question, RecordedPlan, Store};
+use crate::store::{Claim, Question, Recorded, Store};
 
 /// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
 const MAX_ASKS: usize = 8;
@@ -238,7 +238,7 @@ impl Desk {
     }
 
     /// The reply to a question, from the store or the server.
-    fn answer(&self, hash: &str, question: Question) -> Result<RecordedPlan, String> {
+    fn answer(&self, hash: &str, question: Question) -> Result<Recorded, String> {
         let slot = match self.store.claim(hash) {
             Claim::Known(recorded) => {
                 self.replayed.fetch_add(1, Ordering::Relaxed);

@@ -46,7 +46,7 @@ struct Line {
 
 /// A stored reply.
 #[derive(Clone, Debug)]
-pub(crate) struct RecordedPlan {
+pub(crate) struct Recorded {
     pub reply: Reply,
     pub seconds: f64,
     /// The reply's usage or, where the server gave none, the most it can have been.
@@ -61,14 +61,14 @@ pub(crate) struct Store {
 
 struct State {
     file: File,
-    replies: BTreeMap<String, RecordedPlan>,
+    replies: BTreeMap<String, Recorded>,
     /// Hashes being asked for: a second asker waits for the first's reply.
     in_flight: BTreeSet<String>,
 }
 
 /// The answer to "who asks this?"
 pub(crate) enum Claim<'a> {
-    Known(RecordedPlan),
+    Known(Recorded),
     Yours(Slot<'a>),
 }
 
@@ -141,7 +141,7 @@ pub(crate) struct Slot<'a> {
 
 impl Slot<'_> {
     /// Keeps a reply: on disk when this returns.
-    pub(crate) fn keep(self, question: Question, sent: Sent, reply: Reply) -> Result<RecordedPlan, JudgeError> {
+    pub(crate) fn keep(self, question: Question, sent: Sent, reply: Reply) -> Result<Recorded, JudgeError> {
         let fail = |fault: String| JudgeError::Store { path: self.store.path.clone(), fault };
         let recorded = record(&question.request, reply, sent.seconds);
         let (hash, Sent { body: response, request_id, seconds }) = (self.hash.clone(), sent);
@@ -166,12 +166,12 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> RecordedPlan {
+fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> Recorded {
     let billed = reply.usage.unwrap_or_else(|| Usage::ceiling(request));
-    RecordedPlan { reply, seconds, billed }
+    Recorded { reply, seconds, billed }
 }
 
-fn read_line(line: &[u8]) -> Result<(String, RecordedPlan), String> {
+fn read_line(line: &[u8]) -> Result<(String, Recorded), String> {
     let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let reply = Reply::read(&line.response)?;
     Ok((line.hash, record(&line.question.request, reply, line.seconds)))
