@@ -14,7 +14,7 @@ use tunebench_model::fast::{self, Batch};
 use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Example, Decoder};
+use tunebench_spec::{Decoder, Example};
 
 use crate::median;
 use crate::tokens::SEED;

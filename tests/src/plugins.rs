@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tunebench_host::{HostError, Options, Registry};
 use tunebench_model::families;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{JudgeStep, Decoder, Op, Row};
+use tunebench_spec::{Decoder, JudgeStep, Op, Row};
 
 use crate::support;
 

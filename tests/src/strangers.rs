@@ -14,7 +14,7 @@ use tunebench_model::fast::{Batch, Cache, Model, Options, Storage, Workspace, me
 use tunebench_model::{Draw, ReferenceModel, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, Decoder, Recipe, Schedule};
+use tunebench_spec::{Decoder, Engine, Recipe, Schedule};
 use tunebench_train::batches::{Cut, Steps};
 use tunebench_train::{Job, load_result, peft, steps, train};
 
@@ -139,8 +139,9 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
 fn the_first_answer_is_the_base_models() {
     let (shape, weights) = tiny();
     let (batch, targets) = batch();
-    let loss =
-        |tuning: &Tuning| ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap();
+    let loss = |tuning: &Tuning| {
+        ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap()
+    };
     let base = loss(&Tuning::none());
     for (tuner, given) in cases() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);

@@ -8,7 +8,7 @@ use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
 use tunebench_model::{Batch, Draw, ReferenceModel, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Engine, Decoder, Recipe};
+use tunebench_spec::{Decoder, Engine, Recipe};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 use crate::gradients::{batch, difference, fixture, section};

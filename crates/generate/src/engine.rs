@@ -4,7 +4,7 @@ use candle_core::Device;
 use half::bf16;
 use tunebench_kernels::Level;
 use tunebench_model::{Cache, ReferenceModel, Tuning, Weights, fast};
-use tunebench_spec::{Engine, Decoder};
+use tunebench_spec::{Decoder, Engine};
 
 use crate::Error;
 
@@ -48,7 +48,9 @@ impl Model {
                 model.pack();
                 Ok(Self::Fast(Box::new(model)))
             }
-            Engine::Reference => Ok(Self::Reference(Box::new(ReferenceModel::new(shape, &weights, &tuning, &Device::Cpu)?))),
+            Engine::Reference => {
+                Ok(Self::Reference(Box::new(ReferenceModel::new(shape, &weights, &tuning, &Device::Cpu)?)))
+            }
         }
     }
 

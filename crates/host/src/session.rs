@@ -6,7 +6,7 @@ use abi_stable::std_types::ROption;
 use serde::{Deserialize, Serialize};
 use tunebench_plugin_api::abi::PluginRoot_Ref;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{ChatReply, Example, JudgeStep, Decoder};
+use tunebench_spec::{ChatReply, Decoder, Example, JudgeStep};
 
 use crate::dataset::{Dataset, Placed};
 use crate::judge::Judge;

@@ -9,7 +9,7 @@ use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot
 use tunebench_plugin_api::{Model, Weight};
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
-use tunebench_spec::{Dim, Graph, Init, Decoder, ParamSpec, TunePlan, VirtualTokens};
+use tunebench_spec::{Decoder, Dim, Graph, Init, ParamSpec, TunePlan, VirtualTokens};
 
 use crate::place::{Place, Runner};
 use crate::record::Recorder;

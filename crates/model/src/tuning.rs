@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use tunebench_spec::decoder::Weight;
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Dim, Init, Decoder, ParamSpec, VirtualTokens, WeightPlan};
+use tunebench_spec::{Decoder, Dim, Init, ParamSpec, VirtualTokens, WeightPlan};
 
 use crate::graph::site::{self, Dropout, Inputs};
 use crate::{Error, Weights};

@@ -11,7 +11,7 @@ use common::{Rows, VIRTUAL, adapted, behind, error, flat, frozen, json, lora, mo
 use tunebench_kernels::Level;
 use tunebench_model::{Batch, Cache, Draw, Error, ReferenceModel, Tuning, Weights, fast, tuning};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Dim, Graph, Init, Decoder, Node, Op, VirtualKind};
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, VirtualKind};
 
 /// Both kinds, by the names of their golden methods.
 const KINDS: [(VirtualKind, &str); 2] =

@@ -4,7 +4,7 @@
 
 use tunebench_spec::graph::{DType, Dim};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Init, Decoder, ParamSpec, TunePlan, VirtualKind, VirtualTokens};
+use tunebench_spec::{Decoder, Init, ParamSpec, TunePlan, VirtualKind, VirtualTokens};
 
 fn tokens(kind: VirtualKind, count: usize) -> VirtualTokens {
     let param = |name: &str, shape: Vec<usize>| {

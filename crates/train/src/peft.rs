@@ -8,8 +8,8 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde_json::{Value, json};
-use tunebench_model::tuning::param_name;
 use tunebench_model::formats::safetensors;
+use tunebench_model::tuning::param_name;
 use tunebench_model::{Tuning, Weights, files};
 use tunebench_spec::{Decoder, Op, WeightPlan};
 

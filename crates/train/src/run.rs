@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, Decoder, Recipe, StepLog};
+use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
 
 use crate::Error;
 use crate::batches::Steps;

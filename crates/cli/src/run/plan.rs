@@ -8,7 +8,7 @@ use tunebench_host::HostError;
 use tunebench_model::{fast, system};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{Engine, Decoder, Recipe};
+use tunebench_spec::{Decoder, Engine, Recipe};
 
 use super::setup::Setup;
 

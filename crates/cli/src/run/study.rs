@@ -11,7 +11,7 @@ use tunebench_host::JudgePlugin;
 use tunebench_model::files::write_atomically;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::study::Eval;
-use tunebench_spec::{ArmRecord, Engine, Example, Judgement, JudgementStatus, Decoder};
+use tunebench_spec::{ArmRecord, Decoder, Engine, Example, Judgement, JudgementStatus};
 
 use super::answers::Questions;
 use super::arms::Trainer;

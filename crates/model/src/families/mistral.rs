@@ -8,8 +8,7 @@ use super::config::Config;
 use super::{Family, llama};
 
 /// llama.cpp keeps it as `llama`, and without its window.
-pub const FAMILY: Family =
-    Family { name: "mistral", architectures: &["MistralForCausalLM"], gguf: None, read, write };
+pub const FAMILY: Family = Family { name: "mistral", architectures: &["MistralForCausalLM"], gguf: None, read, write };
 
 fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
     let decoder = llama::without_biases(config)?;

@@ -14,12 +14,12 @@ use tunebench_spec::decoder::Attention;
 use tunebench_spec::names::Role;
 
 use super::batch::Batch;
-use super::supported::check_supported;
 use super::build::Builder;
 use super::group::Group;
 use super::head::{self, Head};
 use super::layer::{Geometry, Layer, Norm, Saved, Scratch, Within, room};
 use super::linear::{Pass, Site, Weight};
+use super::supported::check_supported;
 use super::values::{self, Gradients, Moments, Storage, Trained};
 use super::virtual_tokens::{Front, VirtualTokens};
 use crate::dropout::Draw;

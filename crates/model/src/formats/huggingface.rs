@@ -7,8 +7,8 @@ use serde_json::json;
 use tunebench_spec::Decoder;
 use tunebench_spec::names::Role;
 
-use crate::files::{read_json, read_text, write_atomically};
 use crate::families::{self, Family};
+use crate::files::{read_json, read_text, write_atomically};
 use crate::formats::safetensors::{self, TensorFile};
 use crate::weights::{check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};

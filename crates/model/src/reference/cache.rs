@@ -5,11 +5,11 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::Error;
+use crate::graph::ops;
 use crate::reference::batch::Batch;
 use crate::reference::model::ReferenceModel;
 use crate::reference::weight::Pass;
-use crate::Error;
-use crate::graph::ops;
 
 /// Rows grow by this many tokens at a time.
 const GROWTH: usize = 64;

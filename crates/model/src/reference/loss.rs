@@ -9,15 +9,15 @@ use candle_core::{Tensor, Var};
 use tunebench_spec::VirtualTokens;
 use tunebench_spec::names::Role;
 
-use crate::graph::attach::{is_tracked, seeded};
-use crate::reference::batch::{Batch, Targets};
+use crate::Error;
 use crate::dropout::Draw;
+use crate::graph::attach::{is_tracked, seeded};
+use crate::graph::ops;
+use crate::reference::batch::{Batch, Targets};
 use crate::reference::layer::Context;
 use crate::reference::model::{ReferenceModel, within};
 use crate::reference::virtual_tokens::Front;
 use crate::reference::weight::Pass;
-use crate::Error;
-use crate::graph::ops;
 
 /// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
 const SCORES_AT_ONCE: usize = 1 << 24;

@@ -10,7 +10,7 @@ use tunebench_model::{Batch, Targets, Weights, open};
 use tunebench_spec::graph::{DType as Precision, Dim, Graph, Node, Op};
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};
-use tunebench_spec::{Init, Decoder, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
+use tunebench_spec::{Decoder, Init, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
 
 /// Rank and alpha/rank of the golden adapters.
 pub const RANK: usize = 4;

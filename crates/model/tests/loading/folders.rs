@@ -49,7 +49,10 @@ fn shards_in_bf16_with_new_configuration_keys() {
     check_against_candle(&folder);
     let source = open(&folder).unwrap();
     assert!(source.shape.tie_word_embeddings);
-    assert!(matches!(source.shape.positions, Positions::Rotary { scaling: Some(RopeScaling::Llama3 { factor: 8.0, .. }), .. }));
+    assert!(matches!(
+        source.shape.positions,
+        Positions::Rotary { scaling: Some(RopeScaling::Llama3 { factor: 8.0, .. }), .. }
+    ));
     let files: Vec<String> =
         source.files().iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_string()).collect();
     let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];

@@ -10,7 +10,7 @@ use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_model::fast::Moments;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine as Kind, Decoder, Recipe};
+use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
 use crate::Error;
 use crate::batches::{Cut, MicroBatch};

@@ -12,7 +12,7 @@ use tunebench_model::tuning::param_name;
 use tunebench_spec::graph::DType;
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};
-use tunebench_spec::{Dim, Graph, Init, Decoder, Node, Op, ParamSpec, WeightPlan};
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, ParamSpec, WeightPlan};
 
 use super::KNOWN;
 use crate::Error;
