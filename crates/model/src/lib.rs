@@ -10,7 +10,7 @@
 pub mod dropout;
 pub mod error;
 pub mod fast;
-pub mod files;
+mod files;
 pub mod formats;
 pub mod graph;
 pub mod reference;
