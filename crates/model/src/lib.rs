@@ -25,7 +25,7 @@ pub use dropout::Draw;
 pub use error::Error;
 pub use formats::huggingface::save;
 pub use formats::source::{Source, open};
-pub use reference::{Batch, Cache, Gradients, Llama, Param, Params, Targets};
+pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::Tokenizer;
 pub use tuning::Tuning;
 pub use weights::Weights;

@@ -18,8 +18,8 @@ use tunebench_files::{JsonLines, current_folder, read_json, read_lines, remove_f
 use tunebench_model::fast::Moments;
 use tunebench_model::formats::safetensors::{self, TensorFile};
 use tunebench_model::{Tuning, tuning};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ModelShape, StepLog};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
 use crate::engine::Engine;
@@ -81,7 +81,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &Recorded, engine: &dyn Engine) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
         safetensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
         Ok(write_json(&new.join("recorded.json"), recorded)?)
@@ -103,7 +103,7 @@ pub(crate) fn is_finished(dir: &Path) -> bool {
 ///
 /// # Errors
 /// When a file is missing or damaged, or does not fit the model.
-pub fn load_result(dir: &Path, shape: &ModelShape) -> Result<Tuning, Error> {
+pub fn load_result(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     let folder = dir.join(RESULT);
     let recorded = read_json(&folder.join("recorded.json"))?;
     let values = read_tensors(&folder.join("params.safetensors"))?;
@@ -125,7 +125,7 @@ pub(crate) fn open_log(dir: &Path, done: u64) -> Result<JsonLines<StepLog>, Erro
 }
 
 /// Names and shapes of the checkpoint's values against what the plan trains.
-pub(crate) fn fit(shape: &ModelShape, recorded: &Recorded, checkpoint: &Checkpoint, dir: &Path) -> Result<(), Error> {
+pub(crate) fn fit(shape: &Decoder, recorded: &RecordedPlan, checkpoint: &Checkpoint, dir: &Path) -> Result<(), Error> {
     let expected = tuning::shapes(shape, recorded);
     let found: BTreeMap<String, Vec<usize>> =
         checkpoint.values.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();

@@ -13,7 +13,7 @@ use std::path::Path;
 use candle_core::Device;
 use common::{ALL, adapted, bits, error, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, Draw, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
 use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
@@ -130,7 +130,12 @@ fn rows_and_steps_keep_within_their_tokens() {
         // The two short ones are together unless the long one stands between them.
         let steps = all_steps(&examples, &recipe, BatchLayout::Packed);
         assert!(steps.len() == expected || !recipe.packing && steps.len() == 3, "{steps:?}");
-        assert!(steps.iter().map(|micro_batches| by_step_index(micro_batches)).all(|chosen| chosen == [0] || !chosen.contains(&0)));
+        assert!(
+            steps
+                .iter()
+                .map(|micro_batches| by_step_index(micro_batches))
+                .all(|chosen| chosen == [0] || !chosen.contains(&0))
+        );
     }
 }
 
@@ -164,7 +169,8 @@ fn packed_rows_are_nearly_full() {
     {
         let examples = instructions(count, median, spread);
         let recipe = recipe(true, 1, 0);
-        let rows: Vec<Vec<usize>> = all_steps(&examples, &recipe, BatchLayout::Packed).iter().map(|p| by_step_index(p)).collect();
+        let rows: Vec<Vec<usize>> =
+            all_steps(&examples, &recipe, BatchLayout::Packed).iter().map(|p| by_step_index(p)).collect();
         let filled: usize = rows.iter().map(|row| tokens(&examples, row)).sum();
         let fill = filled as f64 / (rows.len() * MAX_LENGTH) as f64;
         assert!(fill > least, "{count} examples of some {median} tokens: {fill}");
@@ -201,7 +207,8 @@ fn fractions_of_epochs_and_a_limit_end_the_steps() {
     let examples = instructions(400, 150.0, 0.8);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let with = |epochs, max_steps| Recipe { epochs, max_steps, ..recipe(packing, batch_size, batch_tokens) };
-        let total = |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, BatchLayout::Padded).total;
+        let total =
+            |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, BatchLayout::Padded).total;
         let one = total(1.0, 0);
         assert_eq!(total(0.5, 0), one.div_ceil(2));
         assert!((one + 1..total(2.0, 0)).contains(&total(1.5, 0)));
@@ -294,7 +301,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
     let recipe = Recipe { packing: true, batch_size: 2, micro_batch_tokens: 1000, ..tiny_recipe() };
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, lora, 0.1), 5).unwrap();
-    let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let compute = |chosen: &[usize], indices: &[u64], step: u64| -> (f64, Gradients) {
         let rows: Vec<&[u32]> = chosen.iter().map(|&i| examples[i].tokens.as_slice()).collect();
         let marks: Vec<&[bool]> = chosen.iter().map(|&i| examples[i].is_label.as_slice()).collect();

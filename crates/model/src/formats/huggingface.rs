@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 use tunebench_files::{create_folder, write_file};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, TensorFile};
@@ -19,7 +19,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// A model folder whose configuration and tensor headers agree.
 pub struct Folder {
     path: PathBuf,
-    shape: ModelShape,
+    shape: Decoder,
     /// The safetensors files, and what each holds that the model needs.
     shards: BTreeMap<PathBuf, Vec<String>>,
 }
@@ -35,8 +35,8 @@ impl Folder {
             let hint = "a Hugging Face model folder has one beside its weights".into();
             return Err(Error::NotFound { path: config, hint });
         }
-        let shape = ModelShape::from_config_json(&read_text(&config)?)
-            .map_err(|source| Error::Config { path: config, source })?;
+        let shape =
+            Decoder::from_config_json(&read_text(&config)?).map_err(|source| Error::Config { path: config, source })?;
         let (mut shards, mut found) = (BTreeMap::new(), BTreeMap::new());
         for file in weight_files(path)? {
             let mut shapes = TensorFile::open(&file)?.shapes();
@@ -56,7 +56,7 @@ impl Folder {
         &self.path
     }
 
-    pub fn shape(&self) -> &ModelShape {
+    pub fn shape(&self) -> &Decoder {
         &self.shape
     }
 
@@ -85,7 +85,7 @@ impl Folder {
 }
 
 /// Tensors that old checkpoints carry and every reader leaves out: rotary frequencies, a tied head.
-fn is_redundant(name: &str, shape: &ModelShape) -> bool {
+fn is_redundant(name: &str, shape: &Decoder) -> bool {
     name.ends_with(".rotary_emb.inv_freq") || (shape.tie_word_embeddings && name == "lm_head.weight")
 }
 
@@ -125,7 +125,7 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Files`] names the file.
-pub fn save(dir: &Path, shape: &ModelShape, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
+pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
     let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
     check(&place(dir), shape, &found)?;
     create_folder(dir)?;

@@ -11,7 +11,7 @@ use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
 use tunebench_model::{Draw, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 use super::{Engine, Step, StepTotals};
 use crate::Error;
@@ -27,7 +27,7 @@ pub(super) struct Fast {
 
 impl Fast {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: Weights,
         tuning: Tuning,
         moments: BTreeMap<String, Moments>,

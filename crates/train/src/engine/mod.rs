@@ -10,7 +10,7 @@ use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_model::fast::Moments;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
+use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
 use crate::Error;
 use crate::batches::{BatchLayout, MicroBatch};
@@ -68,7 +68,7 @@ pub(crate) trait Engine {
 /// The engine of this kind over a model and where its optimiser stands.
 pub(crate) fn new(
     kind: Kind,
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: Weights,
     tuning: Tuning,
     moments: BTreeMap<String, Moments>,

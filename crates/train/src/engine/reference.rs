@@ -8,15 +8,15 @@ use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
 use tunebench_model::fast::Moments;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_model::{Batch, Draw, Gradients, ReferenceModel, Targets, Tuning, Weights};
+use tunebench_spec::Decoder;
 
 use super::{Engine, Step, StepTotals};
 use crate::batches::{BatchLayout, MicroBatch};
 use crate::{Error, adamw};
 
 pub(super) struct Reference {
-    model: Llama,
+    model: ReferenceModel,
     gradients: Gradients,
     moments: BTreeMap<String, Moments>,
     level: Level,
@@ -24,13 +24,13 @@ pub(super) struct Reference {
 
 impl Reference {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: &Weights,
         tuning: &Tuning,
         moments: BTreeMap<String, Moments>,
         level: Level,
     ) -> Result<Self, Error> {
-        let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
+        let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu)?;
         Ok(Self { model, gradients: Gradients::new(), moments, level })
     }
 }
@@ -124,7 +124,7 @@ impl Reference {
 
 /// Loss and gradients of one micro-batch.
 fn compute(
-    model: &Llama,
+    model: &ReferenceModel,
     examples: &[Tokenized],
     micro_batch: &MicroBatch,
     seed: u64,
