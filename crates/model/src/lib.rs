@@ -3,7 +3,7 @@
 //! - [`formats`]: Hugging Face folders and GGUF files; [`weights`]: all weights of a model, f32 or bf16 by name
 //! - [`tokenizer`]: text to tokens, with the tokens that begin and end it
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
-//! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles
+//! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`optim`]: the optimizer's state
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
 //! - [`error`]: what can go wrong
 
@@ -13,6 +13,7 @@ pub mod fast;
 pub mod files;
 pub mod formats;
 pub mod graph;
+pub mod optim;
 pub mod reference;
 pub mod rotary;
 pub mod system;
@@ -21,10 +22,11 @@ pub mod tokenizer;
 pub mod tuning;
 pub mod weights;
 
-pub use dropout::Draw;
+pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
 pub use formats::source::{Source, open};
+pub use optim::AdamWState;
 pub use reference::{Batch, Cache, Gradients, Llama, Param, Params, Targets};
 pub use tokenizer::Tokenizer;
 pub use tuning::Tuning;

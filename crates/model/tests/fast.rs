@@ -14,7 +14,7 @@ use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, l
 use half::bf16;
 use tunebench_kernels::Level;
 use tunebench_model::fast::{Batch, Model, Options, Storage, Workspace};
-use tunebench_model::{Draw, Llama, Tuning, Weights, fast};
+use tunebench_model::{DropoutKey, Llama, Error, Tuning, Weights, fast};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{ModelShape, VirtualKind};
@@ -59,7 +59,8 @@ fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
 fn reference(shape: &ModelShape, weights: &Weights, tuning: &Tuning, rows: &Rows) -> (f64, BTreeMap<String, Tensor>) {
     let model = Llama::new(shape, weights, tuning, &Device::Cpu).unwrap();
     let (batch, targets) = rows.batch();
-    model.loss_and_gradients(&batch, &targets, &draw(batch.rows())).unwrap()
+    let key = DropoutKey::for_padded_batch(11, 2, numbers(batch.rows()));
+    model.loss_and_gradients(&batch, &targets, &key).unwrap()
 }
 
 /// Rounded to bf16, in f32 still.
@@ -75,16 +76,14 @@ fn distance(found: &Tensor, expected: &Tensor) -> f64 {
     norm(&mut found.iter().zip(&expected).map(|(f, e)| f - e)) / norm(&mut expected.iter().copied())
 }
 
-fn draw(examples: usize) -> Draw {
-    Draw { seed: 11, step: 2, rows: (0..examples as u64).collect(), ends: vec![] }
+/// Numbers of the examples of a batch.
+fn numbers(examples: usize) -> Vec<u64> {
+    (0..examples as u64).collect()
 }
 
-fn batch(rows: &Rows) -> Batch {
-    let mut batch = Batch::new();
-    for (tokens, is_label) in rows.tokens.iter().zip(&rows.is_label) {
-        batch.push(tokens, is_label).unwrap();
-    }
-    batch
+fn batch(rows: &Rows, virtual_tokens: usize) -> Batch {
+    let examples = rows.tokens.iter().map(Vec::as_slice).zip(rows.is_label.iter().map(Vec::as_slice));
+    Batch::new(examples, virtual_tokens).unwrap()
 }
 
 /// Loss and gradients by the fast engine, after a pass that leaves its buffers full.
@@ -96,10 +95,11 @@ fn fast_gradients<E: Storage>(
     options: Options,
 ) -> (f64, BTreeMap<String, Tensor>) {
     let model = Model::<E>::new(shape, weights.clone(), tuning.clone(), options).unwrap();
-    let (batch, mut work, mut gradients) = (batch(rows), Workspace::default(), model.gradients());
-    model.loss_and_gradients(&batch, &draw(batch.examples()), &mut gradients, &mut work).unwrap();
+    let (batch, mut work, mut gradients) = (batch(rows, model.virtual_tokens()), Workspace::default(), model.gradients());
+    let key = DropoutKey::for_batch(11, 2, numbers(batch.examples()), batch.seq_ends());
+    model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
     gradients.clear();
-    let loss = model.loss_and_gradients(&batch, &draw(batch.examples()), &mut gradients, &mut work).unwrap();
+    let loss = model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
     let found = model.trained().enumerate().map(|(slot, (name, dims))| {
         let gradient = gradients.get(slot).unwrap_or_else(|| panic!("no gradient of {name}"));
         (name.to_owned(), Tensor::from_slice(gradient, dims, &Device::Cpu).unwrap())
@@ -157,7 +157,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
-    let (batch, mut work) = (batch(&rows), Workspace::default());
+    let (batch, mut work) = (batch(&rows, 0), Workspace::default());
     let (found, expected) = (model.loss(&batch, &mut work).unwrap(), reference.loss(&padded, &targets).unwrap());
     assert!((found - expected).abs() < 1e-5 * expected, "{found} for {expected}");
     let last = padded.index(1, rows.tokens[1].len() - 1);
@@ -177,8 +177,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
     let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
     let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % 96).collect();
     let whole = |model: &Model<f32>, n: usize| {
-        let mut batch = Batch::new();
-        batch.push(&text[..n], &vec![false; n]).unwrap();
+        let batch = Batch::unlabelled([&text[..n]], 0).unwrap();
         model.logits(&batch, &[n - 1], &mut Workspace::default()).unwrap()
     };
     let expected: Vec<Vec<f32>> = (1..=60).map(|n| whole(&model, n)).collect();
@@ -219,10 +218,49 @@ fn what_does_not_fit_is_refused() {
     let (shape, weights) = model("tiny");
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
-    let mut batch = Batch::new();
-    assert!(batch.push(&[], &[]).unwrap_err().to_string().contains("at least one token"));
-    assert!(batch.push(&[1, 2], &[true]).unwrap_err().to_string().contains("label marks"));
-    batch.push(&[1, 100_000], &[true, true]).unwrap();
-    let error = model.loss(&batch, &mut fast::Workspace::default()).unwrap_err();
-    assert!(error.to_string().contains("token 100000 is not in the vocabulary"), "{error}");
+    let batch = |tokens: &[u32], marks: &[bool], prefix| Batch::new([(tokens, marks)], prefix);
+    assert!(batch(&[], &[], 0).unwrap_err().to_string().contains("at least one token"));
+    assert!(batch(&[1, 2], &[true], 0).unwrap_err().to_string().contains("label marks"));
+    let (mut gradients, mut work) = (model.gradients(), Workspace::default());
+    let foreign = batch(&[1, 100_000], &[true; 2], 0).unwrap();
+    let behind = batch(&[1, 2], &[true; 2], 3).unwrap();
+    let sound = batch(&[1, 2], &[true; 2], 0).unwrap();
+    for (batch, seq_ends, expected) in [
+        (&foreign, &[2], "token 100000 is not in the vocabulary"),
+        (&behind, &[5], "behind 3 virtual tokens"),
+        (&sound, &[3], "a dropout key of 1 other examples"),
+    ] {
+        let key = DropoutKey::for_batch(0, 0, vec![0], seq_ends);
+        let error = model.loss_and_gradients(batch, &key, &mut gradients, &mut work).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let mut model = model;
+    model.pack();
+    let key = DropoutKey::for_batch(0, 0, vec![0], sound.seq_ends());
+    let error = model.loss_and_gradients(&sound, &key, &mut gradients, &mut work).unwrap_err();
+    assert!(matches!(error, Error::AnswersOnly), "{error}");
+}
+
+/// A gradient for each trained tensor, in the order of their names in the model, whatever has arrived.
+#[test]
+fn gradients_are_reached_in_one_order_and_can_be_changed() {
+    let (shape, weights) = model("tiny");
+    let rows = Rows::tiny();
+    let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.0));
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
+    let model = Model::<f32>::new(&shape, weights, tuning, options).unwrap();
+    let (batch, mut gradients) = (batch(&rows, 0), model.gradients());
+    assert!(gradients.get(0).is_none());
+    assert!(gradients.iter_mut().all(|(_, gradient)| gradient.iter().all(|g| *g == 0.0)));
+    gradients.clear();
+    let key = DropoutKey::for_batch(11, 2, numbers(batch.examples()), batch.seq_ends());
+    model.loss_and_gradients(&batch, &key, &mut gradients, &mut Workspace::default()).unwrap();
+    let before: Vec<Vec<f32>> = (0..model.trained().count()).map(|i| gradients.get(i).unwrap().to_vec()).collect();
+    for ((name, gradient), (expected, dims)) in gradients.iter_mut().zip(model.trained()) {
+        assert_eq!((name, gradient.len()), (expected, dims.iter().product()));
+        gradient.iter_mut().for_each(|g| *g *= 2.0);
+    }
+    for (i, before) in before.iter().enumerate() {
+        assert!(gradients.get(i).unwrap().iter().zip(before).all(|(after, before)| *after == 2.0 * before));
+    }
 }

@@ -7,7 +7,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{METHODS, Rows, assert_all_close, error, golden, json, model, recorded, section, tensors};
 use serde_json::Value;
-use tunebench_model::{Batch, Draw, Llama, Targets, Tuning, rotary};
+use tunebench_model::{Batch, DropoutKey, Llama, Targets, Tuning, rotary};
 
 /// Of f32 against f32 in another order of summation, relative to the largest element.
 const LOGITS: f64 = 2e-6;
@@ -18,8 +18,8 @@ fn gradient(name: &str) -> f64 {
 }
 const MERGED: f64 = 1e-6;
 
-fn no_dropout(rows: usize) -> Draw {
-    Draw { seed: 0, step: 0, rows: (0..rows as u64).collect(), ends: vec![] }
+fn no_dropout(rows: usize) -> DropoutKey {
+    DropoutKey::for_padded_batch(0, 0, (0..rows as u64).collect())
 }
 
 fn tuned(method: &str) -> (Llama, Tuning) {

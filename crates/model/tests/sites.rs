@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use common::{Record, Rows, adapted, flat, full, lora, model, param};
-use tunebench_model::{Draw, Error, Llama, Tuning};
+use tunebench_model::{DropoutKey, Error, Llama, Tuning};
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::plan::{Recorded, SiteGraphs};
 use tunebench_spec::{Dim, Init, Op, ParamSpec, WeightPlan};
@@ -51,8 +51,8 @@ fn built(recorded: Recorded) -> Llama {
     Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
 }
 
-fn draw(step: u64, rows: &[u64]) -> Draw {
-    Draw { seed: 11, step, rows: rows.to_vec(), ends: vec![] }
+fn draw(step: u64, rows: &[u64]) -> DropoutKey {
+    DropoutKey::for_padded_batch(11, step, rows.to_vec())
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
     let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let rows = Rows::tiny();
     let (batch, targets) = rows.batch();
-    let loss = |draw: &Draw| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
+    let loss = |draw: &DropoutKey| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
     let whole = loss(&draw(4, &[7, 8, 9]));
     assert_eq!(whole, loss(&draw(4, &[7, 8, 9])), "the same draws");
     assert!((whole - loss(&draw(5, &[7, 8, 9]))).abs() > 1e-3, "another step");

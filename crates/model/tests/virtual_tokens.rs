@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use common::{Rows, VIRTUAL, adapted, behind, error, flat, frozen, json, lora, model, section};
 use tunebench_kernels::Level;
-use tunebench_model::{Batch, Cache, Draw, Error, Llama, Tuning, Weights, fast, tuning};
+use tunebench_model::{Batch, Cache, DropoutKey, Error, Llama, Tuning, Weights, fast, tuning};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, VirtualKind};
 
@@ -70,8 +70,7 @@ fn embeddings_of_words_are_the_words() {
     let tuned = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let found = tuned.logits(&Batch::right_padded(&[text]).unwrap(), &[2]).unwrap();
     assert!(error(&found, &expected) < 1e-6);
-    let mut batch = fast::Batch::new();
-    batch.push(&text, &[false; 3]).unwrap();
+    let batch = fast::Batch::unlabelled([&text[..]], words.len()).unwrap();
     let found = fast_model(&shape, &weights, &tuning).logits(&batch, &[2], &mut fast::Workspace::default()).unwrap();
     let off = found.iter().zip(flat(&expected)).fold(0f32, |m, (f, e)| m.max((f - e).abs()));
     assert!(off < 1e-5, "{off}");
@@ -159,12 +158,10 @@ fn pieces_of_a_batch_add_up() {
         let gradient = |pieces: &[&[usize]]| {
             let (mut gradients, mut work) = (model.gradients(), fast::Workspace::default());
             for piece in pieces {
-                let mut batch = fast::Batch::new();
-                for &row in *piece {
-                    batch.push(&rows.tokens[row], &rows.is_label[row]).unwrap();
-                }
-                let draw = Draw { seed: 0, step: 0, rows: vec![0; piece.len()], ends: vec![] };
-                model.loss_and_gradients(&batch, &draw, &mut gradients, &mut work).unwrap();
+                let examples = piece.iter().map(|&row| (&rows.tokens[row][..], &rows.is_label[row][..]));
+                let batch = fast::Batch::new(examples, VIRTUAL).unwrap();
+                let key = DropoutKey::for_batch(0, 0, vec![0; piece.len()], batch.seq_ends());
+                model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
             }
             let (_, dims) = model.trained().next().unwrap();
             Tensor::from_slice(gradients.get(0).unwrap(), dims, &Device::Cpu).unwrap()

@@ -13,7 +13,7 @@ use std::path::Path;
 use candle_core::Device;
 use common::{ALL, adapted, bits, error, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, DropoutKey, Gradients, Llama, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
 use tunebench_train::batches::{Cut, MicroBatch, Steps};
@@ -301,7 +301,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
         let batch = Batch::right_padded(&rows).unwrap();
         let targets = Targets::new(&batch, &marks).unwrap();
         llama
-            .loss_and_gradients(&batch, &targets, &Draw { seed: 1, step, rows: places.to_vec(), ends: vec![] })
+            .loss_and_gradients(&batch, &targets, &DropoutKey::for_padded_batch(1, step, places.to_vec()))
             .unwrap()
     };
     for cut in CUTS {

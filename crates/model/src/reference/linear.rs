@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::{self as spec, Graph, ParamSpec, WeightPlan};
 
-use crate::dropout::Draw;
+use crate::dropout::{DropoutKey, SiteId};
 use crate::graph::site::{self, Dropout, Inputs};
 use crate::tuning::param_name;
 use crate::reference::virtual_tokens::VirtualTokens;
@@ -18,8 +18,8 @@ use crate::{Error, Tuning, Weights};
 pub(crate) enum Pass<'a> {
     /// Values only: nothing is dropped, no gradient is kept.
     Eval,
-    /// Gradients will follow; dropout by these draws.
-    Train(&'a Draw),
+    /// Gradients will follow; dropout by this key.
+    Train(&'a DropoutKey),
 }
 
 /// A tensor that an optimiser updates.
@@ -70,8 +70,7 @@ pub(crate) struct Linear {
 
 /// Recorded maths with its parameters: the adaptation of a linear weight, or virtual tokens.
 pub(crate) struct Site {
-    /// Its number among the sites of the model, in order of their names; keys its dropout. Virtual tokens come last.
-    number: u64,
+    id: SiteId,
     graph: Graph,
     /// By parameter name, and the precision it is used in.
     params: BTreeMap<String, (Var, Precision)>,
@@ -87,7 +86,7 @@ impl Site {
         let params = self.params.iter().map(|(name, p)| Ok((name.clone(), value(p)?)));
         let params = params.collect::<Result<_, Error>>()?;
         let dropout = match pass {
-            Pass::Train(draw) => Dropout::On(draw, self.number),
+            Pass::Train(key) => Dropout::On(key, self.id),
             Pass::Eval => Dropout::Off,
         };
         Ok(site::run(&self.graph, &Inputs { x, weight, params: &params, dropout })?.contiguous()?)
@@ -120,12 +119,13 @@ pub(crate) struct Builder<'a> {
     weights: &'a Weights,
     tuning: &'a Tuning,
     device: &'a Device,
+    sites: BTreeMap<String, SiteId>,
     pub params: Params,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
-        Self { weights, tuning, device, params: Params::new() }
+        Self { weights, tuning, device, sites: SiteId::all(tuning.recorded()), params: Params::new() }
     }
 
     pub fn weight(&mut self, name: &str) -> Result<Weight, Error> {
@@ -144,8 +144,7 @@ impl<'a> Builder<'a> {
         let Some(graphs) = recorded.graphs_of(name) else {
             return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
         };
-        let number = recorded.sites.keys().take_while(|site| site.as_str() < name).count();
-        Ok(Linear { weight, site: Some(self.site(number, name, specs, &graphs.forward)?) })
+        Ok(Linear { weight, site: Some(self.site(name, specs, &graphs.forward)?) })
     }
 
     pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
@@ -153,17 +152,19 @@ impl<'a> Builder<'a> {
         let (Some(tokens), Some(graph)) = (&recorded.plan.virtual_tokens, &recorded.virtual_tokens) else {
             return Ok(None);
         };
-        let site = self.site(recorded.sites.len(), spec::VirtualTokens::NAME, &tokens.params, graph)?;
+        let site = self.site(spec::VirtualTokens::NAME, &tokens.params, graph)?;
         Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, site }))
     }
 
-    fn site(&mut self, number: usize, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
+    fn site(&mut self, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
         let mut params = BTreeMap::new();
         for spec in specs {
             let var = self.trained(&param_name(name, &spec.name), spec.lr_scale)?;
             params.insert(spec.name.clone(), (var, spec.dtype));
         }
-        Ok(Site { number: number as u64, graph: graph.clone(), params })
+        let missing = || Error::Plan { weight: name.into(), fault: "no maths was recorded".into() };
+        let id = self.sites.get(name).copied().ok_or_else(missing)?;
+        Ok(Site { id, graph: graph.clone(), params })
     }
 
     fn trained(&mut self, name: &str, lr_scale: f64) -> Result<Var, Error> {

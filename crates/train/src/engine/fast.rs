@@ -9,8 +9,8 @@ use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
-use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
-use tunebench_model::{Draw, Tuning, Weights};
+use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
+use tunebench_model::{AdamWState, DropoutKey, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -20,7 +20,8 @@ use crate::batches::{Cut, MicroBatch};
 pub(super) struct Fast {
     model: Model<bf16>,
     gradients: Gradients,
-    moments: BTreeMap<String, Moments>,
+    /// By slot, as the model's trained tensors; empty before the first update.
+    states: Vec<AdamWState>,
     work: Workspace<bf16>,
     level: Level,
 }
@@ -30,14 +31,30 @@ impl Fast {
         shape: &ModelShape,
         weights: Weights,
         tuning: Tuning,
-        moments: BTreeMap<String, Moments>,
+        mut states: BTreeMap<String, AdamWState>,
         level: Level,
         recompute: bool,
     ) -> Result<Self, Error> {
         let options = Options { level, recompute, packed: is_packed(shape, recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
-        Ok(Self { model, gradients, moments, work: Workspace::default(), level })
+        let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
+        Ok(Self { model, gradients, states, work: Workspace::default(), level })
+    }
+
+    /// Adds the gradients of one micro-batch to those before it.
+    fn accumulate_one(
+        &mut self,
+        examples: &[Tokenized],
+        piece: &MicroBatch,
+        seed: u64,
+        step: u64,
+    ) -> Result<Sums, Error> {
+        let examples = piece.examples.iter().map(|&i| (&examples[i].tokens[..], &examples[i].is_label[..]));
+        let batch = Batch::new(examples, self.model.virtual_tokens())?;
+        let key = DropoutKey::for_batch(seed, step, piece.places.clone(), batch.seq_ends());
+        let loss = self.model.loss_and_gradients(&batch, &key, &mut self.gradients, &mut self.work)?;
+        Ok(Sums { loss, labels: batch.labels(), tokens: batch.own_tokens() as u64 })
     }
 }
 
@@ -56,14 +73,10 @@ impl Engine for Fast {
         let mut sums = Sums::default();
         self.gradients.clear();
         for piece in pieces {
-            let mut batch = Batch::new();
-            for &i in &piece.examples {
-                batch.push(&examples[i].tokens, &examples[i].is_label)?;
-            }
-            let draw = Draw { seed, step, rows: piece.places.clone(), ends: vec![] };
-            sums.loss += self.model.loss_and_gradients(&batch, &draw, &mut self.gradients, &mut self.work)?;
-            sums.labels += batch.labels();
-            sums.tokens += batch.len() as u64;
+            let Sums { loss, labels, tokens } = self.accumulate_one(examples, piece, seed, step)?;
+            sums.loss += loss;
+            sums.labels += labels;
+            sums.tokens += tokens;
         }
         Ok(sums)
     }
@@ -86,7 +99,7 @@ impl Engine for Fast {
         }
         let Step { recipe, number, learning_rate, gradient_scale } = step;
         let numbers = |lr_scale: f64| AdamW::new(recipe, number, learning_rate * lr_scale, gradient_scale);
-        self.model.update(&self.gradients, &mut self.moments, numbers);
+        self.model.update(&self.gradients, &mut self.states, numbers);
         Ok(())
     }
 
@@ -98,7 +111,8 @@ impl Engine for Fast {
         Ok(self.model.value(index))
     }
 
-    fn moments(&self) -> &BTreeMap<String, Moments> {
-        &self.moments
+    fn optimizer_states(&self) -> BTreeMap<&str, &AdamWState> {
+        let named = self.model.trained().map(|(name, _)| name).zip(&self.states);
+        named.filter(|(_, state)| !state.first.is_empty()).collect()
     }
 }

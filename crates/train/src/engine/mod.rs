@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
-use tunebench_model::fast::Moments;
-use tunebench_model::{Tuning, Weights};
+use tunebench_model::{AdamWState, Tuning, Weights};
 use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
 
 use crate::Error;
@@ -62,7 +61,8 @@ pub(crate) trait Engine {
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
-    fn moments(&self) -> &BTreeMap<String, Moments>;
+    /// The optimizer's state of each trained tensor, by name; empty before the first update.
+    fn optimizer_states(&self) -> BTreeMap<&str, &AdamWState>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
@@ -71,12 +71,12 @@ pub(crate) fn new(
     shape: &ModelShape,
     weights: Weights,
     tuning: Tuning,
-    moments: BTreeMap<String, Moments>,
+    states: BTreeMap<String, AdamWState>,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
     let level = Level::chosen()?;
     Ok(match kind {
-        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, moments, level, recipe.gradient_checkpointing)?),
-        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, moments, level)?),
+        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
+        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),
     })
 }
