@@ -51,7 +51,7 @@ impl DropoutKey {
     }
 
     /// For examples padded to one length.
-    pub fn for_padded_batch(seed: u64, step: u64, examples: Vec<u64>) -> Self {
+    pub fn new(seed: u64, step: u64, examples: Vec<u64>) -> Self {
         Self { seed, step, examples, seq_ends: Vec::new() }
     }
 
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn the_share_that_is_dropped_is_p_and_the_mean_stays() {
         let at = DropoutNode { site: SiteId(5), node: 6 };
-        let key = DropoutKey::for_padded_batch(1, 2, vec![3, 4]);
+        let key = DropoutKey::new(1, 2, vec![3, 4]);
         let mask = key.mask(0.25, &Shape::Tokens(&[2 * 101, 99]), at, &Device::Cpu).unwrap();
         let values: Vec<f32> = mask.flatten_all().unwrap().to_vec1().unwrap();
         let dropped = values.iter().filter(|v| **v == 0.0).count() as f64 / values.len() as f64;
@@ -128,7 +128,7 @@ mod tests {
         assert!(values.iter().all(|v| *v == 0.0 || *v == 1.0 / 0.75));
         // Examples of an odd number of elements draw apart from each other.
         assert_ne!(values[..101 * 99], values[101 * 99..]);
-        let alone = DropoutKey::for_padded_batch(1, 2, vec![4]);
+        let alone = DropoutKey::new(1, 2, vec![4]);
         let alone = alone.mask(0.25, &Shape::Tokens(&[101, 99]), at, &Device::Cpu).unwrap();
         assert_eq!(values[101 * 99..], alone.flatten_all().unwrap().to_vec1::<f32>().unwrap());
     }

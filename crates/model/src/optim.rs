@@ -1,15 +1,18 @@
-//! What the optimizer keeps of each trained tensor between steps; both engines and the checkpoint use it.
+//! What the optimizer keeps between steps. An engine holds it as it holds its tensors; a checkpoint, by name.
 
-/// AdamW's state of one tensor: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the first step.
+use std::collections::BTreeMap;
+
+/// AdamW's state of all trained tensors, by name.
+pub type AdamWState = BTreeMap<String, Moments>;
+
+/// Moments of one tensor's gradients: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the first step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct AdamWState {
-    /// First moments: the running mean of the gradient.
+pub struct Moments {
     pub first: Vec<f32>,
-    /// Second moments: the running mean of its square.
     pub second: Vec<f32>,
 }
 
-impl AdamWState {
+impl Moments {
     /// Zeros for a tensor of `n` numbers, unless there are moments already.
     pub fn resize(&mut self, n: usize) {
         self.first.resize(n, 0.0);

@@ -19,7 +19,7 @@ fn gradient(name: &str) -> f64 {
 const MERGED: f64 = 1e-6;
 
 fn no_dropout(rows: usize) -> DropoutKey {
-    DropoutKey::for_padded_batch(0, 0, (0..rows as u64).collect())
+    DropoutKey::new(0, 0, (0..rows as u64).collect())
 }
 
 fn tuned(method: &str) -> (Llama, Tuning) {

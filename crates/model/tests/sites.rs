@@ -52,7 +52,7 @@ fn built(recorded: Recorded) -> Llama {
 }
 
 fn draw(step: u64, rows: &[u64]) -> DropoutKey {
-    DropoutKey::for_padded_batch(11, step, rows.to_vec())
+    DropoutKey::new(11, step, rows.to_vec())
 }
 
 #[test]

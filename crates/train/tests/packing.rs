@@ -301,7 +301,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
         let batch = Batch::right_padded(&rows).unwrap();
         let targets = Targets::new(&batch, &marks).unwrap();
         llama
-            .loss_and_gradients(&batch, &targets, &DropoutKey::for_padded_batch(1, step, places.to_vec()))
+            .loss_and_gradients(&batch, &targets, &DropoutKey::new(1, step, places.to_vec()))
             .unwrap()
     };
     for cut in CUTS {

@@ -19,7 +19,7 @@ use super::prefix::{Prefix, VirtualTokens};
 use super::storage::{Storage, resize};
 use super::trained::{self, TrainedTensor};
 use crate::dropout::DropoutKey;
-use crate::optim::AdamWState;
+use crate::optim::Moments;
 use crate::{Error, Tuning, Weights, rotary};
 
 /// A model that trains, with weights and activations stored as `E`.
@@ -87,7 +87,7 @@ impl<E: Storage> Model<E> {
     }
 
     /// Names and shapes of the trained tensors, in the order in which the model was built: that of their [`Gradients`]
-    /// and of their optimizer states.
+    /// and of their moments.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.trained.iter().map(|t| (t.name.as_str(), t.dims.as_slice()))
     }
@@ -105,10 +105,10 @@ impl<E: Storage> Model<E> {
         Gradients::new(self.trained.iter().map(|t| (t.name.as_str(), t.len())))
     }
 
-    /// One step of AdamW over all trained tensors, by their gradients and optimizer states; `step` says its numbers for a
+    /// One step of AdamW over all trained tensors, by their gradients and moments; `step` says its numbers for a
     /// tensor's factor of the learning rate.
-    pub fn update(&mut self, gradients: &Gradients, states: &mut [AdamWState], step: impl Fn(f64) -> AdamW) {
-        trained::update(self.options.level, &mut self.trained, gradients, states, step);
+    pub fn update(&mut self, gradients: &Gradients, moments: &mut [Moments], step: impl Fn(f64) -> AdamW) {
+        trained::update(self.options.level, &mut self.trained, gradients, moments, step);
     }
 
     /// Sum over the labels of the cross-entropy, in nats, nothing dropped.

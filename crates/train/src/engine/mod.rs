@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
-use tunebench_model::{AdamWState, Tuning, Weights};
+use tunebench_model::{AdamWState, Moments, Tuning, Weights};
 use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
 
 use crate::Error;
@@ -61,8 +61,8 @@ pub(crate) trait Engine {
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
-    /// The optimizer's state of each trained tensor, by name; empty before the first update.
-    fn optimizer_states(&self) -> BTreeMap<&str, &AdamWState>;
+    /// The optimizer's moments of each trained tensor, by name; nothing before the first update.
+    fn adamw_state(&self) -> BTreeMap<&str, &Moments>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
@@ -71,12 +71,12 @@ pub(crate) fn new(
     shape: &ModelShape,
     weights: Weights,
     tuning: Tuning,
-    states: BTreeMap<String, AdamWState>,
+    state: AdamWState,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
     let level = Level::chosen()?;
     Ok(match kind {
-        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
-        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),
+        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, state, level, recipe.gradient_checkpointing)?),
+        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, state, level)?),
     })
 }

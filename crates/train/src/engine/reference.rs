@@ -7,7 +7,7 @@ use candle_core::Device;
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
-use tunebench_model::{AdamWState, Batch, DropoutKey, Gradients, Llama, Targets, Tuning, Weights};
+use tunebench_model::{AdamWState, Batch, DropoutKey, Gradients, Llama, Moments, Targets, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -17,7 +17,7 @@ use crate::{Error, adamw};
 pub(super) struct Reference {
     model: Llama,
     gradients: Gradients,
-    states: BTreeMap<String, AdamWState>,
+    state: AdamWState,
     level: Level,
 }
 
@@ -26,11 +26,11 @@ impl Reference {
         shape: &ModelShape,
         weights: &Weights,
         tuning: &Tuning,
-        states: BTreeMap<String, AdamWState>,
+        state: AdamWState,
         level: Level,
     ) -> Result<Self, Error> {
         let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
-        Ok(Self { model, gradients: Gradients::new(), states, level })
+        Ok(Self { model, gradients: Gradients::new(), state, level })
     }
 }
 
@@ -87,9 +87,9 @@ impl Engine for Reference {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
-            let state = self.states.entry(name.clone()).or_default();
+            let moments = self.state.entry(name.clone()).or_default();
             let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
-            adamw::apply(self.level, numbers, &param.var, gradient, state)?;
+            adamw::apply(self.level, numbers, &param.var, gradient, moments)?;
         }
         Ok(())
     }
@@ -103,8 +103,8 @@ impl Engine for Reference {
         Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
     }
 
-    fn optimizer_states(&self) -> BTreeMap<&str, &AdamWState> {
-        self.states.iter().map(|(name, state)| (name.as_str(), state)).collect()
+    fn adamw_state(&self) -> BTreeMap<&str, &Moments> {
+        self.state.iter().map(|(name, moments)| (name.as_str(), moments)).collect()
     }
 }
 
@@ -133,7 +133,7 @@ fn compute(
     let marks: Vec<&[bool]> = piece.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
     let batch = Batch::right_padded(&rows)?;
     let targets = Targets::new(&batch, &marks)?;
-    let key = DropoutKey::for_padded_batch(seed, step, piece.places.clone());
+    let key = DropoutKey::new(seed, step, piece.places.clone());
     let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &key)?;
     let tokens = rows.iter().map(|row| row.len() as u64).sum();
     Ok((Sums { loss, labels: targets.len(), tokens }, gradients))
