@@ -9,6 +9,7 @@ use tunebench_kernels::Store;
 use super::fused_linear::FusedLinear;
 use super::pass::{BackwardPass, Pass};
 use super::prefix::Prefix;
+use super::qk_norm::{QkNorm, QkNormActs};
 use super::storage::{Storage, resize};
 use crate::Error;
 
@@ -18,6 +19,7 @@ pub(super) struct Attention<E> {
     pub layer: usize,
     pub spec: AttentionSpec,
     pub qkv: FusedLinear<E>,
+    pub qk_norm: Option<QkNorm>,
     pub o: FusedLinear<E>,
 }
 
@@ -28,6 +30,7 @@ pub(super) struct AttentionActs<E> {
     pub rstd: Vec<f32>,
     /// Queries, keys and values, the first two rotated by their positions; `[n, (h+2k) e]`.
     pub qkv: Vec<E>,
+    qk_norm: QkNormActs<E>,
     /// Attention's output, before the output projection, `[n, h e]`; and the log-sum-exp of the scores, `[h, n]`.
     pub attn_out: Vec<E>,
     pub lse: Vec<f32>,
@@ -62,7 +65,12 @@ impl<E: Storage> KeyValues<E> for OwnTokens {
 
 impl<E: Storage> Attention<E> {
     pub fn is_trained(&self) -> bool {
-        self.qkv.is_trained() || self.o.is_trained()
+        self.is_input_trained() || self.o.is_trained()
+    }
+
+    /// Whether anything is trained before scores are made.
+    fn is_input_trained(&self) -> bool {
+        self.qkv.is_trained() || self.qk_norm.as_ref().is_some_and(QkNorm::is_trained)
     }
 
     /// `out = residual + attention(x)`, all `[n, d]`, where `x` is the normed residual stream.
@@ -79,7 +87,10 @@ impl<E: Storage> Attention<E> {
         let n = x.len() / self.qkv.in_features();
         resize(&mut acts.qkv, n * self.qkv.out_features());
         self.qkv.forward(pass, &self.qkv.fwd(pass)?, x, &mut acts.qkv, Store::Set, &mut acts.qkv_lora)?;
-        rope(pass.level, &mut acts.qkv, rotated(heads), &pass.rope, Rotation::Forward);
+        if let Some(norm) = &self.qk_norm {
+            norm.forward(pass, heads, &mut acts.qkv, &mut acts.qk_norm);
+        }
+        rope(pass.level, &mut acts.qkv, queries_and_keys(heads), &pass.rope, Rotation::Forward);
         if let Some(prefix) = pass.prefix {
             prefix.put_keys_values(self.layer, heads, pass.seq_ends, &mut acts.qkv);
         }
@@ -104,7 +115,7 @@ impl<E: Storage> Attention<E> {
     ) -> Result<(), Error> {
         let (pass, heads) = (back.pass, self.spec.heads);
         let AttentionScratch { d_attn_out, d_qkv } = scratch;
-        let goes_on = dx.is_some() || self.qkv.is_trained() || pass.prefix.is_some_and(Prefix::is_in_layers);
+        let goes_on = dx.is_some() || self.is_input_trained() || pass.prefix.is_some_and(Prefix::is_in_layers);
         resize(d_attn_out, acts.attn_out.len());
         let wanted = goes_on.then_some(d_attn_out.as_mut_slice());
         self.o.backward(back, &self.o.bwd(pass)?, &acts.attn_out, dy, &acts.o_lora, wanted)?;
@@ -117,12 +128,15 @@ impl<E: Storage> Attention<E> {
         if let Some(prefix) = pass.prefix {
             prefix.take_keys_values(self.layer, heads, pass.seq_ends, d_qkv, back.d_prefix);
         }
-        rope(pass.level, d_qkv, rotated(heads), &pass.rope, Rotation::Inverse);
+        rope(pass.level, d_qkv, queries_and_keys(heads), &pass.rope, Rotation::Inverse);
+        if let Some(norm) = &self.qk_norm {
+            norm.backward(back, heads, &acts.qk_norm, d_qkv);
+        }
         self.qkv.backward(back, &self.qkv.bwd(pass)?, x, d_qkv, &acts.qkv_lora, dx)
     }
 }
 
 /// Queries and keys, in rows of queries, keys and values.
-fn rotated(Heads { heads: h, kv_heads: k, head_dim }: Heads) -> HeadColumns {
+fn queries_and_keys(Heads { heads: h, kv_heads: k, head_dim }: Heads) -> HeadColumns {
     HeadColumns { row: (h + 2 * k) * head_dim, first: 0, heads: h + k, head_dim }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::attention::{AttentionSpec, Heads};
-use tunebench_spec::model::LINEARS;
-use tunebench_spec::{self as spec, ModelShape, ParamSpec, WeightPlan};
+use tunebench_spec::decoder;
+use tunebench_spec::names::Role;
+use tunebench_spec::{self as spec, Decoder, ParamSpec, WeightPlan};
 
 use super::attention::Attention;
 use super::embedding::Embedding;
@@ -21,10 +22,10 @@ use super::linear::{Linear, LinearWeight, Lora, LoraDropout, Map};
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::prefix::VirtualTokens;
+use super::qk_norm::QkNorm;
 use super::storage::Storage;
 use super::trained::{Slot, TrainedTensor, Vector};
 use crate::dropout::{DropoutNode, SiteId};
-use crate::reference::model::EMBEDDING;
 use crate::tuning::param_name;
 use crate::{Error, Tuning, Weights};
 
@@ -41,7 +42,7 @@ pub struct Options {
 
 /// Takes the weights of a model one by one, letting each go, and notes what of them is trained.
 pub(super) struct Builder<E> {
-    shape: ModelShape,
+    shape: Decoder,
     weights: BTreeMap<String, Tensor>,
     tuning: Tuning,
     sites: BTreeMap<String, SiteId>,
@@ -50,40 +51,53 @@ pub(super) struct Builder<E> {
 }
 
 impl<E: Storage> Builder<E> {
-    pub fn new(shape: &ModelShape, weights: Weights, tuning: Tuning, options: Options) -> Self {
+    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Self {
         let sites = SiteId::all(tuning.recorded());
         Self { shape: shape.clone(), weights: weights.into_map(), tuning, sites, trained: Vec::new(), options }
     }
 
     pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
-        let base = self.take(EMBEDDING)?;
-        match self.lr_scale(EMBEDDING) {
+        let name = &self.shape.weight_name(Role::Embedding, 0);
+        let base = self.take(name)?;
+        match self.lr_scale(name) {
             None => Ok(Embedding::Frozen(Arc::new(E::take(&base)?))),
-            Some(lr_scale) => Ok(Embedding::Trained(self.trained_weight(EMBEDDING, base, lr_scale)?)),
+            Some(lr_scale) => Ok(Embedding::Trained(self.trained_weight(name, base, lr_scale)?)),
         }
     }
 
     pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
-        let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let attention_norm = self.norm(&name("input_layernorm"))?;
-        let mlp_norm = self.norm(&name("post_attention_layernorm"))?;
-        let [q, k, v, o, gate, up, down] = LINEARS.map(name);
-        let (qkv, o) = (self.fused(&[q, k, v])?, self.fused(&[o])?);
-        let mlp = Mlp { gate_up: self.fused(&[gate, up])?, down: self.fused(&[down])? };
-        let ModelShape { num_attention_heads: heads, num_key_value_heads: kv_heads, head_dim, .. } = self.shape;
-        let spec = AttentionSpec::causal(Heads { heads, kv_heads, head_dim });
-        let attention = Attention { layer: index, spec, qkv, o };
+        let attention_norm = self.norm(Role::AttentionNorm, index)?;
+        let mlp_norm = self.norm(Role::MlpNorm, index)?;
+        let attention = self.attention(index)?;
+        let gate_up = self.fused(&[Role::Gate, Role::Up], index)?;
+        let mlp = Mlp { gate_up, down: self.fused(&[Role::Down], index)? };
         Ok(Layer { attention_norm, attention, mlp_norm, mlp })
+    }
+
+    fn attention(&mut self, index: usize) -> Result<Attention<E>, Error> {
+        let qkv = self.fused(&[Role::Query, Role::Key, Role::Value], index)?;
+        let o = self.fused(&[Role::Output], index)?;
+        let decoder::Attention { heads, kv_heads, head_dim, scale, qk_norm, .. } = self.shape.attention;
+        let qk_norm = if qk_norm { Some(self.qk_norm(index)?) } else { None };
+        let mut spec = AttentionSpec::causal(Heads { heads, kv_heads, head_dim });
+        spec.scale = scale.map_or(spec.scale, |scale| scale as f32);
+        spec.window = self.shape.attention.window_of(index);
+        Ok(Attention { layer: index, spec, qkv, qk_norm, o })
+    }
+
+    fn qk_norm(&mut self, layer: usize) -> Result<QkNorm, Error> {
+        let [q, k] = [Role::QueryNorm, Role::KeyNorm].map(|role| self.shape.weight_name(role, layer));
+        Ok(QkNorm { q: self.vector(&q)?, k: self.vector(&k)?, eps: self.shape.norm.eps as f32 })
     }
 
     /// The last norm and the head, which is `embedding` where they are tied.
     pub fn head(&mut self, embedding: &Embedding<E>) -> Result<Head<E>, Error> {
-        let norm = self.norm("model.norm.weight")?;
+        let norm = self.norm(Role::FinalNorm, 0)?;
         let linear = if self.shape.tie_word_embeddings {
             let dims = [self.shape.vocab_size, self.shape.hidden_size];
-            self.packed(Linear::new(dims, Map::Product { weight: embedding.tied(), lora: None }))
+            self.packed(Linear::new(dims, Map::Product { weight: embedding.tied(), lora: None }, None))
         } else {
-            self.linear("lm_head.weight")?
+            self.linear(Role::Head, 0)?
         };
         Ok(Head { norm, linear: FusedLinear::new(vec![linear]) })
     }
@@ -99,8 +113,9 @@ impl<E: Storage> Builder<E> {
         Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, id, graph, params }))
     }
 
-    fn norm(&mut self, name: &str) -> Result<RmsNorm, Error> {
-        Ok(RmsNorm { weight: self.vector(name)?, eps: self.shape.rms_norm_eps as f32 })
+    fn norm(&mut self, role: Role, layer: usize) -> Result<RmsNorm, Error> {
+        let name = self.shape.weight_name(role, layer);
+        Ok(RmsNorm { weight: self.vector(&name)?, eps: self.shape.norm.eps as f32 })
     }
 
     fn vector(&mut self, name: &str) -> Result<Vector, Error> {
@@ -110,12 +125,13 @@ impl<E: Storage> Builder<E> {
         Ok(Vector::Trained(self.push(TrainedTensor::small(name, &value, lr_scale)?)))
     }
 
-    fn fused(&mut self, names: &[String]) -> Result<FusedLinear<E>, Error> {
-        let linears = names.iter().map(|name| self.linear(name)).collect::<Result<_, _>>()?;
+    fn fused(&mut self, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
+        let linears = roles.iter().map(|role| self.linear(*role, layer)).collect::<Result<_, _>>()?;
         Ok(FusedLinear::new(linears))
     }
 
-    fn linear(&mut self, name: &str) -> Result<Linear<E>, Error> {
+    fn linear(&mut self, role: Role, layer: usize) -> Result<Linear<E>, Error> {
+        let name = &self.shape.weight_name(role, layer);
         let base = self.take(name)?;
         let &[out_features, in_features] = base.dims() else {
             return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
@@ -135,7 +151,9 @@ impl<E: Storage> Builder<E> {
                 Map::Product { weight: LinearWeight::Plain(Arc::new(E::take(&base)?)), lora: None }
             }
         };
-        Ok(self.packed(Linear::new(dims, map)))
+        let bias = self.shape.has_bias(role).then(|| self.shape.bias_name(role, layer));
+        let bias = bias.map(|name| self.vector(&name)).transpose()?;
+        Ok(self.packed(Linear::new(dims, map, bias)))
     }
 
     /// The map of an adapted weight: with LoRA's term where its graph is that, by candle else.

@@ -66,7 +66,7 @@ impl<E: Storage> Cache<E> {
             layers: (0..shape.num_hidden_layers).map(|_| pool()).collect(),
             free: Vec::new(),
             blocks: 0,
-            block_len: shape.num_key_value_heads * BLOCK * shape.head_dim,
+            block_len: shape.attention.kv_width() * BLOCK,
         };
         Self { pools, rows: Vec::new(), buffers: Buffers::default(), prefix: None }
     }

@@ -6,11 +6,13 @@
 
 use tunebench_kernels::Store;
 use tunebench_kernels::gemm::{Matrix, MatrixMut, Rhs, gemm};
+use tunebench_kernels::ops::bias::{RowColumns, add_bias, bias_gradient, broadcast_bias};
 use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
 
 use super::linear::{Linear, LinearWeight, Lora, Map};
 use super::pass::{BackwardPass, Pass};
 use super::storage::Storage;
+use super::trained::Vector;
 use crate::Error;
 
 /// Linear maps of one input, at least one.
@@ -93,6 +95,7 @@ impl<E: Storage> FusedLinear<E> {
         self.lora_forward(pass, x, lora_hidden);
         let input = Matrix::new(x, n, self.in_features);
         for (linear, weight) in self.linears.iter().zip(weights) {
+            let store = self.put_bias(pass, linear, out, store);
             let mut out = MatrixMut::strided(&mut out[linear.offset..], n, linear.out_features, self.out_features);
             match &linear.map {
                 Map::Product { lora: None, .. } => gemm(pass.level, &[(input, *weight)], 1.0, out, store),
@@ -105,6 +108,17 @@ impl<E: Storage> FusedLinear<E> {
             }
         }
         Ok(())
+    }
+
+    /// Puts a linear's bias into its columns of `out [n, out]`, if it has one; yields how its product is stored there.
+    fn put_bias<O: Storage>(&self, pass: &Pass<'_, E>, linear: &Linear<E>, out: &mut [O], store: Store) -> Store {
+        let Some(bias) = &linear.bias else { return store };
+        let (columns, bias) = (self.row_columns(linear), bias.values(pass.trained));
+        match store {
+            Store::Set => broadcast_bias(pass.level, out, columns, bias),
+            Store::Add => add_bias(pass.level, out, columns, bias),
+        }
+        Store::Add
     }
 
     /// `s · dropout(x) Aᵀ`, to `hidden [n, R]`.
@@ -162,11 +176,14 @@ impl<E: Storage> FusedLinear<E> {
         Ok(())
     }
 
-    /// Gradients of trained weights and of unfused graphs; yields what the latter send to the input, `[n, in]`.
+    /// Gradients of trained weights, biases and unfused graphs; yields what the last send to the input, `[n, in]`.
     fn weights_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], dy: &[E]) -> Result<Option<Vec<f32>>, Error> {
         let n = x.len() / self.in_features;
         let mut d_input = None;
         for linear in &self.linears {
+            if let Some(slot) = linear.bias.as_ref().and_then(Vector::slot) {
+                bias_gradient(back.pass.level, dy, self.row_columns(linear), back.gradients.sum(slot));
+            }
             let dy = self.columns(linear, dy, n);
             match &linear.map {
                 Map::Product { weight: LinearWeight::Trained(slot), .. } => {
@@ -258,6 +275,10 @@ impl<E: Storage> FusedLinear<E> {
     /// The `A`s of all LoRA sites below each other, `[R, in]`.
     fn stacked_a(&self, pass: &Pass<'_, E>) -> Vec<E> {
         self.lora_sites().flat_map(|(_, lora)| pass.trained[lora.a].rounded().iter().copied()).collect()
+    }
+
+    fn row_columns(&self, linear: &Linear<E>) -> RowColumns {
+        RowColumns { row: self.out_features, first: linear.offset, count: linear.out_features }
     }
 
     /// The columns of a linear in `[n, out]`.

@@ -9,7 +9,7 @@ use tunebench_spec::random::Stream;
 use super::graph_site::GraphSite;
 use super::pass::Pass;
 use super::storage::Storage;
-use super::trained::{Slot, TrainedTensor};
+use super::trained::{Slot, TrainedTensor, Vector};
 use crate::Error;
 use crate::dropout::DropoutNode;
 
@@ -23,13 +23,15 @@ pub(super) enum LinearWeight<E> {
     Trained(Slot),
 }
 
-/// A linear map `x [n, in] -> [n, out]`.
+/// A linear map `x [n, in] -> [n, out]`, with a bias where the decoder has one.
 pub(super) struct Linear<E> {
     pub in_features: usize,
     pub out_features: usize,
     /// The first of its columns among the outputs of the linears fused with it.
     pub offset: usize,
     pub map: Map<E>,
+    /// `[out]`, added after what an adapter yields: no adapter sees it, as in PEFT.
+    pub bias: Option<Vector>,
 }
 
 /// How a linear map is computed.
@@ -61,15 +63,16 @@ pub(super) struct LoraDropout {
 
 impl<E: Storage> Linear<E> {
     /// A map of its own; [`super::fused_linear::FusedLinear::new`] gives it its place among others.
-    pub fn new([out_features, in_features]: [usize; 2], map: Map<E>) -> Self {
-        Self { in_features, out_features, offset: 0, map }
+    pub fn new([out_features, in_features]: [usize; 2], map: Map<E>, bias: Option<Vector>) -> Self {
+        Self { in_features, out_features, offset: 0, map, bias }
     }
 
     pub fn is_trained(&self) -> bool {
-        match &self.map {
+        let is_map_trained = match &self.map {
             Map::Product { weight, lora } => matches!(weight, LinearWeight::Trained(_)) || lora.is_some(),
             Map::Graph(_) => true,
-        }
+        };
+        is_map_trained || self.bias.as_ref().is_some_and(Vector::is_trained)
     }
 
     /// `W [out, in]` of a product, unless it is packed.

@@ -13,8 +13,9 @@
 //! - `storage`: f32 or bf16; `trained`: trained tensors by slot and their update; `gradients`: theirs; `batch`
 //! - `graph_params`, `prefix`: virtual tokens; `pass`: what all parts share in a pass
 //! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fused_linear`: those of one input
-//! - `norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
-//! - `fusion`: LoRA in a graph; `build`: puts the parts together; `activation_store`: what a pass keeps
+//! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
+//! - `fusion`: LoRA in a graph; `supported`: what decoders it computes; `build`: puts the parts together;
+//!   `activation_store`: what a pass keeps
 //! - `model`: a training step; `cache` and `decode`: generation; [`memory`]: bytes
 
 mod activation_store;
@@ -38,7 +39,9 @@ mod model;
 mod norm;
 mod pass;
 mod prefix;
+mod qk_norm;
 mod storage;
+mod supported;
 mod trained;
 
 pub use batch::Batch;
@@ -47,3 +50,4 @@ pub use cache::Cache;
 pub use gradients::Gradients;
 pub use model::{Model, Workspace};
 pub use storage::Storage;
+pub use supported::check_supported;

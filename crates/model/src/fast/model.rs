@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_kernels::ops::rope::tables;
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 use super::activation_store::ActivationStore;
 use super::attention::OwnTokens;
@@ -17,6 +17,7 @@ use super::layer::{Layer, Scratch};
 use super::pass::{BackwardPass, Pass};
 use super::prefix::{Prefix, VirtualTokens};
 use super::storage::{Storage, resize};
+use super::supported::check_supported;
 use super::trained::{self, TrainedTensor};
 use crate::dropout::DropoutKey;
 use crate::optim::Moments;
@@ -24,7 +25,7 @@ use crate::{Error, Tuning, Weights, rotary};
 
 /// A model that trains, with weights and activations stored as `E`.
 pub struct Model<E> {
-    pub(super) shape: ModelShape,
+    pub(super) shape: Decoder,
     pub(super) options: Options,
     pub(super) embedding: Embedding<E>,
     pub(super) layers: Vec<Layer<E>>,
@@ -54,9 +55,11 @@ impl<E: Storage> Model<E> {
     /// Puts a model together: base weights, and what `tuning` trains or adapts of them.
     ///
     /// # Errors
-    /// [`Error::Missing`] when a weight is not there; [`Error::Plan`] when the plan cannot be used.
-    pub fn new(shape: &ModelShape, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
-        shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
+    /// [`Error::Config`] when the decoder is not one that this engine computes ([`check_supported`]); [`Error::Missing`] when
+    /// a weight is not there; [`Error::Plan`] when the plan cannot be used.
+    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
+        let invalid = |source| Error::Config { path: "shape".into(), source };
+        shape.check().and_then(|()| check_supported(shape)).map_err(invalid)?;
         let mut build = Builder::new(shape, weights, tuning, options);
         let embedding = build.embedding()?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
@@ -67,12 +70,12 @@ impl<E: Storage> Model<E> {
             true => 0,
             false => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
-        let (shape, frequencies, trained) = (shape.clone(), rotary::frequencies(shape), build.trained);
+        let (shape, frequencies, trained) = (shape.clone(), rotary::frequencies(shape).unwrap_or_default(), build.trained);
         Ok(Self { shape, options, embedding, layers, head, virtual_tokens, frequencies, trained, first_trained_layer })
     }
 
     /// Dimensions of the model.
-    pub fn shape(&self) -> &ModelShape {
+    pub fn shape(&self) -> &Decoder {
         &self.shape
     }
 

@@ -18,7 +18,7 @@ pub(super) struct RmsNorm {
 
 impl RmsNorm {
     pub fn is_trained(&self) -> bool {
-        self.weight.slot().is_some()
+        self.weight.is_trained()
     }
 
     /// From `x [n, d]` to `out [n, d]`; keeps `rstd [n]`, one over the root mean square, for the backward pass.

@@ -89,6 +89,10 @@ impl Vector {
         }
     }
 
+    pub fn is_trained(&self) -> bool {
+        self.slot().is_some()
+    }
+
     pub fn slot(&self) -> Option<Slot> {
         match self {
             Self::Frozen(_) => None,
