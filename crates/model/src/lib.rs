@@ -26,7 +26,7 @@ pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
 pub use formats::source::{Source, open};
-pub use optim::{AdamWState, Moments};
+pub use optim::{AdamWStates, AdamWState};
 pub use reference::{Batch, Cache, Gradients, Llama, Param, Params, Targets};
 pub use tokenizer::Tokenizer;
 pub use tuning::Tuning;

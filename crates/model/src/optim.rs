@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 /// AdamW's state of all trained tensors, by name.
-pub type AdamWState = BTreeMap<String, Moments>;
+pub type AdamWStates = BTreeMap<String, AdamWState>;
 
-/// Moments of one tensor's gradients: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the first step.
+/// AdamWState of one tensor's gradients: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the first step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moments {
+pub struct AdamWState {
     pub first: Vec<f32>,
     pub second: Vec<f32>,
 }
 
-impl Moments {
+impl AdamWState {
     /// Zeros for a tensor of `n` numbers, unless there are moments already.
     pub fn resize(&mut self, n: usize) {
         self.first.resize(n, 0.0);

@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::{AdamW, Update, Weights, update};
-use tunebench_model::Moments;
+use tunebench_model::AdamWState;
 
 /// Updates a variable on the CPU and its moments by the gradient of the sum of losses.
 ///
 /// # Errors
 /// When the variable is on another device or not f32.
-pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
+pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut AdamWState) -> Result<()> {
     moments.resize(var.elem_count());
     let pass = Pass { level, step, moments: Mutex::new(moments) };
     var.as_tensor().inplace_op2(&gradient.contiguous()?, &pass)
@@ -23,7 +23,7 @@ pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &
 struct Pass<'a> {
     level: Level,
     step: AdamW,
-    moments: Mutex<&'a mut Moments>,
+    moments: Mutex<&'a mut AdamWState>,
 }
 
 impl InplaceOp2 for Pass<'_> {
@@ -38,7 +38,7 @@ impl InplaceOp2 for Pass<'_> {
         let CpuStorage::F32(weights) = weights else { bail!("adamw: weights must be f32") };
         let (weights, gradient) = (&mut weights[from1..to1], &gradient.as_slice::<f32>()?[from2..to2]);
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let Moments { first, second } = &mut **moments;
+        let AdamWState { first, second } = &mut **moments;
         let weights = Weights::Full(weights);
         update(self.level, vec![Update { weights, gradient, first, second, step: self.step }]);
         Ok(())

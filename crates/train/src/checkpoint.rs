@@ -17,7 +17,7 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tunebench_model::formats::safetensors::{self, TensorFile};
-use tunebench_model::{AdamWState, Moments, Tuning, tuning};
+use tunebench_model::{AdamWStates, AdamWState, Tuning, tuning};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{ModelShape, StepLog};
 
@@ -29,7 +29,7 @@ pub(crate) struct Checkpoint {
     /// Steps done.
     pub steps: u64,
     pub values: BTreeMap<String, Tensor>,
-    pub state: AdamWState,
+    pub state: AdamWStates,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Er
     write_folder(dir, CURRENT, |new| {
         safetensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
-        for (name, Moments { first, second }) in engine.adamw_state() {
+        for (name, AdamWState { first, second }) in engine.adamw_states() {
             for (which, moment) in [("first", first), ("second", second)] {
                 shapes.push((format!("{which}.{name}"), vec![moment.len()]));
                 values.push(moment);
@@ -65,7 +65,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     };
     let State { steps } = read_json(&folder.join("state.json"))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
-    let mut state = AdamWState::new();
+    let mut state = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
         let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
         match name.split_once('.') {
@@ -74,7 +74,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
             _ => return Err(Error::damaged(&folder, format!("unknown moment `{name}`"))),
         }
     }
-    for (name, Moments { first, second }) in &state {
+    for (name, AdamWState { first, second }) in &state {
         let expected = values.get(name).map_or(0, Tensor::elem_count);
         if first.len() != expected || second.len() != expected {
             return Err(Error::damaged(&folder, format!("the moments of `{name}` do not have its size")));

@@ -20,7 +20,7 @@ use super::storage::{Storage, resize};
 use super::supported::check_supported;
 use super::trained::{self, TrainedTensor};
 use crate::dropout::DropoutKey;
-use crate::optim::Moments;
+use crate::optim::AdamWState;
 use crate::{Error, Tuning, Weights, rotary};
 
 /// A model that trains, with weights and activations stored as `E`.
@@ -110,7 +110,7 @@ impl<E: Storage> Model<E> {
 
     /// One step of AdamW over all trained tensors, by their gradients and moments; `step` says its numbers for a
     /// tensor's factor of the learning rate.
-    pub fn update(&mut self, gradients: &Gradients, moments: &mut [Moments], step: impl Fn(f64) -> AdamW) {
+    pub fn update(&mut self, gradients: &Gradients, moments: &mut [AdamWState], step: impl Fn(f64) -> AdamW) {
         trained::update(self.options.level, &mut self.trained, gradients, moments, step);
     }
 

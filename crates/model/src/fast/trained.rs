@@ -9,7 +9,7 @@ use tunebench_kernels::optim::adamw::{self, AdamW, Update, Weights};
 use super::gradients::Gradients;
 use super::storage::Storage;
 use crate::Error;
-use crate::optim::Moments;
+use crate::optim::AdamWState;
 
 /// Number of a trained tensor, in the order in which the model was built: its value, its gradient and its moments
 /// are found by it. Names are for files and messages.
@@ -107,7 +107,7 @@ pub(super) fn update<E: Storage>(
     level: SimdLevel,
     trained: &mut [TrainedTensor<E>],
     gradients: &Gradients,
-    moments: &mut [Moments],
+    moments: &mut [AdamWState],
     step: impl Fn(f64) -> AdamW,
 ) {
     let mut updates = Vec::with_capacity(trained.len());
@@ -118,7 +118,7 @@ pub(super) fn update<E: Storage>(
             Value::Weight { high, low } => E::master(high, low),
             Value::Small { full, .. } => Weights::Full(full),
         };
-        let Moments { first, second } = moments;
+        let AdamWState { first, second } = moments;
         updates.push(Update { weights, gradient, first, second, step: step(t.lr_scale) });
     }
     adamw::update(level, updates);

@@ -10,7 +10,7 @@ use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
-use tunebench_model::{AdamWState, DropoutKey, Moments, Tuning, Weights};
+use tunebench_model::{AdamWStates, DropoutKey, AdamWState, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -21,7 +21,7 @@ pub(super) struct Fast {
     model: Model<bf16>,
     gradients: Gradients,
     /// By slot, as the model's trained tensors; empty before the first update.
-    moments: Vec<Moments>,
+    moments: Vec<AdamWState>,
     work: Workspace<bf16>,
     level: Level,
 }
@@ -31,7 +31,7 @@ impl Fast {
         shape: &ModelShape,
         weights: Weights,
         tuning: Tuning,
-        mut state: AdamWState,
+        mut state: AdamWStates,
         level: Level,
         recompute: bool,
     ) -> Result<Self, Error> {
@@ -111,7 +111,7 @@ impl Engine for Fast {
         Ok(self.model.value(index))
     }
 
-    fn adamw_state(&self) -> BTreeMap<&str, &Moments> {
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
         let named = self.model.trained().map(|(name, _)| name).zip(&self.moments);
         named.filter(|(_, moments)| !moments.first.is_empty()).collect()
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
-use tunebench_model::{AdamWState, Moments, Tuning, Weights};
+use tunebench_model::{AdamWStates, AdamWState, Tuning, Weights};
 use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
 
 use crate::Error;
@@ -62,7 +62,7 @@ pub(crate) trait Engine {
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
     /// The optimizer's moments of each trained tensor, by name; nothing before the first update.
-    fn adamw_state(&self) -> BTreeMap<&str, &Moments>;
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
@@ -71,7 +71,7 @@ pub(crate) fn new(
     shape: &ModelShape,
     weights: Weights,
     tuning: Tuning,
-    state: AdamWState,
+    state: AdamWStates,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
     let level = Level::chosen()?;

@@ -7,7 +7,7 @@ use candle_core::Device;
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
-use tunebench_model::{AdamWState, Batch, DropoutKey, Gradients, Llama, Moments, Targets, Tuning, Weights};
+use tunebench_model::{AdamWStates, Batch, DropoutKey, Gradients, Llama, AdamWState, Targets, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
@@ -17,7 +17,7 @@ use crate::{Error, adamw};
 pub(super) struct Reference {
     model: Llama,
     gradients: Gradients,
-    state: AdamWState,
+    state: AdamWStates,
     level: Level,
 }
 
@@ -26,7 +26,7 @@ impl Reference {
         shape: &ModelShape,
         weights: &Weights,
         tuning: &Tuning,
-        state: AdamWState,
+        state: AdamWStates,
         level: Level,
     ) -> Result<Self, Error> {
         let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
@@ -103,7 +103,7 @@ impl Engine for Reference {
         Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
     }
 
-    fn adamw_state(&self) -> BTreeMap<&str, &Moments> {
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
         self.state.iter().map(|(name, moments)| (name.as_str(), moments)).collect()
     }
 }
