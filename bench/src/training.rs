@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
-use tunebench_spec::{ModelShape, Recipe};
+use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::batches::{Cut, Steps};
 use tunebench_train::{Job, train};
 
@@ -109,7 +109,7 @@ fn steps(
     let engine = engine.into();
     let folder = tempfile::tempdir().context("making a folder")?;
     let Model { shape, weights } = model;
-    let shape: &ModelShape = &shape;
+    let shape: &Decoder = &shape;
     let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
     let (arm, dir, examples) = ("bench", folder.path(), &examples);
     let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, engine, dir };
@@ -137,7 +137,7 @@ fn recipe(args: &Args, tuning: &Tuning, total: usize) -> Recipe {
         mask_prompt: false,
         max_steps: total,
         checkpoint_steps: 0,
-        ..Recipe::base().patched(&tuning.recorded().plan.recipe)
+        ..Recipe::base().with(&tuning.recorded().plan.recipe)
     }
 }
 

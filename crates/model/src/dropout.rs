@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use tunebench_spec::plan::Recorded;
 use tunebench_spec::VirtualTokens;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
 
 use crate::Error;
@@ -19,7 +19,7 @@ pub struct SiteId(u64);
 
 impl SiteId {
     /// Those of a plan, by the name of the adapted weight, or [`VirtualTokens::NAME`].
-    pub(crate) fn all(recorded: &Recorded) -> BTreeMap<String, Self> {
+    pub(crate) fn all(recorded: &RecordedPlan) -> BTreeMap<String, Self> {
         let names = recorded.sites.keys().map(String::as_str).chain([VirtualTokens::NAME]);
         names.zip(0..).map(|(name, number)| (name.to_owned(), Self(number))).collect()
     }

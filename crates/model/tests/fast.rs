@@ -14,17 +14,17 @@ use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, l
 use half::bf16;
 use tunebench_kernels::Level;
 use tunebench_model::fast::{Batch, Model, Options, Storage, Workspace};
-use tunebench_model::{DropoutKey, Llama, Error, Tuning, Weights, fast};
-use tunebench_spec::plan::Recorded;
+use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning, Weights, fast};
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{ModelShape, VirtualKind};
+use tunebench_spec::{Decoder, VirtualKind};
 
 /// How far a gradient by bf16 may be from that by f32, relative to its norm: the models here are 32 wide, so that few
 /// roundings cancel; 0.16 is seen.
 const BF16: f64 = 0.2;
 
 /// A method's name and what it records for a model.
-type Case = (&'static str, fn(&ModelShape) -> Recorded);
+type Case = (&'static str, fn(&Decoder) -> RecordedPlan);
 
 const CASES: [Case; 12] = [
     ("ft", full),
@@ -44,7 +44,7 @@ const CASES: [Case; 12] = [
 ];
 
 /// A tuning that has moved: LoRA's B is not zero.
-fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
+fn moved(shape: &Decoder, weights: &Weights, recorded: RecordedPlan) -> Tuning {
     let start = Tuning::init(shape, weights, recorded, 3).unwrap();
     let shift = |(name, value): (&String, &Tensor)| {
         let mut stream = Stream::named(5, name);
@@ -56,8 +56,8 @@ fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
     Tuning::new(shape, start.recorded().clone(), values).unwrap()
 }
 
-fn reference(shape: &ModelShape, weights: &Weights, tuning: &Tuning, rows: &Rows) -> (f64, BTreeMap<String, Tensor>) {
-    let model = Llama::new(shape, weights, tuning, &Device::Cpu).unwrap();
+fn reference(shape: &Decoder, weights: &Weights, tuning: &Tuning, rows: &Rows) -> (f64, BTreeMap<String, Tensor>) {
+    let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap();
     let (batch, targets) = rows.batch();
     let key = DropoutKey::new(11, 2, numbers(batch.rows()));
     model.loss_and_gradients(&batch, &targets, &key).unwrap()
@@ -88,14 +88,15 @@ fn batch(rows: &Rows, virtual_tokens: usize) -> Batch {
 
 /// Loss and gradients by the fast engine, after a pass that leaves its buffers full.
 fn fast_gradients<E: Storage>(
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: &Weights,
     tuning: &Tuning,
     rows: &Rows,
     options: Options,
 ) -> (f64, BTreeMap<String, Tensor>) {
     let model = Model::<E>::new(shape, weights.clone(), tuning.clone(), options).unwrap();
-    let (batch, mut work, mut gradients) = (batch(rows, model.virtual_tokens()), Workspace::default(), model.gradients());
+    let (batch, mut work) = (batch(rows, model.virtual_tokens()), Workspace::default());
+    let mut gradients = model.gradients();
     let key = DropoutKey::for_batch(11, 2, numbers(batch.examples()), batch.seq_ends());
     model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
     gradients.clear();
@@ -154,7 +155,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let rows = Rows::tiny();
     let (padded, targets) = rows.batch();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
-    let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let reference = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
     let (batch, mut work) = (batch(&rows, 0), Workspace::default());
@@ -218,36 +219,37 @@ fn what_does_not_fit_is_refused() {
     let (shape, weights) = model("tiny");
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
-    let batch = |tokens: &[u32], marks: &[bool], prefix| Batch::new([(tokens, marks)], prefix);
+    let batch = |tokens: &[u32], marks: &[bool], virtual_tokens| Batch::new([(tokens, marks)], virtual_tokens);
     assert!(batch(&[], &[], 0).unwrap_err().to_string().contains("at least one token"));
     assert!(batch(&[1, 2], &[true], 0).unwrap_err().to_string().contains("label marks"));
-    let (mut gradients, mut work) = (model.gradients(), Workspace::default());
     let foreign = batch(&[1, 100_000], &[true; 2], 0).unwrap();
     let behind = batch(&[1, 2], &[true; 2], 3).unwrap();
     let sound = batch(&[1, 2], &[true; 2], 0).unwrap();
-    for (batch, seq_ends, expected) in [
-        (&foreign, &[2], "token 100000 is not in the vocabulary"),
-        (&behind, &[5], "behind 3 virtual tokens"),
-        (&sound, &[3], "a dropout key of 1 other examples"),
-    ] {
+    let (mut gradients, mut work) = (model.gradients(), Workspace::default());
+    let mut error = |model: &Model<f32>, batch: &Batch, seq_ends: &[usize]| {
         let key = DropoutKey::for_batch(0, 0, vec![0], seq_ends);
-        let error = model.loss_and_gradients(batch, &key, &mut gradients, &mut work).unwrap_err();
-        assert!(error.to_string().contains(expected), "{error}");
+        model.loss_and_gradients(batch, &key, &mut gradients, &mut work).unwrap_err()
+    };
+    for (batch, seq_ends, expected) in [
+        (&foreign, [2], "token 100000 is not in the vocabulary"),
+        (&behind, [5], "behind 3 virtual tokens"),
+        (&sound, [3], "a dropout key of 1 other examples"),
+    ] {
+        let error = error(&model, batch, &seq_ends).to_string();
+        assert!(error.contains(expected), "{error}");
     }
-    let mut model = model;
-    model.pack();
-    let key = DropoutKey::for_batch(0, 0, vec![0], sound.seq_ends());
-    let error = model.loss_and_gradients(&sound, &key, &mut gradients, &mut work).unwrap_err();
-    assert!(matches!(error, Error::AnswersOnly), "{error}");
+    let mut packed = model;
+    packed.pack();
+    assert!(matches!(error(&packed, &sound, &[2]), Error::AnswersOnly));
 }
 
-/// A gradient for each trained tensor, in the order of their names in the model, whatever has arrived.
+/// A gradient for each trained tensor, in the order of the model's list, whatever has arrived.
 #[test]
 fn gradients_are_reached_in_one_order_and_can_be_changed() {
     let (shape, weights) = model("tiny");
     let rows = Rows::tiny();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.0));
-    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
+    let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, tuning, options).unwrap();
     let (batch, mut gradients) = (batch(&rows, 0), model.gradients());
     assert!(gradients.get(0).is_none());

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{DataFrame, KeyValueMetadata, ParquetReader, ParquetWriter, PolarsError, SerReader};
+use polars::prelude::{DataFrame, PolarsError};
+use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
 
 use crate::column::{ColumnSpec, Record};

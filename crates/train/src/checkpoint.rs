@@ -17,9 +17,9 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tunebench_model::formats::safetensors::{self, TensorFile};
-use tunebench_model::{AdamWStates, AdamWState, Tuning, tuning};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ModelShape, StepLog};
+use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
 use crate::engine::Engine;
@@ -29,7 +29,7 @@ pub(crate) struct Checkpoint {
     /// Steps done.
     pub steps: u64,
     pub values: BTreeMap<String, Tensor>,
-    pub state: AdamWStates,
+    pub states: AdamWStates,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,26 +65,26 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     };
     let State { steps } = read_json(&folder.join("state.json"))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
-    let mut state = AdamWStates::new();
+    let mut states = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
         let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
         match name.split_once('.') {
-            Some(("first", name)) => state.entry(name.to_owned()).or_default().first = numbers,
-            Some(("second", name)) => state.entry(name.to_owned()).or_default().second = numbers,
+            Some(("first", name)) => states.entry(name.to_owned()).or_default().first = numbers,
+            Some(("second", name)) => states.entry(name.to_owned()).or_default().second = numbers,
             _ => return Err(Error::damaged(&folder, format!("unknown moment `{name}`"))),
         }
     }
-    for (name, AdamWState { first, second }) in &state {
+    for (name, AdamWState { first, second }) in &states {
         let expected = values.get(name).map_or(0, Tensor::elem_count);
         if first.len() != expected || second.len() != expected {
             return Err(Error::damaged(&folder, format!("the moments of `{name}` do not have its size")));
         }
     }
-    Ok(Some(Checkpoint { steps, values, state }))
+    Ok(Some(Checkpoint { steps, values, states }))
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &Recorded, engine: &dyn Engine) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, engine: &dyn Engine) -> Result<(), Error> {
     write_folder(dir, RESULT, |new| {
         safetensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
         write_json(&new.join("recorded.json"), recorded)
@@ -107,7 +107,7 @@ pub(crate) fn is_finished(dir: &Path) -> bool {
 ///
 /// # Errors
 /// When a file is missing or damaged, or does not fit the model.
-pub fn load_result(dir: &Path, shape: &ModelShape) -> Result<Tuning, Error> {
+pub fn load_result(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     let folder = dir.join(RESULT);
     let recorded = read_json(&folder.join("recorded.json"))?;
     let values = read_tensors(&folder.join("params.safetensors"))?;
@@ -154,7 +154,7 @@ pub(crate) fn append(log: &mut File, dir: &Path, step: &StepLog) -> Result<(), E
 }
 
 /// Names and shapes of the checkpoint's values against what the plan trains.
-pub(crate) fn fit(shape: &ModelShape, recorded: &Recorded, checkpoint: &Checkpoint, dir: &Path) -> Result<(), Error> {
+pub(crate) fn fit(shape: &Decoder, recorded: &RecordedPlan, checkpoint: &Checkpoint, dir: &Path) -> Result<(), Error> {
     let expected = tuning::shapes(shape, recorded);
     let found: BTreeMap<String, Vec<usize>> =
         checkpoint.values.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
+use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
 
 use crate::Error;
 use crate::batches::Steps;
@@ -19,7 +19,7 @@ use crate::engine::{self, Step, Sums};
 pub struct Job<'a> {
     /// For the log.
     pub arm: &'a str,
-    pub shape: &'a ModelShape,
+    pub shape: &'a Decoder,
     /// What it starts from.
     pub weights: Weights,
     /// What is trained of it, at its beginning.

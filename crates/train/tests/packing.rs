@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::path::Path;
 use candle_core::Device;
 use common::{ALL, adapted, bits, error, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_model::{Batch, DropoutKey, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
 use tunebench_train::batches::{Cut, MicroBatch, Steps};
@@ -294,7 +294,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
     let recipe = Recipe { packing: true, batch_size: 2, micro_batch_tokens: 1000, ..tiny_recipe() };
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, lora, 0.1), 5).unwrap();
-    let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let compute = |chosen: &[usize], places: &[u64], step: u64| -> (f64, Gradients) {
         let rows: Vec<&[u32]> = chosen.iter().map(|&i| examples[i].tokens.as_slice()).collect();
         let marks: Vec<&[bool]> = chosen.iter().map(|&i| examples[i].is_label.as_slice()).collect();

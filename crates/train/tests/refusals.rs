@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::collections::BTreeSet;
@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 use common::{ALL, adapted, bits, full, lora, model};
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, Init, ModelShape, Recipe, WeightPlan};
+use tunebench_spec::{Engine, Init, Decoder, Recipe, WeightPlan};
 use tunebench_train::batches::{Cut, MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
@@ -34,7 +34,7 @@ fn examples(count: usize) -> Vec<Tokenized> {
 
 /// Trains in a folder that is gone afterwards: the result and the losses.
 fn run(
-    plan: impl Fn(&ModelShape) -> Recorded,
+    plan: impl Fn(&Decoder) -> RecordedPlan,
     examples: &[Tokenized],
     recipe: &Recipe,
 ) -> Result<(Tuning, Vec<f64>), Error> {
@@ -56,13 +56,13 @@ fn run(
     Ok((load_result(dir.path(), &shape)?, steps(dir.path())?.iter().map(|s| s.loss).collect()))
 }
 
-fn all_linear(shape: &ModelShape) -> Recorded {
+fn all_linear(shape: &Decoder) -> RecordedPlan {
     adapted(shape, &ALL, lora, 0.0)
 }
 
 #[test]
 fn nothing_to_learn_is_refused() {
-    let frozen = run(|_| Recorded::default(), &examples(4), &recipe()).unwrap_err();
+    let frozen = run(|_| RecordedPlan::default(), &examples(4), &recipe()).unwrap_err();
     assert!(matches!(frozen, Error::NothingTrained), "{frozen}");
     let mut unlabelled = examples(4);
     unlabelled.iter_mut().for_each(|e| e.is_label.fill(false));
@@ -94,7 +94,7 @@ fn training_that_diverges_says_at_which_step() {
 
 #[test]
 fn a_parameter_that_its_maths_does_not_use_is_named() {
-    let plan = |shape: &ModelShape| {
+    let plan = |shape: &Decoder| {
         let mut recorded = adapted(shape, &["v_proj"], lora, 0.0);
         for plan in recorded.plan.weights.values_mut() {
             if let WeightPlan::Adapted { params } = plan {
@@ -109,7 +109,7 @@ fn a_parameter_that_its_maths_does_not_use_is_named() {
 
 #[test]
 fn a_learning_rate_of_its_own_holds_a_parameter_still() {
-    let plan = |shape: &ModelShape| {
+    let plan = |shape: &Decoder| {
         let mut recorded = all_linear(shape);
         for plan in recorded.plan.weights.values_mut() {
             if let WeightPlan::Adapted { params } = plan {
@@ -129,7 +129,7 @@ fn a_learning_rate_of_its_own_holds_a_parameter_still() {
 
 #[test]
 fn the_size_of_the_pieces_has_no_effect_on_the_result() {
-    let plan = |shape: &ModelShape| adapted(shape, &ALL, lora, 0.2);
+    let plan = |shape: &Decoder| adapted(shape, &ALL, lora, 0.2);
     let losses = |micro_batch_tokens| run(plan, &examples(10), &Recipe { micro_batch_tokens, ..recipe() }).unwrap().1;
     let whole = losses(10_000);
     for (found, expected) in losses(1).iter().zip(&whole) {

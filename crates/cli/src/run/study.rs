@@ -11,7 +11,7 @@ use tunebench_host::JudgePlugin;
 use tunebench_model::files::write_atomically;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::study::Eval;
-use tunebench_spec::{ArmRecord, Engine, Example, Judgement, JudgementStatus, ModelShape};
+use tunebench_spec::{ArmRecord, Decoder, Engine, Example, Judgement, JudgementStatus};
 
 use super::answers::Questions;
 use super::arms::Trainer;
@@ -208,7 +208,7 @@ fn evaluate(
     run: &Run<'_>,
     evaluation: &Evaluation<'_>,
     candidate: &Candidate<'_>,
-    open: impl FnOnce() -> Result<(ModelShape, Weights, Tuning)>,
+    open: impl FnOnce() -> Result<(Decoder, Weights, Tuning)>,
 ) -> Result<Done> {
     let Evaluation { eval, items, judge } = evaluation;
     let &Candidate { name, identity, ref encoder, template } = candidate;

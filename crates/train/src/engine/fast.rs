@@ -11,7 +11,7 @@ use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
 use tunebench_model::{AdamWStates, DropoutKey, AdamWState, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 use super::{Engine, Step, Sums};
 use crate::Error;
@@ -28,7 +28,7 @@ pub(super) struct Fast {
 
 impl Fast {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: Weights,
         tuning: Tuning,
         mut state: AdamWStates,

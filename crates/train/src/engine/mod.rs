@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
-use tunebench_model::{AdamWStates, AdamWState, Tuning, Weights};
-use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
+use tunebench_model::{AdamWState, AdamWStates, Tuning, Weights};
+use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
 use crate::Error;
 use crate::batches::{Cut, MicroBatch};
@@ -61,22 +61,22 @@ pub(crate) trait Engine {
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
-    /// The optimizer's moments of each trained tensor, by name; nothing before the first update.
+    /// The optimizer's state of each trained tensor, by name; nothing before the first update.
     fn adamw_states(&self) -> BTreeMap<&str, &AdamWState>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
 pub(crate) fn new(
     kind: Kind,
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: Weights,
     tuning: Tuning,
-    state: AdamWStates,
+    states: AdamWStates,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
     let level = Level::chosen()?;
     Ok(match kind {
-        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, state, level, recipe.gradient_checkpointing)?),
-        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, state, level)?),
+        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
+        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),
     })
 }

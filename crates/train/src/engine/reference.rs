@@ -7,30 +7,30 @@ use candle_core::Device;
 use tunebench_dataset::Tokenized;
 use tunebench_kernels::Level;
 use tunebench_kernels::adamw::AdamW;
-use tunebench_model::{AdamWStates, Batch, DropoutKey, Gradients, Llama, AdamWState, Targets, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_model::{AdamWState, AdamWStates, Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning, Weights};
+use tunebench_spec::Decoder;
 
 use super::{Engine, Step, Sums};
 use crate::batches::{Cut, MicroBatch};
 use crate::{Error, adamw};
 
 pub(super) struct Reference {
-    model: Llama,
+    model: ReferenceModel,
     gradients: Gradients,
-    state: AdamWStates,
+    states: AdamWStates,
     level: Level,
 }
 
 impl Reference {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: &Weights,
         tuning: &Tuning,
-        state: AdamWStates,
+        states: AdamWStates,
         level: Level,
     ) -> Result<Self, Error> {
-        let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
-        Ok(Self { model, gradients: Gradients::new(), state, level })
+        let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu)?;
+        Ok(Self { model, gradients: Gradients::new(), states, level })
     }
 }
 
@@ -87,9 +87,9 @@ impl Engine for Reference {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
-            let moments = self.state.entry(name.clone()).or_default();
+            let state = self.states.entry(name.clone()).or_default();
             let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
-            adamw::apply(self.level, numbers, &param.var, gradient, moments)?;
+            adamw::apply(self.level, numbers, &param.var, gradient, state)?;
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Engine for Reference {
     }
 
     fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
-        self.state.iter().map(|(name, moments)| (name.as_str(), moments)).collect()
+        self.states.iter().map(|(name, state)| (name.as_str(), state)).collect()
     }
 }
 
@@ -123,7 +123,7 @@ impl Reference {
 
 /// Loss and gradients of one piece.
 fn compute(
-    model: &Llama,
+    model: &ReferenceModel,
     examples: &[Tokenized],
     piece: &MicroBatch,
     seed: u64,
