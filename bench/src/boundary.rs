@@ -11,16 +11,10 @@ use serde_json::{Value, json};
 use tunebench_host::{Isolation, Options, Pins, Registry, Runner};
 use tunebench_kernels::Level;
 use tunebench_model::fast::{self, Batch};
-<<<<<<< HEAD
 use tunebench_model::{DropoutKey, Tuning, Weights};
-use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Example, Decoder};
-=======
-use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Example};
->>>>>>> main
 
 use crate::median;
 use crate::tokens::SEED;

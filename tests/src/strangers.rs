@@ -15,7 +15,7 @@ use tunebench_model::{Draw, ReferenceModel, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Decoder, Engine, Recipe, Schedule};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::gradients::{batch, difference, examples, fixture, numbers, rows, section};
@@ -291,9 +291,9 @@ fn in_order(recipe: &Recipe, seed: u64) -> Vec<Tokenized> {
     let batches: Vec<Vec<Tokenized>> = (0..4).map(batch).collect();
     let mut examples = vec![Tokenized { tokens: vec![1], is_label: vec![false] }; 30];
     let blank = examples.clone();
-    let mut steps = Steps::new(&blank, recipe, seed, Cut::Padded);
+    let mut steps = Steps::new(&blank, recipe, seed, BatchLayout::Padded);
     for step in 0..10 {
-        let chosen = steps.step(step as u64).into_iter().flat_map(|piece| piece.examples);
+        let chosen = steps.step(step as u64).into_iter().flat_map(|micro_batch| micro_batch.examples);
         for (example, row) in chosen.zip(&batches[step % 4]) {
             examples[example] = row.clone();
         }

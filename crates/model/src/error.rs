@@ -7,6 +7,9 @@ use tunebench_spec::decoder::ConfigError;
 /// Why a model cannot be opened, read, run or written. Messages name the file, and the tensor where one is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// What is written.
+    #[error(transparent)]
+    Files(#[from] tunebench_files::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: not found; {hint}", path.display())]

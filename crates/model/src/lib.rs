@@ -12,7 +12,7 @@ pub mod dropout;
 pub mod error;
 pub mod families;
 pub mod fast;
-pub mod files;
+mod files;
 pub mod formats;
 pub mod graph;
 pub mod optim;

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde_json::{Value, json};
+use tunebench_files as files;
 use tunebench_model::formats::safetensors;
 use tunebench_model::tuning::param_name;
-use tunebench_model::{Tuning, Weights, files};
+use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Op, WeightPlan};
 
 use crate::Error;
@@ -48,13 +49,13 @@ pub fn save(dir: &Path, shape: &Decoder, base: &Weights, base_name: &str, tuning
             values.insert(name, value(tuning, weight, param)?);
         }
     }
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    files::create_folder(dir)?;
     safetensors::write(&dir.join("adapter_model.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
     let path = dir.join("adapter_config.json");
     let mut text =
         serde_json::to_string_pretty(&config(shape, &sites, base_name)).map_err(|e| Error::damaged(&path, e))?;
     text.push('\n');
-    Ok(files::write_atomically(&path, |out| out.write_all(text.as_bytes()))?)
+    Ok(files::write_file(&path, |out| out.write_all(text.as_bytes()))?)
 }
 
 fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {

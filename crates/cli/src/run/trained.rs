@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use tunebench_model::files::write_atomically;
+use tunebench_files::write_json;
 use tunebench_model::{Tokenizer, Tuning, Weights};
 use tunebench_spec::{ArmRecord, Decoder};
 
@@ -58,8 +58,7 @@ pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>> {
 /// Marks a training as finished.
 pub fn finish(root: &Path, file: &ArmFile) -> Result<()> {
     let path = training(root, &file.record.identity).join("arm.json");
-    let text = serde_json::to_vec_pretty(file)?;
-    Ok(write_atomically(&path, |out| out.write_all(&text))?)
+    Ok(write_json(&path, file)?)
 }
 
 /// Opens a finished arm with all its weights.

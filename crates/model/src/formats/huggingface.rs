@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
+use tunebench_files::{create_folder, write_file};
 use tunebench_spec::Decoder;
 use tunebench_spec::names::Role;
 
 use crate::families::{self, Family};
-use crate::files::{read_json, read_text, write_atomically};
+use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, TensorFile};
 use crate::weights::{check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
@@ -125,11 +126,11 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
 /// given, the tokenizer's files. The configuration comes last and each file is whole or absent.
 ///
 /// # Errors
-/// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Io`] names the file.
+/// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Files`] names the file.
 pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
     let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
     check(&place(dir), shape, &found)?;
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    create_folder(dir)?;
     let invalid = |source| Error::Config { path: dir.into(), source };
     let mut config = families::to_config_json(families::ALL, shape).map_err(invalid)?;
     if let Some(tokenizer) = tokenizer {
@@ -139,5 +140,5 @@ pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&T
     }
     config.sort_all_objects(); // the order of keys would depend on how serde_json was built
     safetensors::write(&dir.join(SINGLE), weights.iter())?;
-    write_atomically(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))
+    Ok(write_file(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))?)
 }

@@ -10,12 +10,12 @@ use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
-use tunebench_model::{AdamWStates, DropoutKey, AdamWState, Tuning, Weights};
+use tunebench_model::{AdamWState, AdamWStates, DropoutKey, Tuning, Weights};
 use tunebench_spec::Decoder;
 
-use super::{Engine, Step, Sums};
+use super::{Engine, Step, StepTotals};
 use crate::Error;
-use crate::batches::{Cut, MicroBatch};
+use crate::batches::{BatchLayout, MicroBatch};
 
 pub(super) struct Fast {
     model: Model<bf16>,
@@ -46,34 +46,34 @@ impl Fast {
     fn accumulate_one(
         &mut self,
         examples: &[Tokenized],
-        piece: &MicroBatch,
+        micro_batch: &MicroBatch,
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error> {
-        let examples = piece.examples.iter().map(|&i| (&examples[i].tokens[..], &examples[i].is_label[..]));
+    ) -> Result<StepTotals, Error> {
+        let examples = micro_batch.examples.iter().map(|&i| (&examples[i].tokens[..], &examples[i].is_label[..]));
         let batch = Batch::new(examples, self.model.virtual_tokens())?;
-        let key = DropoutKey::for_batch(seed, step, piece.places.clone(), batch.seq_ends());
+        let key = DropoutKey::for_batch(seed, step, micro_batch.step_indices.clone(), batch.seq_ends());
         let loss = self.model.loss_and_gradients(&batch, &key, &mut self.gradients, &mut self.work)?;
-        Ok(Sums { loss, labels: batch.labels(), tokens: batch.own_tokens() as u64 })
+        Ok(StepTotals { loss, labels: batch.labels(), tokens: batch.own_tokens() as u64 })
     }
 }
 
 impl Engine for Fast {
-    fn cut(&self) -> Cut {
-        Cut::Ragged
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Packed
     }
 
     fn accumulate(
         &mut self,
         examples: &[Tokenized],
-        pieces: &[MicroBatch],
+        micro_batches: &[MicroBatch],
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error> {
-        let mut sums = Sums::default();
+    ) -> Result<StepTotals, Error> {
+        let mut sums = StepTotals::default();
         self.gradients.clear();
-        for piece in pieces {
-            let Sums { loss, labels, tokens } = self.accumulate_one(examples, piece, seed, step)?;
+        for micro_batch in micro_batches {
+            let StepTotals { loss, labels, tokens } = self.accumulate_one(examples, micro_batch, seed, step)?;
             sums.loss += loss;
             sums.labels += labels;
             sums.tokens += tokens;

@@ -56,7 +56,7 @@ pub fn load(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     let mut sites: BTreeMap<String, BTreeMap<&str, Tensor>> = BTreeMap::new();
     let mut file = TensorFile::open(&dir.join("adapter_model.safetensors"))?;
     for name in file.shapes().into_keys() {
-        let (module, param) = place(&name).ok_or_else(|| not_peft(format!("tensor `{name}` is not a LoRA's")))?;
+        let (module, param) = site_of(&name).ok_or_else(|| not_peft(format!("tensor `{name}` is not a LoRA's")))?;
         let value = file.read(&name)?;
         if sites.entry(format!("{module}.weight")).or_default().insert(param, value).is_some() {
             return Err(not_peft(format!("`{module}.{param}` is there twice; only one adapter can be read")));
@@ -118,7 +118,7 @@ fn check(config: &Value) -> Result<(), Error> {
 
 /// Module and parameter of `base_model.model.MODULE.lora_A.weight`; older files put the adapter's name after the
 /// parameter's.
-fn place(name: &str) -> Option<(&str, &'static str)> {
+fn site_of(name: &str) -> Option<(&str, &'static str)> {
     let name = name.strip_prefix("base_model.model.")?;
     KNOWN.iter().find_map(|param| {
         let (module, rest) = name.split_once(&format!(".{param}"))?;
