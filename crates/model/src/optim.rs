@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// AdamW's state of all trained tensors, by name.
 pub type AdamWStates = BTreeMap<String, AdamWState>;
 
-/// AdamWState of one tensor's gradients: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the first step.
+/// AdamW's state of one tensor, moments of its gradient: PyTorch's `exp_avg` and `exp_avg_sq`. Both are empty before the
+/// first step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamWState {
     pub first: Vec<f32>,

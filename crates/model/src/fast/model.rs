@@ -90,7 +90,7 @@ impl<E: Storage> Model<E> {
     }
 
     /// Names and shapes of the trained tensors, in the order in which the model was built: that of their [`Gradients`]
-    /// and of their moments.
+    /// and of their optimizer states.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.trained.iter().map(|t| (t.name.as_str(), t.dims.as_slice()))
     }
@@ -108,10 +108,10 @@ impl<E: Storage> Model<E> {
         Gradients::new(self.trained.iter().map(|t| (t.name.as_str(), t.len())))
     }
 
-    /// One step of AdamW over all trained tensors, by their gradients and moments; `step` says its numbers for a
+    /// One step of AdamW over all trained tensors, by their gradients and optimizer states; `step` says its numbers for a
     /// tensor's factor of the learning rate.
-    pub fn update(&mut self, gradients: &Gradients, moments: &mut [AdamWState], step: impl Fn(f64) -> AdamW) {
-        trained::update(self.options.level, &mut self.trained, gradients, moments, step);
+    pub fn update(&mut self, gradients: &Gradients, states: &mut [AdamWState], step: impl Fn(f64) -> AdamW) {
+        trained::update(self.options.level, &mut self.trained, gradients, states, step);
     }
 
     /// Sum over the labels of the cross-entropy, in nats, nothing dropped.

@@ -11,8 +11,8 @@ use super::storage::Storage;
 use crate::Error;
 use crate::optim::AdamWState;
 
-/// Number of a trained tensor, in the order in which the model was built: its value, its gradient and its moments
-/// are found by it. Names are for files and messages.
+/// Number of a trained tensor, in the order in which the model was built: its value, its gradient and its optimizer
+/// state are found by it. Names are for files and messages.
 pub(super) type Slot = usize;
 
 /// One trained tensor.
@@ -101,24 +101,24 @@ impl Vector {
     }
 }
 
-/// One step of AdamW over all trained tensors; `moments` are theirs by slot, and `step` says the numbers of the step for a
+/// One step of AdamW over all trained tensors; `states` are theirs by slot, and `step` says the numbers of the step for a
 /// tensor's factor of the learning rate.
 pub(super) fn update<E: Storage>(
     level: SimdLevel,
     trained: &mut [TrainedTensor<E>],
     gradients: &Gradients,
-    moments: &mut [AdamWState],
+    states: &mut [AdamWState],
     step: impl Fn(f64) -> AdamW,
 ) {
     let mut updates = Vec::with_capacity(trained.len());
-    for ((slot, t), moments) in trained.iter_mut().enumerate().zip(moments) {
+    for ((slot, t), state) in trained.iter_mut().enumerate().zip(states) {
         let Some(gradient) = gradients.get(slot) else { continue };
-        moments.resize(gradient.len());
+        state.resize(gradient.len());
         let weights = match &mut t.value {
             Value::Weight { high, low } => E::master(high, low),
             Value::Small { full, .. } => Weights::Full(full),
         };
-        let AdamWState { first, second } = moments;
+        let AdamWState { first, second } = state;
         updates.push(Update { weights, gradient, first, second, step: step(t.lr_scale) });
     }
     adamw::update(level, updates);

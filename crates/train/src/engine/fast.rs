@@ -21,7 +21,7 @@ pub(super) struct Fast {
     model: Model<bf16>,
     gradients: Gradients,
     /// By slot, as the model's trained tensors; empty before the first update.
-    moments: Vec<AdamWState>,
+    states: Vec<AdamWState>,
     work: Workspace<bf16>,
     level: Level,
 }
@@ -31,15 +31,15 @@ impl Fast {
         shape: &Decoder,
         weights: Weights,
         tuning: Tuning,
-        mut state: AdamWStates,
+        mut states: AdamWStates,
         level: Level,
         recompute: bool,
     ) -> Result<Self, Error> {
         let options = Options { level, recompute, packed: is_packed(shape, recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
-        let moments = model.trained().map(|(name, _)| state.remove(name).unwrap_or_default()).collect();
-        Ok(Self { model, gradients, moments, work: Workspace::default(), level })
+        let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
+        Ok(Self { model, gradients, states, work: Workspace::default(), level })
     }
 
     /// Adds the gradients of one micro-batch to those before it.
@@ -99,7 +99,7 @@ impl Engine for Fast {
         }
         let Step { recipe, number, learning_rate, gradient_scale } = step;
         let numbers = |lr_scale: f64| AdamW::new(recipe, number, learning_rate * lr_scale, gradient_scale);
-        self.model.update(&self.gradients, &mut self.moments, numbers);
+        self.model.update(&self.gradients, &mut self.states, numbers);
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Engine for Fast {
     }
 
     fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
-        let named = self.model.trained().map(|(name, _)| name).zip(&self.moments);
-        named.filter(|(_, moments)| !moments.first.is_empty()).collect()
+        let named = self.model.trained().map(|(name, _)| name).zip(&self.states);
+        named.filter(|(_, state)| !state.first.is_empty()).collect()
     }
 }
