@@ -13,9 +13,9 @@ use tunebench_model::AdamWState;
 ///
 /// # Errors
 /// When the variable is on another device or not f32.
-pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut AdamWState) -> Result<()> {
-    moments.resize(var.elem_count());
-    let pass = Pass { level, step, moments: Mutex::new(moments) };
+pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, state: &mut AdamWState) -> Result<()> {
+    state.resize(var.elem_count());
+    let pass = Pass { level, step, state: Mutex::new(state) };
     var.as_tensor().inplace_op2(&gradient.contiguous()?, &pass)
 }
 
@@ -23,7 +23,7 @@ pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &
 struct Pass<'a> {
     level: Level,
     step: AdamW,
-    moments: Mutex<&'a mut AdamWState>,
+    state: Mutex<&'a mut AdamWState>,
 }
 
 impl InplaceOp2 for Pass<'_> {
@@ -37,8 +37,8 @@ impl InplaceOp2 for Pass<'_> {
         };
         let CpuStorage::F32(weights) = weights else { bail!("adamw: weights must be f32") };
         let (weights, gradient) = (&mut weights[from1..to1], &gradient.as_slice::<f32>()?[from2..to2]);
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let AdamWState { first, second } = &mut **moments;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let AdamWState { first, second } = &mut **state;
         let weights = Weights::Full(weights);
         update(self.level, vec![Update { weights, gradient, first, second, step: self.step }]);
         Ok(())
