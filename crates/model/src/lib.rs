@@ -18,8 +18,6 @@ pub mod graph;
 pub mod optim;
 pub mod reference;
 pub mod rotary;
-pub mod system;
-pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
 pub mod weights;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, lora, model};
 use half::bf16;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{Batch, Model, Options, Storage, Workspace};
 use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning, Weights, fast};
 use tunebench_spec::plan::RecordedPlan;
@@ -125,7 +125,7 @@ fn loss_and_gradients_are_the_reference_paths() {
             let values = tuning.values().iter().map(|(name, value)| (name.as_str(), value));
             let half = Tuning::new(&shape, tuning.recorded().clone(), in_bf16(values)).unwrap();
             let (half_loss, half_expected) = reference(&shape, &rounded, &half, &rows);
-            for level in Level::available() {
+            for level in SimdLevel::available() {
                 for (recompute, packed) in [(false, false), (true, false), (false, true)] {
                     let what = format!("{folder}, {name}, {}, recompute {recompute}, packed {packed}", level.name());
                     let options = Options { level, recompute, packed };
@@ -156,7 +156,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let (padded, targets) = rows.batch();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
     let reference = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
     let (batch, mut work) = (batch(&rows, 0), Workspace::default());
     let (found, expected) = (model.loss(&batch, &mut work).unwrap(), reference.loss(&padded, &targets).unwrap());
@@ -174,7 +174,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
     emulated::tiles();
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
     let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % 96).collect();
     let whole = |model: &Model<f32>, n: usize| {
@@ -217,7 +217,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
 fn what_does_not_fit_is_refused() {
     emulated::tiles();
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
     let batch = |tokens: &[u32], marks: &[bool], virtual_tokens| Batch::new([(tokens, marks)], virtual_tokens);
     assert!(batch(&[], &[], 0).unwrap_err().to_string().contains("at least one token"));
@@ -249,7 +249,7 @@ fn gradients_are_reached_in_one_order_and_can_be_changed() {
     let (shape, weights) = model("tiny");
     let rows = Rows::tiny();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.0));
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, tuning, options).unwrap();
     let (batch, mut gradients) = (batch(&rows, 0), model.gradients());
     assert!(gradients.get(0).is_none());

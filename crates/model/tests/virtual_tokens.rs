@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use common::{Rows, VIRTUAL, adapted, behind, error, flat, frozen, json, lora, model, section};
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::{Batch, Cache, DropoutKey, Error, ReferenceModel, Tuning, Weights, fast, tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, VirtualKind};
@@ -24,7 +24,7 @@ fn golden(shape: &Decoder, kind: VirtualKind, method: &str) -> Tuning {
 }
 
 fn fast_model(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> fast::Model<f32> {
-    let options = fast::Options { level: Level::best(), recompute: false, packed: false };
+    let options = fast::Options { level: SimdLevel::best(), recompute: false, packed: false };
     fast::Model::new(shape, weights.clone(), tuning.clone(), options).unwrap()
 }
 

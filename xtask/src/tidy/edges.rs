@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "files", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
+    ("crates/cli", &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (

@@ -6,7 +6,8 @@
 
 use tunebench_kernels::Store;
 use tunebench_kernels::gemm::{Matrix, MatrixMut, Rhs, gemm};
-use tunebench_kernels::ops::bias::{RowColumns, add_bias, bias_gradient, broadcast_bias};
+use tunebench_kernels::ops::RowColumns;
+use tunebench_kernels::ops::bias::{add_bias, bias_gradient, broadcast_bias};
 use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
 
 use super::linear::{Linear, LinearWeight, Lora, Map};

@@ -1,7 +1,7 @@
 //! RMS norms of queries and of keys, head by head, before their rotation (Qwen3): forward and backward.
 
 use tunebench_kernels::attention::Heads;
-use tunebench_kernels::ops::HeadColumns;
+use tunebench_kernels::ops::{HeadColumns, RowColumns};
 use tunebench_kernels::ops::reduce::copy_columns;
 use tunebench_kernels::ops::rms_norm_heads::{
     NormedHeads, rms_norm_heads, rms_norm_heads_backward, rms_norm_heads_weight_gradient,
@@ -40,7 +40,7 @@ impl QkNorm {
         let (row, kept) = ((h + 2 * k) * e, (h + k) * e);
         let n = qkv.len() / row;
         resize(&mut acts.qk, n * kept);
-        copy_columns(qkv, row, 0, &mut acts.qk, kept);
+        copy_columns(qkv, RowColumns { row, first: 0, count: kept }, &mut acts.qk);
         for (columns, weight, rstd) in
             [(queries(heads, row), &self.q, &mut acts.q_rstd), (keys(heads, row), &self.k, &mut acts.k_rstd)]
         {
@@ -61,11 +61,11 @@ impl QkNorm {
         let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
         let (row, kept) = ((h + 2 * k) * e, (h + k) * e);
         let level = back.pass.level;
-        for (x_columns, d_columns, weight, rstd) in [
+        for (columns, d_columns, weight, rstd) in [
             (queries(heads, kept), queries(heads, row), &self.q, &acts.q_rstd),
             (keys(heads, kept), keys(heads, row), &self.k, &acts.k_rstd),
         ] {
-            let normed = NormedHeads { x: &acts.qk, x_columns, rstd };
+            let normed = NormedHeads { x: &acts.qk, columns, rstd };
             if let Some(slot) = weight.slot() {
                 rms_norm_heads_weight_gradient(level, normed, d_qkv, d_columns, back.gradients.sum(slot));
             }

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
-use tunebench_kernels::reduce::sum_of_squares;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::ops::reduce::sum_of_squares;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
 use tunebench_model::{AdamWState, AdamWStates, DropoutKey, Tuning, Weights};
 use tunebench_spec::Decoder;
 
 use super::{Engine, Step, StepTotals};
-use crate::Error;
 use crate::batches::{BatchLayout, MicroBatch};
+use crate::{Error, adamw};
 
 pub(super) struct Fast {
     model: Model<bf16>,
@@ -23,7 +23,7 @@ pub(super) struct Fast {
     /// By slot, as the model's trained tensors; empty before the first update.
     states: Vec<AdamWState>,
     work: Workspace<bf16>,
-    level: Level,
+    level: SimdLevel,
 }
 
 impl Fast {
@@ -32,7 +32,7 @@ impl Fast {
         weights: Weights,
         tuning: Tuning,
         mut states: AdamWStates,
-        level: Level,
+        level: SimdLevel,
         recompute: bool,
     ) -> Result<Self, Error> {
         let options = Options { level, recompute, packed: is_packed(shape, recompute) };
@@ -98,7 +98,8 @@ impl Engine for Fast {
             self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;
         }
         let Step { recipe, number, learning_rate, gradient_scale } = step;
-        let numbers = |lr_scale: f64| AdamW::new(recipe, number, learning_rate * lr_scale, gradient_scale);
+        let params = adamw::params(recipe);
+        let numbers = |lr_scale: f64| AdamW::new(&params, number, learning_rate * lr_scale, gradient_scale);
         self.model.update(&self.gradients, &mut self.states, numbers);
         Ok(())
     }

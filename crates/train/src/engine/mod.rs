@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::{AdamWState, AdamWStates, Tuning, Weights};
 use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
@@ -74,7 +74,7 @@ pub(crate) fn new(
     states: AdamWStates,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
-    let level = Level::chosen()?;
+    let level = SimdLevel::chosen()?;
     Ok(match kind {
         Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
         Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_model::{AdamWState, AdamWStates, Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning, Weights};
 use tunebench_spec::Decoder;
 
@@ -18,7 +18,7 @@ pub(super) struct Reference {
     model: ReferenceModel,
     gradients: Gradients,
     states: AdamWStates,
-    level: Level,
+    level: SimdLevel,
 }
 
 impl Reference {
@@ -27,7 +27,7 @@ impl Reference {
         weights: &Weights,
         tuning: &Tuning,
         states: AdamWStates,
-        level: Level,
+        level: SimdLevel,
     ) -> Result<Self, Error> {
         let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu)?;
         Ok(Self { model, gradients: Gradients::new(), states, level })
@@ -85,10 +85,11 @@ impl Engine for Reference {
     /// to would never move.
     fn update(&mut self, step: Step<'_>) -> Result<(), Error> {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
+        let params = adamw::params(recipe);
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
             let state = self.states.entry(name.clone()).or_default();
-            let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
+            let numbers = AdamW::new(&adamw::params(recipe), number, learning_rate * param.lr_scale, gradient_scale);
             adamw::apply(self.level, numbers, &param.var, gradient, state)?;
         }
         Ok(())
