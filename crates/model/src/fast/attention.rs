@@ -1,10 +1,10 @@
 //! Self-attention of a layer: projections, rotation, softmax attention, output projection; forward and backward.
 
+use tunebench_kernels::Store;
 use tunebench_kernels::attention::{self, AttentionSpec, Heads, Saved};
 use tunebench_kernels::ops::HeadColumns;
 use tunebench_kernels::ops::reduce::copy;
 use tunebench_kernels::ops::rope::{Rotation, rope};
-use tunebench_kernels::Store;
 
 use super::fused_linear::FusedLinear;
 use super::pass::{BackwardPass, Pass};

@@ -31,10 +31,7 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Batch`] when an example is empty or its marks do not have its length.
-    pub fn new<'a>(
-        examples: impl IntoIterator<Item = (&'a [u32], &'a [bool])>,
-        prefix: usize,
-    ) -> Result<Self, Error> {
+    pub fn new<'a>(examples: impl IntoIterator<Item = (&'a [u32], &'a [bool])>, prefix: usize) -> Result<Self, Error> {
         let mut batch = Self::empty(prefix);
         for (tokens, is_label) in examples {
             if tokens.len() != is_label.len() {

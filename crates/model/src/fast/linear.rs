@@ -19,7 +19,10 @@ pub(super) enum LinearWeight<E> {
     Plain(Arc<Vec<E>>),
     /// Frozen, as the products of the forward pass (`Wᵀ [in, out]`) and the backward pass (`W [out, in]`) read it. A model
     /// that only answers has no use for the second.
-    Packed { fwd: PackedRhs, bwd: Option<PackedRhs> },
+    Packed {
+        fwd: PackedRhs,
+        bwd: Option<PackedRhs>,
+    },
     Trained(Slot),
 }
 

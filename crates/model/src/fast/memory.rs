@@ -67,7 +67,8 @@ pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompu
     let head = if shape.tie_word_embeddings { Role::Embedding } else { Role::Head };
     let is_frozen = plans.get(&shape.weight_name(head, 0)).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
-    let passes = activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
+    let passes =
+        activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
     weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
 }
 
@@ -101,8 +102,11 @@ fn activations(shape: &Decoder, first_trained: u64, [n, labels_at_once]: [u64; 2
     let (qkv, attn_out) = ((h + 2 * k) * e, h * e);
     let qk_norm = if shape.attention.qk_norm { (h + k) * (HALF * e + FULL) } else { 0 };
     let saved = n * (HALF * (2 * d + qkv + attn_out + 2 * f) + FULL * (2 + h) + qk_norm);
-    let kept =
-        if recompute { saved + layers * n * d * HALF } else { saved * (layers - first_trained + u64::from(first_trained > 0)) };
+    let kept = if recompute {
+        saved + layers * n * d * HALF
+    } else {
+        saved * (layers - first_trained + u64::from(first_trained > 0))
+    };
     let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv) + FULL * 2 * d);
     let labels = n.min(labels_at_once);
     let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_kernels::ops::rope::tables;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_spec::Decoder;
 
 use super::activation_store::ActivationStore;
@@ -70,7 +70,8 @@ impl<E: Storage> Model<E> {
             true => 0,
             false => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
-        let (shape, frequencies, trained) = (shape.clone(), rotary::frequencies(shape).unwrap_or_default(), build.trained);
+        let (shape, frequencies, trained) =
+            (shape.clone(), rotary::frequencies(shape).unwrap_or_default(), build.trained);
         Ok(Self { shape, options, embedding, layers, head, virtual_tokens, frequencies, trained, first_trained_layer })
     }
 

@@ -1,9 +1,7 @@
 //! RMS norm over the hidden width, forward and backward.
 
 use tunebench_kernels::Store;
-use tunebench_kernels::ops::rms_norm::{
-    rms_norm, rms_norm_backward, rms_norm_recompute, rms_norm_weight_gradient,
-};
+use tunebench_kernels::ops::rms_norm::{rms_norm, rms_norm_backward, rms_norm_recompute, rms_norm_weight_gradient};
 
 use super::pass::{BackwardPass, Pass};
 use super::storage::{Storage, resize};

@@ -1,11 +1,11 @@
 //! RMS norms of queries and of keys, head by head, before their rotation (Qwen3): forward and backward.
 
 use tunebench_kernels::attention::Heads;
-use tunebench_kernels::ops::{HeadColumns, RowColumns};
 use tunebench_kernels::ops::reduce::copy_columns;
 use tunebench_kernels::ops::rms_norm_heads::{
     NormedHeads, rms_norm_heads, rms_norm_heads_backward, rms_norm_heads_weight_gradient,
 };
+use tunebench_kernels::ops::{HeadColumns, RowColumns};
 
 use super::pass::{BackwardPass, Pass};
 use super::storage::{Storage, resize};

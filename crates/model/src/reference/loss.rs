@@ -70,7 +70,12 @@ impl ReferenceModel {
     ///
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary or `key` is not that of the rows.
-    pub fn loss_and_gradients(&self, batch: &Batch, targets: &Targets, key: &DropoutKey) -> Result<(f64, Gradients), Error> {
+    pub fn loss_and_gradients(
+        &self,
+        batch: &Batch,
+        targets: &Targets,
+        key: &DropoutKey,
+    ) -> Result<(f64, Gradients), Error> {
         if key.examples() != batch.rows() {
             return Err(Error::Batch(format!("{} rows, but a dropout key of {}", batch.rows(), key.examples())));
         }
