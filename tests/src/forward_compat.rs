@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{JudgeStep, Row};
 
 use crate::plugins::{options, record, refused, registry, tiny};
@@ -20,7 +20,7 @@ fn older_and_newer_plugins_work_in_this_host() {
 
     let old = registry.tuner("frozen-lora", &options(json!({}))).unwrap().record(&tiny()).unwrap();
     let now = record("lora-attention", json!({ "lora_dropout": 0.0 }), &tiny());
-    let merges = |recorded: &Recorded| -> Vec<_> { recorded.graphs.iter().map(|g| g.merge.clone()).collect() };
+    let merges = |recorded: &RecordedPlan| -> Vec<_> { recorded.graphs.iter().map(|g| g.merge.clone()).collect() };
     assert_eq!((&old.plan.weights, merges(&old)), (&now.plan.weights, merges(&now)));
 
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Draw, Llama, Tuning};
+use tunebench_model::{Draw, ReferenceModel, Tuning};
 use tunebench_spec::{Engine, Recipe, WeightPlan};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::{self, Rows, optional_section, section};
@@ -57,7 +57,7 @@ fn every_plugin_computes_what_peft_computes() {
         let tuning = Tuning::new(&shape, recorded, values).unwrap();
         // As make_adapters.py says; a hundred times what f32 is off by.
         assert!(kink::keeps_margin(1e-4, &shape, &weights, &tuning, &rows), "{method}");
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect(), ends: vec![] };
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tunebench_host::{HostError, Options, Registry};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ModelShape, Op};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Op};
 
 use crate::support;
 
@@ -47,14 +47,14 @@ pub fn options(json: Value) -> Options {
     serde_json::from_value(json).unwrap()
 }
 
-pub fn record(tuner: &str, given: Value, shape: &ModelShape) -> Recorded {
+pub fn record(tuner: &str, given: Value, shape: &Decoder) -> RecordedPlan {
     all().tuner(tuner, &options(given)).unwrap().record(shape).unwrap()
 }
 
 /// Two layers whose linear weights have five shapes: key/value heads are fewer and wider than hidden/heads.
-pub fn tiny() -> ModelShape {
+pub fn tiny() -> Decoder {
     let config = fs::read_to_string(support::repository("tests/golden/tiny/config.json")).unwrap();
-    ModelShape::from_config_json(&config).unwrap()
+    Decoder::from_config_json(&config).unwrap()
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn parameter_counts_are_the_papers() {
         ("llama-7b", "ft", json!({}), 6_738_415_616, 0),
         ("llama-7b", "ia3", json!({}), 614_400, 614_400),
     ] {
-        let shape = ModelShape::preset(model).unwrap();
+        let shape = Decoder::preset(model).unwrap();
         let plan = record(tuner, given, &shape).plan;
         assert_eq!(
             (plan.trainable_params(&shape), plan.additional_params()),
@@ -254,7 +254,7 @@ fn parameter_counts_are_the_papers() {
 /// Sites and distinct graphs of each tuner: graphs are kept once per shape, whatever the number of layers.
 #[test]
 fn graphs_are_kept_once() {
-    let (tiny, large) = (tiny(), ModelShape::preset("llama-7b").unwrap());
+    let (tiny, large) = (tiny(), Decoder::preset("llama-7b").unwrap());
     for (tuner, in_tiny, in_large) in [
         ("ft", (0, 0), (0, 0)),
         ("lora-attention", (8, 3), (128, 1)),
@@ -304,7 +304,7 @@ fn lora_records_its_formula() {
 fn a_third_party_tuner_computes_its_initial_values() {
     let (r, shape) = (4, tiny());
     let recorded = record("dora", json!({ "r": r }), &shape);
-    let size = |w: &tunebench_spec::model::Weight| (r * (w.shape[0] + w.shape[1]) + w.shape[0]) as u64;
+    let size = |w: &tunebench_spec::decoder::Weight| (r * (w.shape[0] + w.shape[1]) + w.shape[0]) as u64;
     let adapted = shape.weights().into_iter().filter(|w| recorded.sites.contains_key(&w.name));
     assert_eq!(recorded.plan.additional_params(), adapted.map(|w| size(&w)).sum::<u64>());
     for graphs in &recorded.graphs {

@@ -8,14 +8,14 @@ use half::bf16;
 use serde_json::{Value, json};
 use tunebench_host::Registry;
 use tunebench_model::fast::{Cache, Model, Options, memory};
-use tunebench_model::{Llama, Tuning, Weights};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Engine, ModelShape, Op, Recipe, Schedule};
+use tunebench_model::{ReferenceModel, Tuning, Weights};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Engine, Op, Recipe, Schedule};
 use tunebench_testkit::compare::{Agreement, assert_all_close, assert_rounded, error};
 use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
 use tunebench_testkit::{kink, values};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::support;
@@ -35,7 +35,7 @@ fn cases() -> [(&'static str, Value); 8] {
     ]
 }
 
-fn record(file: &Path, tuner: &str, options: Value, shape: &ModelShape) -> Recorded {
+fn record(file: &Path, tuner: &str, options: Value, shape: &Decoder) -> RecordedPlan {
     let mut registry = Registry::default();
     registry.add(file).unwrap();
     registry.tuner(tuner, &serde_json::from_value(options).unwrap()).unwrap().record(shape).unwrap()
@@ -43,7 +43,7 @@ fn record(file: &Path, tuner: &str, options: Value, shape: &ModelShape) -> Recor
 
 /// A tuning that has moved. Where a graph has a ReLU its biases are so large that each unit is on, or off, whatever a token
 /// says: no rounding of bf16, an eightieth of a number of 4 at the most, brings it to the other side of the kink.
-fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
+fn moved(shape: &Decoder, weights: &Weights, recorded: RecordedPlan) -> Tuning {
     let has_relu = recorded.graphs.iter().any(|graphs| graphs.forward.nodes.iter().any(|node| node.op == Op::Relu));
     let moved = values::moved(shape, weights, recorded);
     values::with(shape, &moved, |name, value| {
@@ -90,8 +90,9 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
 fn the_first_answer_is_the_base_models() {
     let (shape, weights) = golden::model("tiny");
     let (batch, targets) = Rows::tiny().batch();
-    let loss =
-        |tuning: &Tuning| Llama::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap();
+    let loss = |tuning: &Tuning| {
+        ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap()
+    };
     let base = loss(&Tuning::none());
     for (tuner, given) in cases() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);
@@ -108,7 +109,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
     for (tuner, given) in cases() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);
         let tuning = moved(&shape, &weights, recorded);
-        let whole = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let whole = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let padded = tunebench_model::Batch::right_padded(std::slice::from_ref(&text)).unwrap();
         for level in levels() {
             let options = Options { level, recompute: false, packed: false };
@@ -130,7 +131,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
 /// A site that is not recognised as LoRA costs its candle tensors: so memory tells.
 #[test]
 fn a_third_party_lora_is_recognised_as_lora() {
-    let shape = ModelShape::preset("llama-7b").unwrap();
+    let shape = Decoder::preset("llama-7b").unwrap();
     let bytes = |file: &Path, tuner: &str| {
         let recorded = record(file, tuner, json!({ "r": 16, "lora_dropout": 0.1 }), &shape);
         memory::training(&shape, &recorded, 512, true)
@@ -163,8 +164,8 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
         ..Recipe::base()
     };
     let examples = in_order("tiny", |examples| {
-        let mut steps = Steps::new(examples, &recipe, 3, Cut::Padded);
-        let chosen = |step| steps.step(step).into_iter().flat_map(|piece| piece.examples).collect();
+        let mut steps = Steps::new(examples, &recipe, 3, BatchLayout::Padded);
+        let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         (0..10).map(chosen).collect()
     });
     // Ours adds in another order. The fast engine computes in bf16, a model 32 wide: 0.027 is seen of the values, and

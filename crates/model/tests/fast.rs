@@ -8,9 +8,9 @@ mod emulated;
 use candle_core::Device;
 use half::bf16;
 use tunebench_model::fast::{self, Batch, Model, Options, Workspace};
-use tunebench_model::{Llama, Tuning};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ModelShape, VirtualKind};
+use tunebench_model::{ReferenceModel, Tuning};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, VirtualKind};
 use tunebench_testkit::compare::{assert_all_close, assert_rounded, flat};
 use tunebench_testkit::engines::{batch, fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{FAMILIES, Greedy, Rows, model};
@@ -18,7 +18,7 @@ use tunebench_testkit::methods::{ALL, ATTENTION, adapted, behind, dora, frozen, 
 use tunebench_testkit::{kink, values};
 
 /// A method's name and what it records for a model.
-type Case = (&'static str, fn(&ModelShape) -> Recorded);
+type Case = (&'static str, fn(&Decoder) -> RecordedPlan);
 
 const CASES: [Case; 12] = [
     ("ft", full),
@@ -81,7 +81,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
         let rows = Rows::tiny();
         let (padded, targets) = rows.batch();
         let tuning = values::moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
-        let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let reference = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let expected_loss = reference.loss(&padded, &targets).unwrap();
         let last = padded.index(1, rows.tokens[1].len() - 1);
         let expected = flat(&reference.logits(&padded, &[last]).unwrap());
@@ -106,7 +106,7 @@ fn rounding_turns_no_golden_continuation() {
     emulated::tiles();
     for family in FAMILIES {
         let (shape, weights) = model(family);
-        let reference = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let reference = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
         for Greedy { prompt, new, .. } in Greedy::of(family) {
             let text = [&prompt[..], &new].concat();
             let rows = Rows { is_label: vec![vec![false; text.len()]], tokens: vec![text] };

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use candle_core::{D, Device, Tensor};
-use tunebench_model::{Batch, Cache, Llama, Tuning};
+use tunebench_model::{Batch, Cache, ReferenceModel, Tuning};
 use tunebench_testkit::compare::error;
 use tunebench_testkit::golden::{FAMILIES, Greedy, model};
 
-fn base(name: &str) -> Llama {
+fn base(name: &str) -> ReferenceModel {
     let (shape, weights) = model(name);
-    Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap()
+    ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap()
 }
 
 fn best(logits: &Tensor) -> Vec<u32> {

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use tunebench_kernels::Level;
 use tunebench_model::fast::{self, Options, Storage, Workspace};
 use tunebench_model::{Draw, Llama, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 use crate::golden::Rows;
 
@@ -32,7 +32,7 @@ pub fn batch(rows: &Rows) -> fast::Batch {
 
 /// Summed loss and gradients by the reference path.
 pub fn reference_gradients(
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: &Weights,
     tuning: &Tuning,
     rows: &Rows,
@@ -44,7 +44,7 @@ pub fn reference_gradients(
 
 /// Summed loss and gradients by the fast engine, after a pass that leaves its buffers full.
 pub fn fast_gradients<E: Storage>(
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: &Weights,
     tuning: &Tuning,
     rows: &Rows,

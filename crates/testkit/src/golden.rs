@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Batch, Targets, Weights, open};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
 /// The golden model of each family, of the same sizes and with the same files.
 pub const FAMILIES: [&str; 1] = ["tiny"];
@@ -26,7 +26,7 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 /// A golden model by its folder or file.
-pub fn model(name: &str) -> (ModelShape, Weights) {
+pub fn model(name: &str) -> (Decoder, Weights) {
     let source = open(&path(name)).unwrap();
     (source.shape.clone(), source.weights().unwrap())
 }

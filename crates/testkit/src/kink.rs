@@ -3,13 +3,13 @@
 
 use candle_core::Device;
 use tunebench_model::{Llama, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 use tunebench_spec::graph::{Graph, Node, Op};
 
 use crate::golden::Rows;
 
 /// Whether every ReLU that the recorded graphs run over `rows` gets inputs at least `margin` away from 0.
-pub fn keeps_margin(margin: f64, shape: &ModelShape, weights: &Weights, tuning: &Tuning, rows: &Rows) -> bool {
+pub fn keeps_margin(margin: f64, shape: &Decoder, weights: &Weights, tuning: &Tuning, rows: &Rows) -> bool {
     let (batch, targets) = rows.batch();
     let loss =
         |tuning: &Tuning| Llama::new(shape, weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap();

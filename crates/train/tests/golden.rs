@@ -9,11 +9,11 @@ use candle_core::Tensor;
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, ModelShape, Recipe, Schedule, StepLog};
+use tunebench_spec::{Decoder, Engine, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{Agreement, assert_all_close, bits};
 use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
 use tunebench_testkit::methods::recorded;
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
@@ -44,8 +44,8 @@ fn recipe(learning_rate: f64, micro_batch_tokens: usize) -> Recipe {
 /// Thirty examples that one shuffled epoch puts into the batches of the fixtures.
 fn examples(family: &str, recipe: &Recipe) -> Vec<Tokenized> {
     in_order(family, |examples| {
-        let mut steps = Steps::new(examples, recipe, SEED, Cut::Padded);
-        let chosen = |step| steps.step(step).into_iter().flat_map(|piece| piece.examples).collect();
+        let mut steps = Steps::new(examples, recipe, SEED, BatchLayout::Padded);
+        let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         (0..10).map(chosen).collect()
     })
 }
@@ -54,7 +54,7 @@ fn examples(family: &str, recipe: &Recipe) -> Vec<Tokenized> {
 struct Case {
     family: &'static str,
     method: String,
-    shape: ModelShape,
+    shape: Decoder,
     weights: Weights,
     start: Tuning,
     report: Value,
@@ -109,7 +109,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
     for case in Case::all() {
         let what = format!("{}, {}", case.family, case.method);
         let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
-        // All rows at once, and each in a piece of its own.
+        // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
             let (log, result) = case.train(Engine::Reference, micro_batch_tokens);
             assert_eq!(log.len(), 10);

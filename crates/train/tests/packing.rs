@@ -9,13 +9,13 @@ use std::path::Path;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, Draw, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, lora};
-use tunebench_train::batches::{Cut, MicroBatch, Steps};
+use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 const SEED: u64 = 7;
@@ -50,20 +50,20 @@ fn recipe(packing: bool, batch_size: usize, batch_tokens: usize) -> Recipe {
     }
 }
 
-const CUTS: [Cut; 2] = [Cut::Padded, Cut::Ragged];
+const CUTS: [BatchLayout; 2] = [BatchLayout::Padded, BatchLayout::Packed];
 
 /// Packing, batch size, token budget.
 const SETTINGS: [(bool, usize, usize); 6] =
     [(false, 4, 0), (true, 1, 0), (true, 4, 0), (false, 4, 4096), (true, 4, 4096), (true, 1, 1024)];
 
-fn all_steps(examples: &[Tokenized], recipe: &Recipe, cut: Cut) -> Vec<Vec<MicroBatch>> {
+fn all_steps(examples: &[Tokenized], recipe: &Recipe, cut: BatchLayout) -> Vec<Vec<MicroBatch>> {
     let mut steps = Steps::new(examples, recipe, SEED, cut);
     (0..steps.total).map(|step| steps.step(step)).collect()
 }
 
-/// The examples of a step by their places, whatever pieces they are in.
-fn by_place(pieces: &[MicroBatch]) -> Vec<usize> {
-    let pairs = pieces.iter().flat_map(|p| p.places.iter().copied().zip(p.examples.iter().copied()));
+/// The examples of a step by their places, whatever micro-batches they are in.
+fn by_place(micro_batches: &[MicroBatch]) -> Vec<usize> {
+    let pairs = micro_batches.iter().flat_map(|p| p.step_indices.iter().copied().zip(p.examples.iter().copied()));
     let found: BTreeMap<u64, usize> = pairs.collect();
     assert!(found.keys().copied().eq(0..found.len() as u64), "places count from 0: {found:?}");
     found.into_values().collect()
@@ -79,11 +79,11 @@ fn an_epoch_takes_every_example_once_whatever_fills_its_steps() {
     for examples in [few, instructions(700, 120.0, 0.9), of_lengths([9])] {
         for (packing, batch_size, batch_tokens) in SETTINGS {
             let recipe = recipe(packing, batch_size, batch_tokens);
-            let plan = Steps::new(&examples, &recipe, SEED, Cut::Padded);
+            let plan = Steps::new(&examples, &recipe, SEED, BatchLayout::Padded);
             for cut in CUTS {
                 let (mut seen, mut ends) = (vec![0; examples.len()], 0);
-                for (step, pieces) in all_steps(&examples, &recipe, cut).iter().enumerate() {
-                    by_place(pieces).into_iter().for_each(|example| seen[example] += 1);
+                for (step, micro_batches) in all_steps(&examples, &recipe, cut).iter().enumerate() {
+                    by_place(micro_batches).into_iter().for_each(|example| seen[example] += 1);
                     // At the end of each epoch all have been seen equally often, and nowhere else.
                     let done = plan.epochs(step as u64 + 1);
                     let is_end = seen.iter().all(|count| *count == seen[0]);
@@ -102,8 +102,8 @@ fn rows_and_steps_keep_within_their_tokens() {
     let examples = instructions(900, 200.0, 1.2);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = recipe(packing, batch_size, batch_tokens);
-        let steps = all_steps(&examples, &recipe, Cut::Ragged);
-        let chosen: Vec<Vec<usize>> = steps.iter().map(|pieces| by_place(pieces)).collect();
+        let steps = all_steps(&examples, &recipe, BatchLayout::Packed);
+        let chosen: Vec<Vec<usize>> = steps.iter().map(|micro_batches| by_place(micro_batches)).collect();
         for (step, chosen) in chosen.iter().enumerate() {
             let count = tokens(&examples, chosen);
             let most = match batch_tokens {
@@ -127,9 +127,14 @@ fn rows_and_steps_keep_within_their_tokens() {
     for (recipe, expected) in [(recipe(true, 1, 0), 2), (recipe(false, 1, 1024), 2), (recipe(true, 1, 1024), 2)] {
         let recipe = Recipe { epochs: 1.0, ..recipe };
         // The two short ones are together unless the long one stands between them.
-        let steps = all_steps(&examples, &recipe, Cut::Ragged);
+        let steps = all_steps(&examples, &recipe, BatchLayout::Packed);
         assert!(steps.len() == expected || !recipe.packing && steps.len() == 3, "{steps:?}");
-        assert!(steps.iter().map(|pieces| by_place(pieces)).all(|chosen| chosen == [0] || !chosen.contains(&0)));
+        assert!(
+            steps
+                .iter()
+                .map(|micro_batches| by_place(micro_batches))
+                .all(|chosen| chosen == [0] || !chosen.contains(&0))
+        );
     }
 }
 
@@ -138,15 +143,15 @@ fn pieces_without_padding_are_runs_of_places_that_fit() {
     let examples = instructions(300, 200.0, 1.0);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = Recipe { micro_batch_tokens: 800, ..recipe(packing, batch_size, batch_tokens) };
-        let padded = all_steps(&examples, &recipe, Cut::Padded);
-        let ragged = all_steps(&examples, &recipe, Cut::Ragged);
+        let padded = all_steps(&examples, &recipe, BatchLayout::Padded);
+        let ragged = all_steps(&examples, &recipe, BatchLayout::Packed);
         assert_eq!(padded.len(), ragged.len());
         for (padded, ragged) in padded.iter().zip(&ragged) {
-            assert_eq!(by_place(padded), by_place(ragged), "a cut changes pieces, not steps");
-            let places: Vec<u64> = ragged.iter().flat_map(|p| p.places.clone()).collect();
+            assert_eq!(by_place(padded), by_place(ragged), "a cut changes micro-batches, not steps");
+            let places: Vec<u64> = ragged.iter().flat_map(|p| p.step_indices.clone()).collect();
             assert!(places.is_sorted());
-            for piece in ragged {
-                assert!(piece.examples.len() == 1 || tokens(&examples, &piece.examples) <= 800);
+            for micro_batch in ragged {
+                assert!(micro_batch.examples.len() == 1 || tokens(&examples, &micro_batch.examples) <= 800);
             }
             for pair in ragged.windows(2) {
                 assert!(tokens(&examples, &pair[0].examples) + tokens(&examples, &pair[1].examples[..1]) > 800);
@@ -163,7 +168,8 @@ fn packed_rows_are_nearly_full() {
     {
         let examples = instructions(count, median, spread);
         let recipe = recipe(true, 1, 0);
-        let rows: Vec<Vec<usize>> = all_steps(&examples, &recipe, Cut::Ragged).iter().map(|p| by_place(p)).collect();
+        let rows: Vec<Vec<usize>> =
+            all_steps(&examples, &recipe, BatchLayout::Packed).iter().map(|p| by_place(p)).collect();
         let filled: usize = rows.iter().map(|row| tokens(&examples, row)).sum();
         let fill = filled as f64 / (rows.len() * MAX_LENGTH) as f64;
         assert!(fill > least, "{count} examples of some {median} tokens: {fill}");
@@ -200,7 +206,8 @@ fn fractions_of_epochs_and_a_limit_end_the_steps() {
     let examples = instructions(400, 150.0, 0.8);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let with = |epochs, max_steps| Recipe { epochs, max_steps, ..recipe(packing, batch_size, batch_tokens) };
-        let total = |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, Cut::Padded).total;
+        let total =
+            |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, BatchLayout::Padded).total;
         let one = total(1.0, 0);
         assert_eq!(total(0.5, 0), one.div_ceil(2));
         assert!((one + 1..total(2.0, 0)).contains(&total(1.5, 0)));
@@ -208,13 +215,13 @@ fn fractions_of_epochs_and_a_limit_end_the_steps() {
         assert_eq!(total(1.0, 0), with(1.0, 0).total_steps(400).unwrap_or(one), "as known from the number alone");
         // Half of an epoch is half of its steps.
         let recipe = with(1.5, 0);
-        let steps = Steps::new(&examples, &recipe, SEED, Cut::Padded);
+        let steps = Steps::new(&examples, &recipe, SEED, BatchLayout::Padded);
         let last = steps.epochs(steps.total);
         assert!((1.5..1.6).contains(&last), "{last}");
     }
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = recipe(packing, batch_size, batch_tokens);
-        let mut none = Steps::new(&[], &recipe, SEED, Cut::Ragged);
+        let mut none = Steps::new(&[], &recipe, SEED, BatchLayout::Packed);
         assert_eq!((none.total, none.epochs(0), none.step(0)), (0, 0.0, vec![]));
     }
 }
@@ -293,7 +300,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
     let recipe = Recipe { packing: true, batch_size: 2, micro_batch_tokens: 1000, ..tiny_recipe() };
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, lora, 0.1), 5).unwrap();
-    let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let compute = |chosen: &[usize], places: &[u64], step: u64| -> (f64, Gradients) {
         let rows: Vec<&[u32]> = chosen.iter().map(|&i| examples[i].tokens.as_slice()).collect();
         let marks: Vec<&[bool]> = chosen.iter().map(|&i| examples[i].is_label.as_slice()).collect();
@@ -304,11 +311,11 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
             .unwrap()
     };
     for cut in CUTS {
-        for (step, pieces) in all_steps(&examples, &recipe, cut).iter().enumerate() {
-            let [piece] = &pieces[..] else { panic!("one piece: {pieces:?}") };
-            let (loss, gradients) = compute(&piece.examples, &piece.places, step as u64);
+        for (step, micro_batches) in all_steps(&examples, &recipe, cut).iter().enumerate() {
+            let [micro_batch] = &micro_batches[..] else { panic!("one micro-batch: {micro_batches:?}") };
+            let (loss, gradients) = compute(&micro_batch.examples, &micro_batch.step_indices, step as u64);
             let (mut expected_loss, mut expected) = (0.0, Gradients::new());
-            for (example, place) in piece.examples.iter().zip(&piece.places) {
+            for (example, place) in micro_batch.examples.iter().zip(&micro_batch.step_indices) {
                 let (loss, gradients) = compute(&[*example], &[*place], step as u64);
                 expected_loss += loss;
                 for (name, gradient) in gradients {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde_json::Value;
-use tunebench_model::{Llama, Tuning};
+use tunebench_model::{ReferenceModel, Tuning};
 use tunebench_spec::WeightPlan;
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::{Rows, json, model, path, section, tensors};
@@ -22,7 +22,7 @@ fn adapters_made_by_peft_answer_as_in_peft() {
     for (folder, method) in ADAPTERS {
         let (shape, weights) = model("tiny");
         let tuning = peft::load(&path(folder), &shape).unwrap();
-        let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let rows = Rows::tiny();
         let (batch, _) = rows.batch();
         let expected = &tensors(&format!("tiny/{method}.safetensors"))[&format!("{method}.logits")];
