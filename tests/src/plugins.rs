@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tunebench_host::{HostError, Options, Registry};
+use tunebench_model::families;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Op};
 
@@ -54,7 +55,7 @@ pub fn record(tuner: &str, given: Value, shape: &Decoder) -> RecordedPlan {
 /// Two layers whose linear weights have five shapes: key/value heads are fewer and wider than hidden/heads.
 pub fn tiny() -> Decoder {
     let config = fs::read_to_string(support::repository("tests/golden/tiny/config.json")).unwrap();
-    Decoder::from_config_json(&config).unwrap()
+    families::from_config_json(families::ALL, &config).unwrap()
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod edges;
 mod forward_compat;
 /// What the tuners' recorded graphs compute, against PEFT.
 mod gradients;
+/// A study killed at each of its durable writes.
+mod kills;
 /// What a plugin's author does, from `plugins new` to a study.
 mod plugin_authoring;
 /// Plugins that misbehave, and files that are none, in the real executable.

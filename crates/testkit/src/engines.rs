@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use tunebench_kernels::Level;
 use tunebench_model::fast::{self, Options, Storage, Workspace};
-use tunebench_model::{Draw, Llama, Tuning, Weights};
+use tunebench_model::{Draw, ReferenceModel, Tuning, Weights};
 use tunebench_spec::Decoder;
 
 use crate::golden::Rows;
@@ -37,7 +37,7 @@ pub fn reference_gradients(
     tuning: &Tuning,
     rows: &Rows,
 ) -> (f64, BTreeMap<String, Tensor>) {
-    let model = Llama::new(shape, weights, tuning, &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap();
     let (batch, targets) = rows.batch();
     model.loss_and_gradients(&batch, &targets, &draw(batch.rows())).unwrap()
 }

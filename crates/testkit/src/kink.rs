@@ -2,7 +2,7 @@
 //! and off by another, and its gradient with it: no tolerance covers that, so a test keeps away and asks here.
 
 use candle_core::Device;
-use tunebench_model::{Llama, Tuning, Weights};
+use tunebench_model::{ReferenceModel, Tuning, Weights};
 use tunebench_spec::Decoder;
 use tunebench_spec::graph::{Graph, Node, Op};
 
@@ -11,8 +11,9 @@ use crate::golden::Rows;
 /// Whether every ReLU that the recorded graphs run over `rows` gets inputs at least `margin` away from 0.
 pub fn keeps_margin(margin: f64, shape: &Decoder, weights: &Weights, tuning: &Tuning, rows: &Rows) -> bool {
     let (batch, targets) = rows.batch();
-    let loss =
-        |tuning: &Tuning| Llama::new(shape, weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap();
+    let loss = |tuning: &Tuning| {
+        ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap()
+    };
     let mut recorded = tuning.recorded().clone();
     let graphs = recorded.graphs.iter_mut().map(|graphs| &mut graphs.forward);
     graphs.chain(&mut recorded.virtual_tokens).for_each(|graph| *graph = alarmed(graph, margin));

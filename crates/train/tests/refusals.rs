@@ -128,7 +128,7 @@ fn a_learning_rate_of_its_own_holds_a_parameter_still() {
 }
 
 #[test]
-fn the_size_of_the_pieces_has_no_effect_on_the_result() {
+fn the_size_of_micro_batches_has_no_effect_on_the_result() {
     let plan = |shape: &Decoder| adapted(shape, &ALL, lora, 0.2);
     let losses = |micro_batch_tokens| run(plan, &examples(10), &Recipe { micro_batch_tokens, ..recipe() }).unwrap().1;
     let whole = losses(10_000);
@@ -138,7 +138,7 @@ fn the_size_of_the_pieces_has_no_effect_on_the_result() {
 }
 
 #[test]
-fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
+fn an_epoch_takes_every_example_once_in_micro_batches_that_fit() {
     let (examples, recipe) = (examples(11), recipe());
     let mut plan = Steps::new(&examples, &recipe, 1, BatchLayout::Padded);
     assert_eq!(plan.total, 6);
@@ -152,8 +152,8 @@ fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
                 Steps::new(&examples, &recipe, 1, BatchLayout::Padded).step(epoch * 3 + step),
                 "asked for alone"
             );
-            let places: BTreeSet<u64> = micro_batches.iter().flat_map(|p| p.step_indices.clone()).collect();
-            assert_eq!(places.len(), if step == 2 { 3 } else { 4 });
+            let indices: BTreeSet<u64> = micro_batches.iter().flat_map(|p| p.step_indices.clone()).collect();
+            assert_eq!(indices.len(), if step == 2 { 3 } else { 4 });
             for micro_batch in &micro_batches {
                 let longest = micro_batch.examples.iter().map(|&i| examples[i].tokens.len()).max().unwrap();
                 assert!(micro_batch.examples.len() == 1 || micro_batch.examples.len() * longest <= 30);
@@ -168,25 +168,25 @@ fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
 }
 
 #[test]
-fn pieces_make_room_for_virtual_tokens_and_steps_stay() {
+fn micro_batches_make_room_for_virtual_tokens_and_steps_stay() {
     let (examples, recipe) = (examples(11), recipe());
-    for (cut, count) in [(BatchLayout::Padded, 5), (BatchLayout::Packed, 5), (BatchLayout::Packed, 40)] {
-        let [mut plain, mut behind] = [0, count].map(|n| Steps::new(&examples, &recipe, 1, cut).with_prefix(n));
+    for (layout, count) in [(BatchLayout::Padded, 5), (BatchLayout::Packed, 5), (BatchLayout::Packed, 40)] {
+        let [mut plain, mut prefixed] = [0, count].map(|n| Steps::new(&examples, &recipe, 1, layout).with_prefix(n));
         for step in 0..plain.total {
-            let (micro_batches, longer) = (plain.step(step), behind.step(step));
+            let (micro_batches, longer) = (plain.step(step), prefixed.step(step));
             let all = |micro_batches: &[MicroBatch]| -> BTreeSet<(usize, u64)> {
                 let rows =
                     micro_batches.iter().flat_map(|p| p.examples.iter().copied().zip(p.step_indices.iter().copied()));
                 rows.collect()
             };
-            assert_eq!(all(&micro_batches), all(&longer), "{cut:?} behind {count}: what a step consists of");
+            assert_eq!(all(&micro_batches), all(&longer), "{layout:?}, prefix {count}: what a step consists of");
             for micro_batch in &longer {
                 let lengths = micro_batch.examples.iter().map(|&i| count + examples[i].tokens.len());
-                let places = match cut {
+                let tokens = match layout {
                     BatchLayout::Padded => micro_batch.examples.len() * lengths.max().unwrap(),
                     BatchLayout::Packed => lengths.sum(),
                 };
-                assert!(micro_batch.examples.len() == 1 || places <= 30, "{cut:?} behind {count}: {places} places");
+                assert!(micro_batch.examples.len() == 1 || tokens <= 30, "{layout:?}, prefix {count}: {tokens} tokens");
             }
         }
     }
