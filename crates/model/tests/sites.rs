@@ -1,17 +1,18 @@
-//! Recorded maths at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
+//! Recorded graphs at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod common;
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use common::{Record, Rows, adapted, flat, full, lora, model, param};
 use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning};
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::{Dim, Init, Op, ParamSpec, WeightPlan};
+use tunebench_testkit::compare::flat;
+use tunebench_testkit::golden::{Rows, model};
+use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
+use tunebench_testkit::record::{Record, param};
 
 const WEIGHT: &str = "model.layers.0.mlp.up_proj.weight";
 const LINEAR: [usize; 2] = [56, 32];
@@ -156,7 +157,7 @@ fn casts_round_values_and_pass_gradients() {
 #[test]
 fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
     let (shape, weights) = model("tiny");
-    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &common::ALL, common::dora, 0.3), 5).unwrap();
+    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, dora, 0.3), 5).unwrap();
     let values = tuning.values().clone().into_iter().map(|(name, v)| {
         let v = if name.ends_with("lora_B") { (v + 0.1).unwrap() } else { v };
         (name, v)

@@ -1,115 +1,18 @@
-//! Shared by the tests of `llama` and `train`: golden models, LoRA and DoRA recorded by hand, comparisons.
-#![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part, and fails by panicking
+//! Full fine-tuning, LoRA, DoRA and virtual tokens, recorded by hand: a second opinion on what the plugins record.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
-use serde_json::Value;
-use tunebench_model::{Batch, Targets, Weights, open};
-use tunebench_spec::graph::{DType as Precision, Dim, Graph, Node, Op};
+use tunebench_spec::graph::{Dim, Op};
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
-use tunebench_spec::shapes::{SiteShape, infer};
 use tunebench_spec::{Decoder, Init, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
+
+use crate::record::{Record, param};
 
 /// Rank and alpha/rank of the golden adapters.
 pub const RANK: usize = 4;
 pub const SCALE: f64 = 2.0;
 
-pub fn golden(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(path)
-}
-
-pub fn model(folder: &str) -> (Decoder, Weights) {
-    let source = open(&golden(folder)).unwrap();
-    (source.shape.clone(), source.weights().unwrap())
-}
-
-pub fn tensors(path: &str) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden(path), &Device::Cpu).unwrap()
-}
-
-pub fn json(path: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(golden(path)).unwrap()).unwrap()
-}
-
-/// The tensors of a fixture file whose names begin with `prefix`, which is cut off.
-pub fn section(path: &str, prefix: &str) -> BTreeMap<String, Tensor> {
-    let all = tensors(path).into_iter();
-    let found: BTreeMap<_, _> =
-        all.filter_map(|(name, t)| name.strip_prefix(prefix).map(|n| (n.to_string(), t.clone()))).collect();
-    assert!(!found.is_empty(), "{path} has nothing that begins with {prefix}");
-    found
-}
-
-/// Rows of tokens and label marks, cut to their lengths.
-pub struct Rows {
-    pub tokens: Vec<Vec<u32>>,
-    pub is_label: Vec<Vec<bool>>,
-}
-
-impl Rows {
-    /// From `ids`, `labels` and `mask`, all `[b, t]`, right-padded.
-    pub fn new(ids: &Tensor, labels: &Tensor, mask: &Tensor) -> Self {
-        let read = |t: &Tensor| t.to_dtype(DType::I64).unwrap().to_vec2::<i64>().unwrap();
-        let (ids, labels, mask) = (read(ids), read(labels), read(mask));
-        let lengths: Vec<usize> = mask.iter().map(|row| row.iter().sum::<i64>() as usize).collect();
-        let cut = |rows: &[Vec<i64>], f: fn(&i64) -> u32| -> Vec<Vec<u32>> {
-            rows.iter().zip(&lengths).map(|(row, n)| row[..*n].iter().map(f).collect()).collect()
-        };
-        let marks = cut(&labels, |l| u32::from(*l != -100));
-        Self {
-            tokens: cut(&ids, |i| *i as u32),
-            is_label: marks.into_iter().map(|row| row.into_iter().map(|m| m == 1).collect()).collect(),
-        }
-    }
-
-    /// The batch that logits, losses and gradients of `tiny` are given for.
-    pub fn tiny() -> Self {
-        let all = tensors("tiny/fixtures.safetensors");
-        Self::new(&all["input_ids"], &all["labels"], &all["attention_mask"])
-    }
-
-    pub fn batch(&self) -> (Batch, Targets) {
-        let batch = Batch::right_padded(&self.tokens).unwrap();
-        let targets = Targets::new(&batch, &self.is_label).unwrap();
-        (batch, targets)
-    }
-}
-
-/// Records a graph as the host would.
-pub struct Record<'a> {
-    pub site: SiteShape<'a>,
-    nodes: Vec<Node>,
-}
-
-impl<'a> Record<'a> {
-    pub fn new([out_features, in_features]: [usize; 2], params: &'a [ParamSpec]) -> Self {
-        let params = params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
-        Self { site: SiteShape { out_features, in_features, params }, nodes: vec![] }
-    }
-
-    pub fn op(&mut self, op: Op, inputs: &[usize]) -> usize {
-        let shapes: Vec<&[Dim]> = inputs.iter().map(|&i| self.nodes[i].shape.as_slice()).collect();
-        let shape = infer(&op, &shapes, &self.site).unwrap();
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), shape });
-        self.nodes.len() - 1
-    }
-
-    pub fn param(&mut self, name: &str) -> usize {
-        self.op(Op::Param { name: name.into() }, &[])
-    }
-
-    pub fn finish(self, output: usize) -> Graph {
-        Graph { nodes: self.nodes, output }
-    }
-}
-
-pub fn param(name: &str, shape: &[usize], init: Init) -> ParamSpec {
-    ParamSpec { name: name.into(), shape: shape.to_vec(), dtype: Precision::F32, init, lr_scale: 1.0 }
-}
-
-/// Parameters and maths of one way to adapt a weight `[out, in]`.
+/// Parameters and graphs of one way to adapt a weight `[out, in]`.
 pub type Method = fn([usize; 2], f64) -> (Vec<ParamSpec>, SiteGraphs);
 
 /// `s B A`, `[out, in]`.
@@ -137,6 +40,7 @@ fn lora_params([out, wide]: [usize; 2]) -> Vec<ParamSpec> {
     vec![a, param("lora_B", &[out, RANK], Init::Zeros)]
 }
 
+/// LoRA (Hu et al. 2021), `W x + s B A dropout(x)`.
 pub fn lora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
     let params = lora_params(weight);
     let mut forward = Record::new(weight, &params);
@@ -186,6 +90,7 @@ pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, Sit
     (params, SiteGraphs { forward, merge, inits })
 }
 
+/// The linear weights of attention, and all of a layer.
 pub const ATTENTION: [&str; 4] = ["q_proj", "k_proj", "v_proj", "o_proj"];
 pub const ALL: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
@@ -193,8 +98,8 @@ pub const ALL: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
 pub fn adapted(shape: &Decoder, targets: &[&str], method: Method, dropout: f64) -> RecordedPlan {
     let mut recorded = RecordedPlan::default();
     for weight in shape.weights() {
-        let target = weight.name.strip_suffix(".weight").unwrap().rsplit('.').next().unwrap();
-        if !targets.contains(&target) {
+        let target = weight.name.strip_suffix(".weight").and_then(|module| module.rsplit('.').next());
+        if !target.is_some_and(|target| targets.contains(&target)) {
             recorded.plan.weights.insert(weight.name, WeightPlan::Frozen);
             continue;
         }
@@ -254,36 +159,4 @@ pub fn recorded(shape: &Decoder, method: &str) -> RecordedPlan {
         "dora" => adapted(shape, &ALL, dora, 0.0),
         other => panic!("no golden method {other}"),
     }
-}
-
-pub const METHODS: [&str; 4] = ["ft", "lora_attention", "lora_all_linear", "dora"];
-
-pub fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-pub fn bits(tensor: &Tensor) -> Vec<u32> {
-    flat(tensor).into_iter().map(f32::to_bits).collect()
-}
-
-/// Largest difference, relative to the largest expected value (at least 1e-3 of a unit).
-pub fn error(found: &Tensor, expected: &Tensor) -> f64 {
-    assert_eq!(found.dims(), expected.dims());
-    let (found, expected) = (flat(found), flat(expected));
-    let largest = expected.iter().fold(1e-3, |m, v| f64::from(v.abs()).max(m));
-    let apart = found.iter().zip(&expected).map(|(f, e)| f64::from((f - e).abs()));
-    apart.fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / largest
-}
-
-/// Fails unless every tensor of `expected` is in `found`, within the tolerance of its name, and there is no other.
-pub fn assert_all_close(
-    what: &str,
-    found: &BTreeMap<String, Tensor>,
-    expected: &BTreeMap<String, Tensor>,
-    tolerance: fn(&str) -> f64,
-) {
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}: names");
-    let errors = expected.iter().map(|(name, e)| (error(&found[name], e), name));
-    let errors: Vec<_> = errors.filter(|(error, name)| *error > tolerance(name)).collect();
-    assert!(errors.is_empty(), "{what}: relative to the largest element off by {errors:?}");
 }

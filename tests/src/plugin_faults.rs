@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -88,8 +87,8 @@ impl Study {
         Self { folder }
     }
 
-    /// Runs the study with one plugin of a kind told to misbehave: exit status, what was said, seconds.
-    fn run(&self, command: &str, kind: &str, misdeed: &str, more: &[&str]) -> (Option<i32>, String, Duration) {
+    /// Runs the study with one plugin of a kind told to misbehave: exit status, and what was said.
+    fn run(&self, command: &str, kind: &str, misdeed: &str, more: &[&str]) -> (Option<i32>, String) {
         let told = |this: &str| if kind == this { misdeed } else { "" };
         let tuner = if kind == "tuner" { format!("misdeed = \"{misdeed}\"") } else { String::new() };
         let text = STUDY.replace("DATASET", told("dataset")).replace("JUDGE", told("judge")).replace("TUNER", &tuner);
@@ -103,27 +102,29 @@ impl Study {
         for kind in ["tuner", "dataset", "judge"] {
             process.arg("--plugin").arg(support::third_party(&format!("stress-{kind}")));
         }
-        let start = Instant::now();
         let output = process.args(more).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), said, start.elapsed())
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
     }
 
     /// Expects failure with each of these in the last line of what was said.
     fn fails(&self, command: &str, kind: &str, misdeed: &str, more: &[&str], wants: &[&str]) {
-        let (status, said, seconds) = self.run(command, kind, misdeed, more);
+        let (status, said) = self.run(command, kind, misdeed, more);
         assert_eq!(status, Some(1), "{kind} {misdeed}: {said}");
-        let error = said.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>().join("\n");
+        let error = errors(&said);
         for want in wants.iter().chain(&["stress"]) {
             assert!(error.contains(want), "{kind} {misdeed}: no {want:?} in: {said}");
         }
         assert!(!said.contains("panicked at") || error.contains("panicked"), "{said}");
-        assert!(seconds < Duration::from_secs(30), "{kind} {misdeed} took {seconds:?}");
     }
 }
 
+/// The lines of what was said that are errors.
+fn errors(said: &str) -> String {
+    said.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>().join("\n")
+}
+
 /// Misdeeds of a tuner, seen when a study is planned, and what the message says of each.
-const TUNER: [(&str, &[&str]); 24] = [
+const TUNER: [(&str, &[&str]); 21] = [
     ("panic-in-options", &["taking its options", "asked to panic in options", "tell its author"]),
     ("panic-in-new", &["taking its options", "asked to panic in new"]),
     ("panic-in-plan", &["planning", "asked to panic in plan"]),
@@ -133,9 +134,6 @@ const TUNER: [(&str, &[&str]); 24] = [
     ("panic-in-init", &["recording `init` of model.layers.0", "asked to panic in init"]),
     ("panic-in-virtual-tokens", &["recording", "virtual_tokens", "asked to panic in virtual tokens"]),
     ("panic-in-drop", &["being let go", "asked to panic in drop"]),
-    ("endless-plan", &["recording its maths", "no answer within 1 s", "--plugin-timeout"]),
-    ("endless-forward", &["no answer within 1 s"]),
-    ("endless-drop", &["being let go", "no answer within 1 s"]),
     ("many-operations", &["more than 4096 operations at one site"]),
     ("wrong-shape", &["model.layers.0.mlp.down_proj", "`matmul` takes [m, k] and [k, n], given [t, 16] and [t, 16]"]),
     ("wrong-result", &["the result is [t, 1], expected [t, 16]"]),
@@ -154,20 +152,19 @@ const TUNER: [(&str, &[&str]); 24] = [
 fn a_tuner_that_misbehaves_is_named_with_the_step() {
     let study = Study::new();
     for (misdeed, wants) in TUNER {
-        study.fails("plan", "tuner", misdeed, &["--plugin-timeout", "1"], wants);
+        study.fails("plan", "tuner", misdeed, &[], wants);
     }
     study.fails("plan", "tuner", "not-json", &[], &["planning", "not as agreed"]);
     study.fails("plan", "tuner", "not-a-number", &[], &["planning", "not as agreed"]);
 }
 
 /// As [`TUNER`], of a dataset whose rows a study reads.
-const DATASET: [(&str, &[&str]); 10] = [
+const DATASET: [(&str, &[&str]); 9] = [
     ("panic-in-open", &["opening the source", "asked to panic in open"]),
     ("panic-in-next", &["reading rows", "asked to panic in next"]),
     ("panic-in-position", &["reading rows", "asked to panic in position"]),
     ("panic-in-seek", &["seeking to", "asked to panic in seek"]),
     ("panic-in-drop", &["being let go", "asked to panic in drop"]),
-    ("endless-next", &["reading rows", "no answer within 1 s", "--plugin-timeout"]),
     ("refuse", &["reading rows: these rows are not for you"]),
     ("not-utf8", &["reading rows", "not as agreed"]),
     ("giant-count", &["reading rows", "not as agreed"]),
@@ -178,16 +175,15 @@ const DATASET: [(&str, &[&str]); 10] = [
 fn a_dataset_that_misbehaves_is_named_with_the_step() {
     let study = Study::new();
     for (misdeed, wants) in DATASET {
-        study.fails("study", "dataset", misdeed, &["--dry-run", "--plugin-timeout", "1"], wants);
+        study.fails("study", "dataset", misdeed, &["--dry-run"], wants);
     }
 }
 
 /// As [`TUNER`], of a judge; the last ones only when answers are judged.
-const JUDGE: [(&str, &[&str]); 6] = [
+const JUDGE: [(&str, &[&str]); 5] = [
     ("panic-in-new", &["taking its options", "asked to panic in new"]),
     ("panic-in-step", &["judging", "asked to panic in step", "and so 4 times"]),
     ("panic-in-drop", &["being let go", "asked to panic in drop"]),
-    ("endless-step", &["judging", "no answer within 1 s"]),
     ("not-utf8", &["judging", "not as agreed"]),
     ("not-a-step", &["judging", "not as agreed"]),
 ];
@@ -196,11 +192,60 @@ const JUDGE: [(&str, &[&str]); 6] = [
 fn a_judge_that_misbehaves_is_named_and_answers_are_kept() {
     let study = Study::new();
     for (misdeed, wants) in JUDGE {
-        study.fails("study", "judge", misdeed, &["--only", "sound", "--plugin-timeout", "1"], wants);
+        study.fails("study", "judge", misdeed, &["--only", "sound"], wants);
     }
-    let (status, said, _) = study.run("study", "none", "", &[]);
+    let (status, said) = study.run("study", "none", "", &[]);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("already trained") && said.contains("4 scored"), "{said}");
+}
+
+/// Seconds after which a plugin is given up here: long beside what a sound call takes on a machine that has much else to
+/// do, so that it is the plugin told to hang that is given up, and no other.
+const TIMEOUT: &str = "10";
+
+/// What never ends: a command and more of its arguments, the kind of the plugin, its misdeed, and the step that is named.
+const ENDLESS: [(&[&str], &str, &str, &str); 5] = [
+    (&["plan"], "tuner", "endless-plan", "recording its maths"),
+    (&["plan"], "tuner", "endless-forward", "recording its maths"),
+    (&["plan"], "tuner", "endless-drop", "being let go"),
+    (&["labels"], "dataset", "endless-next", "reading rows"),
+    (&["study", "--only", "sound"], "judge", "endless-step", "judging"),
+];
+
+/// All at once, since they do nothing but wait: each in this process and in one of its own, with the same message.
+#[test]
+fn a_plugin_that_never_answers_is_given_up() {
+    let timeout = ["--plugin-timeout", TIMEOUT];
+    let given_up = format!("no answer within {TIMEOUT} s");
+    std::thread::scope(|scope| {
+        for (command, kind, misdeed, step) in ENDLESS {
+            let given_up = &given_up;
+            let run = move |isolated: &[&str]| {
+                let study = Study::new();
+                let more = [&command[1..], &timeout, isolated].concat();
+                let (status, said) = study.run(command[0], kind, misdeed, &more);
+                let error = errors(&said).lines().next_back().unwrap_or_default().to_owned();
+                assert_eq!(status, Some(1), "{kind} {misdeed}: {said}");
+                for want in [step, given_up, "--plugin-timeout", "stress"] {
+                    assert!(error.contains(want), "{kind} {misdeed}: no {want:?} in: {said}");
+                }
+                error
+            };
+            let (here, apart) = (scope.spawn(move || run(&[])), scope.spawn(move || run(&["--isolate"])));
+            scope.spawn(move || assert_eq!(here.join().unwrap(), apart.join().unwrap(), "{kind} {misdeed}"));
+        }
+        // An initialiser that never ends is given up too, and the program ends all the same.
+        for isolated in [&[][..], &["--isolate"]] {
+            let given_up = &given_up;
+            scope.spawn(move || {
+                let folder = tempfile::tempdir().unwrap();
+                let slow = support::third_party("stress-slow");
+                let arguments = [&["plugins", "check", slow.to_str().unwrap()], &timeout[..], isolated].concat();
+                let (status, said) = tunebench(folder.path(), &arguments);
+                assert!(status == Some(1) && said.contains(&format!("loading: {given_up}")), "{said}");
+            });
+        }
+    });
 }
 
 /// What no guard can hold within one process: the plugin's name, and how its process ended.
@@ -221,7 +266,7 @@ fn isolated_a_crash_fails_what_needs_the_plugin_and_the_study_goes_on() {
     for (kind, misdeed, doing) in CRASHES {
         let study = Study::new();
         study.fails("study", kind, misdeed, &["--isolate"], &[doing, "ended its process", "run the study again"]);
-        let (status, said, _) = study.run("study", "none", "", &["--isolate"]);
+        let (status, said) = study.run("study", "none", "", &["--isolate"]);
         assert_eq!(status, Some(0), "{kind} {misdeed}: {said}");
         assert!(said.contains("already trained"), "{kind} {misdeed}: the sound arm is kept: {said}");
     }
@@ -230,21 +275,19 @@ fn isolated_a_crash_fails_what_needs_the_plugin_and_the_study_goes_on() {
 #[test]
 fn isolated_or_not_misdeeds_get_the_same_message() {
     let study = Study::new();
-    let last = |said: String| said.lines().rfind(|line| line.starts_with("error: ")).unwrap_or_default().to_owned();
     for (command, kind, misdeed) in [
         ("plan", "tuner", "panic-in-forward"),
         ("plan", "tuner", "wrong-shape"),
         ("plan", "tuner", "panic-in-drop"),
-        ("plan", "tuner", "endless-plan"),
-        ("plan", "tuner", "endless-drop"),
         ("labels", "dataset", "panic-in-seek"),
         ("labels", "dataset", "panic-in-drop"),
-        ("labels", "dataset", "endless-next"),
         ("labels", "dataset", "more-rows"),
     ] {
-        let here = study.run(command, kind, misdeed, &["--plugin-timeout", "1"]);
-        let apart = study.run(command, kind, misdeed, &["--plugin-timeout", "1", "--isolate"]);
-        assert_eq!((here.0, last(here.1)), (apart.0, last(apart.1)), "{kind} {misdeed}");
+        let [here, apart] = [&[][..], &["--isolate"]].map(|more| {
+            let (status, said) = study.run(command, kind, misdeed, more);
+            (status, errors(&said).lines().next_back().unwrap_or_default().to_owned())
+        });
+        assert_eq!(here, apart, "{kind} {misdeed}");
     }
 }
 
@@ -259,13 +302,13 @@ fn isolated_a_plugin_reaches_nothing_outside() {
     for (misdeed, trace) in [("write", "written"), ("remove", "kept"), ("connect", "kept"), ("start", "started")] {
         fs::write(&kept, "here before").unwrap();
         let told = format!("{misdeed} {} {}", port.local_addr().unwrap(), outside.path().display());
-        let (status, said, _) = study.run("labels", "dataset", &told, &["--isolate"]);
+        let (status, said) = study.run("labels", "dataset", &told, &["--isolate"]);
         assert!(status == Some(0) && said.contains("row "), "{misdeed}: {said}");
         let names = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["kept"], "{misdeed}");
         assert_eq!(fs::read_to_string(&kept).unwrap(), "here before", "{misdeed}");
 
-        let (status, said, _) = study.run("labels", "dataset", &told, &[]);
+        let (status, said) = study.run("labels", "dataset", &told, &[]);
         assert!(status == Some(1) && said.contains("it was possible to"), "{misdeed}: {said}");
         let is_there = outside.path().join(trace).exists();
         assert_eq!(is_there, misdeed != "remove", "{misdeed}");
@@ -317,14 +360,6 @@ fn check_prints_each_step_up_to_the_one_that_fails() {
         assert!(said.starts_with(&start) && said.contains(why), "{said}");
     }
     assert!(!mark.exists(), "the initialiser of a library that is no plugin ran");
-    // An initialiser that never ends is given up, and the program ends all the same.
-    let slow = support::third_party("stress-slow");
-    for more in [&["--plugin-timeout", "1"][..], &["--plugin-timeout", "1", "--isolate"]] {
-        let (start, arguments) = (Instant::now(), [&["plugins", "check", slow.to_str().unwrap()], more].concat());
-        let (status, said) = tunebench(folder.path(), &arguments);
-        assert!(status == Some(1) && said.contains("loading: no answer within 1 s"), "{said}");
-        assert!(start.elapsed() < Duration::from_secs(20), "{more:?}");
-    }
     // In a process of its own each step is the same.
     let file = support::third_party("stress-tuner");
     let check = |more: &[&str]| {

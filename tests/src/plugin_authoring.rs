@@ -11,7 +11,7 @@ use crate::support;
 
 /// Where it is done: the same folder each time, so that dependencies are built once.
 fn place() -> PathBuf {
-    support::target_dir().join("authors")
+    support::target_dir().join("plugin-authoring")
 }
 
 /// Runs to the end and expects success; what it printed.
