@@ -26,6 +26,9 @@ from make_fixtures import (
 
 FOLDER = os.path.join(OUT, "tiny")
 BOTTLENECK = 4
+# How far inputs of ReLU keep from 0, a hundred times what f32 is off by: nearer to it, a unit would be on by one order of sums
+# and off by another.
+KINK = 1e-4
 LORA_PLUS = {"peak_learning_rate": 1e-3, "loraplus_lr_ratio": 16.0}
 MERGED_IA3 = [
     "model.layers.0.self_attn.k_proj.weight",
@@ -46,7 +49,9 @@ class Houlsby(nn.Module):
 
     def forward(self, x):
         h = self.base(x)
-        inner = self.activation(F.linear(h, self.adapter_down, self.adapter_down_bias))
+        down = F.linear(h, self.adapter_down, self.adapter_down_bias)
+        assert self.activation is not F.relu or down.abs().min() > KINK, down.abs().min()
+        inner = self.activation(down)
         return h + F.linear(inner, self.adapter_up, self.adapter_up_bias)
 
 

@@ -38,6 +38,9 @@ pub enum Error {
     /// Recorded maths, perhaps from a damaged file.
     #[error("the recorded maths at `{weight}` cannot be run: {fault}")]
     Graph { weight: String, fault: String },
+    /// A backward pass through a model that keeps its weights for the forward pass alone.
+    #[error("the model was packed to answer only; build it anew to train it")]
+    AnswersOnly,
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Batch(String),

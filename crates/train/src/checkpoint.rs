@@ -15,9 +15,8 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tunebench_files::{JsonLines, current_folder, read_json, read_lines, remove_folder, write_folder, write_json};
-use tunebench_model::fast::Moments;
 use tunebench_model::formats::safetensors::{self, TensorFile};
-use tunebench_model::{Tuning, tuning};
+use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, StepLog};
 
@@ -29,7 +28,7 @@ pub(crate) struct Checkpoint {
     /// Steps done.
     pub steps: u64,
     pub values: BTreeMap<String, Tensor>,
-    pub moments: BTreeMap<String, Moments>,
+    pub states: AdamWStates,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +45,7 @@ pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Er
     write_folder(&dir.join(CURRENT), |new| {
         safetensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
-        for (name, Moments { first, second }) in engine.moments() {
+        for (name, AdamWState { first, second }) in engine.adamw_states() {
             for (which, moment) in [("first", first), ("second", second)] {
                 shapes.push((format!("{which}.{name}"), vec![moment.len()]));
                 values.push(moment);
@@ -62,22 +61,22 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     let Some(folder) = current_folder(&dir.join(CURRENT)) else { return Ok(None) };
     let State { steps } = read_json(&folder.join("state.json"))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
-    let mut moments: BTreeMap<String, Moments> = BTreeMap::new();
+    let mut states = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
         let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
         match name.split_once('.') {
-            Some(("first", name)) => moments.entry(name.to_owned()).or_default().first = numbers,
-            Some(("second", name)) => moments.entry(name.to_owned()).or_default().second = numbers,
+            Some(("first", name)) => states.entry(name.to_owned()).or_default().first = numbers,
+            Some(("second", name)) => states.entry(name.to_owned()).or_default().second = numbers,
             _ => return Err(Error::damaged(&folder, format!("unknown moment `{name}`"))),
         }
     }
-    for (name, Moments { first, second }) in &moments {
+    for (name, AdamWState { first, second }) in &states {
         let expected = values.get(name).map_or(0, Tensor::elem_count);
         if first.len() != expected || second.len() != expected {
             return Err(Error::damaged(&folder, format!("the moments of `{name}` do not have its size")));
         }
     }
-    Ok(Some(Checkpoint { steps, values, moments }))
+    Ok(Some(Checkpoint { steps, values, states }))
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.

@@ -62,15 +62,15 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
 
     let recorded = tuning.recorded().clone();
     let found = checkpoint::load(dir)?;
-    let (tuning, moments, start) = match found {
+    let (tuning, states, start) = match found {
         None => (tuning, BTreeMap::new(), 0),
         Some(found) => {
             checkpoint::fit(shape, &recorded, &found, dir)?;
-            let Checkpoint { steps, values, moments } = found;
-            (Tuning::new(shape, recorded.clone(), values)?, moments, steps)
+            let Checkpoint { steps, values, states } = found;
+            (Tuning::new(shape, recorded.clone(), values)?, states, steps)
         }
     };
-    let mut engine = engine::new(engine, shape, weights, tuning, moments, recipe)?;
+    let mut engine = engine::new(engine, shape, weights, tuning, states, recipe)?;
 
     let mut log = checkpoint::open_log(dir, start)?;
     let mut steps = Steps::new(examples, recipe, seed, engine.layout()).with_prefix(recorded.plan.virtual_count());

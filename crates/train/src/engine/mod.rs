@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_model::fast::Moments;
-use tunebench_model::{Tuning, Weights};
+use tunebench_kernels::SimdLevel;
+use tunebench_model::{AdamWState, AdamWStates, Tuning, Weights};
 use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
 use crate::Error;
@@ -62,7 +61,8 @@ pub(crate) trait Engine {
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
-    fn moments(&self) -> &BTreeMap<String, Moments>;
+    /// The optimizer's state of each trained tensor, by name; nothing before the first update.
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
@@ -71,12 +71,12 @@ pub(crate) fn new(
     shape: &Decoder,
     weights: Weights,
     tuning: Tuning,
-    moments: BTreeMap<String, Moments>,
+    states: AdamWStates,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
-    let level = Level::chosen()?;
+    let level = SimdLevel::chosen()?;
     Ok(match kind {
-        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, moments, level, recipe.gradient_checkpointing)?),
-        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, moments, level)?),
+        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
+        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),
     })
 }

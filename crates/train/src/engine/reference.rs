@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
-use tunebench_model::fast::Moments;
-use tunebench_model::{Batch, Draw, Gradients, ReferenceModel, Targets, Tuning, Weights};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::AdamW;
+use tunebench_model::{AdamWState, AdamWStates, Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning, Weights};
 use tunebench_spec::Decoder;
 
 use super::{Engine, Step, StepTotals};
@@ -18,8 +17,8 @@ use crate::{Error, adamw};
 pub(super) struct Reference {
     model: ReferenceModel,
     gradients: Gradients,
-    moments: BTreeMap<String, Moments>,
-    level: Level,
+    states: AdamWStates,
+    level: SimdLevel,
 }
 
 impl Reference {
@@ -27,11 +26,11 @@ impl Reference {
         shape: &Decoder,
         weights: &Weights,
         tuning: &Tuning,
-        moments: BTreeMap<String, Moments>,
-        level: Level,
+        states: AdamWStates,
+        level: SimdLevel,
     ) -> Result<Self, Error> {
         let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu)?;
-        Ok(Self { model, gradients: Gradients::new(), moments, level })
+        Ok(Self { model, gradients: Gradients::new(), states, level })
     }
 }
 
@@ -86,11 +85,12 @@ impl Engine for Reference {
     /// to would never move.
     fn update(&mut self, step: Step<'_>) -> Result<(), Error> {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
+        let params = adamw::params(recipe);
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
-            let moments = self.moments.entry(name.clone()).or_default();
-            let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
-            adamw::apply(self.level, numbers, &param.var, gradient, moments)?;
+            let state = self.states.entry(name.clone()).or_default();
+            let numbers = AdamW::new(&adamw::params(recipe), number, learning_rate * param.lr_scale, gradient_scale);
+            adamw::apply(self.level, numbers, &param.var, gradient, state)?;
         }
         Ok(())
     }
@@ -104,8 +104,8 @@ impl Engine for Reference {
         Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
     }
 
-    fn moments(&self) -> &BTreeMap<String, Moments> {
-        &self.moments
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
+        self.states.iter().map(|(name, state)| (name.as_str(), state)).collect()
     }
 }
 
@@ -134,8 +134,8 @@ fn compute(
     let marks: Vec<&[bool]> = micro_batch.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
     let batch = Batch::right_padded(&rows)?;
     let targets = Targets::new(&batch, &marks)?;
-    let draw = Draw { seed, step, rows: micro_batch.step_indices.clone(), ends: vec![] };
-    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
+    let key = DropoutKey::new(seed, step, micro_batch.step_indices.clone());
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &key)?;
     let tokens = rows.iter().map(|row| row.len() as u64).sum();
     Ok((StepTotals { loss, labels: targets.len(), tokens }, gradients))
 }
