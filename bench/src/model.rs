@@ -9,8 +9,8 @@ use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
 use tunebench_model::{Tuning, Weights, system};
-use tunebench_spec::ModelShape;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::Decoder;
+use tunebench_spec::plan::RecordedPlan;
 
 use crate::tokens::SEED;
 
@@ -28,7 +28,7 @@ pub struct Choice {
 
 /// A model in memory.
 pub struct Model {
-    pub shape: ModelShape,
+    pub shape: Decoder,
     pub weights: Weights,
 }
 
@@ -42,10 +42,10 @@ pub enum Tuner {
 
 impl Choice {
     /// Its shape alone.
-    pub fn shape(&self) -> Result<ModelShape> {
+    pub fn shape(&self) -> Result<Decoder> {
         match (&self.model, &self.preset) {
             (Some(folder), _) => Ok(tunebench_model::open(folder)?.shape),
-            (None, Some(name)) => Ok(ModelShape::preset(name)?),
+            (None, Some(name)) => Ok(Decoder::preset(name)?),
             (None, None) => bail!("name a --model or a --preset"),
         }
     }
@@ -87,7 +87,7 @@ impl Tuner {
     }
 
     /// What it does to a model of this shape, recorded by its plugin.
-    pub fn record(self, shape: &ModelShape) -> Result<Recorded> {
+    pub fn record(self, shape: &Decoder) -> Result<RecordedPlan> {
         let executable = std::env::current_exe().context("where this executable is")?;
         let folder = executable.parent().unwrap_or(Path::new("."));
         let mut plugins = Registry::default();

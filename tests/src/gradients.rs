@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Batch, Draw, Llama, Targets, Tuning};
+use tunebench_model::{Batch, Draw, ReferenceModel, Targets, Tuning};
 use tunebench_spec::{Engine, Recipe, WeightPlan};
 use tunebench_train::{Job, load_result, train};
 
@@ -101,7 +101,7 @@ fn every_plugin_computes_what_peft_computes() {
             params => params,
         };
         let tuning = Tuning::new(&source.shape, recorded, values).unwrap();
-        let model = Llama::new(&source.shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&source.shape, &weights, &tuning, &Device::Cpu).unwrap();
         let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect(), ends: vec![] };
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 

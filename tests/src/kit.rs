@@ -6,11 +6,12 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_host::api::testing::{Array, Values, evaluate};
 use tunebench_host::{Registry, api};
+use tunebench_model::families;
 use tunebench_model::graph::site;
 use tunebench_spec::graph::{DType, Dim, Graph, Node, Op};
 use tunebench_spec::random::Stream;
 use tunebench_spec::shapes::{SiteShape, infer, name_of};
-use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
+use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
 
 use crate::support;
 
@@ -220,7 +221,7 @@ fn the_kit_computes_each_operation_as_the_engine() {
 #[test]
 fn the_kit_computes_recorded_tuners_as_the_engine() {
     let config = std::fs::read_to_string(support::repository("tests/golden/tiny/config.json")).unwrap();
-    let shape = ModelShape::from_config_json(&config).unwrap();
+    let shape = families::from_config_json(families::ALL, &config).unwrap();
     let mut compared = 0;
     for (file, tuner) in
         [(support::plugin("tuner-lora-all-linear"), "lora-all-linear"), (support::third_party("dora"), "dora")]

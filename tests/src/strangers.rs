@@ -11,11 +11,11 @@ use tunebench_dataset::Tokenized;
 use tunebench_host::Registry;
 use tunebench_kernels::Level;
 use tunebench_model::fast::{Batch, Cache, Model, Options, Storage, Workspace, memory};
-use tunebench_model::{Draw, Llama, Tuning, Weights};
-use tunebench_spec::plan::Recorded;
+use tunebench_model::{Draw, ReferenceModel, Tuning, Weights};
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, ModelShape, Recipe, Schedule};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_spec::{Decoder, Engine, Recipe, Schedule};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::gradients::{batch, difference, examples, fixture, numbers, rows, section};
@@ -36,20 +36,20 @@ fn cases() -> [(&'static str, Value); 8] {
     ]
 }
 
-fn tiny() -> (ModelShape, Weights) {
+fn tiny() -> (Decoder, Weights) {
     let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     let weights = source.weights().unwrap();
     (source.shape, weights)
 }
 
-fn record(file: &Path, tuner: &str, options: Value, shape: &ModelShape) -> Recorded {
+fn record(file: &Path, tuner: &str, options: Value, shape: &Decoder) -> RecordedPlan {
     let mut registry = Registry::default();
     registry.add(file).unwrap();
     registry.tuner(tuner, &serde_json::from_value(options).unwrap()).unwrap().record(shape).unwrap()
 }
 
 /// A tuning that has moved, so that nothing zero hides a product.
-fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
+fn moved(shape: &Decoder, weights: &Weights, recorded: RecordedPlan) -> Tuning {
     let start = Tuning::init(shape, weights, recorded, 3).unwrap();
     let shift = |(name, value): (&String, &Tensor)| {
         let mut stream = Stream::named(5, name);
@@ -71,14 +71,14 @@ fn draw() -> Draw {
     Draw { seed: 11, step: 2, rows: vec![0, 1, 2], ends: vec![] }
 }
 
-fn reference(shape: &ModelShape, weights: &Weights, tuning: &Tuning) -> (f64, BTreeMap<String, Tensor>) {
+fn reference(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> (f64, BTreeMap<String, Tensor>) {
     let (batch, targets) = batch();
-    let model = Llama::new(shape, weights, tuning, &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap();
     model.loss_and_gradients(&batch, &targets, &draw()).unwrap()
 }
 
 fn fast<E: Storage>(
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: &Weights,
     tuning: &Tuning,
     options: Options,
@@ -139,8 +139,9 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
 fn the_first_answer_is_the_base_models() {
     let (shape, weights) = tiny();
     let (batch, targets) = batch();
-    let loss =
-        |tuning: &Tuning| Llama::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap();
+    let loss = |tuning: &Tuning| {
+        ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap().loss(&batch, &targets).unwrap()
+    };
     let base = loss(&Tuning::none());
     for (tuner, given) in cases() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);
@@ -157,7 +158,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
     for (tuner, given) in cases() {
         let recorded = record(&support::third_party(tuner), tuner, given.clone(), &shape);
         let tuning = moved(&shape, &weights, recorded);
-        let whole = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let whole = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let padded = tunebench_model::Batch::right_padded(std::slice::from_ref(&text)).unwrap();
         let options = Options { level: Level::best(), recompute: false, packed: false };
         let mut model = Model::<f32>::new(&shape, weights.clone(), tuning, options).unwrap();
@@ -177,7 +178,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
 /// A site that is not recognised as LoRA costs its candle tensors: so memory tells.
 #[test]
 fn a_strangers_lora_is_recognised_as_lora() {
-    let shape = ModelShape::preset("llama-7b").unwrap();
+    let shape = Decoder::preset("llama-7b").unwrap();
     let bytes = |file: &Path, tuner: &str| {
         let recorded = record(file, tuner, json!({ "r": 16, "lora_dropout": 0.1 }), &shape);
         memory::training(&shape, &recorded, 512, true)
@@ -290,9 +291,9 @@ fn in_order(recipe: &Recipe, seed: u64) -> Vec<Tokenized> {
     let batches: Vec<Vec<Tokenized>> = (0..4).map(batch).collect();
     let mut examples = vec![Tokenized { tokens: vec![1], is_label: vec![false] }; 30];
     let blank = examples.clone();
-    let mut steps = Steps::new(&blank, recipe, seed, Cut::Padded);
+    let mut steps = Steps::new(&blank, recipe, seed, BatchLayout::Padded);
     for step in 0..10 {
-        let chosen = steps.step(step as u64).into_iter().flat_map(|piece| piece.examples);
+        let chosen = steps.step(step as u64).into_iter().flat_map(|micro_batch| micro_batch.examples);
         for (example, row) in chosen.zip(&batches[step % 4]) {
             examples[example] = row.clone();
         }

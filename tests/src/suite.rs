@@ -10,6 +10,8 @@ mod bench;
 mod edges;
 /// What the tuners' recorded maths computes, against PEFT.
 mod gradients;
+/// A study killed at each of its durable writes.
+mod kills;
 /// The authors' kit of plugin-api, against the host's shape rules and the engine's numbers.
 mod kit;
 /// Plugins that misbehave, and files that are none, in the real executable.

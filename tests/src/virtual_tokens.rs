@@ -6,9 +6,9 @@ use candle_core::Device;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Batch, Draw, Llama, Tuning, Weights};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Engine, ModelShape, Recipe};
+use tunebench_model::{Batch, Draw, ReferenceModel, Tuning, Weights};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Engine, Recipe};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 use crate::gradients::{batch, difference, fixture, section};
@@ -28,12 +28,12 @@ fn methods() -> [(&'static str, Value, &'static str, usize); 4] {
     ]
 }
 
-fn tiny() -> (ModelShape, Weights) {
+fn tiny() -> (Decoder, Weights) {
     let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
     (source.shape.clone(), source.weights().unwrap())
 }
 
-fn record(plugin: &str, options: Value, shape: &ModelShape) -> Recorded {
+fn record(plugin: &str, options: Value, shape: &Decoder) -> RecordedPlan {
     let mut registry = Registry::default();
     registry.add(&support::third_party(plugin)).unwrap();
     let options: Options = serde_json::from_value(options).unwrap();
@@ -53,7 +53,7 @@ fn every_plugin_computes_what_peft_computes() {
         let additional = recorded.plan.additional_params();
         assert_eq!(numbers["methods"][method]["trainable"].as_u64(), Some(additional), "{method}");
         let tuning = Tuning::new(&shape, recorded, section(&all, &format!("{method}.param."))).unwrap();
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect(), ends: vec![] };
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 
@@ -116,7 +116,7 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
             let batch = Batch::right_padded(&rows).unwrap();
             let targets = tunebench_model::Targets::new(&batch, &vec![vec![true; 8]; 12]).unwrap();
             let loss = |tuning: &Tuning| {
-                let model = Llama::new(&shape, &weights, tuning, &Device::Cpu).unwrap();
+                let model = ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap();
                 model.loss(&batch, &targets).unwrap() / targets.len() as f64
             };
             let (before, after) = (loss(&start), loss(&end));

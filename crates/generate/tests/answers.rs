@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::path::Path;

@@ -14,17 +14,17 @@ use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, l
 use half::bf16;
 use tunebench_kernels::Level;
 use tunebench_model::fast::{Batch, Model, Options, Storage, Workspace};
-use tunebench_model::{Draw, Llama, Tuning, Weights, fast};
-use tunebench_spec::plan::Recorded;
+use tunebench_model::{Draw, ReferenceModel, Tuning, Weights, fast};
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{ModelShape, VirtualKind};
+use tunebench_spec::{Decoder, VirtualKind};
 
 /// How far a gradient by bf16 may be from that by f32, relative to its norm: the models here are 32 wide, so that few
 /// roundings cancel; 0.16 is seen.
 const BF16: f64 = 0.2;
 
 /// A method's name and what it records for a model.
-type Case = (&'static str, fn(&ModelShape) -> Recorded);
+type Case = (&'static str, fn(&Decoder) -> RecordedPlan);
 
 const CASES: [Case; 12] = [
     ("ft", full),
@@ -44,7 +44,7 @@ const CASES: [Case; 12] = [
 ];
 
 /// A tuning that has moved: LoRA's B is not zero.
-fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
+fn moved(shape: &Decoder, weights: &Weights, recorded: RecordedPlan) -> Tuning {
     let start = Tuning::init(shape, weights, recorded, 3).unwrap();
     let shift = |(name, value): (&String, &Tensor)| {
         let mut stream = Stream::named(5, name);
@@ -56,8 +56,8 @@ fn moved(shape: &ModelShape, weights: &Weights, recorded: Recorded) -> Tuning {
     Tuning::new(shape, start.recorded().clone(), values).unwrap()
 }
 
-fn reference(shape: &ModelShape, weights: &Weights, tuning: &Tuning, rows: &Rows) -> (f64, BTreeMap<String, Tensor>) {
-    let model = Llama::new(shape, weights, tuning, &Device::Cpu).unwrap();
+fn reference(shape: &Decoder, weights: &Weights, tuning: &Tuning, rows: &Rows) -> (f64, BTreeMap<String, Tensor>) {
+    let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap();
     let (batch, targets) = rows.batch();
     model.loss_and_gradients(&batch, &targets, &draw(batch.rows())).unwrap()
 }
@@ -89,7 +89,7 @@ fn batch(rows: &Rows) -> Batch {
 
 /// Loss and gradients by the fast engine, after a pass that leaves its buffers full.
 fn fast_gradients<E: Storage>(
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: &Weights,
     tuning: &Tuning,
     rows: &Rows,
@@ -154,7 +154,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let rows = Rows::tiny();
     let (padded, targets) = rows.batch();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
-    let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let reference = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let options = Options { level: Level::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
     let (batch, mut work) = (batch(&rows), Workspace::default());

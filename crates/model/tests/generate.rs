@@ -6,11 +6,11 @@ mod common;
 
 use candle_core::{D, Device, Tensor};
 use common::{error, json, model};
-use tunebench_model::{Batch, Cache, Llama, Tuning};
+use tunebench_model::{Batch, Cache, ReferenceModel, Tuning};
 
-fn tiny() -> Llama {
+fn tiny() -> ReferenceModel {
     let (shape, weights) = model("tiny");
-    Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap()
+    ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap()
 }
 
 fn best(logits: &Tensor) -> Vec<u32> {

@@ -7,7 +7,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{METHODS, Rows, assert_all_close, error, golden, json, model, recorded, section, tensors};
 use serde_json::Value;
-use tunebench_model::{Batch, Draw, Llama, Targets, Tuning, rotary};
+use tunebench_model::{Batch, Draw, ReferenceModel, Targets, Tuning, rotary};
 
 /// Of f32 against f32 in another order of summation, relative to the largest element.
 const LOGITS: f64 = 2e-6;
@@ -22,7 +22,7 @@ fn no_dropout(rows: usize) -> Draw {
     Draw { seed: 0, step: 0, rows: (0..rows as u64).collect(), ends: vec![] }
 }
 
-fn tuned(method: &str) -> (Llama, Tuning) {
+fn tuned(method: &str) -> (ReferenceModel, Tuning) {
     let (shape, weights) = model("tiny");
     let recorded = recorded(&shape, method);
     let tuning = match method {
@@ -32,7 +32,7 @@ fn tuned(method: &str) -> (Llama, Tuning) {
             Tuning::new(&shape, recorded, values).unwrap()
         }
     };
-    (Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap(), tuning)
+    (ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap(), tuning)
 }
 
 /// Logits of the real tokens, row after row.
@@ -50,7 +50,7 @@ fn indices(batch: &Batch) -> Vec<u32> {
 #[test]
 fn logits_are_those_of_transformers_whatever_the_padding() {
     let (shape, weights) = model("tiny");
-    let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let rows = Rows::tiny();
     let expected = &tensors("tiny/fixtures.safetensors")["logits"];
     let right = Batch::right_padded(&rows.tokens).unwrap();
@@ -118,7 +118,7 @@ fn merged_weights_are_those_of_peft_and_compute_the_same() {
             let worst = error(&merged.get(name).unwrap(), expected);
             assert!(worst <= MERGED, "{method} {name}: {worst:e}");
         }
-        let merged = Llama::new(&shape, &merged, &Tuning::none(), &Device::Cpu).unwrap();
+        let merged = ReferenceModel::new(&shape, &merged, &Tuning::none(), &Device::Cpu).unwrap();
         let (batch, _) = Rows::tiny().batch();
         let at = indices(&batch);
         let apart = error(&merged.logits(&batch, &at).unwrap(), &model.logits(&batch, &at).unwrap());
@@ -130,15 +130,15 @@ fn merged_weights_are_those_of_peft_and_compute_the_same() {
 fn an_adapter_that_has_learnt_nothing_changes_nothing() {
     let (shape, weights) = common::model("tiny");
     let (batch, _) = Rows::tiny().batch();
-    let base = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let base = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let base = base.logits(&batch, &indices(&batch)).unwrap();
     let tuning = Tuning::init(&shape, &weights, recorded(&shape, "lora_all_linear"), 7).unwrap();
-    let lora = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let lora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     assert_eq!(common::bits(&lora.logits(&batch, &indices(&batch)).unwrap()), common::bits(&base));
 
     // DoRA's magnitudes begin at the norms of the rows, computed by its own recorded maths.
     let tuning = Tuning::init(&shape, &weights, recorded(&shape, "dora"), 7).unwrap();
-    let dora = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let dora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     assert!(error(&dora.logits(&batch, &indices(&batch)).unwrap(), &base) < 1e-6);
 }
 
@@ -155,7 +155,7 @@ fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
     let batch = Batch::right_padded(std::slice::from_ref(&row)).unwrap();
     let targets = Targets::new(&batch, &[vec![true; row.len()]]).unwrap();
     assert_eq!(targets.len(), 39, "the first token is no label");
-    let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let found = model.logits(&batch, &[37, 38, 39]).unwrap();
     let worst = error(&found, &fixtures["last_logits"].get(0).unwrap());
     assert!(worst <= 5e-6, "{worst:e}");
@@ -168,7 +168,7 @@ fn a_tied_head_and_the_embedding_share_one_gradient() {
     // Nudge the shared matrix along its own gradient: the loss must change by what the gradient says.
     let (shape, weights) = common::model("tiny-llama3");
     let tuning = Tuning::init(&shape, &weights, common::full(&shape), 0).unwrap();
-    let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let batch = Batch::right_padded(&[[5u32, 9, 30, 5, 77, 8]]).unwrap();
     let targets = Targets::new(&batch, &[[true; 6]]).unwrap();
     let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &no_dropout(1)).unwrap();
@@ -184,7 +184,7 @@ fn a_tied_head_and_the_embedding_share_one_gradient() {
 }
 
 /// Scores at the last token and the mean loss of a text, against what transformers says of it.
-fn compare(model: &Llama, text: &Value, scores: &[f64], tolerance: f64) {
+fn compare(model: &ReferenceModel, text: &Value, scores: &[f64], tolerance: f64) {
     let read = |v: &Value| v.as_u64().unwrap() as u32;
     let ids = text.get("ids").unwrap_or(&text["input_ids"]);
     let row: Vec<u32> = ids.as_array().unwrap().iter().map(read).collect();
@@ -209,7 +209,7 @@ fn quantised_files_score_as_in_transformers() {
     let expected = json("gguf/expected.json");
     for file in ["mixed.gguf", "mixed-k.gguf"] {
         let (shape, weights) = common::model(&format!("gguf/{file}"));
-        let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
         let text = &expected["files"][file];
         compare(&model, text, &floats(&text["last_logits"]), 1e-5);
     }
@@ -222,7 +222,7 @@ fn a_published_model_scores_as_in_transformers() {
         return;
     };
     let source = tunebench_model::open(folder.as_ref()).unwrap();
-    let model = Llama::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap();
     let expected = json("smollm2.json");
     let texts = expected["texts"].as_object().unwrap();
     assert_eq!(texts.len(), 2);

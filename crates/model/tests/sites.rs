@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use common::{Record, Rows, adapted, flat, full, lora, model, param};
-use tunebench_model::{Draw, Error, Llama, Tuning};
+use tunebench_model::{Draw, Error, ReferenceModel, Tuning};
 use tunebench_spec::graph::DType as Precision;
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::{Dim, Init, Op, ParamSpec, WeightPlan};
 
 const WEIGHT: &str = "model.layers.0.mlp.up_proj.weight";
 const LINEAR: [usize; 2] = [56, 32];
 
 /// `base(x) + f(x Aᵀ) Bᵀ` at one weight.
-fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> Recorded {
+fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> RecordedPlan {
     let params = vec![
         param("lora_A", &[4, 32], Init::Uniform { low: -0.2, high: 0.2 }),
         param("lora_B", &[56, 4], Init::Normal { mean: 0.1, std: 0.2 }),
@@ -38,17 +38,17 @@ fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> Recorded {
 /// Records something done to a node.
 type Apply = fn(&mut Record<'_>, usize) -> usize;
 
-fn at_site(params: Vec<ParamSpec>, graphs: SiteGraphs) -> Recorded {
-    let mut recorded = Recorded { graphs: vec![graphs], ..Recorded::default() };
+fn at_site(params: Vec<ParamSpec>, graphs: SiteGraphs) -> RecordedPlan {
+    let mut recorded = RecordedPlan { graphs: vec![graphs], ..RecordedPlan::default() };
     recorded.sites.insert(WEIGHT.into(), 0);
     recorded.plan.weights.insert(WEIGHT.into(), WeightPlan::Adapted { params });
     recorded
 }
 
-fn built(recorded: Recorded) -> Llama {
+fn built(recorded: RecordedPlan) -> ReferenceModel {
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, recorded, 3).unwrap();
-    Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
+    ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
 }
 
 fn draw(step: u64, rows: &[u64]) -> Draw {
@@ -162,7 +162,7 @@ fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
         (name, v)
     });
     let tuning = Tuning::new(&shape, tuning.recorded().clone(), values.collect()).unwrap();
-    let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let rows = Rows::tiny();
     let (batch, targets) = rows.batch();
     let loss = |draw: &Draw| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
@@ -201,8 +201,8 @@ fn parameters_begin_as_their_plan_says_and_the_same_for_the_same_seed() {
 /// Changes to a sound plan, and what the refusal must mention.
 #[test]
 fn plans_and_graphs_that_do_not_fit_are_refused() {
-    type Spoil = fn(&mut Recorded);
-    fn params(r: &mut Recorded) -> &mut Vec<ParamSpec> {
+    type Spoil = fn(&mut RecordedPlan);
+    fn params(r: &mut RecordedPlan) -> &mut Vec<ParamSpec> {
         match r.plan.weights.get_mut(WEIGHT) {
             Some(WeightPlan::Adapted { params }) => params,
             _ => unreachable!(),

@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use common::{Rows, VIRTUAL, adapted, behind, error, flat, frozen, json, lora, model, section};
 use tunebench_kernels::Level;
-use tunebench_model::{Batch, Cache, Draw, Error, Llama, Tuning, Weights, fast, tuning};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, VirtualKind};
+use tunebench_model::{Batch, Cache, Draw, Error, ReferenceModel, Tuning, Weights, fast, tuning};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, VirtualKind};
 
 /// Both kinds, by the names of their golden methods.
 const KINDS: [(VirtualKind, &str); 2] =
     [(VirtualKind::Embeddings, "prompt_tuning"), (VirtualKind::KeysValues, "prefix_tuning")];
 
 /// What PEFT's numbers of a method are for.
-fn golden(shape: &ModelShape, kind: VirtualKind, method: &str) -> Tuning {
+fn golden(shape: &Decoder, kind: VirtualKind, method: &str) -> Tuning {
     let values = section("tiny/virtual_tokens.safetensors", &format!("{method}.param."));
     Tuning::new(shape, behind(frozen(shape), shape, kind, false), values).unwrap()
 }
 
-fn fast_model(shape: &ModelShape, weights: &Weights, tuning: &Tuning) -> fast::Model<f32> {
+fn fast_model(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> fast::Model<f32> {
     let options = fast::Options { level: Level::best(), recompute: false, packed: false };
     fast::Model::new(shape, weights.clone(), tuning.clone(), options).unwrap()
 }
@@ -37,7 +37,7 @@ fn logits_are_those_of_peft_whatever_the_padding() {
     let (shape, weights) = model("tiny");
     let rows = Rows::tiny();
     for (kind, method) in KINDS {
-        let model = Llama::new(&shape, &weights, &golden(&shape, kind, method), &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &golden(&shape, kind, method), &Device::Cpu).unwrap();
         let expected = &common::tensors("tiny/virtual_tokens.safetensors")[&format!("{method}.logits")];
         let (right, _) = rows.batch();
         for batch in [right, Batch::left_padded(&rows.tokens).unwrap()] {
@@ -64,10 +64,10 @@ fn embeddings_of_words_are_the_words() {
     let values = BTreeMap::from([("virtual_tokens.embedding".to_owned(), rows)]);
     let tuning = Tuning::new(&shape, recorded, values).unwrap();
     let whole = Batch::right_padded(&[[&words[..], &text].concat()]).unwrap();
-    let plain = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let plain = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let expected = plain.logits(&whole, &[6]).unwrap();
 
-    let tuned = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let tuned = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let found = tuned.logits(&Batch::right_padded(&[text]).unwrap(), &[2]).unwrap();
     assert!(error(&found, &expected) < 1e-6);
     let mut batch = fast::Batch::new();
@@ -91,7 +91,7 @@ fn greedy_answers_are_those_of_peft() {
         let prompts = [&prompt[..2], &prompt, &[60, 9, 14]];
         let tuning = golden(&shape, kind, method);
 
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let mut cache = Cache::new(&model);
         let mut scores = model.prefill(&mut cache, &prompts).unwrap().to_vec2::<f32>().unwrap();
         let mut answer = vec![];
@@ -129,7 +129,7 @@ fn a_text_step_by_step_scores_as_at_once() {
     let text: Vec<u32> = (0..80).map(|i| (i * 31 + 7) % 96).collect();
     for (kind, method) in KINDS {
         let tuning = golden(&shape, kind, method);
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let expected = model.logits(&Batch::right_padded(&[&text]).unwrap(), &[79]).unwrap();
         let mut cache = Cache::new(&model);
         let mut scores = model.prefill(&mut cache, &[&text[..3]]).unwrap();
@@ -205,10 +205,10 @@ fn they_are_not_folded_into_weights() {
 /// Changes to a sound plan, and what the refusal must mention.
 #[test]
 fn plans_and_graphs_that_do_not_fit_are_refused() {
-    fn graph(r: &mut Recorded) -> &mut Graph {
+    fn graph(r: &mut RecordedPlan) -> &mut Graph {
         r.virtual_tokens.as_mut().unwrap()
     }
-    type Spoil = fn(&mut Recorded);
+    type Spoil = fn(&mut RecordedPlan);
     let cases: [(Spoil, &str); 9] = [
         (|r| r.virtual_tokens = None, "no maths was recorded"),
         (|r| r.plan.virtual_tokens = None, "none is planned"),

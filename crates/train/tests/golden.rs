@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use common::{METHODS, Rows, assert_all_close, bits, json, model, recorded, secti
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
 use tunebench_spec::{Engine, Recipe, Schedule};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
@@ -49,11 +49,11 @@ fn examples(recipe: &Recipe) -> Vec<Tokenized> {
     let empty = Tokenized { tokens: vec![1], is_label: vec![false] };
     let mut examples = vec![empty; 30];
     let order = examples.clone();
-    let mut steps = Steps::new(&order, recipe, SEED, Cut::Padded);
+    let mut steps = Steps::new(&order, recipe, SEED, BatchLayout::Padded);
     assert_eq!(steps.total, 10);
     for step in 0..10 {
         let rows = &batches[step % 4];
-        let chosen: Vec<usize> = steps.step(step as u64).into_iter().flat_map(|piece| piece.examples).collect();
+        let chosen: Vec<usize> = steps.step(step as u64).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         assert_eq!(chosen.len(), 3);
         for (row, example) in chosen.into_iter().enumerate() {
             let (tokens, is_label) = (rows.tokens[row].clone(), rows.is_label[row].clone());
@@ -80,7 +80,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
             let begin = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
             Tuning::new(&shape, plan, begin).unwrap()
         };
-        // All rows at once, and each in a piece of its own.
+        // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
             let peak = report["methods"][method]["peak_learning_rate"].as_f64().unwrap();
             let recipe = recipe(peak, micro_batch_tokens);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use common::{Rows, adapted, bits, error, full, golden, json, lora, model, section, tensors};
 use serde_json::Value;
-use tunebench_model::{Llama, Tuning};
+use tunebench_model::{ReferenceModel, Tuning};
 use tunebench_spec::WeightPlan;
 use tunebench_train::peft;
 
@@ -23,7 +23,7 @@ fn adapters_made_by_peft_answer_as_in_peft() {
     for (folder, method) in ADAPTERS {
         let (shape, weights) = model("tiny");
         let tuning = peft::load(&golden(folder), &shape).unwrap();
-        let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let rows = Rows::tiny();
         let (batch, _) = rows.batch();
         let expected = &tensors(&format!("tiny/{method}.safetensors"))[&format!("{method}.logits")];

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
+#[path = "../../model/tests/common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use std::path::Path;
 use common::{ALL, adapted, bits, dora, full, lora, model};
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
+use tunebench_spec::{Engine, Decoder, Recipe, StepLog};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
 /// What is trained, and by which engine.
-type Plan<'a> = (Engine, &'a dyn Fn(&ModelShape) -> Recorded);
+type Plan<'a> = (Engine, &'a dyn Fn(&Decoder) -> RecordedPlan);
 
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
 fn recipe() -> Recipe {

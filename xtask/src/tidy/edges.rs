@@ -8,18 +8,19 @@ use crate::workspace::{Package, Workspace};
 /// Folder of a crate, and the crates of ours that it may depend on directly. `plugins/*` is each plugin.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
+    ("crates/files", &[]),
     ("crates/plugin-api", &[]),
     ("crates/host", &["spec", "plugin-api"]),
     ("crates/dataset", &["spec"]),
     ("crates/kernels", &["spec"]),
-    ("crates/model", &["spec", "kernels"]),
-    ("crates/train", &["spec", "dataset", "kernels", "model"]),
+    ("crates/model", &["spec", "files", "kernels"]),
+    ("crates/train", &["spec", "files", "dataset", "kernels", "model"]),
     ("crates/generate", &["spec", "dataset", "kernels", "model"]),
-    ("crates/judge", &["spec"]),
-    ("crates/results", &["spec"]),
+    ("crates/judge", &["spec", "files"]),
+    ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
+    ("crates/cli", &["spec", "files", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (

@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use tunebench_dataset::{Encoder, Unusable};
+use tunebench_files::{Error, JsonLines, read_lines};
 use tunebench_generate::{Model, Prompt, Sampling, Settings, answer, groups};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
 use tunebench_spec::{Engine, Example, Generation, hash};
 
-use super::folder::Lines;
 use crate::progress::Progress;
 
 /// The finish of an item that the model could not be asked.
@@ -54,7 +54,7 @@ impl Questions<'_> {
         if !path.exists() {
             return Ok(None);
         }
-        let (_, found) = Lines::<Generation>::open(path)?;
+        let found: Vec<Generation> = read_lines(path).map_err(damaged)?;
         let mut found: BTreeMap<String, Generation> = found.into_iter().map(|g| (g.item.clone(), g)).collect();
         let answers = self.items.iter().map(|item| {
             let (arm, reference) = (arm.to_owned(), item.reference.clone());
@@ -65,7 +65,7 @@ impl Questions<'_> {
 
     /// Answers what is not answered yet.
     pub fn ask(&self, model: &Model, encoder: &Encoder, path: &Path, arm: &str) -> Result<()> {
-        let (mut file, found) = Lines::<Generation>::open(path)?;
+        let (mut file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
         let done: Vec<String> = found.into_iter().map(|g| g.item).collect();
         let room = model.positions();
         let mut prompts = Vec::new();
@@ -127,6 +127,14 @@ impl Questions<'_> {
             .with_context(|| format!("arm `{arm}`"))?;
         }
         Ok(())
+    }
+}
+
+/// Says what to do about a line that is not an answer.
+fn damaged(error: Error) -> anyhow::Error {
+    match error {
+        Error::Line { .. } => anyhow!("{error}; delete the file to make it anew"),
+        error => error.into(),
     }
 }
 

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
 use tunebench_model::{Tuning, system};
-use tunebench_spec::plan::RecipePatch;
+use tunebench_spec::recipe::RecipeOverrides;
 use tunebench_spec::{ArmRecord, Engine, Recipe, StepLog, hash};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 
 use super::folder::RunFolder;
 use super::models::BaseModel;
@@ -108,7 +108,7 @@ impl<'a> Trainer<'a> {
 impl Prepared<'_> {
     /// Optimiser steps altogether; how an engine cuts them does not change their number.
     fn total_steps(&self) -> u64 {
-        Steps::new(&self.examples, &self.plan.recipe, self.seed, Cut::Padded).total
+        Steps::new(&self.examples, &self.plan.recipe, self.seed, BatchLayout::Padded).total
     }
 
     fn train(&self, setup: &Setup, folder: &RunFolder) -> Result<()> {
@@ -243,7 +243,7 @@ fn identity(plan: &ArmPlan<'_>, engine: Engine, start: &str, seed: u64, examples
     }
     // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
-    recorded.plan.recipe = RecipePatch::default();
+    recorded.plan.recipe = RecipeOverrides::default();
     Ok(hash::of_json(&json!({
         "training": [engine.name(), TRAINING_VERSION.to_string()],
         "start": start,

@@ -7,7 +7,7 @@ use serde_json::json;
 use tunebench_dataset::{Encoder, Tokenizer};
 use tunebench_model::Weights;
 use tunebench_spec::study::Model;
-use tunebench_spec::{ModelShape, hash};
+use tunebench_spec::{Decoder, hash};
 
 use super::files::ModelFiles;
 use super::setup::Setup;
@@ -16,7 +16,7 @@ use super::trained::Base;
 /// A base model, opened; weights are read on demand.
 pub struct BaseModel<'a> {
     model: &'a Model,
-    pub shape: ModelShape,
+    pub shape: Decoder,
     files: Option<ModelFiles>,
     seed: u64,
     /// SHA-256 over what its weights are made of.

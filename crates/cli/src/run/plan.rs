@@ -6,17 +6,17 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use tunebench_host::HostError;
 use tunebench_model::{fast, system};
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{Engine, ModelShape, Recipe};
+use tunebench_spec::{Decoder, Engine, Recipe};
 
 use super::setup::Setup;
 
 /// One arm, planned.
 pub struct ArmPlan<'a> {
     pub arm: &'a Arm,
-    pub shape: ModelShape,
-    pub recorded: Recorded,
+    pub shape: Decoder,
+    pub recorded: RecordedPlan,
     pub recipe: Recipe,
 }
 
@@ -132,7 +132,7 @@ pub fn rows(setup: &Setup, plans: &[ArmPlan<'_>]) -> Vec<PlanRow> {
     plans.iter().map(|plan| row(setup, plan)).collect()
 }
 
-fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'_>) -> Result<ArmPlan<'a>> {
+fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: Decoder, before: &Plans<'_>) -> Result<ArmPlan<'a>> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
         return Err(BaseFailed(arm.base.clone()).into());
     }
@@ -140,7 +140,7 @@ fn plan_arm<'a>(setup: &Setup, arm: &'a Arm, shape: ModelShape, before: &Plans<'
         check_foldable(parent)?;
     }
     let recorded = setup.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
-    let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&setup.study.recipe).patched(&arm.recipe);
+    let recipe = Recipe::base().with(&recorded.plan.recipe).with(&setup.study.recipe).with(&arm.recipe);
     recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
     let count = recorded.plan.virtual_count();
@@ -172,9 +172,9 @@ fn check_foldable(parent: &ArmPlan<'_>) -> Result<()> {
     Ok(())
 }
 
-fn shape(setup: &Setup, model: &Model) -> Result<ModelShape> {
+fn shape(setup: &Setup, model: &Model) -> Result<Decoder> {
     if let Some(name) = model.source.strip_prefix("preset:") {
-        return Ok(ModelShape::preset(name)?);
+        return Ok(Decoder::preset(name)?);
     }
     if let Some(shape) = &model.shape {
         shape.check()?;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use tunebench_dataset::Encoder;
+use tunebench_files::write_file;
 use tunebench_generate::Model;
 use tunebench_host::JudgePlugin;
-use tunebench_model::files::write_atomically;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::study::Eval;
-use tunebench_spec::{ArmRecord, Engine, Example, Judgement, JudgementStatus, ModelShape};
+use tunebench_spec::{ArmRecord, Decoder, Engine, Example, Judgement, JudgementStatus};
 
 use super::answers::Questions;
 use super::arms::Trainer;
@@ -85,7 +85,7 @@ pub fn run(setup: &Setup, out: &Path, choice: &Choice) -> Result<()> {
     let folder = RunFolder::open(out)?;
     let run = Run { folder: &folder, seed: setup.study.study.seed, engine: setup.engine };
     let text = setup.study.to_toml()?;
-    write_atomically(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
+    write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     let order = bases.iter().copied().chain(plans.iter().map(|p| p.arm.name.as_str()));
     let mut records = Records::open(out, order, &identities);
     if let Some(evaluation) = evaluation.as_ref().filter(|_| choice.only.is_empty()) {
@@ -208,7 +208,7 @@ fn evaluate(
     run: &Run<'_>,
     evaluation: &Evaluation<'_>,
     candidate: &Candidate<'_>,
-    open: impl FnOnce() -> Result<(ModelShape, Weights, Tuning)>,
+    open: impl FnOnce() -> Result<(Decoder, Weights, Tuning)>,
 ) -> Result<Done> {
     let Evaluation { eval, items, judge } = evaluation;
     let &Candidate { name, identity, ref encoder, template } = candidate;

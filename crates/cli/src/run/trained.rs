@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use tunebench_model::files::write_atomically;
+use tunebench_files::write_json;
 use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ArmRecord, ModelShape};
+use tunebench_spec::{ArmRecord, Decoder};
 
 use super::files::ModelFiles;
 use super::folder::training;
@@ -17,7 +17,7 @@ use super::folder::training;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArmFile {
     pub record: ArmRecord,
-    pub shape: ModelShape,
+    pub shape: Decoder,
     /// How a conversation becomes text for this arm's evaluation.
     pub template: String,
     pub base: Base,
@@ -58,8 +58,7 @@ pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>> {
 /// Marks a training as finished.
 pub fn finish(root: &Path, file: &ArmFile) -> Result<()> {
     let path = training(root, &file.record.identity).join("arm.json");
-    let text = serde_json::to_vec_pretty(file)?;
-    Ok(write_atomically(&path, |out| out.write_all(&text))?)
+    Ok(write_json(&path, file)?)
 }
 
 /// Opens a finished arm with all its weights.
@@ -74,7 +73,7 @@ pub fn open(root: &Path, identity: &str) -> Result<Trained> {
 }
 
 /// The weights that an arm's training starts from.
-pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weights> {
+pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights> {
     match base {
         Base::Init { seed } => Ok(Weights::init(shape, *seed)?),
         Base::Arm { identity } => {

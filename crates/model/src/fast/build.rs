@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use tunebench_spec::model::LINEARS;
-use tunebench_spec::{self as spec, ParamSpec, WeightPlan};
+use tunebench_spec::names::Role;
+use tunebench_spec::{self as spec, Decoder, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::graph::{GraphSite, Params};
@@ -63,11 +63,12 @@ impl<E: Storage> Builder<E> {
         Ok(Norm::Trained(self.push(Trained::small(name, &value, lr_scale)?)))
     }
 
-    pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
-        let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let attention_norm = self.norm(&name("input_layernorm"))?;
-        let mlp_norm = self.norm(&name("post_attention_layernorm"))?;
-        let [q, k, v, o, gate, up, down] = LINEARS.map(name);
+    pub fn layer(&mut self, shape: &Decoder, index: usize) -> Result<Layer<E>, Error> {
+        let name = |role| shape.weight_name(role, index);
+        let attention_norm = self.norm(&name(Role::AttentionNorm))?;
+        let mlp_norm = self.norm(&name(Role::MlpNorm))?;
+        let [q, k, v, o] = [Role::Query, Role::Key, Role::Value, Role::Output].map(name);
+        let [gate, up, down] = [Role::Gate, Role::Up, Role::Down].map(name);
         let mut group = |names: &[String]| -> Result<Group<E>, Error> {
             Ok(Group { linears: names.iter().map(|name| self.linear(name)).collect::<Result<_, _>>()? })
         };

@@ -52,7 +52,7 @@ impl<E: Storage> Cache<E> {
             rows: Vec::new(),
             free: Vec::new(),
             blocks: 0,
-            size: shape.num_key_value_heads * BLOCK * shape.head_dim,
+            size: shape.attention.kv_heads * BLOCK * shape.attention.head_dim,
             saved: Saved::default(),
             work: Workspace::default(),
             front: None,

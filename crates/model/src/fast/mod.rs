@@ -1,6 +1,6 @@
 //! The fast engine: forward and backward of each decoder layer written out over CPU kernels.
 //!
-//! It means what the reference path means (plain candle operations under autograd, [`crate::Llama`]) and is tested
+//! It means what the reference path means (plain candle operations under autograd, [`crate::ReferenceModel`]) and is tested
 //! against it tensor by tensor. What makes it fast: examples lie end to end without padding ([`Batch`]); only what the
 //! backward pass reads is kept, in bf16; a frozen weight gets no gradient, and nothing is computed below the lowest
 //! trained layer; LoRA sites are recognised in their recorded graphs and become terms of the products they adapt. Any
@@ -26,10 +26,12 @@ mod layer;
 mod linear;
 pub mod memory;
 pub mod model;
+mod supported;
 pub mod values;
 mod virtual_tokens;
 
 pub use batch::Batch;
 pub use cache::Cache;
 pub use model::{Model, Options, Workspace};
+pub use supported::check_supported;
 pub use values::{Gradients, Moments, Storage};

@@ -9,7 +9,9 @@ use tunebench_kernels::adamw::AdamW;
 use tunebench_kernels::attention::Heads;
 use tunebench_kernels::embedding::{gather, scatter_add};
 use tunebench_kernels::rope::tables;
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::Attention;
+use tunebench_spec::names::Role;
 
 use super::batch::Batch;
 use super::build::Builder;
@@ -17,10 +19,10 @@ use super::group::Group;
 use super::head::{self, Head};
 use super::layer::{Geometry, Layer, Norm, Saved, Scratch, Within, room};
 use super::linear::{Pass, Site, Weight};
+use super::supported::check_supported;
 use super::values::{self, Gradients, Moments, Storage, Trained};
 use super::virtual_tokens::{Front, VirtualTokens};
 use crate::dropout::Draw;
-use crate::reference::model::EMBEDDING;
 use crate::{Error, Tuning, Weights, rotary};
 
 /// How a model is computed; changes no number but by rounding.
@@ -36,7 +38,7 @@ pub struct Options {
 
 /// A model that trains, with weights and activations stored as `E`.
 pub struct Model<E> {
-    pub(super) shape: ModelShape,
+    pub(super) shape: Decoder,
     pub(super) options: Options,
     pub(super) embedding: Weight<E>,
     pub(super) layers: Vec<Layer<E>>,
@@ -80,12 +82,13 @@ impl<E: Storage> Model<E> {
     ///
     /// # Errors
     /// [`Error::Missing`] when a weight is not there; [`Error::Plan`] when the plan cannot be used.
-    pub fn new(shape: &ModelShape, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
-        shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
+    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
+        let invalid = |source| Error::Config { path: "shape".into(), source };
+        shape.check().and_then(|()| check_supported(shape)).map_err(invalid)?;
         let mut build = Builder::new(weights, tuning, options);
-        let embedding = build.weight(EMBEDDING)?;
-        let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
-        let norm = build.norm("model.norm.weight")?;
+        let embedding = build.weight(&shape.weight_name(Role::Embedding, 0))?;
+        let layers = (0..shape.num_hidden_layers).map(|i| build.layer(shape, i)).collect::<Result<Vec<_>, _>>()?;
+        let norm = build.norm(&shape.weight_name(Role::FinalNorm, 0))?;
         let head = if shape.tie_word_embeddings {
             let weight = match &embedding {
                 Weight::Frozen(values) => Weight::Frozen(values.clone()),
@@ -94,7 +97,7 @@ impl<E: Storage> Model<E> {
             let (out_features, in_features) = (shape.vocab_size, shape.hidden_size);
             build.linear_of([out_features, in_features], weight, Site::Plain)
         } else {
-            build.linear("lm_head.weight")?
+            build.linear(&shape.weight_name(Role::Head, 0))?
         };
         let head = Group { linears: vec![head] };
         let virtual_tokens = build.virtual_tokens()?;
@@ -102,12 +105,13 @@ impl<E: Storage> Model<E> {
             Some(_) => 0,
             None => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
-        let (shape, frequencies, trained) = (shape.clone(), rotary::frequencies(shape), build.trained);
+        let (shape, frequencies, trained) =
+            (shape.clone(), rotary::frequencies(shape).unwrap_or_default(), build.trained);
         Ok(Self { shape, options, embedding, layers, norm, head, virtual_tokens, frequencies, trained, lowest })
     }
 
     /// Dimensions of the model.
-    pub fn shape(&self) -> &ModelShape {
+    pub fn shape(&self) -> &Decoder {
         &self.shape
     }
 
@@ -266,14 +270,13 @@ impl<E: Storage> Model<E> {
     }
 
     pub(super) fn geometry(&self, positions: &[u32]) -> Geometry {
-        let ModelShape { hidden_size, intermediate_size, rms_norm_eps, head_dim, .. } = self.shape;
-        let (heads, kv_heads) = (self.shape.num_attention_heads, self.shape.num_key_value_heads);
+        let Attention { heads, kv_heads, head_dim, .. } = self.shape.attention;
         let (cos, sin) = tables(&self.frequencies, positions);
         Geometry {
-            hidden: hidden_size,
-            intermediate: intermediate_size,
+            hidden: self.shape.hidden_size,
+            intermediate: self.shape.mlp.intermediate_size,
             heads: Heads { heads, kv_heads, width: head_dim },
-            eps: rms_norm_eps as f32,
+            eps: self.shape.norm.eps as f32,
             cos,
             sin,
         }

@@ -12,8 +12,8 @@ use tunebench_spec::{Graph, VirtualKind};
 use super::graph::{Params, collect, flat, rounded, values, variables};
 use super::values::{Gradients, Storage, Trained};
 use crate::Error;
-use crate::graph::attach::seeded;
 use crate::dropout::Draw;
+use crate::graph::attach::seeded;
 use crate::graph::site::{self, Dropout, Inputs};
 
 /// Virtual tokens of a model.

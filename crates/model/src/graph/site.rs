@@ -8,11 +8,11 @@ use candle_core::{DType, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::shapes::{self, SiteShape};
-use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, ParamSpec, VirtualTokens};
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, ParamSpec, VirtualTokens};
 
-use crate::graph::attach::seeded;
-use crate::dropout::{Draw, Shape};
 use crate::Error;
+use crate::dropout::{Draw, Shape};
+use crate::graph::attach::seeded;
 use crate::graph::ops;
 
 /// Above any real graph; one from a file that is larger is refused.
@@ -109,7 +109,7 @@ pub(crate) fn check(
 }
 
 /// As [`check`], for the maths of virtual tokens, which has neither input nor weight.
-pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &ModelShape) -> Result<(), Error> {
+pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &Decoder) -> Result<(), Error> {
     let site = SiteShape::without_weight(shapes_by_name(&tokens.params));
     check_at(VirtualTokens::NAME, &site, graph, &tokens.shape(model))
 }

@@ -8,9 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use tunebench_model::{Batch, Targets, Weights, open};
 use tunebench_spec::graph::{DType as Precision, Dim, Graph, Node, Op};
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};
-use tunebench_spec::{Init, ModelShape, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
+use tunebench_spec::{Decoder, Init, ParamSpec, TunePlan, VirtualKind, VirtualTokens, WeightPlan};
 
 /// Rank and alpha/rank of the golden adapters.
 pub const RANK: usize = 4;
@@ -20,7 +20,7 @@ pub fn golden(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(path)
 }
 
-pub fn model(folder: &str) -> (ModelShape, Weights) {
+pub fn model(folder: &str) -> (Decoder, Weights) {
     let source = open(&golden(folder)).unwrap();
     (source.shape.clone(), source.weights().unwrap())
 }
@@ -190,8 +190,8 @@ pub const ATTENTION: [&str; 4] = ["q_proj", "k_proj", "v_proj", "o_proj"];
 pub const ALL: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// `method` at every linear weight of the layers named in `targets`, the rest frozen.
-pub fn adapted(shape: &ModelShape, targets: &[&str], method: Method, dropout: f64) -> Recorded {
-    let mut recorded = Recorded::default();
+pub fn adapted(shape: &Decoder, targets: &[&str], method: Method, dropout: f64) -> RecordedPlan {
+    let mut recorded = RecordedPlan::default();
     for weight in shape.weights() {
         let target = weight.name.strip_suffix(".weight").unwrap().rsplit('.').next().unwrap();
         if !targets.contains(&target) {
@@ -210,13 +210,13 @@ pub fn adapted(shape: &ModelShape, targets: &[&str], method: Method, dropout: f6
 }
 
 /// Every weight trained.
-pub fn full(shape: &ModelShape) -> Recorded {
+pub fn full(shape: &Decoder) -> RecordedPlan {
     let weights = shape.weights().into_iter().map(|w| (w.name, WeightPlan::Trainable { lr_scale: 1.0 })).collect();
-    Recorded { plan: TunePlan { weights, ..TunePlan::default() }, ..Recorded::default() }
+    RecordedPlan { plan: TunePlan { weights, ..TunePlan::default() }, ..RecordedPlan::default() }
 }
 
 /// `recorded` with `VIRTUAL` tokens of this kind: trained as they are, or as `W2 relu(W1 E) + b`.
-pub fn behind(mut recorded: Recorded, shape: &ModelShape, kind: VirtualKind, projected: bool) -> Recorded {
+pub fn behind(mut recorded: RecordedPlan, shape: &Decoder, kind: VirtualKind, projected: bool) -> RecordedPlan {
     let mut tokens = VirtualTokens { kind, count: VIRTUAL, params: vec![] };
     let (width, init) = (tokens.width(shape), Init::Normal { mean: 0.0, std: 0.3 });
     let mlp = [("w1", vec![20, 8]), ("w2", vec![width, 20]), ("b", vec![width])];
@@ -241,12 +241,12 @@ pub fn behind(mut recorded: Recorded, shape: &ModelShape, kind: VirtualKind, pro
 pub const VIRTUAL: usize = 4;
 
 /// Nothing trained of the weights themselves.
-pub fn frozen(shape: &ModelShape) -> Recorded {
+pub fn frozen(shape: &Decoder) -> RecordedPlan {
     adapted(shape, &[], lora, 0.0)
 }
 
 /// The golden methods by the names of their files.
-pub fn recorded(shape: &ModelShape, method: &str) -> Recorded {
+pub fn recorded(shape: &Decoder, method: &str) -> RecordedPlan {
     match method {
         "ft" => full(shape),
         "lora_attention" => adapted(shape, &ATTENTION, lora, 0.0),

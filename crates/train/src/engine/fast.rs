@@ -11,11 +11,11 @@ use tunebench_kernels::reduce::sum_of_squares;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
 use tunebench_model::{Draw, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
-use super::{Engine, Step, Sums};
+use super::{Engine, Step, StepTotals};
 use crate::Error;
-use crate::batches::{Cut, MicroBatch};
+use crate::batches::{BatchLayout, MicroBatch};
 
 pub(super) struct Fast {
     model: Model<bf16>,
@@ -27,7 +27,7 @@ pub(super) struct Fast {
 
 impl Fast {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: Weights,
         tuning: Tuning,
         moments: BTreeMap<String, Moments>,
@@ -42,25 +42,25 @@ impl Fast {
 }
 
 impl Engine for Fast {
-    fn cut(&self) -> Cut {
-        Cut::Ragged
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Packed
     }
 
     fn accumulate(
         &mut self,
         examples: &[Tokenized],
-        pieces: &[MicroBatch],
+        micro_batches: &[MicroBatch],
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error> {
-        let mut sums = Sums::default();
+    ) -> Result<StepTotals, Error> {
+        let mut sums = StepTotals::default();
         self.gradients.clear();
-        for piece in pieces {
+        for micro_batch in micro_batches {
             let mut batch = Batch::new();
-            for &i in &piece.examples {
+            for &i in &micro_batch.examples {
                 batch.push(&examples[i].tokens, &examples[i].is_label)?;
             }
-            let draw = Draw { seed, step, rows: piece.places.clone(), ends: vec![] };
+            let draw = Draw { seed, step, rows: micro_batch.step_indices.clone(), ends: vec![] };
             sums.loss += self.model.loss_and_gradients(&batch, &draw, &mut self.gradients, &mut self.work)?;
             sums.labels += batch.labels();
             sums.tokens += batch.len() as u64;
