@@ -1,87 +1,154 @@
 //! Base models as a study names them: shape, weights, tokenizer, and an identity by content.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_dataset::{Encoder, Tokenizer};
-use tunebench_model::Weights;
+use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::study::Model;
 use tunebench_spec::{ModelShape, hash};
 
-use super::files::ModelFiles;
-use super::setup::Setup;
-use super::trained::Base;
+use crate::context::StudyContext;
+use crate::error::{Locate, StudyError};
+use crate::model_encoder::ModelEncoder;
+use crate::model_files::ModelFiles;
+
+/// What an arm's training starts from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Base {
+    /// Weights in files, whose content the identity names.
+    Files { files: ModelFiles, identity: String },
+    /// Fresh weights.
+    Init { seed: u64 },
+    /// Another arm of the same run folder.
+    Arm { identity: String },
+}
 
 /// A base model, opened; weights are read on demand.
 pub struct BaseModel<'a> {
+    context: &'a StudyContext,
     model: &'a Model,
     pub shape: ModelShape,
     files: Option<ModelFiles>,
-    seed: u64,
     /// SHA-256 over what its weights are made of.
     pub identity: String,
 }
 
 impl<'a> BaseModel<'a> {
     /// Opens the model `id` of the study.
-    pub fn open(setup: &'a Setup, id: &str) -> Result<Self> {
-        let model = setup.study.model(id).with_context(|| format!("no model `{id}`"))?;
-        Self::open_model(setup, model).with_context(|| format!("model `{id}`"))
+    ///
+    /// # Errors
+    /// When there is none, or its files cannot be read.
+    pub fn open(context: &'a StudyContext, id: &str) -> Result<Self, StudyError> {
+        let model = context.study.model(id).ok_or_else(|| StudyError::Invalid(format!("no model `{id}`")))?;
+        Self::open_model(context, model).at(format_args!("model `{id}`"))
     }
 
-    fn open_model(setup: &'a Setup, model: &'a Model) -> Result<Self> {
-        let seed = setup.study.study.seed;
+    fn open_model(context: &'a StudyContext, model: &'a Model) -> Result<Self, StudyError> {
         if let Some(shape) = &model.shape {
-            let identity = hash::of_json(&json!({ "init": shape, "seed": seed }))?;
-            return Ok(Self { model, shape: shape.clone(), files: None, seed, identity });
+            let identity = hash::of_json(&json!({ "init": shape, "seed": context.study.study.seed }))?;
+            return Ok(Self { context, model, shape: shape.clone(), files: None, identity });
         }
         if model.source.starts_with("preset:") {
-            bail!("`{}` is a shape without weights; it can be planned but not trained", model.source);
+            let fault = format!("`{}` is a shape without weights; it can be planned but not trained", model.source);
+            return Err(StudyError::Invalid(fault));
         }
-        let path = |text: &str| -> Result<PathBuf> {
-            let path = setup.path(text, model.hint.as_deref())?;
-            path.canonicalize().with_context(|| path.display().to_string())
+        let path = |text: &str| -> Result<PathBuf, StudyError> {
+            let path = context.path(text, model.hint.as_deref())?;
+            path.canonicalize().at(path.display())
         };
         let files =
             ModelFiles { source: path(&model.source)?, adapter: model.adapter.as_deref().map(path).transpose()? };
         let (shape, identity) = (files.open()?.shape, files.identity()?);
-        Ok(Self { model, shape, files: Some(files), seed, identity })
+        Ok(Self { context, model, shape, files: Some(files), identity })
+    }
+
+    /// Its id in the study.
+    pub fn id(&self) -> &'a str {
+        &self.model.id
     }
 
     /// What an arm that starts from this model remembers of it.
     pub fn base(&self) -> Base {
         match &self.files {
             Some(files) => Base::Files { files: files.clone(), identity: self.identity.clone() },
-            None => Base::Init { seed: self.seed },
+            None => Base::Init { seed: self.context.study.study.seed },
         }
     }
 
-    /// All weights, f32.
-    pub fn weights(&self) -> Result<Weights> {
+    /// All weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn weights(&self) -> Result<Weights, StudyError> {
         let weights = match &self.files {
             Some(files) => files.weights(),
-            None => Weights::init(&self.shape, self.seed).map_err(Into::into),
+            None => Weights::init(&self.shape, self.context.study.study.seed).map_err(Into::into),
         };
-        weights.with_context(|| format!("model `{}`", self.model.id))
+        weights.at(format_args!("model `{}`", self.model.id))
     }
 
-    /// The model's tokenizer with a template around it.
-    pub fn encoder(&self, setup: &Setup, template: &str) -> Result<Encoder> {
-        let context = || format!("tokenizer of model `{}`", self.model.id);
-        let tokenizer = self.tokenizer(setup).with_context(context)?;
-        let tokenizer = Tokenizer::new(tokenizer.inner, tokenizer.bos, tokenizer.eos).with_context(context)?;
-        Encoder::new(template, tokenizer).with_context(context)
+    /// Its tokenizer with a template around it.
+    ///
+    /// # Errors
+    /// When it has no tokenizer, or that and the template do not fit.
+    pub fn encoder(&self, template: &str) -> Result<ModelEncoder, StudyError> {
+        let encoder = self.tokenizer().and_then(|tokenizer| ModelEncoder::new(template, tokenizer));
+        encoder.at(format_args!("tokenizer of model `{}`", self.model.id))
     }
 
-    /// The model's tokenizer as it comes: the study's file, else the model's own.
-    pub fn tokenizer(&self, setup: &Setup) -> Result<tunebench_model::Tokenizer> {
+    /// Its tokenizer as it comes: the study's file, else the model's own.
+    fn tokenizer(&self) -> Result<Tokenizer, StudyError> {
         match (&self.model.tokenizer, &self.files) {
-            (Some(file), _) => {
-                Ok(tunebench_model::Tokenizer::from_file(&setup.path(file, self.model.hint.as_deref())?)?)
-            }
+            (Some(file), _) => Ok(Tokenizer::from_file(&self.context.path(file, self.model.hint.as_deref())?)?),
             (None, Some(files)) => Ok(files.open()?.tokenizer()?),
-            (None, None) => bail!("it has no file to bring one; give the model a `tokenizer`"),
+            (None, None) => {
+                Err(StudyError::Invalid("it has no file to bring one; give the model a `tokenizer`".to_owned()))
+            }
         }
+    }
+}
+
+/// The base models of a study, each opened once, and each tokenizer read once for a template.
+pub struct BaseModels<'a> {
+    context: &'a StudyContext,
+    models: BTreeMap<&'a str, Arc<BaseModel<'a>>>,
+    /// By model and template.
+    encoders: BTreeMap<(&'a str, &'a str), Arc<ModelEncoder>>,
+}
+
+impl<'a> BaseModels<'a> {
+    /// None is open yet.
+    pub fn new(context: &'a StudyContext) -> Self {
+        Self { context, models: BTreeMap::new(), encoders: BTreeMap::new() }
+    }
+
+    /// As [`BaseModel::open`].
+    ///
+    /// # Errors
+    /// As [`BaseModel::open`].
+    pub fn open(&mut self, id: &'a str) -> Result<Arc<BaseModel<'a>>, StudyError> {
+        if let Some(model) = self.models.get(id) {
+            return Ok(model.clone());
+        }
+        let model = Arc::new(BaseModel::open(self.context, id)?);
+        self.models.insert(id, model.clone());
+        Ok(model)
+    }
+
+    /// As [`BaseModel::encoder`] of the model `id`.
+    ///
+    /// # Errors
+    /// As [`BaseModel::open`] and [`BaseModel::encoder`].
+    pub fn encoder(&mut self, id: &'a str, template: &'a str) -> Result<Arc<ModelEncoder>, StudyError> {
+        if let Some(encoder) = self.encoders.get(&(id, template)) {
+            return Ok(encoder.clone());
+        }
+        let encoder = Arc::new(self.open(id)?.encoder(template)?);
+        self.encoders.insert((id, template), encoder.clone());
+        Ok(encoder)
     }
 }

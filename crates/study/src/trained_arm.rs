@@ -4,14 +4,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use tunebench_model::files::write_atomically;
+use tunebench_files as files;
 use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ArmRecord, ModelShape};
+use tunebench_spec::{ArmRecord, ModelShape, StepLog};
 
-use super::files::ModelFiles;
-use super::folder::training;
+use crate::base_model::Base;
+use crate::error::{Locate, StudyError};
+use crate::run_folder;
 
 /// What `arm.json` says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,20 +23,8 @@ pub struct ArmFile {
     pub base: Base,
 }
 
-/// What an arm's training started from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Base {
-    /// Weights in files, whose content the identity names.
-    Files { files: ModelFiles, identity: String },
-    /// Fresh weights.
-    Init { seed: u64 },
-    /// Another arm of the same run folder.
-    Arm { identity: String },
-}
-
 /// A trained arm with its weights.
-pub struct Trained {
+pub struct TrainedArm {
     pub file: ArmFile,
     /// What it started from.
     pub weights: Weights,
@@ -45,71 +33,106 @@ pub struct Trained {
 }
 
 /// The arm file of a finished training; `None` when it is not finished.
-pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>> {
-    let path = training(root, identity).join("arm.json");
+///
+/// # Errors
+/// When it cannot be read.
+pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>, StudyError> {
+    let path = run_folder::training(root, identity).join("arm.json");
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    let file = serde_json::from_slice(&text);
-    Ok(Some(file.with_context(|| format!("{}: damaged; delete its folder to train it again", path.display()))?))
+    let file = files::read_json(&path);
+    file.map(Some).map_err(|source| StudyError::Damaged { source, remedy: "delete its folder to train it again" })
+}
+
+/// The log of a training.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn steps(root: &Path, identity: &str) -> Result<Vec<StepLog>, StudyError> {
+    Ok(tunebench_train::steps(&run_folder::training(root, identity))?)
 }
 
 /// Marks a training as finished.
-pub fn finish(root: &Path, file: &ArmFile) -> Result<()> {
-    let path = training(root, &file.record.identity).join("arm.json");
-    let text = serde_json::to_vec_pretty(file)?;
-    Ok(write_atomically(&path, |out| out.write_all(&text))?)
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn finish(root: &Path, file: &ArmFile) -> Result<(), StudyError> {
+    Ok(files::write_json(&run_folder::training(root, &file.record.identity).join("arm.json"), file)?)
 }
 
 /// Opens a finished arm with all its weights.
-pub fn open(root: &Path, identity: &str) -> Result<Trained> {
-    let folder = training(root, identity);
-    let Some(file) = finished(root, identity)? else { bail!("{}: its training is not finished", folder.display()) };
+///
+/// # Errors
+/// When it is not finished, or a file of it or of its base is missing or damaged.
+pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
+    let folder = run_folder::training(root, identity);
+    let Some(file) = finished(root, identity)? else { return Err(StudyError::Unfinished { folder }) };
     let weights = base_weights(root, &file.base, &file.shape)?;
-    let tuning =
-        tunebench_train::load_result(&folder, &file.shape).with_context(|| format!("arm `{}`", file.record.arm))?;
+    let tuning = tunebench_train::load_result(&folder, &file.shape).in_arm(&file.record.arm)?;
     let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json"))?;
-    Ok(Trained { file, weights, tuning, tokenizer })
+    Ok(TrainedArm { file, weights, tuning, tokenizer })
 }
 
 /// The weights that an arm's training starts from.
-pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weights> {
+///
+/// # Errors
+/// As [`open`], and when the files are not those the arm was trained on.
+pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weights, StudyError> {
     match base {
         Base::Init { seed } => Ok(Weights::init(shape, *seed)?),
         Base::Arm { identity } => {
             let parent = open(root, identity)?;
             let name = &parent.file.record.arm;
-            parent.tuning.merge(shape, parent.weights).with_context(|| format!("folding `{name}` into its weights"))
+            parent.tuning.merge(shape, parent.weights).at(format_args!("folding `{name}` into its weights"))
         }
-        Base::Files { files, identity } => {
-            anyhow::ensure!(
-                files.identity()? == *identity,
-                "{}: its files are not those the arm was trained on; bring those back or run the study again",
-                files.source.display()
-            );
-            files.weights()
+        Base::Files { files, identity } if files.identity()? != *identity => {
+            Err(StudyError::BaseChanged { path: files.source.clone() })
         }
+        Base::Files { files, .. } => files.weights(),
     }
 }
 
 /// The arm of this name in a run folder, by its `arms.parquet`.
-pub fn find(root: &Path, arm: &str) -> Result<Trained> {
+///
+/// # Errors
+/// When there is none, or nothing of it was trained; else as [`open`].
+pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
     let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
     let Some(record) = arms.iter().find(|r| r.arm == arm) else {
         let known: Vec<&str> = arms.iter().map(|r| r.arm.as_str()).collect();
-        bail!("{}: no arm `{arm}`; there are: {}", root.display(), known.join(", "));
+        return Err(StudyError::UnknownArm { name: arm.to_owned(), known: known.join(", ") }).at(root.display());
     };
-    anyhow::ensure!(record.steps > 0, "`{arm}` is a base model as it came; nothing was trained");
+    if record.steps == 0 {
+        return Err(StudyError::NothingTrained(arm.to_owned()));
+    }
     open(root, &record.identity)
 }
 
-impl Trained {
+impl TrainedArm {
     /// Where the base weights came from, for an adapter's own file.
     pub fn base_name(&self) -> String {
         match &self.file.base {
             Base::Files { files, .. } => files.source.display().to_string(),
             Base::Init { .. } | Base::Arm { .. } => self.file.record.base.clone(),
         }
+    }
+
+    /// Writes the adapter alone, as a PEFT folder.
+    ///
+    /// # Errors
+    /// When what was trained is no adapter that PEFT knows, or the folder cannot be written.
+    pub fn save_adapter(&self, out: &Path) -> Result<(), StudyError> {
+        let base = self.base_name();
+        Ok(tunebench_train::peft::save(out, &self.file.shape, &self.weights, &base, &self.tuning)?)
+    }
+
+    /// Writes the whole model with the tuning folded in, as a Hugging Face folder, f32.
+    ///
+    /// # Errors
+    /// When the tuning cannot be folded in, or the folder cannot be written.
+    pub fn save_merged(self, out: &Path) -> Result<(), StudyError> {
+        let weights = self.tuning.merge(&self.file.shape, self.weights)?;
+        Ok(tunebench_model::save(out, &self.file.shape, &weights, Some(&self.tokenizer))?)
     }
 }
