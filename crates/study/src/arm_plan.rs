@@ -59,6 +59,14 @@ pub struct PlanReport {
     pub fits: Option<bool>,
 }
 
+impl PlanReport {
+    /// What to say of an arm whose training takes more memory than this machine has.
+    pub fn too_large(&self) -> Option<String> {
+        let (needed, total) = (self.memory_bytes?, memory::of_machine()?);
+        (needed > total).then(|| StudyError::TooLarge { needed, total }.to_string())
+    }
+}
+
 /// The arms of a study, planned; and those whose plugin broke over that, with what starts from them.
 pub struct Plans<'a> {
     pub arms: Vec<ArmPlan<'a>>,

@@ -6,7 +6,7 @@ use tunebench_spec::{ArmRecord, Engine, StepLog};
 
 use crate::base_model::BaseModel;
 use crate::error::StudyError;
-use crate::prepare::Prepared;
+use crate::prepared_arm::PreparedArm;
 use crate::{run_folder, trained_arm};
 
 /// A base model as it came.
@@ -15,7 +15,7 @@ pub fn of_base(model: &BaseModel<'_>, seed: u64, engine: Engine) -> ArmRecord {
 }
 
 /// A training that has just been finished.
-pub fn of_training(arm: &Prepared<'_>, steps: &[StepLog], engine: Engine, peak_rss_bytes: u64) -> ArmRecord {
+pub fn of_training(arm: &PreparedArm<'_>, steps: &[StepLog], engine: Engine, peak_rss_bytes: u64) -> ArmRecord {
     let plan = arm.plan;
     let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
     let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
@@ -44,14 +44,14 @@ pub fn of_training(arm: &Prepared<'_>, steps: &[StepLog], engine: Engine, peak_r
 ///
 /// # Errors
 /// When training is not finished, or its record cannot be read.
-pub fn of_finished(arm: &Prepared<'_>, root: &Path) -> Result<ArmRecord, StudyError> {
+pub fn of_finished(arm: &PreparedArm<'_>, root: &Path) -> Result<ArmRecord, StudyError> {
     match trained_arm::finished(root, &arm.identity)? {
         Some(file) => Ok(named(arm, file.record)),
         None => Err(StudyError::Unfinished { folder: run_folder::training(root, &arm.identity) }),
     }
 }
 
-fn named(prepared: &Prepared<'_>, record: ArmRecord) -> ArmRecord {
+fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
     let arm = prepared.plan.arm;
     ArmRecord {
         arm: arm.name.clone(),

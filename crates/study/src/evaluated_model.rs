@@ -13,7 +13,7 @@ use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
 use crate::model_encoder::ModelEncoder;
 use crate::observer::Observer;
-use crate::prepare::Prepared;
+use crate::prepared_arm::PreparedArm;
 use crate::run_folder::RunFolder;
 use crate::trained_arm;
 use crate::training;
@@ -22,7 +22,7 @@ use crate::work::WorkIds;
 /// A model that work is done for.
 pub enum EvaluatedModel<'a> {
     Base { model: Arc<BaseModel<'a>>, encoder: Arc<ModelEncoder>, seed: u64 },
-    Arm(Prepared<'a>),
+    Arm(PreparedArm<'a>),
 }
 
 impl EvaluatedModel<'_> {

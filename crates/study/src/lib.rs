@@ -10,7 +10,7 @@
 //!   the [`memory`] that takes
 //! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
 //! - [`examples`]: datasets through their plugins, each read and tokenized once
-//! - [`prepare`]: an arm ready to be trained, named by [`identity`]; [`preparation`]: all of them, and the [`evaluation`]
+//! - [`prepared_arm`]: an arm ready to be trained, named by [`identity`]; [`preparation`]: all of them, and the [`evaluation`]
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
@@ -41,7 +41,7 @@ pub mod model_encoder;
 pub mod model_files;
 pub mod observer;
 pub mod preparation;
-pub mod prepare;
+pub mod prepared_arm;
 pub mod run;
 pub mod run_folder;
 pub mod trained_arm;

@@ -11,7 +11,7 @@ use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
 use crate::observer::{Event, Observer};
-use crate::prepare::{Prepared, Preparer};
+use crate::prepared_arm::{PreparedArm, Preparer};
 use crate::work::{WorkGraph, chosen_arms};
 
 /// A study, ready to be run.
@@ -20,7 +20,7 @@ pub struct Preparation<'a> {
     base_models: BaseModels<'a>,
     pub evaluation: Option<Evaluation<'a>>,
     /// The arms to be run, in the study's order.
-    pub arms: Vec<Prepared<'a>>,
+    pub arms: Vec<PreparedArm<'a>>,
     /// By name, of every arm that could be prepared and of the base models that answer too: one that is not to be run
     /// stays in the frames if it is there as the study describes it.
     pub identities: BTreeMap<String, String>,

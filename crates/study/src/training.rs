@@ -10,7 +10,7 @@ use crate::arm_record;
 use crate::error::{Locate, StudyError};
 use crate::memory;
 use crate::observer::{Event, Observer};
-use crate::prepare::Prepared;
+use crate::prepared_arm::PreparedArm;
 use crate::run_folder::RunFolder;
 use crate::trained_arm::{self, ArmFile};
 
@@ -19,7 +19,7 @@ use crate::trained_arm::{self, ArmFile};
 /// # Errors
 /// When it does not fit this machine, its base cannot be opened, or training fails.
 pub fn train(
-    arm: &Prepared<'_>,
+    arm: &PreparedArm<'_>,
     engine: Engine,
     folder: &RunFolder,
     observer: &mut dyn Observer,
@@ -35,7 +35,7 @@ pub fn train(
 }
 
 /// What its training will not learn from, and a schedule that cannot be meant.
-fn warn(arm: &Prepared<'_>, observer: &mut dyn Observer) {
+fn warn(arm: &PreparedArm<'_>, observer: &mut dyn Observer) {
     let name = &arm.plan.arm.name;
     for skips in [&arm.set.row_skips, &arm.set.stats.skips].into_iter().filter(|s| s.total() > 0) {
         observer.on_event(&Event::ExamplesSkipped { arm: name, skips });
@@ -52,7 +52,7 @@ fn warn(arm: &Prepared<'_>, observer: &mut dyn Observer) {
 }
 
 fn train_arm(
-    prepared: &Prepared<'_>,
+    prepared: &PreparedArm<'_>,
     engine: Engine,
     folder: &RunFolder,
     observer: &mut dyn Observer,

@@ -18,7 +18,7 @@ use crate::observer::{ArmForecast, Observer};
 use crate::trained_arm;
 
 /// An arm, ready to be trained.
-pub struct Prepared<'a> {
+pub struct PreparedArm<'a> {
     pub plan: &'a ArmPlan<'a>,
     /// SHA-256 of all that its training depends on.
     pub identity: String,
@@ -52,7 +52,7 @@ impl<'a> Preparer<'a> {
         models: &mut BaseModels<'a>,
         plan: &'a ArmPlan<'a>,
         observer: &mut dyn Observer,
-    ) -> Result<Prepared<'a>, StudyError> {
+    ) -> Result<PreparedArm<'a>, StudyError> {
         let name = plan.arm.name.as_str();
         let prepared = self.prepare_arm(models, plan, observer).in_arm(name)?;
         self.identities.insert(name, prepared.identity.clone());
@@ -64,7 +64,7 @@ impl<'a> Preparer<'a> {
         models: &mut BaseModels<'a>,
         plan: &'a ArmPlan<'a>,
         observer: &mut dyn Observer,
-    ) -> Result<Prepared<'a>, StudyError> {
+    ) -> Result<PreparedArm<'a>, StudyError> {
         let arm = plan.arm;
         let model = models.open(plan.root_model)?;
         let encoder = models.encoder(plan.root_model, plan.template)?;
@@ -86,11 +86,11 @@ impl<'a> Preparer<'a> {
         let identity = identity::training(plan, self.engine, start, &set.identity)?;
         // How an engine lays out micro-batches does not change the number of steps.
         let steps = Steps::new(&set.examples, &plan.recipe, plan.seed, Cut::Padded).total;
-        Ok(Prepared { plan, identity, base, set, encoder, steps })
+        Ok(PreparedArm { plan, identity, base, set, encoder, steps })
     }
 }
 
-impl Prepared<'_> {
+impl PreparedArm<'_> {
     /// What would be done for it in this run folder.
     ///
     /// # Errors
