@@ -140,6 +140,21 @@ fn older_and_newer_plugins_work_in_this_host() {
     }
 }
 
+/// A study reads a source once, front to back; who goes back in it hears of a plugin that breaks over that, too.
+#[test]
+fn a_plugin_that_panics_where_it_goes_back_is_named_with_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.jsonl");
+    fs::write(&rows, "{\"q\": \"a\"}\n{\"q\": \"b\"}\n").unwrap();
+    let registry = registry([support::third_party("stress-dataset")]);
+    let mut dataset = registry.dataset("stress", &[rows], &options(json!({ "misdeed": "panic-in-seek" }))).unwrap();
+    let (position, _) = dataset.next().unwrap().unwrap();
+    let error = dataset.seek(&position).unwrap_err();
+    assert!(matches!(error, HostError::Panicked { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("seeking to") && message.contains("asked to panic in seek"), "{message}");
+}
+
 #[test]
 fn a_newer_plugin_that_needs_more_is_refused_when_it_is_loaded() {
     refused(&support::third_party("newer-needs"), "operations", "`matmul` in version 2, which this host lacks; update");

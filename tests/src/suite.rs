@@ -6,6 +6,8 @@
 mod authors;
 /// The benchmark program.
 mod bench;
+/// Studies through crates/study, by a program of its own: no terminal, no command line.
+mod engine;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
 /// What the tuners' recorded maths computes, against PEFT.

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
     ("crates/plugin-api", &[]),
     ("crates/host", &["spec", "plugin-api"]),
+    ("crates/files", &[]),
     ("crates/dataset", &["spec"]),
     ("crates/kernels", &["spec"]),
     ("crates/model", &["spec", "kernels"]),
@@ -19,12 +20,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/results", &["spec"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
+    (
+        "crates/study",
+        &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
+    ),
+    // Prints what the study engine and the analyses say; of the model's crate, how many threads compute.
+    ("crates/cli", &["spec", "host", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
         "tests",
-        &["spec", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis", "xtask"],
+        &[
+            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis",
+            "study", "xtask",
+        ],
     ),
     ("xtask", &[]),
 ];
