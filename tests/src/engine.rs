@@ -280,7 +280,10 @@ fn a_plugin_that_breaks_fails_its_arm_and_the_error_says_which() {
     let (result, told) = place.run(&[]);
     let Err(StudyError::Failed(errors)) = result else { panic!("{result:?}") };
     assert!(matches!(&errors[..], [StudyError::Arm { arm, .. }] if arm == "lora, then more"), "{errors:?}");
-    assert!(told.iter().any(|line| line.starts_with("not prepared: arm `lora, then more`: plugin `stress`")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.starts_with("not prepared: arm `lora, then more`: plugin `stress`")),
+        "{told:?}"
+    );
     assert!(told.contains(&"finished full".to_owned()) && told.contains(&"finished lora".to_owned()), "{told:?}");
 
     // An arm that cannot be trained takes along what starts from it, and nothing else.

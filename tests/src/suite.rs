@@ -6,10 +6,10 @@
 mod authors;
 /// The benchmark program.
 mod bench;
-/// Studies through crates/study, by a program of its own: no terminal, no command line.
-mod engine;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
+/// Studies through crates/study, by a program of its own: no terminal, no command line.
+mod engine;
 /// What the tuners' recorded maths computes, against PEFT.
 mod gradients;
 /// The authors' kit of plugin-api, against the host's shape rules and the engine's numbers.

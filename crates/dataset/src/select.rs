@@ -70,11 +70,7 @@ impl Ord for Ranked {
 ///
 /// # Errors
 /// Whatever `rows` reports.
-pub fn select<E>(
-    rows: impl IntoIterator<Item = Result<Row, E>>,
-    seed: u64,
-    wanted: Wanted,
-) -> Result<Selection, E> {
+pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, wanted: Wanted) -> Result<Selection, E> {
     let limit = match wanted {
         Wanted::First(count) => count,
         Wanted::All => u64::MAX,

@@ -156,9 +156,7 @@ fn check_foldable(parent: &ArmPlan<'_>) -> Result<(), StudyError> {
         )));
     }
     if parent.recorded.graphs.iter().any(|g| g.merge.is_none()) {
-        return Err(StudyError::Invalid(format!(
-            "{whose} cannot be folded into the weights (it implements no merge)"
-        )));
+        return Err(StudyError::Invalid(format!("{whose} cannot be folded into the weights (it implements no merge)")));
     }
     Ok(())
 }

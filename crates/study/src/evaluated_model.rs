@@ -70,12 +70,7 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// When training fails.
-    pub fn train(
-        &self,
-        engine: Engine,
-        folder: &RunFolder,
-        observer: &mut dyn Observer,
-    ) -> Result<(), StudyError> {
+    pub fn train(&self, engine: Engine, folder: &RunFolder, observer: &mut dyn Observer) -> Result<(), StudyError> {
         match self {
             Self::Base { .. } => Ok(()),
             Self::Arm(arm) => training::train(arm, engine, folder, observer),

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
-use tunebench_dataset::{
-    Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select,
-};
+use tunebench_dataset::{Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select};
 use tunebench_host::DatasetPlugin;
 use tunebench_spec::study::Dataset;
 use tunebench_spec::{Example, Row, hash};

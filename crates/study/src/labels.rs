@@ -68,10 +68,8 @@ fn labels_of<'a>(
     for example in examples {
         tokenization.add(example);
     }
-    let shown = |example: &Example| ExampleLabels {
-        id: example.id.clone(),
-        labels: labels::dump(encoder, settings, example),
-    };
+    let shown =
+        |example: &Example| ExampleLabels { id: example.id.clone(), labels: labels::dump(encoder, settings, example) };
     Ok(ArmLabels {
         arm: plan.arm.name.clone(),
         max_length: plan.recipe.max_length,

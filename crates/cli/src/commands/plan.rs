@@ -84,7 +84,8 @@ mod tests {
     /// A Chinese character is as wide as two others.
     #[test]
     fn names_of_any_script_align() {
-        let text = table("s", &[report("全参数微调", Some(600_000)), report("FT", Some(7)), report("b", None)]).to_text();
+        let text =
+            table("s", &[report("全参数微调", Some(600_000)), report("FT", Some(7)), report("b", None)]).to_text();
         let rows: Vec<&str> = text.lines().skip(4).take(3).collect();
         let width = |text: &str| text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
         let starts: Vec<usize> = rows.iter().map(|row| width(row.split_once("ft").unwrap().0)).collect();
