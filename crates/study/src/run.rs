@@ -112,17 +112,17 @@ fn run_model(
     Ok((ArmRows { generations, judgements, ..executor.rows(model)? }, stopped))
 }
 
-/// Whether all that a piece needs of another model is there.
+/// Whether all that a piece needs of another model is there. A piece of the same content that failed hinders nothing: this
+/// one may tell why.
 fn check_parent(graph: &WorkGraph, index: usize, is_done: &[bool]) -> Result<(), StudyError> {
     let piece = &graph.pieces[index];
-    let missing = piece.depends_on.iter().find(|before| !is_done[**before]).map(|before| &graph.pieces[*before]);
-    match missing {
-        // A piece of the same content that failed hinders nothing: this one may tell why.
-        Some(before) if before.id != piece.id => {
+    let mut missing = piece.depends_on.iter().filter(|before| !is_done[**before]).map(|before| &graph.pieces[*before]);
+    match missing.find(|before| before.id != piece.id) {
+        None => Ok(()),
+        Some(before) => {
             let (arm, parent) = (piece.model.clone(), before.model.clone());
             Err(StudyError::ParentFailed { arm, parent })
         }
-        _ => Ok(()),
     }
 }
 
