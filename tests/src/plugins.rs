@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tunebench_host::{HostError, Options, Registry};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{JudgeStep, ModelShape, Op, Row};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{JudgeStep, Decoder, Op, Row};
 
 use crate::support;
 
@@ -47,14 +47,14 @@ fn options(json: Value) -> Options {
     serde_json::from_value(json).unwrap()
 }
 
-fn record(tuner: &str, given: Value, shape: &ModelShape) -> Recorded {
+fn record(tuner: &str, given: Value, shape: &Decoder) -> RecordedPlan {
     all().tuner(tuner, &options(given)).unwrap().record(shape).unwrap()
 }
 
 /// Two layers whose linear weights have five shapes: key/value heads are fewer and wider than hidden/heads.
-fn tiny() -> ModelShape {
+fn tiny() -> Decoder {
     let config = fs::read_to_string(support::repository("tests/golden/tiny/config.json")).unwrap();
-    ModelShape::from_config_json(&config).unwrap()
+    Decoder::from_config_json(&config).unwrap()
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn older_and_newer_plugins_work_in_this_host() {
 
     let old = registry.tuner("frozen-lora", &options(json!({}))).unwrap().record(&tiny()).unwrap();
     let now = record("lora-attention", json!({ "lora_dropout": 0.0 }), &tiny());
-    let merges = |recorded: &Recorded| -> Vec<_> { recorded.graphs.iter().map(|g| g.merge.clone()).collect() };
+    let merges = |recorded: &RecordedPlan| -> Vec<_> { recorded.graphs.iter().map(|g| g.merge.clone()).collect() };
     assert_eq!((&old.plan.weights, merges(&old)), (&now.plan.weights, merges(&now)));
 
     let folder = tempfile::tempdir().unwrap();
@@ -295,7 +295,7 @@ fn parameter_counts_are_the_papers() {
         ("llama-7b", "ft", json!({}), 6_738_415_616, 0),
         ("llama-7b", "ia3", json!({}), 614_400, 614_400),
     ] {
-        let shape = ModelShape::preset(model).unwrap();
+        let shape = Decoder::preset(model).unwrap();
         let plan = record(tuner, given, &shape).plan;
         assert_eq!(
             (plan.trainable_params(&shape), plan.additional_params()),
@@ -308,7 +308,7 @@ fn parameter_counts_are_the_papers() {
 /// Sites and distinct graphs of each tuner: graphs are kept once per shape, whatever the number of layers.
 #[test]
 fn graphs_are_kept_once() {
-    let (tiny, large) = (tiny(), ModelShape::preset("llama-7b").unwrap());
+    let (tiny, large) = (tiny(), Decoder::preset("llama-7b").unwrap());
     for (tuner, in_tiny, in_large) in [
         ("ft", (0, 0), (0, 0)),
         ("lora-attention", (8, 3), (128, 1)),
@@ -358,7 +358,7 @@ fn lora_records_its_formula() {
 fn a_strangers_tuner_computes_its_initial_values() {
     let (r, shape) = (4, tiny());
     let recorded = record("dora", json!({ "r": r }), &shape);
-    let size = |w: &tunebench_spec::model::Weight| (r * (w.shape[0] + w.shape[1]) + w.shape[0]) as u64;
+    let size = |w: &tunebench_spec::decoder::Weight| (r * (w.shape[0] + w.shape[1]) + w.shape[0]) as u64;
     let adapted = shape.weights().into_iter().filter(|w| recorded.sites.contains_key(&w.name));
     assert_eq!(recorded.plan.additional_params(), adapted.map(|w| size(&w)).sum::<u64>());
     for graphs in &recorded.graphs {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{Engine, ModelShape, Recipe};
+use tunebench_spec::{Engine, Decoder, Recipe};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
@@ -14,8 +14,8 @@ use crate::memory;
 /// One arm, planned.
 pub struct ArmPlan<'a> {
     pub arm: &'a Arm,
-    pub shape: ModelShape,
-    pub recorded: Recorded,
+    pub shape: Decoder,
+    pub recorded: RecordedPlan,
     pub recipe: Recipe,
     /// How a conversation becomes text for this arm.
     pub template: &'a str,
@@ -114,7 +114,7 @@ pub fn reports(context: &StudyContext, plans: &[ArmPlan<'_>]) -> Vec<PlanReport>
 fn plan_arm<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
-    shape: ModelShape,
+    shape: Decoder,
     before: &Plans<'_>,
 ) -> Result<ArmPlan<'a>, StudyError> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
@@ -124,7 +124,7 @@ fn plan_arm<'a>(
         check_foldable(parent)?;
     }
     let recorded = context.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
-    let recipe = Recipe::base().patched(&recorded.plan.recipe).patched(&context.study.recipe).patched(&arm.recipe);
+    let recipe = Recipe::base().with(&recorded.plan.recipe).with(&context.study.recipe).with(&arm.recipe);
     check(&shape, &recorded, &recipe).map_err(|fault| StudyError::Invalid(format!("recipe: {fault}")))?;
     if recorded.plan.trainable_params(&shape) == 0 {
         return Err(StudyError::Invalid(format!("tuner `{}` trains nothing of this model", arm.tuner)));
@@ -136,7 +136,7 @@ fn plan_arm<'a>(
 }
 
 /// Whether the recipe can be followed by this model.
-fn check(shape: &ModelShape, recorded: &Recorded, recipe: &Recipe) -> Result<(), String> {
+fn check(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe) -> Result<(), String> {
     recipe.check().map_err(|e| e.to_string())?;
     let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
     let count = recorded.plan.virtual_count();
@@ -161,9 +161,9 @@ fn check_foldable(parent: &ArmPlan<'_>) -> Result<(), StudyError> {
     Ok(())
 }
 
-fn shape(context: &StudyContext, model: &Model) -> Result<ModelShape, StudyError> {
+fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     if let Some(name) = model.source.strip_prefix("preset:") {
-        return Ok(ModelShape::preset(name)?);
+        return Ok(Decoder::preset(name)?);
     }
     if let Some(shape) = &model.shape {
         shape.check()?;

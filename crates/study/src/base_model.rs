@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::study::Model;
-use tunebench_spec::{ModelShape, hash};
+use tunebench_spec::{Decoder, hash};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
@@ -31,7 +31,7 @@ pub enum Base {
 pub struct BaseModel<'a> {
     context: &'a StudyContext,
     model: &'a Model,
-    pub shape: ModelShape,
+    pub shape: Decoder,
     files: Option<ModelFiles>,
     /// SHA-256 over what its weights are made of.
     pub identity: String,

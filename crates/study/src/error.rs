@@ -70,7 +70,7 @@ pub enum StudyError {
     #[error(transparent)]
     Definition(#[from] tunebench_spec::study::StudyError),
     #[error(transparent)]
-    Shape(#[from] tunebench_spec::model::ShapeError),
+    Shape(#[from] tunebench_spec::decoder::ConfigError),
     #[error(transparent)]
     Model(#[from] tunebench_model::Error),
     #[error(transparent)]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, ModelShape};
+use tunebench_spec::{Engine, Decoder};
 
 use crate::arm_record;
 use crate::base_model::BaseModel;
@@ -93,7 +93,7 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// When a file is missing or damaged, or training is not finished.
-    pub fn load(&self, root: &Path) -> Result<(ModelShape, Weights, Tuning), StudyError> {
+    pub fn load(&self, root: &Path) -> Result<(Decoder, Weights, Tuning), StudyError> {
         match self {
             Self::Base { model, .. } => Ok((model.shape.clone(), model.weights()?, Tuning::none())),
             Self::Arm(arm) => {

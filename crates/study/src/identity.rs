@@ -1,7 +1,7 @@
 //! The name of a training: the hash of all that decides the bytes of the trained arm.
 
 use serde_json::json;
-use tunebench_spec::plan::RecipePatch;
+use tunebench_spec::recipe::RecipeOverrides;
 use tunebench_spec::{Engine, Recipe, hash};
 
 use crate::arm_plan::ArmPlan;
@@ -17,7 +17,7 @@ const TRAINING_VERSION: u32 = 1;
 pub fn training(plan: &ArmPlan<'_>, engine: Engine, start: &str, examples: &str) -> Result<String, StudyError> {
     // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
-    recorded.plan.recipe = RecipePatch::default();
+    recorded.plan.recipe = RecipeOverrides::default();
     Ok(hash::of_json(&json!({
         "training": [engine.name(), TRAINING_VERSION.to_string()],
         "start": start,

@@ -1,8 +1,8 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
 use tunebench_model::{fast, system};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Engine, ModelShape, Recipe};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Engine, Decoder, Recipe};
 
 /// What to do about a training that does not fit.
 pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
@@ -18,7 +18,7 @@ pub fn of_machine() -> Option<u64> {
 }
 
 /// Bytes at the peak of training by this engine, where that can be said beforehand.
-pub(crate) fn training(shape: &ModelShape, recorded: &Recorded, recipe: &Recipe, engine: Engine) -> Option<u64> {
+pub(crate) fn training(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe, engine: Engine) -> Option<u64> {
     let &Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, packing, .. } =
         recipe;
     let count = recorded.plan.virtual_count();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_spec::{Engine, StepLog};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_train::batches::{BatchLayout, Steps};
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::{Base, BaseModels};
@@ -85,7 +85,7 @@ impl<'a> Preparer<'a> {
         };
         let identity = identity::training(plan, self.engine, start, &set.identity)?;
         // How an engine lays out micro-batches does not change the number of steps.
-        let steps = Steps::new(&set.examples, &plan.recipe, plan.seed, Cut::Padded).total;
+        let steps = Steps::new(&set.examples, &plan.recipe, plan.seed, BatchLayout::Padded).total;
         Ok(PreparedArm { plan, identity, base, set, encoder, steps })
     }
 }

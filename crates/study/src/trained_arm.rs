@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tunebench_files as files;
 use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ArmRecord, ModelShape, StepLog};
+use tunebench_spec::{ArmRecord, Decoder, StepLog};
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
@@ -17,7 +17,7 @@ use crate::run_folder;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArmFile {
     pub record: ArmRecord,
-    pub shape: ModelShape,
+    pub shape: Decoder,
     /// How a conversation becomes text for this arm's evaluation.
     pub template: String,
     pub base: Base,
@@ -78,7 +78,7 @@ pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
 ///
 /// # Errors
 /// As [`open`], and when the files are not those the arm was trained on.
-pub fn base_weights(root: &Path, base: &Base, shape: &ModelShape) -> Result<Weights, StudyError> {
+pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights, StudyError> {
     match base {
         Base::Init { seed } => Ok(Weights::init(shape, *seed)?),
         Base::Arm { identity } => {
