@@ -5,19 +5,20 @@
 //! OUT/study.toml             the study as it was run
 //! OUT/*.parquet              the frames: all that an analyst needs
 //! OUT/work/train-ID/         one arm's training: checkpoint, steps.jsonl, result, arm.json when finished
-//! OUT/work/answers-ID.jsonl  one arm's answers, a line each as they come
+//! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
 //! OUT/work/replies.jsonl     every reply of a judge model, with its request
 //! ```
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
-use tunebench_files::{Error, Lock, create_folder};
+use tunebench_files as files;
+
+use crate::error::{Locate, StudyError};
 
 /// A run folder, locked while a study writes to it.
 pub struct RunFolder {
     root: PathBuf,
-    _lock: Lock,
+    _lock: files::Lock,
 }
 
 impl RunFolder {
@@ -25,13 +26,10 @@ impl RunFolder {
     ///
     /// # Errors
     /// When it cannot be made, or another run is writing to it.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path) -> Result<Self, StudyError> {
         let work = root.join("work");
-        create_folder(&work)?;
-        let lock = Lock::acquire(&work.join("lock")).map_err(|e| match e {
-            Error::Locked { .. } => anyhow!("{}: another run is writing to it; let it end first", root.display()),
-            error => error.into(),
-        })?;
+        files::create_folder(&work).at(format_args!("run folder {}", root.display()))?;
+        let lock = files::Lock::acquire(&work.join("lock"))?;
         Ok(Self { root: root.to_owned(), _lock: lock })
     }
 
@@ -39,14 +37,17 @@ impl RunFolder {
         &self.root
     }
 
+    /// The folder of an arm's training.
     pub fn training(&self, identity: &str) -> PathBuf {
         training(&self.root, identity)
     }
 
-    pub fn answers(&self, identity: &str) -> PathBuf {
+    /// The file of a model's generations.
+    pub fn generations(&self, identity: &str) -> PathBuf {
         self.root.join("work").join(format!("answers-{}.jsonl", short(identity)))
     }
 
+    /// The file of a judge model's replies.
     pub fn replies(&self) -> PathBuf {
         self.root.join("work/replies.jsonl")
     }

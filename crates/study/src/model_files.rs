@@ -5,11 +5,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_model::{Source, Weights};
 use tunebench_spec::hash;
+
+use crate::error::{Locate, StudyError};
 
 /// Where a model's weights are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,22 +24,31 @@ pub struct ModelFiles {
 
 impl ModelFiles {
     /// The model without its adapter, opened; no weight is read.
-    pub fn open(&self) -> Result<Source> {
+    ///
+    /// # Errors
+    /// When it is no model that can be read.
+    pub fn open(&self) -> Result<Source, StudyError> {
         Ok(tunebench_model::open(&self.source)?)
     }
 
-    /// All weights, f32, the adapter folded in.
-    pub fn weights(&self) -> Result<Weights> {
+    /// All weights, the adapter folded in.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the adapter does not fit the model.
+    pub fn weights(&self) -> Result<Weights, StudyError> {
         let source = self.open()?;
         let weights = source.weights()?;
         let Some(adapter) = &self.adapter else { return Ok(weights) };
-        let context = || format!("adapter {}", adapter.display());
-        let tuning = tunebench_train::peft::load(adapter, &source.shape).with_context(context)?;
-        tuning.merge(&source.shape, weights).with_context(context)
+        let place = || format!("adapter {}", adapter.display());
+        let tuning = tunebench_train::peft::load(adapter, &source.shape).at(place())?;
+        tuning.merge(&source.shape, weights).at(place())
     }
 
     /// SHA-256 over the contents that decide the weights; gigabytes are hashed once a process.
-    pub fn identity(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn identity(&self) -> Result<String, StudyError> {
         static KNOWN: Mutex<BTreeMap<ModelFiles, String>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(identity) = known.get(self) {
@@ -47,7 +57,7 @@ impl ModelFiles {
         let of_adapter =
             |folder: &PathBuf| ["adapter_config.json", "adapter_model.safetensors"].map(|f| folder.join(f));
         let adapter: Vec<PathBuf> = self.adapter.iter().flat_map(of_adapter).collect();
-        let hashes = |paths: Vec<PathBuf>| paths.iter().map(|path| hash_file(path)).collect::<Result<Vec<_>>>();
+        let hashes = |paths: Vec<PathBuf>| paths.iter().map(|p| hash_file(p)).collect::<Result<Vec<_>, StudyError>>();
         let mut contents = json!({ "files": hashes(self.open()?.weight_files())? });
         if !adapter.is_empty() {
             contents["adapter"] = json!(hashes(adapter)?);
@@ -58,7 +68,6 @@ impl ModelFiles {
     }
 }
 
-fn hash_file(path: &Path) -> Result<String> {
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    hash::of_reader(file).with_context(|| path.display().to_string())
+fn hash_file(path: &Path) -> Result<String, StudyError> {
+    File::open(path).and_then(hash::of_reader).at(path.display())
 }
