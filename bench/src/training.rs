@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
-use tunebench_spec::{ModelShape, Recipe};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_spec::{Decoder, Recipe};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, train};
 
 use crate::model::{Choice, Model, Tuner};
@@ -38,32 +39,14 @@ pub struct Args {
     /// Steps before them.
     #[arg(long, default_value_t = 2)]
     warmup: usize,
-    #[arg(long, value_enum, default_value_t = Engine::Fast)]
-    engine: Engine,
+    #[arg(long, default_value = FAST.name(), value_parser = backend::named)]
+    engine: &'static dyn Backend,
     /// Keep no layer's values; compute them again for the gradients.
     #[arg(long)]
     recompute: bool,
     /// Tokens to train on, as `shared` writes them; the same are drawn when it is not given.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-}
-
-/// What computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// Kernels over bf16.
-    Fast,
-    /// Plain operations in f32.
-    Reference,
-}
-
-impl From<Engine> for tunebench_spec::Engine {
-    fn from(engine: Engine) -> Self {
-        match engine {
-            Engine::Fast => Self::Fast,
-            Engine::Reference => Self::Reference,
-        }
-    }
 }
 
 /// What was seen of the steps, warm-up included.
@@ -94,25 +77,24 @@ pub fn measure(args: &Args) -> Result<Value> {
     }))
 }
 
-/// Trains with `engine` to the end. Peak memory is taken after the last step, before the result is written.
+/// Trains to the end. Peak memory is taken after the last step, before the result is written.
 fn steps(
-    engine: Engine,
+    backend: &dyn Backend,
     recompute: bool,
     model: Model,
     tuning: Tuning,
     recipe: &Recipe,
     examples: Vec<Tokenized>,
 ) -> Result<Seen> {
-    if engine == Engine::Reference && recompute {
+    if backend.name() == REFERENCE.name() && recompute {
         bail!("the reference engine keeps every layer's values; it recomputes none");
     }
-    let engine = engine.into();
     let folder = tempfile::tempdir().context("making a folder")?;
     let Model { shape, weights } = model;
-    let shape: &ModelShape = &shape;
+    let shape: &Decoder = &shape;
     let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
     let (arm, dir, examples) = ("bench", folder.path(), &examples);
-    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, engine, dir };
+    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, backend, dir };
     let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0 };
     train(job, &mut |step| {
         seen.losses.push(step.loss);
@@ -137,7 +119,7 @@ fn recipe(args: &Args, tuning: &Tuning, total: usize) -> Recipe {
         mask_prompt: false,
         max_steps: total,
         checkpoint_steps: 0,
-        ..Recipe::base().patched(&tuning.recorded().plan.recipe)
+        ..Recipe::base().with(&tuning.recorded().plan.recipe)
     }
 }
 
@@ -146,11 +128,11 @@ fn rows(tokens: &[u32], seq: usize, recipe: &Recipe, total: usize) -> Vec<Tokeni
     let row = |tokens: &[u32]| Tokenized { tokens: tokens.to_vec(), is_label: (0..seq).map(|i| i > 0).collect() };
     let mut rows: Vec<Tokenized> = tokens.chunks_exact(seq).map(row).collect();
     let in_order = rows.clone();
-    let mut steps = Steps::new(&in_order, recipe, SEED, Cut::Ragged);
+    let mut steps = Steps::new(&in_order, recipe, SEED, BatchLayout::Packed);
     for step in 0..total {
-        for piece in steps.step(step as u64) {
-            for (example, place) in piece.examples.into_iter().zip(piece.places) {
-                rows[example] = in_order[step * recipe.batch_size + place as usize].clone();
+        for micro_batch in steps.step(step as u64) {
+            for (example, index) in micro_batch.examples.into_iter().zip(micro_batch.step_indices) {
+                rows[example] = in_order[step * recipe.batch_size + index as usize].clone();
             }
         }
     }
@@ -166,12 +148,12 @@ mod tests {
         let tokens: Vec<u32> = (0..60).collect();
         let recipe = Recipe { epochs: 1.0, batch_size: 4, ..Recipe::base() };
         let rows = rows(&tokens, 5, &recipe, 3);
-        let mut steps = Steps::new(&rows, &recipe, SEED, Cut::Ragged);
+        let mut steps = Steps::new(&rows, &recipe, SEED, BatchLayout::Packed);
         for step in 0..3 {
             let mut seen = vec![0; 4];
-            for piece in steps.step(step) {
-                for (example, place) in piece.examples.into_iter().zip(piece.places) {
-                    seen[place as usize] = rows[example].tokens[0];
+            for micro_batch in steps.step(step) {
+                for (example, index) in micro_batch.examples.into_iter().zip(micro_batch.step_indices) {
+                    seen[index as usize] = rows[example].tokens[0];
                 }
             }
             let first = step as u32 * 20;

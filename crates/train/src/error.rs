@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     #[error(transparent)]
     Model(#[from] tunebench_model::Error),
-    #[error(transparent)]
-    Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
+    #[error(transparent)]
+    Files(tunebench_files::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: damaged: {fault}; delete the folder that holds it to train again", path.display())]
@@ -23,15 +23,31 @@ pub enum Error {
     Diverged { step: u64, loss: f64 },
     #[error("step {step}: the gradient of `{name}` is not finite; lower the learning rate")]
     BadGradient { step: u64, name: String },
-    #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
-    NoGradient { name: String },
-    #[error("a thread of the training step panicked; this is a fault of tunebench")]
-    ThreadPanicked,
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
 }
 
+/// A file of ours that is not what we wrote is damaged: the folder's remedy is said with it.
+impl From<tunebench_files::Error> for Error {
+    fn from(error: tunebench_files::Error) -> Self {
+        use tunebench_files::Error::{Json, Line};
+        match error {
+            Json { path, source } => Self::damaged(&path, source),
+            Line { path, line, source } => Self::damaged(&path, format!("line {line}: {source}")),
+            error => Self::Files(error),
+        }
+    }
+}
+
 impl Error {
+    /// What a backend says of a step (from 1), with its number where the reader would ask for it.
+    pub(crate) fn in_step(step: u64, error: tunebench_model::Error) -> Self {
+        match error {
+            tunebench_model::Error::BadGradient { name } => Self::BadGradient { step, name },
+            error => Self::Model(error),
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }

@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 use tunebench_analysis::escape;
 use tunebench_host::{HostError, LockFile, LockedPlugin, Plugin, Registry};
 
-use super::print;
 use crate::args::{PluginsCommand, Shared};
-use crate::progress::{say, warn};
-use crate::run::setup::{installed_files, launcher, lock_file};
+use crate::output::{print, status, warn};
+use crate::plugin_files::{installed_files, launcher, lock_file};
 
 pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
     match command {
@@ -94,11 +93,18 @@ fn add(file: &Path, shared: &Shared) -> Result<()> {
         }
     }
     lock_file.add(&plugin)?;
-    say(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, lock_file.path().display()));
+    status(format!(
+        "added {} `{}` {}, {}, to {}",
+        m.kind,
+        m.name,
+        m.version,
+        plugin.sha256,
+        lock_file.path().display()
+    ));
     Ok(())
 }
 
-fn describe(plugin: &Plugin, status: &str) -> Value {
+fn describe(plugin: &Plugin, state: &str) -> Value {
     json!({
         "kind": plugin.manifest.kind,
         "name": plugin.manifest.name,
@@ -108,6 +114,6 @@ fn describe(plugin: &Plugin, status: &str) -> Value {
         "compiler": plugin.rustc,
         "sha256": plugin.sha256,
         "file": plugin.path,
-        "status": status,
+        "status": state,
     })
 }

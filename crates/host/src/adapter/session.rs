@@ -3,8 +3,8 @@
 use abi_stable::std_types::ROption;
 use serde::{Deserialize, Serialize};
 use tunebench_plugin_api::abi::PluginRoot_Ref;
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ChatReply, Example, JudgeStep, ModelShape};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{ChatReply, Decoder, Example, JudgeStep};
 
 use super::dataset::{Dataset, Files, PositionedRow};
 use super::judge::Judge;
@@ -17,7 +17,7 @@ use crate::options::{self, Options};
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Request {
     /// A tuner: everything it does to a model of this shape.
-    Record(Box<ModelShape>),
+    Record(Box<Decoder>),
     /// A dataset: at most so many rows.
     Rows(u64),
     Seek(String),
@@ -32,7 +32,7 @@ pub(crate) enum Request {
 /// What it replies.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Reply {
-    Recorded(Box<Recorded>),
+    RecordedPlan(Box<RecordedPlan>),
     Rows(Vec<PositionedRow>),
     Sought,
     Step(JudgeStep),
@@ -42,7 +42,7 @@ impl Reply {
     /// The error of a reply to something else.
     pub fn unexpected(&self, plugin: &str) -> HostError {
         let what = match self {
-            Self::Recorded(_) => "a recording",
+            Self::RecordedPlan(_) => "a recording",
             Self::Rows(_) => "rows",
             Self::Sought => "a position",
             Self::Step(_) => "a judge's step",
@@ -84,7 +84,7 @@ impl Session {
 
     pub fn reply(&mut self, request: Request) -> Result<Reply, HostError> {
         match (&mut self.adapter, request) {
-            (Adapter::Tuner(tuner), Request::Record(shape)) => Ok(Reply::Recorded(Box::new(tuner.record(&shape)?))),
+            (Adapter::Tuner(tuner), Request::Record(shape)) => Ok(Reply::RecordedPlan(Box::new(tuner.record(&shape)?))),
             (Adapter::Dataset(dataset), Request::Rows(most)) => Ok(Reply::Rows(dataset.rows(most)?)),
             (Adapter::Dataset(dataset), Request::Seek(position)) => {
                 dataset.seek(&position)?;

@@ -1,7 +1,7 @@
 //! A tuner with its options.
 
-use tunebench_spec::ModelShape;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::Decoder;
+use tunebench_spec::plan::RecordedPlan;
 
 use crate::adapter::{Reply, Request};
 use crate::error::HostError;
@@ -24,9 +24,9 @@ impl TunerPlugin {
     /// # Errors
     /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records graphs whose
     /// shapes do not fit.
-    pub fn record(&mut self, shape: &ModelShape) -> Result<Recorded, HostError> {
+    pub fn record(&mut self, shape: &Decoder) -> Result<RecordedPlan, HostError> {
         match self.worker.call("recording its graphs", Request::Record(Box::new(shape.clone())))? {
-            Reply::Recorded(recorded) => Ok(*recorded),
+            Reply::RecordedPlan(recorded) => Ok(*recorded),
             other => Err(other.unexpected(self.worker.plugin())),
         }
     }
