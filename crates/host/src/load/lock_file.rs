@@ -1,6 +1,6 @@
 //! The lock file: the plugins that a user has added, each with the SHA-256 of what was added.
 
-use std::io::Write as _;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -111,18 +111,15 @@ impl LockFile {
         self.plugins.retain(|p| p.path != plugin.path && (&p.kind, &p.name) != (&m.kind, &m.name));
         self.plugins.push(LockedPlugin::of(plugin));
         self.plugins.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
-        self.write().map_err(|e| HostError::LockFile { path: self.path.clone(), reason: e.to_string() })
-    }
-
-    /// Under another name, synced and renamed: the file is there whole or as it was.
-    fn write(&self) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut text = serde_json::to_string_pretty(&Form { version: VERSION, plugins: self.plugins.clone() })?;
-        text.push('\n');
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(text.as_bytes())?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path)?;
-        Ok(())
+        let form = Form { version: VERSION, plugins: self.plugins.clone() };
+        let written = tunebench_files::write_file(&self.path, |out| {
+            serde_json::to_writer_pretty(&mut *out, &form)?;
+            writeln!(out)
+        });
+        written.map_err(|e| {
+            // The file is named already.
+            let reason = e.source().map_or_else(|| e.to_string(), ToString::to_string);
+            HostError::LockFile { path: self.path.clone(), reason }
+        })
     }
 }

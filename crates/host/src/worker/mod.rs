@@ -129,15 +129,17 @@ impl Worker {
         let operation = "loading";
         let mut response =
             self.command(operation, Command::Load { path: path.to_owned(), lock_file: lock_file.clone() })?;
-        while let Response::Passed(check) = response
-            && checks.len() < MOST_CHECKS
-        {
-            checks.push(check);
+        loop {
+            match response {
+                Response::Passed(check) if checks.len() < MOST_CHECKS => checks.push(check),
+                Response::Loaded(plugin) => {
+                    self.plugin.clone_from(&plugin.manifest.name);
+                    return Ok(*plugin);
+                }
+                _ => return Err(self.confused(operation)),
+            }
             response = self.wait(operation)?;
         }
-        let Response::Loaded(plugin) = response else { return Err(self.confused(operation)) };
-        self.plugin.clone_from(&plugin.manifest.name);
-        Ok(*plugin)
     }
 
     fn command(&mut self, operation: &str, command: Command) -> Answer {
