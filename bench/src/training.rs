@@ -13,7 +13,8 @@ use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
 use tunebench_spec::{Decoder, Recipe};
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_model::backend::BatchLayout;
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, train};
 
 use crate::model::{Choice, Model, Tuner};

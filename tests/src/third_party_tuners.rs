@@ -16,7 +16,8 @@ use tunebench_testkit::compare::{Agreement, assert_all_close, assert_rounded, er
 use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
 use tunebench_testkit::{kink, values};
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_model::backend::BatchLayout;
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::support;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tunebench_model::backend::Backend;
 use tunebench_spec::StepLog;
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_model::backend::BatchLayout;
+use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::{Base, BaseModels};

@@ -16,7 +16,8 @@ use tunebench_spec::{Recipe, StepLog};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, lora};
-use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
+use tunebench_model::backend::BatchLayout;
+use tunebench_train::batches::{MicroBatch, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 const SEED: u64 = 7;

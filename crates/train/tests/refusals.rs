@@ -16,7 +16,8 @@ use tunebench_testkit::compare::{bits, flat};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, full, lora};
 use tunebench_testkit::record::param;
-use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
+use tunebench_model::backend::BatchLayout;
+use tunebench_train::batches::{MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
 fn recipe() -> Recipe {
