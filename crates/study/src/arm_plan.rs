@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{Engine, Decoder, Recipe};
+use tunebench_spec::{Decoder, Engine, Recipe};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, Decoder};
+use tunebench_spec::{Decoder, Engine};
 
 use crate::arm_record;
 use crate::base_model::BaseModel;

@@ -1,8 +1,9 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
-use tunebench_model::{fast, system};
+use tunebench_kernels::machine;
+use tunebench_model::fast;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Engine, Decoder, Recipe};
+use tunebench_spec::{Decoder, Engine, Recipe};
 
 /// What to do about a training that does not fit.
 pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
@@ -14,7 +15,7 @@ pub fn shown(bytes: u64) -> String {
 
 /// Bytes that this machine has; none where the system does not say.
 pub fn of_machine() -> Option<u64> {
-    system::total()
+    machine::memory::total()
 }
 
 /// Bytes at the peak of training by this engine, where that can be said beforehand.

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use tunebench_dataset::TokenStats;
-use tunebench_model::{Tuning, system};
+use tunebench_kernels::machine;
+use tunebench_model::Tuning;
 use tunebench_spec::Engine;
 
 use crate::arm_record;
@@ -64,7 +65,7 @@ fn train_arm(
     {
         return Err(StudyError::TooLarge { needed, total });
     }
-    system::reset_peak();
+    machine::memory::reset_peak();
     let dir = folder.training(&prepared.identity);
     let weights = trained_arm::base_weights(folder.root(), &prepared.base, shape)?;
     let tuning = Tuning::init(shape, &weights, plan.recorded.clone(), plan.seed)?;
@@ -87,7 +88,7 @@ fn train_arm(
     prepared.encoder.tokenizer.save(&dir)?;
     let steps = tunebench_train::steps(&dir)?;
     let file = ArmFile {
-        record: arm_record::of_training(prepared, &steps, engine, system::peak().unwrap_or(0)),
+        record: arm_record::of_training(prepared, &steps, engine, machine::memory::peak().unwrap_or(0)),
         shape: shape.clone(),
         template: plan.template.to_owned(),
         base: prepared.base.clone(),

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use expect_test::expect;
-use polars::prelude::{Column, DataFrame, KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
+use polars::prelude::{Column, DataFrame};
+use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_results::column::Record;
 use tunebench_results::seal::{BLANK, KEY, seal};
 use tunebench_results::{FRAMES, Frames, write_arms, write_generations, write_judgements, write_steps};
