@@ -31,7 +31,7 @@ pub enum BatchLayout {
     /// Rows padded to the longest: padding counts, so rows of similar length are together.
     Padded,
     /// Examples end to end (varlen): there is no padding, and they stay in the order of the step.
-    Ragged,
+    Packed,
 }
 
 /// Examples of a step that are computed together, each a row of its own.
