@@ -26,15 +26,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "crates/study",
         &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
     ),
-    // Prints what the study engine and the analyses say; of kernels it takes how many threads compute.
-    ("crates/cli", &["spec", "host", "kernels", "study", "analysis"]),
+    // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
+    ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
         "tests",
         &[
-            "spec", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis",
-            "study", "testkit", "xtask",
+            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results",
+            "analysis", "study", "testkit", "xtask",
         ],
     ),
     ("xtask", &[]),
