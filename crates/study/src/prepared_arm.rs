@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tunebench_model::backend::Backend;
+use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::StepLog;
-use tunebench_model::backend::BatchLayout;
 use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
