@@ -38,9 +38,20 @@ pub enum Error {
     /// Recorded maths, perhaps from a damaged file.
     #[error("the recorded maths at `{weight}` cannot be run: {fault}")]
     Graph { weight: String, fault: String },
+    /// A backward pass through a model that keeps its weights for the forward pass alone.
+    #[error("the model was packed to answer only; build it anew to train it")]
+    AnswersOnly,
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Batch(String),
+    #[error("the gradient of `{name}` is not finite; lower the learning rate")]
+    BadGradient { name: String },
+    #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
+    NoGradient { name: String },
+    #[error("a thread of the training step panicked; this is a fault of tunebench")]
+    ThreadPanicked,
+    #[error(transparent)]
+    Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
 }

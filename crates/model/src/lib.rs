@@ -6,8 +6,10 @@
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
 //! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
+//! - [`backend`]: what trains and answers, each of these two under its name
 //! - [`error`]: what can go wrong
 
+pub mod backend;
 pub mod dropout;
 pub mod error;
 pub mod families;
@@ -15,18 +17,18 @@ pub mod fast;
 mod files;
 pub mod formats;
 pub mod graph;
+pub mod optim;
 pub mod reference;
 pub mod rotary;
-pub mod system;
-pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
 pub mod weights;
 
-pub use dropout::Draw;
+pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
 pub use formats::source::{Source, open, open_as};
+pub use optim::{AdamWState, AdamWStates};
 pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::Tokenizer;
 pub use tuning::Tuning;

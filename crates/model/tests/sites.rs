@@ -1,17 +1,18 @@
-//! Recorded maths at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
+//! Recorded graphs at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod common;
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use common::{Record, Rows, adapted, flat, full, lora, model, param};
-use tunebench_model::{Draw, Error, ReferenceModel, Tuning};
+use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning};
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::{Dim, Init, Op, ParamSpec, WeightPlan};
+use tunebench_testkit::compare::flat;
+use tunebench_testkit::golden::{Rows, model};
+use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
+use tunebench_testkit::record::{Record, param};
 
 const WEIGHT: &str = "model.layers.0.mlp.up_proj.weight";
 const LINEAR: [usize; 2] = [56, 32];
@@ -51,8 +52,8 @@ fn built(recorded: RecordedPlan) -> ReferenceModel {
     ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
 }
 
-fn draw(step: u64, rows: &[u64]) -> Draw {
-    Draw { seed: 11, step, rows: rows.to_vec(), ends: vec![] }
+fn draw(step: u64, rows: &[u64]) -> DropoutKey {
+    DropoutKey::new(11, step, rows.to_vec())
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn casts_round_values_and_pass_gradients() {
 #[test]
 fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
     let (shape, weights) = model("tiny");
-    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &common::ALL, common::dora, 0.3), 5).unwrap();
+    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, dora, 0.3), 5).unwrap();
     let values = tuning.values().clone().into_iter().map(|(name, v)| {
         let v = if name.ends_with("lora_B") { (v + 0.1).unwrap() } else { v };
         (name, v)
@@ -165,7 +166,7 @@ fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
     let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let rows = Rows::tiny();
     let (batch, targets) = rows.batch();
-    let loss = |draw: &Draw| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
+    let loss = |draw: &DropoutKey| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
     let whole = loss(&draw(4, &[7, 8, 9]));
     assert_eq!(whole, loss(&draw(4, &[7, 8, 9])), "the same draws");
     assert!((whole - loss(&draw(5, &[7, 8, 9]))).abs() > 1e-3, "another step");

@@ -15,21 +15,20 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tunebench_files::{JsonLines, current_folder, read_json, read_lines, remove_folder, write_folder, write_json};
-use tunebench_model::fast::Moments;
+use tunebench_model::backend::Trainable;
 use tunebench_model::formats::safetensors::{self, TensorFile};
-use tunebench_model::{Tuning, tuning};
+use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
-use crate::engine::Engine;
 
 /// Where a training run stands.
 pub(crate) struct Checkpoint {
     /// Steps done.
     pub steps: u64,
     pub values: BTreeMap<String, Tensor>,
-    pub moments: BTreeMap<String, Moments>,
+    pub states: AdamWStates,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,12 +40,12 @@ const CURRENT: &str = "checkpoint";
 const RESULT: &str = "result";
 const LOG: &str = "steps.jsonl";
 
-/// Replaces the checkpoint by where `engine` stands. No tensor but the one being written is there twice.
-pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Error> {
+/// Replaces the checkpoint by where `model` stands. No tensor but the one being written is there twice.
+pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(CURRENT), |new| {
-        safetensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("trained.safetensors"), model.params(), |i| model.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
-        for (name, Moments { first, second }) in engine.moments() {
+        for (name, AdamWState { first, second }) in model.adamw_states() {
             for (which, moment) in [("first", first), ("second", second)] {
                 shapes.push((format!("{which}.{name}"), vec![moment.len()]));
                 values.push(moment);
@@ -62,28 +61,28 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     let Some(folder) = current_folder(&dir.join(CURRENT)) else { return Ok(None) };
     let State { steps } = read_json(&folder.join("state.json"))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
-    let mut moments: BTreeMap<String, Moments> = BTreeMap::new();
+    let mut states = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
         let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
         match name.split_once('.') {
-            Some(("first", name)) => moments.entry(name.to_owned()).or_default().first = numbers,
-            Some(("second", name)) => moments.entry(name.to_owned()).or_default().second = numbers,
+            Some(("first", name)) => states.entry(name.to_owned()).or_default().first = numbers,
+            Some(("second", name)) => states.entry(name.to_owned()).or_default().second = numbers,
             _ => return Err(Error::damaged(&folder, format!("unknown moment `{name}`"))),
         }
     }
-    for (name, Moments { first, second }) in &moments {
+    for (name, AdamWState { first, second }) in &states {
         let expected = values.get(name).map_or(0, Tensor::elem_count);
         if first.len() != expected || second.len() != expected {
             return Err(Error::damaged(&folder, format!("the moments of `{name}` do not have its size")));
         }
     }
-    Ok(Some(Checkpoint { steps, values, moments }))
+    Ok(Some(Checkpoint { steps, values, states }))
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, engine: &dyn Engine) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
-        safetensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("params.safetensors"), model.params(), |i| model.value(i))?;
         Ok(write_json(&new.join("recorded.json"), recorded)?)
     })?;
     clear(dir)

@@ -3,18 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../model/tests/common/mod.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use common::{ALL, adapted, bits, full, lora, model};
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
+use tunebench_model::backend::REFERENCE;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Decoder, Engine, Init, Recipe, WeightPlan};
+use tunebench_spec::{Decoder, Init, Recipe, WeightPlan};
+use tunebench_testkit::compare::{bits, flat};
+use tunebench_testkit::golden::model;
+use tunebench_testkit::methods::{ALL, adapted, full, lora};
+use tunebench_testkit::record::param;
 use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
@@ -49,7 +50,7 @@ fn run(
         examples,
         recipe,
         seed: 9,
-        engine: Engine::Reference,
+        backend: REFERENCE,
         dir: dir.path(),
     };
     train(job, &mut |_| ControlFlow::Continue(()))?;
@@ -80,7 +81,7 @@ fn an_example_without_labels_changes_no_number() {
     let (result, losses) = run(all_linear, &with, &recipe).unwrap();
     assert_eq!(losses.len(), 12);
     assert_eq!(losses.iter().filter(|loss| **loss == 0.0).count(), 6);
-    assert!(result.values().values().all(|t| common::flat(t).iter().all(|v| v.is_finite())));
+    assert!(result.values().values().all(|t| flat(t).iter().all(|v| v.is_finite())));
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_parameter_that_its_maths_does_not_use_is_named() {
         let mut recorded = adapted(shape, &["v_proj"], lora, 0.0);
         for plan in recorded.plan.weights.values_mut() {
             if let WeightPlan::Adapted { params } = plan {
-                params.push(common::param("forgotten", &[2], Init::Zeros));
+                params.push(param("forgotten", &[2], Init::Zeros));
             }
         }
         recorded

@@ -1,10 +1,11 @@
 //! Bytes that training takes at its peak, from shapes alone, before a weight is read.
 //!
-//! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
+//! What is counted is what [`super::Model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
 //! trained tensors the other half of their f32, the gradient and two moments; what each layer leaves for the backward
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
 //! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
+use tunebench_kernels::machine::memory;
 use tunebench_spec::decoder::Weight;
 use tunebench_spec::names::Role;
 use tunebench_spec::plan::RecordedPlan;
@@ -12,7 +13,6 @@ use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
-use crate::system;
 
 /// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
 const BASE: u64 = 120 << 20;
@@ -29,7 +29,7 @@ const PACKED_SHARE: u64 = 4;
 /// and the two copies take no more than a quarter of what the machine has.
 pub fn is_packed(shape: &Decoder, recompute: bool) -> bool {
     let two = 2 * HALF * shape.params();
-    !recompute && system::total().is_some_and(|total| two <= total / PACKED_SHARE)
+    !recompute && memory::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
 /// Peak bytes of a step over `tokens` tokens at once, virtual ones included.
@@ -67,11 +67,12 @@ pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompu
     let head = if shape.tie_word_embeddings { Role::Embedding } else { Role::Head };
     let is_frozen = plans.get(&shape.weight_name(head, 0)).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
-    let passes = activations(shape, lowest(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
+    let passes =
+        activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
     weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
 }
 
-/// What virtual tokens take beside their places in the passes: trained tensors, candle's copies of them with their
+/// What virtual tokens take beside their rows in the passes: trained tensors, candle's copies of them with their
 /// gradients and those of their transposes, and their value.
 fn virtual_tokens(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
     let Some(tokens) = &recorded.plan.virtual_tokens else { return 0 };
@@ -80,7 +81,7 @@ fn virtual_tokens(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
 }
 
 /// The first layer that has something trained in it, or below it.
-fn lowest(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
+fn first_trained_layer(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
     if recorded.plan.virtual_tokens.is_some() {
         return 0;
     }
@@ -94,15 +95,19 @@ fn lowest(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
     trained.map(layer).min().unwrap_or(shape.num_hidden_layers) as u64
 }
 
-fn activations(shape: &Decoder, lowest: u64, [n, labels_at_once]: [u64; 2], recompute: bool) -> u64 {
+fn activations(shape: &Decoder, first_trained: u64, [n, labels_at_once]: [u64; 2], recompute: bool) -> u64 {
     let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
     let [h, k, e] = [shape.attention.heads, shape.attention.kv_heads, shape.attention.head_dim].map(|x| x as u64);
     let layers = shape.num_hidden_layers as u64;
-    let (qkv, read) = ((h + 2 * k) * e, h * e);
-    let saved = n * (HALF * (2 * d + qkv + read + 2 * f) + FULL * (2 + h));
-    let kept =
-        if recompute { saved + layers * n * d * HALF } else { saved * (layers - lowest + u64::from(lowest > 0)) };
-    let scratch = n * (HALF * (3 * d + 2 * f + read + qkv) + FULL * 2 * d);
+    let (qkv, attn_out) = ((h + 2 * k) * e, h * e);
+    let qk_norm = if shape.attention.qk_norm { (h + k) * (HALF * e + FULL) } else { 0 };
+    let saved = n * (HALF * (2 * d + qkv + attn_out + 2 * f) + FULL * (2 + h) + qk_norm);
+    let kept = if recompute {
+        saved + layers * n * d * HALF
+    } else {
+        saved * (layers - first_trained + u64::from(first_trained > 0))
+    };
+    let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv) + FULL * 2 * d);
     let labels = n.min(labels_at_once);
     let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;
     kept + scratch + head

@@ -7,6 +7,7 @@ use tunebench_spec::decoder::{Norm as NormSpec, NormKind};
 use tunebench_spec::names::Role;
 use tunebench_spec::{self as spec, Decoder, Graph, ParamSpec, WeightPlan};
 
+use crate::dropout::SiteId;
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::site::Site;
@@ -20,12 +21,13 @@ pub(crate) struct Builder<'a> {
     weights: &'a Weights,
     tuning: &'a Tuning,
     device: &'a Device,
+    sites: BTreeMap<String, SiteId>,
     pub params: Params,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
-        Self { weights, tuning, device, params: Params::new() }
+        Self { weights, tuning, device, sites: SiteId::all(tuning.recorded()), params: Params::new() }
     }
 
     pub fn weight(&mut self, name: &str) -> Result<Weight, Error> {
@@ -54,8 +56,7 @@ impl<'a> Builder<'a> {
         let Some(graphs) = recorded.graphs_of(&name) else {
             return Err(Error::Plan { weight: name, fault: "it is adapted, but no maths was recorded".into() });
         };
-        let number = recorded.sites.keys().take_while(|site| **site < name).count();
-        Ok(Linear { weight, bias, site: Some(self.site(number, &name, specs, &graphs.forward)?) })
+        Ok(Linear { weight, bias, site: Some(self.site(&name, specs, &graphs.forward)?) })
     }
 
     pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
@@ -63,17 +64,19 @@ impl<'a> Builder<'a> {
         let (Some(tokens), Some(graph)) = (&recorded.plan.virtual_tokens, &recorded.virtual_tokens) else {
             return Ok(None);
         };
-        let site = self.site(recorded.sites.len(), spec::VirtualTokens::NAME, &tokens.params, graph)?;
+        let site = self.site(spec::VirtualTokens::NAME, &tokens.params, graph)?;
         Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, site }))
     }
 
-    fn site(&mut self, number: usize, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
+    fn site(&mut self, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
         let mut params = BTreeMap::new();
         for spec in specs {
             let var = self.trained(&param_name(name, &spec.name), spec.lr_scale)?;
             params.insert(spec.name.clone(), (var, spec.dtype));
         }
-        Ok(Site { number: number as u64, graph: graph.clone(), params })
+        let missing = || Error::Plan { weight: name.into(), fault: "no maths was recorded".into() };
+        let id = self.sites.get(name).copied().ok_or_else(missing)?;
+        Ok(Site { id, graph: graph.clone(), params })
     }
 
     fn trained(&mut self, name: &str, lr_scale: f64) -> Result<Var, Error> {

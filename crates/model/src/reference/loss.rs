@@ -10,7 +10,7 @@ use tunebench_spec::VirtualTokens;
 use tunebench_spec::names::Role;
 
 use crate::Error;
-use crate::dropout::Draw;
+use crate::dropout::DropoutKey;
 use crate::graph::attach::{is_tracked, seeded};
 use crate::graph::ops;
 use crate::reference::batch::{Batch, Targets};
@@ -69,13 +69,18 @@ impl ReferenceModel {
     /// [`ReferenceModel::loss`] with dropout, and the gradients of that sum.
     ///
     /// # Errors
-    /// [`Error::Batch`] when a token is not in the vocabulary or `draw` does not number the rows.
-    pub fn loss_and_gradients(&self, batch: &Batch, targets: &Targets, draw: &Draw) -> Result<(f64, Gradients), Error> {
-        if draw.rows.len() != batch.rows() {
-            return Err(Error::Batch(format!("{} rows, but draws for {}", batch.rows(), draw.rows.len())));
+    /// [`Error::Batch`] when a token is not in the vocabulary or `key` is not that of the rows.
+    pub fn loss_and_gradients(
+        &self,
+        batch: &Batch,
+        targets: &Targets,
+        key: &DropoutKey,
+    ) -> Result<(f64, Gradients), Error> {
+        if key.examples() != batch.rows() {
+            return Err(Error::Batch(format!("{} rows, but a dropout key of {}", batch.rows(), key.examples())));
         }
         let (targets, batch) = (&*targets.behind(batch, self.virtual_count()), &*batch.behind(self.virtual_count()));
-        let context = self.context(batch, Pass::Train(draw))?;
+        let context = self.context(batch, Pass::Train(key))?;
         let input = leaf(&self.embed(batch.tokens())?, self.embedding.is_trained())?;
         let output = self.embedded(&input, batch.positions(), &context)?;
         let mut x = output.detach();

@@ -7,13 +7,13 @@ use tunebench_spec::Graph;
 use tunebench_spec::graph::DType as Precision;
 
 use crate::Error;
+use crate::dropout::SiteId;
 use crate::graph::site::{self, Dropout, Inputs};
 use crate::reference::weight::Pass;
 
 /// A recorded graph with its parameters: the adaptation of a linear weight, or virtual tokens.
 pub(crate) struct Site {
-    /// Its number among the sites of the model, in order of their names; keys its dropout. Virtual tokens come last.
-    pub number: u64,
+    pub id: SiteId,
     pub graph: Graph,
     /// By parameter name, and the precision it is used in.
     pub params: BTreeMap<String, (Var, Precision)>,
@@ -29,7 +29,7 @@ impl Site {
         let params = self.params.iter().map(|(name, p)| Ok((name.clone(), value(p)?)));
         let params = params.collect::<Result<_, Error>>()?;
         let dropout = match pass {
-            Pass::Train(draw) => Dropout::On(draw, self.number),
+            Pass::Train(key) => Dropout::On(key, self.id),
             Pass::Eval => Dropout::Off,
         };
         Ok(site::run(&self.graph, &Inputs { x, weight, params: &params, dropout })?.contiguous()?)

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use crate::dropout::Draw;
+use crate::dropout::DropoutKey;
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pass<'a> {
     /// Values only: nothing is dropped, no gradient is kept.
     Eval,
-    /// Gradients will follow; dropout by these draws.
-    Train(&'a Draw),
+    /// Gradients will follow; dropout by this key.
+    Train(&'a DropoutKey),
 }
 
 /// A tensor that an optimiser updates.
