@@ -16,8 +16,10 @@ use tunebench_files::{
 const FOLDER: &str = "TUNEBENCH_FILES_TEST_FOLDER";
 const KILL: &str = "TUNEBENCH_KILL_AT_WRITE";
 
+type Operation = fn(&Path) -> Result<(), Error>;
+
 /// What the child does, one after the other; each may be done again.
-const OPERATIONS: [fn(&Path) -> Result<(), Error>; 10] = [
+const OPERATIONS: [Operation; 10] = [
     |dir| write_file(&dir.join("file"), |out| out.write_all(b"old content")),
     |dir| write_json(&dir.join("file"), &["new", "content"]),
     |dir| fill(&dir.join("folder"), 1),
