@@ -9,11 +9,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tunebench_host::{Isolation, Options, Pins, Registry, Runner};
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{self, Batch};
-use tunebench_model::{Draw, Tuning, Weights};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Example, ModelShape};
+use tunebench_model::{DropoutKey, Tuning, Weights};
+use tunebench_spec::decoder::Dims;
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Example};
 
 use crate::median;
 use crate::tokens::SEED;
@@ -55,7 +56,7 @@ pub fn measure(args: &Args) -> Result<Vec<Value>> {
     }
     let both = [&thread, &process];
 
-    let shape = ModelShape::preset("llama-7b")?;
+    let shape = Decoder::preset("llama-7b")?;
     let mut lines = vec![line("loading a plugin file", "ms", &[median(loads)])];
     for tuner in ["ft", "lora-attention", "lora-all-linear"] {
         let record = |registry: &Registry| recorded(registry, tuner, &shape).map(|_| ());
@@ -93,7 +94,7 @@ fn timed<T>(what: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
 }
 
 /// From options to graphs: what a study does once an arm.
-fn recorded(registry: &Registry, tuner: &str, shape: &ModelShape) -> Result<Recorded> {
+fn recorded(registry: &Registry, tuner: &str, shape: &Decoder) -> Result<RecordedPlan> {
     Ok(registry.tuner(tuner, &Options::new())?.record(shape)?)
 }
 
@@ -135,34 +136,33 @@ fn judge(registry: &Registry) -> Result<()> {
 
 /// A step of a small model whose LoRA was recorded here, in turn with one whose LoRA was read as from a checkpoint.
 fn training(registry: &Registry) -> Result<Vec<Value>> {
-    let shape = ModelShape {
+    let shape = Decoder::llama(Dims {
         vocab_size: 512,
         hidden_size: 64,
         intermediate_size: 160,
         num_hidden_layers: 4,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
+        heads: 4,
+        kv_heads: 2,
         head_dim: 16,
-        ..ModelShape::preset("llama-7b")?
-    };
+    });
     let fresh = recorded(registry, "lora-all-linear", &shape)?;
-    let read: Recorded = serde_json::from_str(&serde_json::to_string(&fresh)?)?;
+    let read: RecordedPlan = serde_json::from_str(&serde_json::to_string(&fresh)?)?;
     let weights = Weights::init(&shape, SEED)?;
-    let mut batch = Batch::new();
-    batch.push(&(0..128).map(|i| (i * 37) % 512).collect::<Vec<u32>>(), &[true; 128])?;
-    let options = fast::Options { level: Level::chosen()?, recompute: false, packed: true };
+    let tokens: Vec<u32> = (0..128).map(|i| (i * 37) % 512).collect();
+    let batch = Batch::new([(&tokens[..], &[true; 128][..])], 0)?;
+    let options = fast::Options { level: SimdLevel::chosen()?, recompute: false, packed: true };
     let mut models = Vec::new();
     for recorded in [fresh, read] {
         let tuning = Tuning::init(&shape, &weights, recorded, SEED)?;
         let model = fast::Model::<half::bf16>::new(&shape, weights.clone(), tuning, options)?;
         models.push((model.gradients(), fast::Workspace::default(), model));
     }
-    let draw = Draw { seed: SEED, step: 0, rows: vec![0], ends: vec![] };
+    let key = DropoutKey::for_batch(SEED, 0, vec![0], batch.seq_ends());
     let mut seconds = [vec![], vec![]];
     for _ in 0..TRAINED {
         for ((gradients, work, model), seconds) in models.iter_mut().zip(&mut seconds) {
             gradients.clear();
-            seconds.push(timed(|| Ok(model.loss_and_gradients(&batch, &draw, gradients, work)?))?.1);
+            seconds.push(timed(|| Ok(model.loss_and_gradients(&batch, &key, gradients, work)?))?.1);
         }
     }
     let [fresh, read] = seconds.map(|s| median(s) * 1e3);

@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Tuning, Weights, system};
-use tunebench_spec::ModelShape;
-use tunebench_spec::plan::Recorded;
+use tunebench_kernels::machine;
+use tunebench_model::{Tuning, Weights};
+use tunebench_spec::Decoder;
+use tunebench_spec::plan::RecordedPlan;
 
 use crate::tokens::SEED;
 
@@ -28,7 +29,7 @@ pub struct Choice {
 
 /// A model in memory.
 pub struct Model {
-    pub shape: ModelShape,
+    pub shape: Decoder,
     pub weights: Weights,
 }
 
@@ -42,10 +43,10 @@ pub enum Tuner {
 
 impl Choice {
     /// Its shape alone.
-    pub fn shape(&self) -> Result<ModelShape> {
+    pub fn shape(&self) -> Result<Decoder> {
         match (&self.model, &self.preset) {
             (Some(folder), _) => Ok(tunebench_model::open(folder)?.shape),
-            (None, Some(name)) => Ok(ModelShape::preset(name)?),
+            (None, Some(name)) => Ok(Decoder::preset(name)?),
             (None, None) => bail!("name a --model or a --preset"),
         }
     }
@@ -54,7 +55,7 @@ impl Choice {
     pub fn load(&self) -> Result<Model> {
         let shape = self.shape()?;
         let needed = shape.params() as f64 * size_of::<bf16>() as f64;
-        if let Some(room) = system::available() {
+        if let Some(room) = machine::memory::available() {
             let [needed, room] = [needed, room as f64].map(|bytes| bytes / f64::from(1 << 30));
             ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
         }
@@ -87,7 +88,7 @@ impl Tuner {
     }
 
     /// What it does to a model of this shape, recorded by its plugin.
-    pub fn record(self, shape: &ModelShape) -> Result<Recorded> {
+    pub fn record(self, shape: &Decoder) -> Result<RecordedPlan> {
         let executable = std::env::current_exe().context("where this executable is")?;
         let folder = executable.parent().unwrap_or(Path::new("."));
         let mut plugins = Registry::default();

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
-use tunebench_spec::{ModelShape, Recipe};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_spec::{Decoder, Recipe};
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, train};
 
 use crate::model::{Choice, Model, Tuner};
@@ -109,7 +109,7 @@ fn steps(
     let engine = engine.into();
     let folder = tempfile::tempdir().context("making a folder")?;
     let Model { shape, weights } = model;
-    let shape: &ModelShape = &shape;
+    let shape: &Decoder = &shape;
     let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
     let (arm, dir, examples) = ("bench", folder.path(), &examples);
     let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, engine, dir };
@@ -137,7 +137,7 @@ fn recipe(args: &Args, tuning: &Tuning, total: usize) -> Recipe {
         mask_prompt: false,
         max_steps: total,
         checkpoint_steps: 0,
-        ..Recipe::base().patched(&tuning.recorded().plan.recipe)
+        ..Recipe::base().with(&tuning.recorded().plan.recipe)
     }
 }
 
@@ -146,11 +146,11 @@ fn rows(tokens: &[u32], seq: usize, recipe: &Recipe, total: usize) -> Vec<Tokeni
     let row = |tokens: &[u32]| Tokenized { tokens: tokens.to_vec(), is_label: (0..seq).map(|i| i > 0).collect() };
     let mut rows: Vec<Tokenized> = tokens.chunks_exact(seq).map(row).collect();
     let in_order = rows.clone();
-    let mut steps = Steps::new(&in_order, recipe, SEED, Cut::Ragged);
+    let mut steps = Steps::new(&in_order, recipe, SEED, BatchLayout::Packed);
     for step in 0..total {
-        for piece in steps.step(step as u64) {
-            for (example, place) in piece.examples.into_iter().zip(piece.places) {
-                rows[example] = in_order[step * recipe.batch_size + place as usize].clone();
+        for micro_batch in steps.step(step as u64) {
+            for (example, index) in micro_batch.examples.into_iter().zip(micro_batch.step_indices) {
+                rows[example] = in_order[step * recipe.batch_size + index as usize].clone();
             }
         }
     }
@@ -166,12 +166,12 @@ mod tests {
         let tokens: Vec<u32> = (0..60).collect();
         let recipe = Recipe { epochs: 1.0, batch_size: 4, ..Recipe::base() };
         let rows = rows(&tokens, 5, &recipe, 3);
-        let mut steps = Steps::new(&rows, &recipe, SEED, Cut::Ragged);
+        let mut steps = Steps::new(&rows, &recipe, SEED, BatchLayout::Packed);
         for step in 0..3 {
             let mut seen = vec![0; 4];
-            for piece in steps.step(step) {
-                for (example, place) in piece.examples.into_iter().zip(piece.places) {
-                    seen[place as usize] = rows[example].tokens[0];
+            for micro_batch in steps.step(step) {
+                for (example, index) in micro_batch.examples.into_iter().zip(micro_batch.step_indices) {
+                    seen[index as usize] = rows[example].tokens[0];
                 }
             }
             let first = step as u32 * 20;

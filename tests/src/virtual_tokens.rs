@@ -6,12 +6,14 @@ use candle_core::Device;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Batch, Draw, Llama, Tuning, Weights};
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{Engine, ModelShape, Recipe};
+use tunebench_model::{Batch, DropoutKey, ReferenceModel, Tuning};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Engine, Recipe};
+use tunebench_testkit::compare::{bits, error};
+use tunebench_testkit::golden::{self, Rows, section};
+use tunebench_testkit::kink;
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
-use crate::gradients::{batch, difference, fixture, section};
 use crate::study::Study;
 use crate::support;
 
@@ -28,12 +30,7 @@ fn methods() -> [(&'static str, Value, &'static str, usize); 4] {
     ]
 }
 
-fn tiny() -> (ModelShape, Weights) {
-    let source = tunebench_model::open(&support::repository("tests/golden/tiny")).unwrap();
-    (source.shape.clone(), source.weights().unwrap())
-}
-
-fn record(plugin: &str, options: Value, shape: &ModelShape) -> Recorded {
+fn record(plugin: &str, options: Value, shape: &Decoder) -> RecordedPlan {
     let mut registry = Registry::default();
     registry.add(&support::third_party(plugin)).unwrap();
     let options: Options = serde_json::from_value(options).unwrap();
@@ -43,28 +40,30 @@ fn record(plugin: &str, options: Value, shape: &ModelShape) -> Recorded {
 /// PEFT's rows are padded on the right, where positions are the same as without padding.
 #[test]
 fn every_plugin_computes_what_peft_computes() {
-    let (shape, weights) = tiny();
-    let (batch, targets) = batch();
-    let text = std::fs::read_to_string(support::repository("tests/golden/tiny/virtual_tokens.json")).unwrap();
-    let numbers: Value = serde_json::from_str(&text).unwrap();
-    let all = fixture("virtual_tokens.safetensors");
+    let (shape, weights) = golden::model("tiny");
+    let rows = Rows::tiny();
+    let (batch, targets) = rows.batch();
+    let numbers = golden::json("tiny/virtual_tokens.json");
+    let fixture = "tiny/virtual_tokens.safetensors";
     for (plugin, options, method, count) in methods() {
         let recorded = record(plugin, options, &shape);
         let additional = recorded.plan.additional_params();
         assert_eq!(numbers["methods"][method]["trainable"].as_u64(), Some(additional), "{method}");
-        let tuning = Tuning::new(&shape, recorded, section(&all, &format!("{method}.param."))).unwrap();
-        let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-        let draw = Draw { seed: 0, step: 0, rows: (0..batch.rows() as u64).collect(), ends: vec![] };
+        let tuning = Tuning::new(&shape, recorded, section(fixture, &format!("{method}.param."))).unwrap();
+        // A hundred times what f32 is off by.
+        assert!(kink::keeps_margin(1e-4, &shape, &weights, &tuning, &rows), "{method}");
+        let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let draw = DropoutKey::new(0, 0, (0..batch.rows() as u64).collect());
         let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw).unwrap();
 
         let labels = targets.len() as f64;
         let expected = numbers["methods"][method]["loss"].as_f64().unwrap();
         assert!((loss / labels - expected).abs() < 1e-5, "{method}: loss {} for {expected}", loss / labels);
         assert_eq!(model.loss(&batch, &targets).unwrap(), loss, "{method}: nothing is dropped");
-        let expected = section(&all, &format!("{method}.grad."));
+        let expected = section(fixture, &format!("{method}.grad."));
         assert_eq!((expected.len(), gradients.len()), (count, count), "{method}");
         for (name, expected) in expected {
-            let off = difference(&(&gradients[&name] / labels).unwrap(), &expected);
+            let off = error(&(&gradients[&name] / labels).unwrap(), &expected);
             assert!(off < 2e-5, "{method}: gradient of {name} is off by {off}");
         }
     }
@@ -72,7 +71,7 @@ fn every_plugin_computes_what_peft_computes() {
 
 #[test]
 fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
-    let (shape, weights) = tiny();
+    let (shape, weights) = golden::model("tiny");
     let example =
         |i: u32| Tokenized { tokens: (0..8).map(|j| (i * 7 + j * 5) % 96).collect(), is_label: vec![true; 8] };
     let examples: Vec<Tokenized> = (0..12).map(example).collect();
@@ -103,12 +102,11 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
             assert_eq!((run(&folders[1], 5), run(&folders[1], 99)), (Outcome::Stopped, Outcome::Finished), "{what}");
 
             let [end, resumed] = [0, 1].map(|i| load_result(folders[i].path(), &shape).unwrap());
-            assert_eq!(end.recorded(), &recorded, "{what}: the maths is saved with the values");
+            assert_eq!(end.recorded(), &recorded, "{what}: the graphs are saved with the values");
             assert_eq!(end.values().len(), start.values().len());
             for (name, value) in end.values() {
-                assert!(difference(value, &start.values()[name]) > 0.0, "{what}: {name}");
-                let bytes = |t: &candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                assert_eq!(bytes(value), bytes(&resumed.values()[name]), "{what}: {name} after it was stopped");
+                assert_ne!(bits(value), bits(&start.values()[name]), "{what}: {name}");
+                assert_eq!(bits(value), bits(&resumed.values()[name]), "{what}: {name} after it was stopped");
             }
             let log = steps(folders[0].path()).unwrap();
             assert!(log.iter().all(|step| step.tokens == 4 * 8), "{what}: virtual tokens are not counted");
@@ -116,7 +114,7 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
             let batch = Batch::right_padded(&rows).unwrap();
             let targets = tunebench_model::Targets::new(&batch, &vec![vec![true; 8]; 12]).unwrap();
             let loss = |tuning: &Tuning| {
-                let model = Llama::new(&shape, &weights, tuning, &Device::Cpu).unwrap();
+                let model = ReferenceModel::new(&shape, &weights, tuning, &Device::Cpu).unwrap();
                 model.loss(&batch, &targets).unwrap() / targets.len() as f64
             };
             let (before, after) = (loss(&start), loss(&end));
@@ -140,7 +138,7 @@ fn options_out_of_range_are_refused() {
         registry.add(&support::third_party(plugin)).unwrap();
         let options: Options = serde_json::from_value(options).unwrap();
         let tuner = registry.tuner(plugin, &options);
-        let error = tuner.and_then(|mut tuner| tuner.record(&tiny().0)).err().unwrap().to_string();
+        let error = tuner.and_then(|mut tuner| tuner.record(&golden::model("tiny").0)).err().unwrap().to_string();
         assert!(error.contains(want) && error.contains(plugin), "{error}");
     }
 }

@@ -28,13 +28,13 @@ const EXPLAIN: &str = "{}    fn explain(&self, input: RStr<'_>) -> AbiResult<RSt
     }
 ";
 
-/// Writes the workspace `tests/newer` with that version below `target`; yields its manifest.
+/// Writes the workspace `tests/forward_compat` with that version below `target`; yields its manifest.
 ///
 /// # Errors
 /// When a file cannot be copied, or plugin-api no longer has what is edited.
 pub fn write(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("newer");
-    copy(&workspace.root.join("tests/newer"), &folder)?;
+    copy(&workspace.root.join("tests/forward_compat"), &folder)?;
     let api = folder.join("plugin-api");
     copy(&workspace.root.join("crates/plugin-api"), &api)?;
     for (file, from, to) in EDITS {

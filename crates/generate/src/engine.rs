@@ -2,16 +2,16 @@
 
 use candle_core::Device;
 use half::bf16;
-use tunebench_kernels::Level;
-use tunebench_model::{Cache, Llama, Tuning, Weights, fast};
-use tunebench_spec::{Engine, ModelShape};
+use tunebench_kernels::SimdLevel;
+use tunebench_model::{Cache, ReferenceModel, Tuning, Weights, fast};
+use tunebench_spec::{Decoder, Engine};
 
 use crate::Error;
 
 /// A model ready to answer.
 pub enum Model {
     Fast(Box<fast::Model<bf16>>),
-    Reference(Box<Llama>),
+    Reference(Box<ReferenceModel>),
 }
 
 /// Texts that grow, each by a token a step. Scores are `[rows, v]`, row after row.
@@ -40,20 +40,22 @@ impl Model {
     ///
     /// # Errors
     /// When weights and tuning do not fit, or the CPU level that was asked for is not there.
-    pub fn new(engine: Engine, shape: &ModelShape, weights: Weights, tuning: Tuning) -> Result<Self, Error> {
+    pub fn new(engine: Engine, shape: &Decoder, weights: Weights, tuning: Tuning) -> Result<Self, Error> {
         match engine {
             Engine::Fast => {
-                let options = fast::Options { level: Level::chosen()?, recompute: false, packed: false };
+                let options = fast::Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
                 let mut model = fast::Model::new(shape, weights, tuning, options)?;
                 model.pack();
                 Ok(Self::Fast(Box::new(model)))
             }
-            Engine::Reference => Ok(Self::Reference(Box::new(Llama::new(shape, &weights, &tuning, &Device::Cpu)?))),
+            Engine::Reference => {
+                Ok(Self::Reference(Box::new(ReferenceModel::new(shape, &weights, &tuning, &Device::Cpu)?)))
+            }
         }
     }
 
     /// Dimensions of the model.
-    pub fn shape(&self) -> &ModelShape {
+    pub fn shape(&self) -> &Decoder {
         match self {
             Self::Fast(model) => model.shape(),
             Self::Reference(model) => model.shape(),
@@ -103,7 +105,7 @@ impl Rows for FastRows<'_> {
 }
 
 struct ReferenceRows<'a> {
-    model: &'a Llama,
+    model: &'a ReferenceModel,
     cache: Cache,
 }
 

@@ -2,23 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
-use std::path::Path;
-
-use serde_json::Value;
 use tunebench_generate::{Answer, Error, Finish, Model, Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::Tuning;
 use tunebench_spec::{Engine, VirtualKind};
+use tunebench_testkit::golden::{self, FAMILIES, Greedy};
+use tunebench_testkit::methods::{VIRTUAL, behind, frozen};
 
-fn golden() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tiny")
-}
-
-fn model(engine: Engine) -> Model {
-    let source = tunebench_model::open(&golden()).unwrap();
-    Model::new(engine, &source.shape, source.weights().unwrap(), Tuning::none()).unwrap()
+fn model(engine: Engine, family: &str) -> Model {
+    let (shape, weights) = golden::model(family);
+    Model::new(engine, &shape, weights, Tuning::none()).unwrap()
 }
 
 /// All answers, in the order of their prompts.
@@ -32,33 +24,11 @@ fn answers(model: &Model, prompts: &[&Prompt], settings: &Settings, places: usiz
     found.into_iter().map(|answer| answer.expect("an answer for each prompt")).collect()
 }
 
-fn tokens(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
-}
-
-/// Prompts and greedy continuations of 12 tokens, as transformers gives them in f32; on the fast engine as it gives them
-/// itself for each prompt alone: in bf16 a random model's near ties fall otherwise.
-fn fixture_of(model: &Model) -> Vec<(Prompt, Vec<u32>)> {
-    let found = fixture();
-    if matches!(model, Model::Reference(_)) {
-        return found;
-    }
-    let greedy = settings(12, vec![], Sampling::Greedy);
-    let alone = |(prompt, _): (Prompt, Vec<u32>)| {
-        let tokens = answers(model, &[&prompt], &greedy, 1).swap_remove(0).tokens;
-        (prompt, tokens)
-    };
-    found.into_iter().map(alone).collect()
-}
-
-fn fixture() -> Vec<(Prompt, Vec<u32>)> {
-    let text = std::fs::read_to_string(golden().join("fixtures.json")).unwrap();
-    let fixtures: Value = serde_json::from_str(&text).unwrap();
-    let rows = fixtures["generate"].as_array().unwrap();
-    assert_eq!(rows.len(), 3);
-    let row =
-        |(key, row): (usize, &Value)| (Prompt { tokens: tokens(&row["prompt"]), key: key as u64 }, tokens(&row["new"]));
-    rows.iter().enumerate().map(row).collect()
+/// Prompts and greedy continuations of 12 tokens, as transformers gives them in f32. Each leads by more than bf16 takes, so
+/// the fast engine gives them too.
+fn fixture(family: &str) -> Vec<(Prompt, Vec<u32>)> {
+    let prompts = Greedy::of(family).into_iter().enumerate();
+    prompts.map(|(key, greedy)| (Prompt { tokens: greedy.prompt, key: key as u64 }, greedy.new)).collect()
 }
 
 fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) -> Settings {
@@ -67,30 +37,26 @@ fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) ->
 
 #[test]
 fn greedy_is_transformers() {
-    for engine in Engine::ALL {
-        greedy_is_transformers_on(engine);
+    for (family, engine) in FAMILIES.into_iter().flat_map(|family| Engine::ALL.map(|engine| (family, engine))) {
+        let (model, fixture) = (model(engine, family), fixture(family));
+        let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
+        let expected: Vec<Answer> =
+            fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length }).collect();
+        let greedy = settings(12, vec![], Sampling::Greedy);
+        // All at once; and one after the other, each in the place of the one before.
+        for places in [3, 2, 1] {
+            assert_eq!(answers(&model, &prompts, &greedy, places), expected, "{family}, {engine}, {places} places");
+        }
+        // A lead of 0.25 is 250 there: the second token has a chance of e^-250.
+        let cold = settings(12, vec![], Sampling::new(0.001, 5));
+        assert_eq!(answers(&model, &prompts, &cold, 3), expected, "{family}, {engine}, the paper's temperature");
     }
-}
-
-fn greedy_is_transformers_on(engine: Engine) {
-    let model = model(engine);
-    let fixture = fixture_of(&model);
-    let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
-    let expected: Vec<Answer> =
-        fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length }).collect();
-    let greedy = settings(12, vec![], Sampling::Greedy);
-    // All at once; and one after the other, each in the place of the one before.
-    for places in [3, 2, 1] {
-        assert_eq!(answers(&model, &prompts, &greedy, places), expected, "{engine}, {places} places");
-    }
-    let cold = settings(12, vec![], Sampling::new(0.001, 5));
-    assert_eq!(answers(&model, &prompts, &cold, 3), expected, "{engine}, the paper's temperature");
 }
 
 #[test]
 fn a_stop_token_ends_its_row_and_no_other() {
-    let model = model(Engine::Fast);
-    let fixture = fixture_of(&model);
+    let model = model(Engine::Fast, "tiny");
+    let fixture = fixture("tiny");
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     for (row, (_, new)) in fixture.iter().enumerate() {
         let stop = new[4];
@@ -106,8 +72,8 @@ fn a_stop_token_ends_its_row_and_no_other() {
 
 #[test]
 fn draws_depend_on_the_key_and_not_on_neighbours() {
-    let model = model(Engine::Fast);
-    let fixture = fixture_of(&model);
+    let model = model(Engine::Fast, "tiny");
+    let fixture = fixture("tiny");
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     let hot = settings(12, vec![], Sampling::new(1.5, 3));
     let together = answers(&model, &prompts, &hot, 3);
@@ -120,7 +86,7 @@ fn draws_depend_on_the_key_and_not_on_neighbours() {
 
 #[test]
 fn an_answer_ends_where_the_positions_do() {
-    let model = model(Engine::Fast);
+    let model = model(Engine::Fast, "tiny");
     let last = model.shape().max_position_embeddings;
     let prompt = Prompt { tokens: vec![5; last - 3], key: 0 };
     let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
@@ -129,12 +95,12 @@ fn an_answer_ends_where_the_positions_do() {
 
 #[test]
 fn virtual_tokens_take_their_positions_from_prompt_and_answer() {
-    let (shape, weights) = common::model("tiny");
+    let (shape, weights) = golden::model("tiny");
     for (engine, kind) in [(Engine::Fast, VirtualKind::Embeddings), (Engine::Reference, VirtualKind::KeysValues)] {
-        let recorded = common::behind(common::frozen(&shape), &shape, kind, false);
+        let recorded = behind(frozen(&shape), &shape, kind, false);
         let tuning = Tuning::init(&shape, &weights, recorded, 1).unwrap();
         let model = Model::new(engine, &shape, weights.clone(), tuning).unwrap();
-        assert_eq!(model.positions(), shape.max_position_embeddings - common::VIRTUAL);
+        assert_eq!(model.positions(), shape.max_position_embeddings - VIRTUAL);
         let prompt = Prompt { tokens: vec![5; model.positions() - 3], key: 0 };
         let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
         assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use abi_stable::std_types::ROption;
 use serde::{Deserialize, Serialize};
 use tunebench_plugin_api::abi::PluginRoot_Ref;
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ChatReply, Example, JudgeStep, ModelShape};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{ChatReply, Decoder, Example, JudgeStep};
 
 use crate::dataset::{Dataset, Placed};
 use crate::judge::Judge;
@@ -17,7 +17,7 @@ use crate::{HostError, Options, Plugin, options_json};
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Request {
     /// A tuner: everything it does to a model of this shape.
-    Record(Box<ModelShape>),
+    Record(Box<Decoder>),
     /// A dataset: at most so many rows.
     Rows(u64),
     Seek(String),
@@ -32,7 +32,7 @@ pub(crate) enum Request {
 /// What it answers.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Reply {
-    Recorded(Box<Recorded>),
+    RecordedPlan(Box<RecordedPlan>),
     Rows(Vec<Placed>),
     Sought,
     Step(JudgeStep),
@@ -42,7 +42,7 @@ impl Reply {
     /// The error of an answer to something else.
     pub fn unexpected(&self, plugin: &str) -> HostError {
         let what = match self {
-            Self::Recorded(_) => "a recording",
+            Self::RecordedPlan(_) => "a recording",
             Self::Rows(_) => "rows",
             Self::Sought => "a place",
             Self::Step(_) => "a judge's step",
@@ -81,7 +81,7 @@ impl Session {
 
     pub fn answer(&mut self, request: Request) -> Result<Reply, HostError> {
         match (&mut self.worker, request) {
-            (Worker::Tuner(tuner), Request::Record(shape)) => Ok(Reply::Recorded(Box::new(tuner.record(&shape)?))),
+            (Worker::Tuner(tuner), Request::Record(shape)) => Ok(Reply::RecordedPlan(Box::new(tuner.record(&shape)?))),
             (Worker::Dataset(dataset), Request::Rows(most)) => Ok(Reply::Rows(dataset.rows(most)?)),
             (Worker::Dataset(dataset), Request::Seek(position)) => {
                 dataset.seek(&position)?;

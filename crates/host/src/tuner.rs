@@ -7,9 +7,9 @@ use abi_stable::std_types::{ROption, RStr};
 use serde::Serialize;
 use tunebench_plugin_api::abi::{AbiOps_TO, AbiResult, Handle, OpsRef, PluginRoot_Ref, TunerBox};
 use tunebench_plugin_api::{Model, Weight};
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
-use tunebench_spec::{Dim, Graph, Init, ModelShape, ParamSpec, TunePlan, VirtualTokens};
+use tunebench_spec::{Decoder, Dim, Graph, Init, ParamSpec, TunePlan, VirtualTokens};
 
 use crate::place::{Place, Runner};
 use crate::record::Recorder;
@@ -31,9 +31,9 @@ impl TunerPlugin {
     /// # Errors
     /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records maths
     /// whose shapes do not fit.
-    pub fn record(&mut self, shape: &ModelShape) -> Result<Recorded, HostError> {
+    pub fn record(&mut self, shape: &Decoder) -> Result<RecordedPlan, HostError> {
         match self.place.call("recording its maths", Request::Record(Box::new(shape.clone())))? {
-            Reply::Recorded(recorded) => Ok(*recorded),
+            Reply::RecordedPlan(recorded) => Ok(*recorded),
             other => Err(other.unexpected(self.place.name())),
         }
     }
@@ -53,12 +53,12 @@ impl Tuner {
     }
 
     /// As [`TunerPlugin::record`].
-    pub fn record(&self, shape: &ModelShape) -> Result<Recorded, HostError> {
+    pub fn record(&self, shape: &Decoder) -> Result<RecordedPlan, HostError> {
         let model = describe(shape);
         let plan = self.plan(&model, shape)?;
         let virtual_tokens =
             plan.virtual_tokens.as_ref().map(|tokens| self.record_virtual(tokens, shape)).transpose()?;
-        let mut recorded = Recorded { plan, virtual_tokens, ..Recorded::default() };
+        let mut recorded = RecordedPlan { plan, virtual_tokens, ..RecordedPlan::default() };
         let weights: BTreeMap<&str, &Weight> = model.weights.iter().map(|w| (w.name.as_str(), w)).collect();
         for (name, params) in recorded.plan.adapted() {
             let graphs = self.record_site(weights[name], params)?;
@@ -72,7 +72,7 @@ impl Tuner {
         Ok(recorded)
     }
 
-    fn plan(&self, model: &Model, shape: &ModelShape) -> Result<TunePlan, HostError> {
+    fn plan(&self, model: &Model, shape: &Decoder) -> Result<TunePlan, HostError> {
         let doing = "planning";
         let json = to_json(model);
         let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
@@ -116,7 +116,7 @@ impl Tuner {
         Ok(SiteGraphs { forward, merge, inits })
     }
 
-    fn record_virtual(&self, tokens: &VirtualTokens, model: &ModelShape) -> Result<Graph, HostError> {
+    fn record_virtual(&self, tokens: &VirtualTokens, model: &Decoder) -> Result<Graph, HostError> {
         let json = to_json(tokens);
         let params = tokens.params.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
         let (site, label) = (SiteShape::without_weight(params), "the plan");
@@ -164,14 +164,10 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 /// The model as plugins see it.
-fn describe(shape: &ModelShape) -> Model {
+fn describe(shape: &Decoder) -> Model {
     let weights = shape.weights().into_iter().map(|w| {
-        let stem = w.name.trim_end_matches(".weight");
-        let inner = stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-        let layer = inner.and_then(|(n, _)| n.parse().ok());
-        let module = inner.map_or(stem.trim_start_matches("model."), |(_, m)| m).to_owned();
-        let linear = shape.linear(&module).is_some();
-        Weight { layer, module, linear, name: w.name, shape: w.shape }
+        let module = shape.names.module(w.role).trim_start_matches("model.").to_owned();
+        Weight { layer: w.layer, module, linear: w.is_adaptable(), name: w.name, shape: w.shape }
     });
     Model {
         layers: shape.num_hidden_layers,
@@ -254,10 +250,10 @@ mod tests {
         abi_stable::std_types::RString::new()
     }
 
-    fn record<T: Tuner>(count: usize, init: &api::Init, records: &str) -> Result<Recorded, HostError> {
+    fn record<T: Tuner>(count: usize, init: &api::Init, records: &str) -> Result<RecordedPlan, HostError> {
         let options = json!({ "count": count, "init": init, "records": records }).to_string();
         let inner = tuner_root::<T>(manifest).new_tuner()(RStr::from(options.as_str())).unwrap();
-        let shape = ModelShape { max_position_embeddings: 64, ..ModelShape::preset("llama-7b").unwrap() };
+        let shape = Decoder { max_position_embeddings: 64, ..Decoder::preset("llama-7b").unwrap() };
         super::Tuner { name: T::NAME.into(), inner }.record(&shape)
     }
 

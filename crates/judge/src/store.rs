@@ -5,12 +5,11 @@
 //! costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tunebench_files::{JsonLines, Salvaged};
 use tunebench_spec::{ChatRequest, hash};
 
 use crate::JudgeError;
@@ -54,13 +53,12 @@ pub(crate) struct Recorded {
 }
 
 pub(crate) struct Store {
-    path: String,
     state: Mutex<State>,
     freed: Condvar,
 }
 
 struct State {
-    file: File,
+    lines: JsonLines<Line>,
     replies: BTreeMap<String, Recorded>,
     /// Hashes being asked for: a second asker waits for the first's reply.
     in_flight: BTreeSet<String>,
@@ -76,37 +74,21 @@ impl Store {
     /// Opens or creates the file for this process alone. The second value reports lines that could not be used; a
     /// torn last line, all that a kill can leave, is cut off.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<String>), JudgeError> {
+        let (lines, Salvaged { lines: found, cut_bytes }) = JsonLines::<Line>::salvage(path).map_err(not_opened)?;
         let name = path.display().to_string();
-        let fail = |fault: String| JudgeError::Store { path: name.clone(), fault };
-        let io = |e: std::io::Error| fail(e.to_string());
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
-        file.try_lock().map_err(|e| match e {
-            std::fs::TryLockError::WouldBlock => fail("another run is judging into this folder; let it end".into()),
-            std::fs::TryLockError::Error(e) => io(e),
-        })?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
         let mut replies = BTreeMap::new();
         let mut notes = Vec::new();
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
-        for (number, line) in bytes[..whole].split_inclusive(|b| *b == b'\n').enumerate() {
-            match read_line(line) {
+        for (number, line) in (1..).zip(found) {
+            match line.map_err(|e| e.to_string()).and_then(read) {
                 Ok((hash, recorded)) => drop(replies.insert(hash, recorded)),
-                Err(fault) => {
-                    notes.push(format!("{name}:{}: unusable reply, it will be asked again: {fault}", number + 1))
-                }
+                Err(fault) => notes.push(format!("{name}:{number}: unusable reply, it will be asked again: {fault}")),
             }
         }
-        if whole < bytes.len() {
-            file.set_len(whole as u64).map_err(io)?;
-            file.seek(SeekFrom::End(0)).map_err(io)?;
-            notes.push(format!(
-                "{name}: cut off a torn last line of {} bytes, left by a run that was killed",
-                bytes.len() - whole
-            ));
+        if cut_bytes > 0 {
+            notes.push(format!("{name}: cut off a torn last line of {cut_bytes} bytes, left by a run that was killed"));
         }
-        let state = State { file, replies, in_flight: BTreeSet::new() };
-        Ok((Self { path: name, state: Mutex::new(state), freed: Condvar::new() }, notes))
+        let state = State { lines, replies, in_flight: BTreeSet::new() };
+        Ok((Self { state: Mutex::new(state), freed: Condvar::new() }, notes))
     }
 
     /// What was paid for every stored reply, in the order of their hashes.
@@ -142,18 +124,11 @@ pub(crate) struct Slot<'a> {
 impl Slot<'_> {
     /// Keeps a reply: on disk when this returns.
     pub(crate) fn keep(self, question: Question, sent: Sent, reply: Reply) -> Result<Recorded, JudgeError> {
-        let fail = |fault: String| JudgeError::Store { path: self.store.path.clone(), fault };
         let recorded = record(&question.request, reply, sent.seconds);
         let (hash, Sent { body: response, request_id, seconds }) = (self.hash.clone(), sent);
         let line = Line { hash, question, response, request_id, seconds };
-        let mut bytes = serde_json::to_vec(&line).map_err(|e| fail(e.to_string()))?;
-        bytes.push(b'\n');
         let mut state = self.store.lock();
-        state
-            .file
-            .write_all(&bytes)
-            .and_then(|()| state.file.sync_data())
-            .map_err(|e| fail(format!("a paid reply could not be kept: {e}")))?;
+        state.lines.append(&line).and_then(|()| state.lines.sync()).map_err(not_kept)?;
         state.replies.insert(self.hash.clone(), recorded.clone());
         Ok(recorded)
     }
@@ -171,8 +146,26 @@ fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> Recorded {
     Recorded { reply, seconds, billed }
 }
 
-fn read_line(line: &[u8]) -> Result<(String, Recorded), String> {
-    let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+fn read(line: Line) -> Result<(String, Recorded), String> {
     let reply = Reply::read(&line.response)?;
     Ok((line.hash, record(&line.question.request, reply, line.seconds)))
+}
+
+fn not_opened(error: tunebench_files::Error) -> JudgeError {
+    let path = error.path().display().to_string();
+    let fault = match error {
+        tunebench_files::Error::Locked { .. } => "another run is judging into this folder; let it end".to_owned(),
+        error => why(&error),
+    };
+    JudgeError::Store { path, fault }
+}
+
+fn not_kept(error: tunebench_files::Error) -> JudgeError {
+    let path = error.path().display().to_string();
+    JudgeError::Store { path, fault: format!("a paid reply could not be kept: {}", why(&error)) }
+}
+
+/// Without the path, which the error that is made of it says.
+fn why(error: &tunebench_files::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

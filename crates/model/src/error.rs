@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use tunebench_spec::model::ShapeError;
+use tunebench_spec::decoder::ConfigError;
 
 /// Why a model cannot be opened, read, run or written. Messages name the file, and the tensor where one is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// What is written.
+    #[error(transparent)]
+    Files(#[from] tunebench_files::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: not found; {hint}", path.display())]
     NotFound { path: PathBuf, hint: String },
     #[error("{}: {source}", path.display())]
-    Config { path: PathBuf, source: ShapeError },
+    Config { path: PathBuf, source: ConfigError },
     /// The bytes contradict the format.
     #[error("{}: damaged or cut short: {fault}; fetch or convert it again", path.display())]
     Corrupt { path: PathBuf, fault: String },
@@ -35,6 +38,9 @@ pub enum Error {
     /// Recorded maths, perhaps from a damaged file.
     #[error("the recorded maths at `{weight}` cannot be run: {fault}")]
     Graph { weight: String, fault: String },
+    /// A backward pass through a model that keeps its weights for the forward pass alone.
+    #[error("the model was packed to answer only; build it anew to train it")]
+    AnswersOnly,
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Batch(String),

@@ -1,7 +1,7 @@
-//! Reading files whose content is not trusted, and writing files that are whole or absent.
+//! Reading files whose content is not trusted.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -106,29 +106,4 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
 /// A JSON file.
 pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
     serde_json::from_str(&read_text(path)?).map_err(|e| Error::corrupt(path, format!("not JSON: {e}")))
-}
-
-/// Writes a file so that after a crash its path holds the old content or the new, never a part: to a neighbour
-/// `.NAME.partial`, synced, then renamed.
-///
-/// # Errors
-/// [`Error::Io`] names the path; the old content is still there.
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.partial"));
-    let whole = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
-        write(&mut out)?;
-        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        sync_folder(path)
-    };
-    whole().map_err(Error::io(path))
-}
-
-/// Makes the rename itself durable where folders can be synced.
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let Some(folder) = path.parent().filter(|_| cfg!(unix)) else { return Ok(()) };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
 }

@@ -1,5 +1,6 @@
 //! A decoder: its files, its weights and its passes.
 //!
+//! - [`families`]: from a configuration to a decoder
 //! - [`formats`]: Hugging Face folders and GGUF files; [`weights`]: all weights of a model, f32 or bf16 by name
 //! - [`tokenizer`]: text to tokens, with the tokens that begin and end it
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
@@ -9,23 +10,24 @@
 
 pub mod dropout;
 pub mod error;
+pub mod families;
 pub mod fast;
-pub mod files;
+mod files;
 pub mod formats;
 pub mod graph;
+pub mod optim;
 pub mod reference;
 pub mod rotary;
-pub mod system;
-pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
 pub mod weights;
 
-pub use dropout::Draw;
+pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
-pub use formats::source::{Source, open};
-pub use reference::{Batch, Cache, Gradients, Llama, Param, Params, Targets};
+pub use formats::source::{Source, open, open_as};
+pub use optim::{AdamWState, AdamWStates};
+pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::Tokenizer;
 pub use tuning::Tuning;
 pub use weights::Weights;

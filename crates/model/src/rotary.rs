@@ -4,16 +4,18 @@
 use std::f64::consts::TAU;
 
 use candle_core::{Device, Tensor};
-use tunebench_spec::ModelShape;
-use tunebench_spec::model::RopeScaling;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Positions, RopeScaling};
 
 use crate::Error;
 
-/// Radians per position of each pair, `[e/2]`, rounded once to f32 as transformers keeps them.
-pub fn frequencies(shape: &ModelShape) -> Vec<f32> {
-    let pairs = shape.head_dim / 2;
-    let plain = |i: usize| shape.rope_theta.powf(-2.0 * i as f64 / shape.head_dim as f64);
-    (0..pairs).map(|i| scaled(plain(i), shape.rope_scaling.as_ref()) as f32).collect()
+/// Radians per position of each pair, `[e/2]`, rounded once to f32 as transformers keeps them; none where positions are not
+/// rotary.
+pub fn frequencies(shape: &Decoder) -> Option<Vec<f32>> {
+    let Positions::Rotary { theta, scaling } = &shape.positions else { return None };
+    let head_dim = shape.attention.head_dim;
+    let plain = |i: usize| theta.powf(-2.0 * i as f64 / head_dim as f64);
+    Some((0..head_dim / 2).map(|i| scaled(plain(i), scaling.as_ref()) as f32).collect())
 }
 
 fn scaled(frequency: f64, scaling: Option<&RopeScaling>) -> f64 {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::decoder::Weight;
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Dim, Init, ModelShape, ParamSpec, VirtualTokens, WeightPlan};
+use tunebench_spec::{Decoder, Dim, Init, ParamSpec, VirtualTokens, WeightPlan};
 
 use crate::graph::site::{self, Dropout, Inputs};
 use crate::{Error, Weights};
@@ -13,7 +14,7 @@ use crate::{Error, Weights};
 /// A recorded plan that fits a model, and a value for each weight and parameter that it trains.
 #[derive(Clone, Debug, Default)]
 pub struct Tuning {
-    recorded: Recorded,
+    recorded: RecordedPlan,
     /// By [`param_name`] for the parameters of adapted weights and of virtual tokens, by the weight's own name for
     /// trainable ones.
     values: BTreeMap<String, Tensor>,
@@ -35,7 +36,7 @@ impl Tuning {
     ///
     /// # Errors
     /// [`Error::Plan`] or [`Error::Graph`] names the weight where plan, graphs and model do not fit.
-    pub fn init(shape: &ModelShape, weights: &Weights, recorded: Recorded, seed: u64) -> Result<Self, Error> {
+    pub fn init(shape: &Decoder, weights: &Weights, recorded: RecordedPlan, seed: u64) -> Result<Self, Error> {
         check(shape, &recorded)?;
         let mut values = BTreeMap::new();
         for (weight, plan) in &recorded.plan.weights {
@@ -65,7 +66,7 @@ impl Tuning {
     /// # Errors
     /// As [`Tuning::init`]; [`Error::Missing`], [`Error::Shape`], [`Error::Type`] or [`Error::Unexpected`] names
     /// the tensor that does not fit.
-    pub fn new(shape: &ModelShape, recorded: Recorded, values: BTreeMap<String, Tensor>) -> Result<Self, Error> {
+    pub fn new(shape: &Decoder, recorded: RecordedPlan, values: BTreeMap<String, Tensor>) -> Result<Self, Error> {
         check(shape, &recorded)?;
         let place = || "trained values".to_string();
         let expected = shapes(shape, &recorded);
@@ -88,7 +89,7 @@ impl Tuning {
     }
 
     /// The plan and its maths.
-    pub fn recorded(&self) -> &Recorded {
+    pub fn recorded(&self) -> &RecordedPlan {
         &self.recorded
     }
 
@@ -121,7 +122,7 @@ impl Tuning {
     ///
     /// # Errors
     /// [`Error::Plan`] when an adapted weight has no merge, or when there are virtual tokens.
-    pub fn merge(&self, shape: &ModelShape, weights: Weights) -> Result<Weights, Error> {
+    pub fn merge(&self, shape: &Decoder, weights: Weights) -> Result<Weights, Error> {
         if self.recorded.plan.virtual_tokens.is_some() {
             let fault = "they stand in front of every example and cannot be folded into the weights";
             return Err(plan_fault(VirtualTokens::NAME, fault));
@@ -151,7 +152,7 @@ impl Tuning {
     ///
     /// # Errors
     /// When a trained weight does not fit.
-    pub fn apply(self, shape: &ModelShape, base: Weights) -> Result<(Weights, Self), Error> {
+    pub fn apply(self, shape: &Decoder, base: Weights) -> Result<(Weights, Self), Error> {
         let Self { mut recorded, mut values } = self;
         let mut weights = base.into_map();
         for (name, plan) in &mut recorded.plan.weights {
@@ -165,7 +166,7 @@ impl Tuning {
 }
 
 /// Names and shapes of all that a plan trains.
-pub fn shapes(shape: &ModelShape, recorded: &Recorded) -> BTreeMap<String, Vec<usize>> {
+pub fn shapes(shape: &Decoder, recorded: &RecordedPlan) -> BTreeMap<String, Vec<usize>> {
     let model: BTreeMap<String, Vec<usize>> = shape.weights().into_iter().map(|w| (w.name, w.shape)).collect();
     let mut all = BTreeMap::new();
     for (weight, plan) in &recorded.plan.weights {
@@ -185,24 +186,21 @@ pub fn shapes(shape: &ModelShape, recorded: &Recorded) -> BTreeMap<String, Vec<u
 }
 
 /// Whether plan and graphs fit each other and the model. Weights that the plan leaves out are frozen.
-fn check(shape: &ModelShape, recorded: &Recorded) -> Result<(), Error> {
-    let model: BTreeMap<String, Vec<usize>> = shape.weights().into_iter().map(|w| (w.name, w.shape)).collect();
+fn check(shape: &Decoder, recorded: &RecordedPlan) -> Result<(), Error> {
+    let model: BTreeMap<String, Weight> = shape.weights().into_iter().map(|w| (w.name.clone(), w)).collect();
     for (weight, plan) in &recorded.plan.weights {
-        let Some(dims) = model.get(weight) else { return Err(plan_fault(weight, "the model has no such weight")) };
+        let Some(of) = model.get(weight) else { return Err(plan_fault(weight, "the model has no such weight")) };
         let WeightPlan::Adapted { params } = plan else { continue };
-        let &[out_features, in_features] = dims.as_slice() else {
+        let (true, &[out_features, in_features]) = (of.role.is_linear(), of.shape.as_slice()) else {
             return Err(plan_fault(weight, "only linear weights can be adapted"));
         };
-        if weight == crate::reference::model::EMBEDDING {
-            return Err(plan_fault(weight, "only linear weights can be adapted"));
-        }
         check_params(weight, params)?;
         check_graphs(weight, [out_features, in_features], params, graphs_of(recorded, weight)?)?;
     }
     check_virtual(shape, recorded)
 }
 
-fn check_virtual(shape: &ModelShape, recorded: &Recorded) -> Result<(), Error> {
+fn check_virtual(shape: &Decoder, recorded: &RecordedPlan) -> Result<(), Error> {
     let fault = |fault: &str| plan_fault(VirtualTokens::NAME, fault);
     let (tokens, graph) = match (&recorded.plan.virtual_tokens, &recorded.virtual_tokens) {
         (None, None) => return Ok(()),
@@ -247,7 +245,7 @@ fn check_graphs(weight: &str, linear: [usize; 2], params: &[ParamSpec], graphs: 
     Ok(())
 }
 
-fn graphs_of<'a>(recorded: &'a Recorded, weight: &str) -> Result<&'a SiteGraphs, Error> {
+fn graphs_of<'a>(recorded: &'a RecordedPlan, weight: &str) -> Result<&'a SiteGraphs, Error> {
     recorded.graphs_of(weight).ok_or_else(|| plan_fault(weight, "it is adapted, but no maths was recorded for it"))
 }
 

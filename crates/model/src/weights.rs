@@ -6,8 +6,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use tunebench_spec::ModelShape;
-use tunebench_spec::model::Weight;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{NormKind, Part, Weight};
 use tunebench_spec::random::Stream;
 
 use crate::Error;
@@ -15,7 +15,7 @@ use crate::Error;
 /// Standard deviation of fresh weights, as transformers' `initializer_range`.
 const INIT_STD: f64 = 0.02;
 
-/// Every weight that [`ModelShape::weights`] lists, and no other.
+/// Every weight that [`Decoder::weights`] lists, and no other.
 #[derive(Clone, Debug)]
 pub struct Weights(BTreeMap<String, Tensor>);
 
@@ -24,7 +24,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Shape`], [`Error::Unexpected`] or [`Error::Type`] names the tensor.
-    pub fn new(shape: &ModelShape, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
+    pub fn new(shape: &Decoder, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
         let found = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
         check("weights", shape, &found)?;
         if let Some((name, tensor)) = tensors.iter().find(|(_, t)| !matches!(t.dtype(), DType::F32 | DType::BF16)) {
@@ -34,13 +34,13 @@ impl Weights {
         Ok(Self(tensors))
     }
 
-    /// Fresh weights for pre-training, the same for the same seed: norms 1, the rest normal with standard
+    /// Fresh weights for pre-training, the same for the same seed: norms 1, biases 0, the rest normal with standard
     /// deviation 0.02; the two projections that add to the residual stream smaller by sqrt(2 layers), so that its
     /// variance does not grow with depth (GPT-2).
     ///
     /// # Errors
     /// [`Error::Config`] when the dimensions do not fit together.
-    pub fn init(shape: &ModelShape, seed: u64) -> Result<Self, Error> {
+    pub fn init(shape: &Decoder, seed: u64) -> Result<Self, Error> {
         Self::init_as(shape, seed, DType::F32)
     }
 
@@ -48,22 +48,21 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::init`].
-    pub fn init_as(shape: &ModelShape, seed: u64, dtype: DType) -> Result<Self, Error> {
+    pub fn init_as(shape: &Decoder, seed: u64, dtype: DType) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
         let residual_std = INIT_STD / (2.0 * shape.num_hidden_layers as f64).sqrt();
         // Each has a stream of its own, so it is the same on whichever thread it is drawn.
-        let draw = |Weight { name, shape }: Weight| {
-            let std = if ["o_proj.weight", "down_proj.weight"].iter().any(|end| name.ends_with(end)) {
-                residual_std
-            } else {
-                INIT_STD
-            };
-            let tensor = if name.ends_with("norm.weight") {
-                Tensor::ones(shape, DType::F32, &Device::Cpu)?
-            } else {
-                let mut stream = Stream::named(seed, &name);
-                let values = (0..shape.iter().product()).map(|_| (std * stream.normal()) as f32).collect();
-                Tensor::from_vec(values, shape, &Device::Cpu)?
+        let is_offset = shape.norm.kind == NormKind::Rms { unit_offset: true };
+        let draw = |Weight { name, shape, role, part, .. }: Weight| {
+            let tensor = match part {
+                Part::Weight if role.is_norm() && !is_offset => Tensor::ones(shape, DType::F32, &Device::Cpu)?,
+                Part::Weight if !role.is_norm() => {
+                    let std = if role.is_residual() { residual_std } else { INIT_STD };
+                    let mut stream = Stream::named(seed, &name);
+                    let values = (0..shape.iter().product()).map(|_| (std * stream.normal()) as f32).collect();
+                    Tensor::from_vec(values, shape, &Device::Cpu)?
+                }
+                _ => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
             };
             Ok((name, tensor.to_dtype(dtype)?))
         };
@@ -102,7 +101,7 @@ impl Weights {
 }
 
 /// Compares the shapes found at `place` with those that the model needs.
-pub(crate) fn check(place: &str, shape: &ModelShape, found: &BTreeMap<String, Vec<usize>>) -> Result<(), Error> {
+pub(crate) fn check(place: &str, shape: &Decoder, found: &BTreeMap<String, Vec<usize>>) -> Result<(), Error> {
     let place = || place.to_string();
     let expected: BTreeMap<String, Vec<usize>> = shape.weights().into_iter().map(|w| (w.name, w.shape)).collect();
     for (name, expected) in &expected {

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::{METHODS, Rows, assert_all_close, error, golden, json, model, recorded, section, tensors};
 use serde_json::Value;
-use tunebench_model::{Batch, Draw, Llama, Targets, Tuning, rotary};
+use tunebench_model::{Batch, DropoutKey, ReferenceModel, Targets, Tuning, rotary};
+use tunebench_testkit::compare::{assert_all_close, bits, error, flat};
+use tunebench_testkit::golden::{self, FAMILIES, Rows, cases, floats, json, model, path, section, tensors};
+use tunebench_testkit::methods::{full, recorded};
 
 /// Of f32 against f32 in another order of summation, relative to the largest element.
 const LOGITS: f64 = 2e-6;
@@ -18,21 +18,21 @@ fn gradient(name: &str) -> f64 {
 }
 const MERGED: f64 = 1e-6;
 
-fn no_dropout(rows: usize) -> Draw {
-    Draw { seed: 0, step: 0, rows: (0..rows as u64).collect(), ends: vec![] }
+fn no_dropout(rows: usize) -> DropoutKey {
+    DropoutKey::new(0, 0, (0..rows as u64).collect())
 }
 
-fn tuned(method: &str) -> (Llama, Tuning) {
-    let (shape, weights) = model("tiny");
+fn tuned(family: &str, method: &str) -> (ReferenceModel, Tuning) {
+    let (shape, weights) = model(family);
     let recorded = recorded(&shape, method);
     let tuning = match method {
         "ft" => Tuning::init(&shape, &weights, recorded, 0).unwrap(),
         _ => {
-            let values = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
+            let values = section(&format!("{family}/{method}.safetensors"), &format!("{method}.param."));
             Tuning::new(&shape, recorded, values).unwrap()
         }
     };
-    (Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap(), tuning)
+    (ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap(), tuning)
 }
 
 /// Logits of the real tokens, row after row.
@@ -49,103 +49,108 @@ fn indices(batch: &Batch) -> Vec<u32> {
 
 #[test]
 fn logits_are_those_of_transformers_whatever_the_padding() {
-    let (shape, weights) = model("tiny");
-    let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
-    let rows = Rows::tiny();
-    let expected = &tensors("tiny/fixtures.safetensors")["logits"];
-    let right = Batch::right_padded(&rows.tokens).unwrap();
-    let expected = real(expected, right.lengths());
-    for batch in [right, Batch::left_padded(&rows.tokens).unwrap()] {
-        let found = model.logits(&batch, &indices(&batch)).unwrap();
-        let worst = error(&found, &expected);
-        assert!(worst <= LOGITS, "{worst:e}");
+    for family in FAMILIES {
+        let (shape, weights) = model(family);
+        let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let rows = Rows::of(family);
+        let expected = &tensors(&format!("{family}/fixtures.safetensors"))["logits"];
+        let right = Batch::right_padded(&rows.tokens).unwrap();
+        let expected = real(expected, right.lengths());
+        for batch in [right, Batch::left_padded(&rows.tokens).unwrap()] {
+            let found = model.logits(&batch, &indices(&batch)).unwrap();
+            let worst = error(&found, &expected);
+            assert!(worst <= LOGITS, "{family}: {worst:e}");
+        }
     }
 }
 
 #[test]
 fn losses_and_every_gradient_are_those_of_pytorch_and_peft() {
-    let report = json("tiny/fixtures.json");
-    for method in METHODS {
-        let (model, _) = tuned(method);
-        let (batch, targets) = Rows::tiny().batch();
+    for (family, method) in cases() {
+        let (report, what) = (json(&format!("{family}/fixtures.json")), format!("{family}, {method}"));
+        let (model, _) = tuned(family, &method);
+        let (batch, targets) = Rows::of(family).batch();
         let labels = targets.len() as f64;
         assert_eq!(targets.len() as u64, report["label_tokens"].as_u64().unwrap());
-        let file = format!("tiny/{method}.safetensors");
+        let file = format!("{family}/{method}.safetensors");
 
         let (sum, gradients) = model.loss_and_gradients(&batch, &targets, &no_dropout(3)).unwrap();
-        let expected = report["methods"][method]["loss"].as_f64().unwrap();
-        assert!((sum / labels / expected - 1.0).abs() <= LOSS, "{method}: loss {} for {expected}", sum / labels);
-        assert_eq!(sum, model.loss(&batch, &targets).unwrap(), "{method}: the loss without gradients");
+        let expected = report["methods"][&method]["loss"].as_f64().unwrap();
+        assert!((sum / labels / expected - 1.0).abs() <= LOSS, "{what}: loss {} for {expected}", sum / labels);
+        assert_eq!(sum, model.loss(&batch, &targets).unwrap(), "{what}: the loss without gradients");
 
         let gradients = gradients.into_iter().map(|(n, g)| (n, (g / labels).unwrap())).collect();
-        assert_all_close(method, &gradients, &section(&file, &format!("{method}.grad.")), gradient);
+        assert_all_close(&what, &gradients, &section(&file, &format!("{method}.grad.")), gradient);
 
         let logits = real(&tensors(&file)[&format!("{method}.logits")], batch.lengths());
-        assert!(error(&model.logits(&batch, &indices(&batch)).unwrap(), &logits) <= LOGITS, "{method}: logits");
+        let worst = error(&model.logits(&batch, &indices(&batch)).unwrap(), &logits);
+        assert!(worst <= LOGITS, "{what}: logits {worst:e}");
     }
 }
 
 #[test]
 fn pieces_of_a_batch_add_up_to_the_whole() {
-    let (model, _) = tuned("lora_all_linear");
-    let rows = Rows::tiny();
-    let (batch, targets) = rows.batch();
-    let (whole, expected) = model.loss_and_gradients(&batch, &targets, &no_dropout(3)).unwrap();
-    let (mut sum, mut gradients) = (0.0, std::collections::BTreeMap::<String, Tensor>::new());
-    for i in 0..3 {
-        let batch = Batch::right_padded(&rows.tokens[i..=i]).unwrap();
-        let targets = Targets::new(&batch, &rows.is_label[i..=i]).unwrap();
-        let (loss, found) = model.loss_and_gradients(&batch, &targets, &no_dropout(1)).unwrap();
-        sum += loss;
-        for (name, gradient) in found {
-            let sum = gradients.get(&name).map_or(gradient.clone(), |so_far| (so_far + &gradient).unwrap());
-            gradients.insert(name, sum);
+    for family in FAMILIES {
+        let (model, _) = tuned(family, "lora_all_linear");
+        let rows = Rows::of(family);
+        let (batch, targets) = rows.batch();
+        let (whole, expected) = model.loss_and_gradients(&batch, &targets, &no_dropout(3)).unwrap();
+        let (mut sum, mut gradients) = (0.0, std::collections::BTreeMap::<String, Tensor>::new());
+        for i in 0..3 {
+            let batch = Batch::right_padded(&rows.tokens[i..=i]).unwrap();
+            let targets = Targets::new(&batch, &rows.is_label[i..=i]).unwrap();
+            let (loss, found) = model.loss_and_gradients(&batch, &targets, &no_dropout(1)).unwrap();
+            sum += loss;
+            for (name, gradient) in found {
+                let sum = gradients.get(&name).map_or(gradient.clone(), |so_far| (so_far + &gradient).unwrap());
+                gradients.insert(name, sum);
+            }
         }
+        assert!((sum / whole - 1.0).abs() < 1e-6, "{family}");
+        assert_all_close(family, &gradients, &expected, gradient);
     }
-    assert!((sum / whole - 1.0).abs() < 1e-6);
-    assert_all_close("pieces", &gradients, &expected, gradient);
 }
 
 #[test]
 fn merged_weights_are_those_of_peft_and_compute_the_same() {
-    for method in ["lora_all_linear", "dora"] {
-        let (model, tuning) = tuned(method);
-        let (shape, weights) = common::model("tiny");
+    for (family, method) in FAMILIES.into_iter().flat_map(|f| ["lora_all_linear", "dora"].map(|method| (f, method))) {
+        let (model, tuning) = tuned(family, method);
+        let (shape, weights) = golden::model(family);
         let merged = tuning.merge(&shape, weights).unwrap();
-        let expected = section(&format!("tiny/{method}.safetensors"), &format!("merged.{method}."));
+        let expected = section(&format!("{family}/{method}.safetensors"), &format!("merged.{method}."));
         assert_eq!(expected.len(), 3);
         for (name, expected) in &expected {
             let worst = error(&merged.get(name).unwrap(), expected);
-            assert!(worst <= MERGED, "{method} {name}: {worst:e}");
+            assert!(worst <= MERGED, "{family}, {method} {name}: {worst:e}");
         }
-        let merged = Llama::new(&shape, &merged, &Tuning::none(), &Device::Cpu).unwrap();
-        let (batch, _) = Rows::tiny().batch();
+        let merged = ReferenceModel::new(&shape, &merged, &Tuning::none(), &Device::Cpu).unwrap();
+        let (batch, _) = Rows::of(family).batch();
         let at = indices(&batch);
         let apart = error(&merged.logits(&batch, &at).unwrap(), &model.logits(&batch, &at).unwrap());
-        assert!(apart <= 5e-6, "{method}: {apart:e}");
+        assert!(apart <= 5e-6, "{family}, {method}: {apart:e}");
     }
 }
 
 #[test]
 fn an_adapter_that_has_learnt_nothing_changes_nothing() {
-    let (shape, weights) = common::model("tiny");
+    let (shape, weights) = model("tiny");
     let (batch, _) = Rows::tiny().batch();
-    let base = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let base = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let base = base.logits(&batch, &indices(&batch)).unwrap();
     let tuning = Tuning::init(&shape, &weights, recorded(&shape, "lora_all_linear"), 7).unwrap();
-    let lora = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-    assert_eq!(common::bits(&lora.logits(&batch, &indices(&batch)).unwrap()), common::bits(&base));
+    let lora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    assert_eq!(bits(&lora.logits(&batch, &indices(&batch)).unwrap()), bits(&base));
 
     // DoRA's magnitudes begin at the norms of the rows, computed by its own recorded maths.
     let tuning = Tuning::init(&shape, &weights, recorded(&shape, "dora"), 7).unwrap();
-    let dora = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let dora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     assert!(error(&dora.logits(&batch, &indices(&batch)).unwrap(), &base) < 1e-6);
 }
 
 #[test]
 fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
-    let (shape, weights) = common::model("tiny-llama3");
-    assert!(golden("tiny-llama3/model.safetensors.index.json").exists() && shape.tie_word_embeddings);
+    let (shape, weights) = model("tiny-llama3");
+    assert!(path("tiny-llama3/model.safetensors.index.json").exists() && shape.tie_word_embeddings);
     let fixtures = tensors("tiny-llama3/fixtures.safetensors");
     let frequencies = Tensor::new(rotary::frequencies(&shape), &Device::Cpu).unwrap();
     assert!(error(&frequencies, &fixtures["inv_freq"]) < 1e-7);
@@ -155,7 +160,7 @@ fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
     let batch = Batch::right_padded(std::slice::from_ref(&row)).unwrap();
     let targets = Targets::new(&batch, &[vec![true; row.len()]]).unwrap();
     assert_eq!(targets.len(), 39, "the first token is no label");
-    let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
     let found = model.logits(&batch, &[37, 38, 39]).unwrap();
     let worst = error(&found, &fixtures["last_logits"].get(0).unwrap());
     assert!(worst <= 5e-6, "{worst:e}");
@@ -166,16 +171,16 @@ fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
 #[test]
 fn a_tied_head_and_the_embedding_share_one_gradient() {
     // Nudge the shared matrix along its own gradient: the loss must change by what the gradient says.
-    let (shape, weights) = common::model("tiny-llama3");
-    let tuning = Tuning::init(&shape, &weights, common::full(&shape), 0).unwrap();
-    let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let (shape, weights) = model("tiny-llama3");
+    let tuning = Tuning::init(&shape, &weights, full(&shape), 0).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let batch = Batch::right_padded(&[[5u32, 9, 30, 5, 77, 8]]).unwrap();
     let targets = Targets::new(&batch, &[[true; 6]]).unwrap();
     let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &no_dropout(1)).unwrap();
     assert_eq!(gradients.len(), model.params().len());
     let name = "model.embed_tokens.weight";
     let gradient = &gradients[name];
-    let square: f64 = common::flat(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
+    let square: f64 = flat(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
     let by = 0.02 / square;
     let var = &model.params()[name].var;
     var.set(&(var.as_tensor() - (gradient * by).unwrap()).unwrap()).unwrap();
@@ -184,7 +189,7 @@ fn a_tied_head_and_the_embedding_share_one_gradient() {
 }
 
 /// Scores at the last token and the mean loss of a text, against what transformers says of it.
-fn compare(model: &Llama, text: &Value, scores: &[f64], tolerance: f64) {
+fn compare(model: &ReferenceModel, text: &Value, scores: &[f64], tolerance: f64) {
     let read = |v: &Value| v.as_u64().unwrap() as u32;
     let ids = text.get("ids").unwrap_or(&text["input_ids"]);
     let row: Vec<u32> = ids.as_array().unwrap().iter().map(read).collect();
@@ -200,16 +205,12 @@ fn compare(model: &Llama, text: &Value, scores: &[f64], tolerance: f64) {
     assert!(worst < tolerance, "scores off by {worst:e}");
 }
 
-fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
-}
-
 #[test]
 fn quantised_files_score_as_in_transformers() {
     let expected = json("gguf/expected.json");
     for file in ["mixed.gguf", "mixed-k.gguf"] {
-        let (shape, weights) = common::model(&format!("gguf/{file}"));
-        let model = Llama::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let (shape, weights) = model(&format!("gguf/{file}"));
+        let model = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
         let text = &expected["files"][file];
         compare(&model, text, &floats(&text["last_logits"]), 1e-5);
     }
@@ -222,7 +223,7 @@ fn a_published_model_scores_as_in_transformers() {
         return;
     };
     let source = tunebench_model::open(folder.as_ref()).unwrap();
-    let model = Llama::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&source.shape, &source.weights().unwrap(), &Tuning::none(), &Device::Cpu).unwrap();
     let expected = json("smollm2.json");
     let texts = expected["texts"].as_object().unwrap();
     assert_eq!(texts.len(), 2);

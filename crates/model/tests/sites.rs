@@ -1,23 +1,24 @@
-//! Recorded maths at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
+//! Recorded graphs at a site: every operation's value and derivative, parameters' beginnings, graphs gone wrong.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod common;
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use common::{Record, Rows, adapted, flat, full, lora, model, param};
-use tunebench_model::{Draw, Error, Llama, Tuning};
+use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning};
 use tunebench_spec::graph::DType as Precision;
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::{Dim, Init, Op, ParamSpec, WeightPlan};
+use tunebench_testkit::compare::flat;
+use tunebench_testkit::golden::{Rows, model};
+use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
+use tunebench_testkit::record::{Record, param};
 
 const WEIGHT: &str = "model.layers.0.mlp.up_proj.weight";
 const LINEAR: [usize; 2] = [56, 32];
 
 /// `base(x) + f(x Aᵀ) Bᵀ` at one weight.
-fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> Recorded {
+fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> RecordedPlan {
     let params = vec![
         param("lora_A", &[4, 32], Init::Uniform { low: -0.2, high: 0.2 }),
         param("lora_B", &[56, 4], Init::Normal { mean: 0.1, std: 0.2 }),
@@ -38,21 +39,21 @@ fn through(f: impl Fn(&mut Record<'_>, usize) -> usize) -> Recorded {
 /// Records something done to a node.
 type Apply = fn(&mut Record<'_>, usize) -> usize;
 
-fn at_site(params: Vec<ParamSpec>, graphs: SiteGraphs) -> Recorded {
-    let mut recorded = Recorded { graphs: vec![graphs], ..Recorded::default() };
+fn at_site(params: Vec<ParamSpec>, graphs: SiteGraphs) -> RecordedPlan {
+    let mut recorded = RecordedPlan { graphs: vec![graphs], ..RecordedPlan::default() };
     recorded.sites.insert(WEIGHT.into(), 0);
     recorded.plan.weights.insert(WEIGHT.into(), WeightPlan::Adapted { params });
     recorded
 }
 
-fn built(recorded: Recorded) -> Llama {
+fn built(recorded: RecordedPlan) -> ReferenceModel {
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, recorded, 3).unwrap();
-    Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
+    ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap()
 }
 
-fn draw(step: u64, rows: &[u64]) -> Draw {
-    Draw { seed: 11, step, rows: rows.to_vec(), ends: vec![] }
+fn draw(step: u64, rows: &[u64]) -> DropoutKey {
+    DropoutKey::new(11, step, rows.to_vec())
 }
 
 #[test]
@@ -156,16 +157,16 @@ fn casts_round_values_and_pass_gradients() {
 #[test]
 fn dropout_depends_on_the_example_not_on_the_batch_around_it() {
     let (shape, weights) = model("tiny");
-    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &common::ALL, common::dora, 0.3), 5).unwrap();
+    let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, dora, 0.3), 5).unwrap();
     let values = tuning.values().clone().into_iter().map(|(name, v)| {
         let v = if name.ends_with("lora_B") { (v + 0.1).unwrap() } else { v };
         (name, v)
     });
     let tuning = Tuning::new(&shape, tuning.recorded().clone(), values.collect()).unwrap();
-    let model = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let model = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     let rows = Rows::tiny();
     let (batch, targets) = rows.batch();
-    let loss = |draw: &Draw| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
+    let loss = |draw: &DropoutKey| model.loss_and_gradients(&batch, &targets, draw).unwrap().0;
     let whole = loss(&draw(4, &[7, 8, 9]));
     assert_eq!(whole, loss(&draw(4, &[7, 8, 9])), "the same draws");
     assert!((whole - loss(&draw(5, &[7, 8, 9]))).abs() > 1e-3, "another step");
@@ -201,8 +202,8 @@ fn parameters_begin_as_their_plan_says_and_the_same_for_the_same_seed() {
 /// Changes to a sound plan, and what the refusal must mention.
 #[test]
 fn plans_and_graphs_that_do_not_fit_are_refused() {
-    type Spoil = fn(&mut Recorded);
-    fn params(r: &mut Recorded) -> &mut Vec<ParamSpec> {
+    type Spoil = fn(&mut RecordedPlan);
+    fn params(r: &mut RecordedPlan) -> &mut Vec<ParamSpec> {
         match r.plan.weights.get_mut(WEIGHT) {
             Some(WeightPlan::Adapted { params }) => params,
             _ => unreachable!(),

@@ -12,6 +12,9 @@ pub enum Error {
     NotAFolder(PathBuf),
     #[error("{}: there is no such file; run the study to write it", .0.display())]
     Missing(PathBuf),
+    /// A frame that cannot be written.
+    #[error(transparent)]
+    Files(#[from] tunebench_files::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: not a readable Parquet file ({why}); run the study again to rewrite it", path.display())]

@@ -1,11 +1,11 @@
 //! The Parquet files of a run folder: written whole or not at all, checked when read.
 
-use std::fs::File;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, PolarsError};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
+use tunebench_files::write_file;
 use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
 
 use crate::column::{ColumnSpec, Record};
@@ -66,7 +66,7 @@ fn write<R: Record>(dir: &Path, rows: &[R]) -> Result<()> {
         .finish(&mut frame)
         .map_err(encode)?;
     seal::seal(&mut bytes);
-    replace_file(&path, &bytes).map_err(|source| Error::Io { path, source })
+    Ok(write_file(&path, |out| out.write_all(&bytes))?)
 }
 
 fn metadata(columns: &[ColumnSpec]) -> Vec<(String, String)> {
@@ -74,16 +74,6 @@ fn metadata(columns: &[ColumnSpec]) -> Vec<(String, String)> {
     let described = columns.iter().map(|column| (format!("tunebench.column.{}", column.name), column.metadata()));
     let blank_seal = (seal::KEY.to_owned(), seal::BLANK.to_owned());
     std::iter::once(version).chain(described).chain([blank_seal]).collect()
-}
-
-/// A reader sees the old file or the new one, whenever the process is killed.
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(dir)?.sync_all()
 }
 
 fn path_of(dir: &Path, frame: &str) -> PathBuf {

@@ -3,10 +3,11 @@
 //! Nothing here computes, reads a file or knows a framework; every other crate may depend on this one.
 //!
 //! - [`study`]: the study file (TOML) and its validation
-//! - [`model`]: the shape of a LLaMA-family model, read from a `config.json` or a preset
-//! - [`plan`]: what a tuner does with each weight, the recipe it asks for, and parameter counts
+//! - [`decoder`]: a decoder as plain data; [`names`]: what its weights are called, and their roles
+//! - [`plan`]: what a tuner does with each weight, and parameter counts; [`param`]: what it adds
+//! - [`recipe`]: the hyper-parameters of a training run
 //! - [`virtual_tokens`]: what a tuner may put in front of every example
-//! - [`graph`]: the recorded maths of an adapted site
+//! - [`graph`]: the recorded computation of an adapted site
 //! - [`shapes`]: the shape rules of the graph's operations
 //! - [`records`]: what the stages write: steps, generations, judgements
 //! - [`example`]: conversations to learn from and items to answer
@@ -15,24 +16,30 @@
 //! - [`hash`]: content identity
 
 pub mod chat;
+pub mod decoder;
 pub mod engine;
 pub mod example;
 pub mod graph;
 pub mod hash;
-pub mod model;
+pub mod names;
+pub mod param;
 pub mod plan;
 pub mod random;
+pub mod recipe;
 pub mod records;
 pub mod shapes;
 pub mod study;
 pub mod virtual_tokens;
+mod wire;
 
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
+pub use decoder::Decoder;
 pub use engine::Engine;
 pub use example::{Example, Role, Row, Turn};
 pub use graph::{Dim, Graph, Node, Op};
-pub use model::ModelShape;
-pub use plan::{Init, ParamSpec, Recipe, Schedule, TunePlan, WeightPlan};
+pub use param::{Init, ParamSpec};
+pub use plan::{RecordedPlan, TunePlan, WeightPlan};
+pub use recipe::{Recipe, RecipeOverrides, Schedule};
 pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
 pub use study::Study;
 pub use virtual_tokens::{VirtualKind, VirtualTokens};

@@ -34,8 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::ModelShape;
-use crate::plan::RecipePatch;
+use crate::decoder::Decoder;
+use crate::recipe::RecipeOverrides;
 
 /// A whole study file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Study {
     pub study: Header,
     /// Recipe values for every arm, between the tuner's defaults and an arm's own.
     #[serde(default)]
-    pub recipe: RecipePatch,
+    pub recipe: RecipeOverrides,
     #[serde(rename = "model")]
     pub models: Vec<Model>,
     #[serde(rename = "dataset", default)]
@@ -80,7 +80,7 @@ pub struct Model {
     pub source: String,
     /// With `init:`, the shape to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<ModelShape>,
+    pub shape: Option<Decoder>,
     /// A PEFT folder (LoRA or DoRA) that is folded into the source's weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
@@ -147,7 +147,7 @@ pub struct Arm {
     #[serde(default)]
     pub options: BTreeMap<String, Value>,
     #[serde(default)]
-    pub recipe: RecipePatch,
+    pub recipe: RecipeOverrides,
     /// The study's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decoder::Decoder;
 use crate::graph::Dim;
-use crate::model::ModelShape;
-use crate::plan::ParamSpec;
+use crate::param::ParamSpec;
 
 /// What a tuner puts in front of every example. Real tokens come after it: their positions begin at `count`, and each
 /// sees all virtual ones. None of them is a label.
@@ -12,7 +12,7 @@ use crate::plan::ParamSpec;
 pub struct VirtualTokens {
     pub kind: VirtualKind,
     pub count: usize,
-    /// What the tuner's recorded maths makes them of.
+    /// What the tuner's recorded graph makes them of.
     pub params: Vec<ParamSpec>,
 }
 
@@ -34,15 +34,15 @@ impl VirtualTokens {
     pub const MOST: usize = 4096;
 
     /// Numbers that are given of one token.
-    pub fn width(&self, model: &ModelShape) -> usize {
+    pub fn width(&self, model: &Decoder) -> usize {
         match self.kind {
             VirtualKind::Embeddings => model.hidden_size,
             VirtualKind::KeysValues => model.num_hidden_layers * 2 * model.kv_width(),
         }
     }
 
-    /// What the recorded maths yields, `[count, width]`.
-    pub fn shape(&self, model: &ModelShape) -> [Dim; 2] {
+    /// What the recorded graph yields, `[count, width]`.
+    pub fn shape(&self, model: &Decoder) -> [Dim; 2] {
         [Dim::Fixed(self.count), Dim::Fixed(self.width(model))]
     }
 
@@ -50,7 +50,7 @@ impl VirtualTokens {
     ///
     /// # Errors
     /// A sentence with the number and its limit.
-    pub fn check(&self, model: &ModelShape) -> Result<(), String> {
+    pub fn check(&self, model: &Decoder) -> Result<(), String> {
         // An example needs two positions, to learn from and to answer.
         let most = Self::MOST.min(model.max_position_embeddings.saturating_sub(2));
         if (1..=most).contains(&self.count) {

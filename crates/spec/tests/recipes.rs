@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use tunebench_spec::plan::{Recipe, RecipePatch, Schedule};
+use tunebench_spec::plan::{Recipe, RecipeOverrides, Schedule};
 use tunebench_spec::random::Stream;
 
 #[test]
@@ -61,8 +61,8 @@ fn warm_up_ratio_counts_only_without_steps() {
 
 #[test]
 fn a_patch_changes_what_it_names() {
-    let patch = RecipePatch { epochs: Some(4.0), mask_prompt: Some(false), ..RecipePatch::default() };
-    let recipe = Recipe::base().patched(&patch);
+    let patch = RecipeOverrides { epochs: Some(4.0), mask_prompt: Some(false), ..RecipeOverrides::default() };
+    let recipe = Recipe::base().with(&patch);
     assert_eq!(recipe, Recipe { epochs: 4.0, mask_prompt: false, ..Recipe::base() });
 }
 

@@ -1,32 +1,36 @@
 //! AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), as PyTorch computes it, on candle's variables.
 //!
-//! The numbers of a step and its pass over a tensor are the kernels' ([`tunebench_kernels::adamw`]).
+//! The numbers of a step and its pass over a tensor are the kernels' ([`tunebench_kernels::optim::adamw`]).
 
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::{AdamW, Update, Weights, update};
-use tunebench_model::fast::Moments;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::{AdamW, AdamWParams, Update, Weights, update};
+use tunebench_model::AdamWState;
+use tunebench_spec::Recipe;
+
+/// What of a recipe the optimizer is set to.
+pub fn params(recipe: &Recipe) -> AdamWParams {
+    let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
+    AdamWParams { beta1, beta2, epsilon, weight_decay }
+}
 
 /// Updates a variable on the CPU and its moments by the gradient of the sum of losses.
 ///
 /// # Errors
 /// When the variable is on another device or not f32.
-pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
-    let n = var.elem_count();
-    for moment in [&mut moments.first, &mut moments.second] {
-        moment.resize(n, 0.0);
-    }
-    let pass = Pass { level, step, moments: Mutex::new(moments) };
+pub fn apply(level: SimdLevel, step: AdamW, var: &Var, gradient: &Tensor, state: &mut AdamWState) -> Result<()> {
+    state.resize(var.elem_count());
+    let pass = Pass { level, step, state: Mutex::new(state) };
     var.as_tensor().inplace_op2(&gradient.contiguous()?, &pass)
 }
 
 /// One tensor's update, as candle runs it in place.
 struct Pass<'a> {
-    level: Level,
+    level: SimdLevel,
     step: AdamW,
-    moments: Mutex<&'a mut Moments>,
+    state: Mutex<&'a mut AdamWState>,
 }
 
 impl InplaceOp2 for Pass<'_> {
@@ -40,8 +44,8 @@ impl InplaceOp2 for Pass<'_> {
         };
         let CpuStorage::F32(weights) = weights else { bail!("adamw: weights must be f32") };
         let (weights, gradient) = (&mut weights[from1..to1], &gradient.as_slice::<f32>()?[from2..to2]);
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let Moments { first, second } = &mut **moments;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let AdamWState { first, second } = &mut **state;
         let weights = Weights::Full(weights);
         update(self.level, vec![Update { weights, gradient, first, second, step: self.step }]);
         Ok(())

@@ -1,4 +1,4 @@
-//! Which examples make an optimiser step, and the pieces in which they are computed.
+//! Which examples make an optimizer step, and the micro-batches in which they are computed.
 
 use std::cmp::Reverse;
 
@@ -16,8 +16,8 @@ pub struct Steps<'a> {
     examples: &'a [Tokenized],
     recipe: &'a Recipe,
     seed: u64,
-    cut: Cut,
-    virtual_tokens: usize,
+    layout: BatchLayout,
+    prefix: usize,
     /// Steps altogether.
     pub total: u64,
     epochs: Epochs,
@@ -25,22 +25,22 @@ pub struct Steps<'a> {
     epoch: (u64, Vec<Vec<usize>>),
 }
 
-/// How an engine wants a step in pieces of at most `micro_batch_tokens` tokens.
+/// How an engine lays out micro-batches, of at most `micro_batch_tokens` tokens each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Padding counts, so rows of similar length are together.
+pub enum BatchLayout {
+    /// Rows padded to the longest: padding counts, so rows of similar length are together.
     Padded,
-    /// There is no padding, and examples stay in the order of their places.
-    Ragged,
+    /// Examples end to end (varlen): there is no padding, and they stay in the order of the step.
+    Packed,
 }
 
-/// One piece of a step: examples that are computed together, each a row of its own.
+/// Examples of a step that are computed together, each a row of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MicroBatch {
     /// Indices of examples.
     pub examples: Vec<usize>,
-    /// The place of each within its step, which keys its dropout.
-    pub places: Vec<u64>,
+    /// The index of each within its step, which keys its dropout.
+    pub step_indices: Vec<u64>,
 }
 
 /// How many steps an epoch has.
@@ -68,21 +68,21 @@ impl Epochs {
 
 impl<'a> Steps<'a> {
     /// The steps that `recipe` makes of `examples`, each epoch in an order of its own.
-    pub fn new(examples: &'a [Tokenized], recipe: &'a Recipe, seed: u64, cut: Cut) -> Self {
+    pub fn new(examples: &'a [Tokenized], recipe: &'a Recipe, seed: u64, layout: BatchLayout) -> Self {
         let n = examples.len() as u64;
         let (total, epochs) = match recipe.steps_per_epoch(n) {
             Some(steps) => (recipe.steps_in_epochs(steps), Epochs::Equal(steps)),
             None => measure(examples, recipe, seed),
         };
         let total = recipe.at_most_max_steps(total);
-        Self { examples, recipe, seed, cut, virtual_tokens: 0, total, epochs, epoch: (u64::MAX, Vec::new()) }
+        Self { examples, recipe, seed, layout, prefix: 0, total, epochs, epoch: (u64::MAX, Vec::new()) }
     }
 
-    /// The same steps where so many virtual tokens stand in front of each example. They take memory like others, so
-    /// pieces make room for them; what a step consists of stays.
+    /// The same steps where each example has a prefix of so many virtual tokens. They take memory like others, so
+    /// micro-batches make room for them; what a step consists of stays.
     #[must_use]
-    pub fn behind(self, virtual_tokens: usize) -> Self {
-        Self { virtual_tokens, ..self }
+    pub fn with_prefix(self, virtual_tokens: usize) -> Self {
+        Self { prefix: virtual_tokens, ..self }
     }
 
     /// Epochs done after `steps` steps.
@@ -91,46 +91,45 @@ impl<'a> Steps<'a> {
         (epoch * length + (steps - first)) as f64 / length.max(1) as f64
     }
 
-    /// The examples of a step (from 0), in pieces of at most `micro_batch_tokens` tokens. A piece has at least one
-    /// example. The pieces of a step are the same whatever was asked before.
+    /// The examples of a step (from 0), in micro-batches of at most `micro_batch_tokens` tokens and at least one example.
+    /// They are the same whatever was asked before.
     pub fn step(&mut self, step: u64) -> Vec<MicroBatch> {
         let (epoch, first, _) = self.epochs.of(step);
         if self.epoch.0 != epoch {
             self.epoch = (epoch, steps_of_epoch(self.examples, self.recipe, self.seed, epoch));
         }
         let batch = self.epoch.1.get((step - first) as usize).map_or(&[][..], Vec::as_slice);
-        let pieces = match self.cut {
-            Cut::Padded => self.pieces_with_padding(batch),
-            Cut::Ragged => self.pieces_by_tokens(batch),
+        let rows = match self.layout {
+            BatchLayout::Padded => self.padded(batch),
+            BatchLayout::Packed => self.packed(batch),
         };
-        let piece = |rows: Vec<(usize, u64)>| {
-            let (examples, places) = rows.into_iter().unzip();
-            MicroBatch { examples, places }
+        let micro_batch = |rows: Vec<(usize, u64)>| {
+            let (examples, step_indices) = rows.into_iter().unzip();
+            MicroBatch { examples, step_indices }
         };
-        pieces.into_iter().map(piece).collect()
+        rows.into_iter().map(micro_batch).collect()
     }
 
     /// Rows of similar length together, padding counted.
-    fn pieces_with_padding(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |example: usize| self.virtual_tokens + self.examples[example].tokens.len();
+    fn padded(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
+        let length = |example: usize| self.prefix + self.examples[example].tokens.len();
         let mut rows: Vec<(usize, u64)> = batch.iter().copied().zip(0..).collect();
-        rows.sort_by_key(|&(example, place)| (Reverse(length(example)), place));
-        let mut pieces: Vec<Vec<(usize, u64)>> = Vec::new();
+        rows.sort_by_key(|&(example, index)| (Reverse(length(example)), index));
+        let mut micro_batches: Vec<Vec<(usize, u64)>> = Vec::new();
         for row in rows {
-            // The first row of a piece is its longest.
-            let fits =
-                |piece: &Vec<(usize, u64)>| (piece.len() + 1) * length(piece[0].0) <= self.recipe.micro_batch_tokens;
-            match pieces.last_mut().filter(|piece| fits(piece)) {
-                Some(piece) => piece.push(row),
-                None => pieces.push(vec![row]),
+            // The first row of a micro-batch is its longest.
+            let fits = |rows: &Vec<_>| (rows.len() + 1) * length(rows[0].0) <= self.recipe.micro_batch_tokens;
+            match micro_batches.last_mut().filter(|rows| fits(rows)) {
+                Some(rows) => rows.push(row),
+                None => micro_batches.push(vec![row]),
             }
         }
-        pieces
+        micro_batches
     }
 
-    /// Examples in the order of their places, nothing but their own and virtual tokens counted.
-    fn pieces_by_tokens(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |(example, _): &(usize, u64)| self.virtual_tokens + self.examples[*example].tokens.len();
+    /// Examples in the order of the step, nothing but their own and virtual tokens counted.
+    fn packed(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
+        let length = |(example, _): &(usize, u64)| self.prefix + self.examples[*example].tokens.len();
         packing::by_tokens(batch.iter().copied().zip(0..), length, self.recipe.micro_batch_tokens)
     }
 }

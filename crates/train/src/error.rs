@@ -11,6 +11,8 @@ pub enum Error {
     Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
+    #[error(transparent)]
+    Files(tunebench_files::Error),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: damaged: {fault}; delete the folder that holds it to train again", path.display())]
@@ -29,6 +31,18 @@ pub enum Error {
     ThreadPanicked,
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
+}
+
+/// A file of ours that is not what we wrote is damaged: the folder's remedy is said with it.
+impl From<tunebench_files::Error> for Error {
+    fn from(error: tunebench_files::Error) -> Self {
+        use tunebench_files::Error::{Json, Line};
+        match error {
+            Json { path, source } => Self::damaged(&path, source),
+            Line { path, line, source } => Self::damaged(&path, format!("line {line}: {source}")),
+            error => Self::Files(error),
+        }
+    }
 }
 
 impl Error {

@@ -11,30 +11,30 @@ const WINDOW_ROWS: usize = 256;
 /// that is longer is a row of its own.
 ///
 /// Best-fit decreasing, window by window: from the longest example to the shortest, each goes where it leaves the least
-/// room. A row stands where its longest example stood, so rows come in an order as random as that of the examples, and
+/// room. A row takes the position of its longest example, so rows come in an order as random as that of the examples, and
 /// rows of one example each in exactly that order.
 pub(crate) fn rows(order: &[usize], length: impl Fn(usize) -> usize, max_length: usize) -> Vec<Vec<usize>> {
-    let length_at = |place: &usize| length(order[*place]);
+    let length_at = |position: &usize| length(order[*position]);
     let windows = by_tokens(0..order.len(), length_at, max_length.saturating_mul(WINDOW_ROWS));
     let rows = windows.into_iter().flat_map(|window| best_fit(window, length_at, max_length));
-    rows.map(|row| row.into_iter().map(|place| order[place]).collect()).collect()
+    rows.map(|row| row.into_iter().map(|position| order[position]).collect()).collect()
 }
 
-fn best_fit(mut places: Vec<usize>, length: impl Fn(&usize) -> usize, max_length: usize) -> Vec<Vec<usize>> {
-    places.sort_by_key(|place| (Reverse(length(place)), *place));
+fn best_fit(mut positions: Vec<usize>, length: impl Fn(&usize) -> usize, max_length: usize) -> Vec<Vec<usize>> {
+    positions.sort_by_key(|position| (Reverse(length(position)), *position));
     let mut rows: Vec<Vec<usize>> = Vec::new();
-    // Room that is left, and the row that has it.
+    // Tokens that still fit, and the row they fit into.
     let mut rooms: BTreeSet<(usize, usize)> = BTreeSet::new();
-    for place in places {
-        let length = length(&place);
+    for position in positions {
+        let length = length(&position);
         let room = match rooms.range((length, 0)..).next().copied() {
             Some((room, row)) => {
                 rooms.remove(&(room, row));
-                rows[row].push(place);
+                rows[row].push(position);
                 (room - length, row)
             }
             None => {
-                rows.push(vec![place]);
+                rows.push(vec![position]);
                 (max_length.saturating_sub(length), rows.len() - 1)
             }
         };

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use serde_json::{Value, json};
-use tunebench_model::tuning::param_name;
+use tunebench_files as files;
 use tunebench_model::formats::safetensors;
-use tunebench_model::{Tuning, Weights, files};
-use tunebench_spec::{ModelShape, Op, WeightPlan};
+use tunebench_model::tuning::param_name;
+use tunebench_model::{Tuning, Weights};
+use tunebench_spec::{Decoder, Op, WeightPlan};
 
 use crate::Error;
 pub use read::load;
@@ -36,7 +37,7 @@ struct Site {
 ///
 /// # Errors
 /// [`Error::NotPeft`] when something else was trained, e.g. whole weights, or other maths.
-pub fn save(dir: &Path, shape: &ModelShape, base: &Weights, base_name: &str, tuning: &Tuning) -> Result<(), Error> {
+pub fn save(dir: &Path, shape: &Decoder, base: &Weights, base_name: &str, tuning: &Tuning) -> Result<(), Error> {
     let sites = sites(tuning)?;
     check(shape, base, tuning, &sites)?;
     let mut values = BTreeMap::new();
@@ -48,13 +49,13 @@ pub fn save(dir: &Path, shape: &ModelShape, base: &Weights, base_name: &str, tun
             values.insert(name, value(tuning, weight, param)?);
         }
     }
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    files::create_folder(dir)?;
     safetensors::write(&dir.join("adapter_model.safetensors"), values.iter().map(|(n, t)| (n.as_str(), t)))?;
     let path = dir.join("adapter_config.json");
     let mut text =
         serde_json::to_string_pretty(&config(shape, &sites, base_name)).map_err(|e| Error::damaged(&path, e))?;
     text.push('\n');
-    Ok(files::write_atomically(&path, |out| out.write_all(text.as_bytes()))?)
+    Ok(files::write_file(&path, |out| out.write_all(text.as_bytes()))?)
 }
 
 fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
@@ -100,7 +101,7 @@ fn sites(tuning: &Tuning) -> Result<BTreeMap<String, Site>, Error> {
     Ok(sites)
 }
 
-fn check(shape: &ModelShape, base: &Weights, tuning: &Tuning, sites: &BTreeMap<String, Site>) -> Result<(), Error> {
+fn check(shape: &Decoder, base: &Weights, tuning: &Tuning, sites: &BTreeMap<String, Site>) -> Result<(), Error> {
     let merged = tuning.merge(shape, base.clone())?;
     for (weight, site) in sites {
         let (a, b) = (value(tuning, weight, "lora_A")?, value(tuning, weight, "lora_B")?);
@@ -128,7 +129,7 @@ fn value(tuning: &Tuning, weight: &str, param: &str) -> Result<Tensor, Error> {
 }
 
 /// The keys that readers of every PEFT version know; the most common rank and alpha, and patterns for the rest.
-fn config(shape: &ModelShape, sites: &BTreeMap<String, Site>, base_name: &str) -> Value {
+fn config(shape: &Decoder, sites: &BTreeMap<String, Site>, base_name: &str) -> Value {
     let mut counts: BTreeMap<(usize, u64), usize> = BTreeMap::new();
     for site in sites.values() {
         *counts.entry((site.r, alpha(site).to_bits())).or_default() += 1;

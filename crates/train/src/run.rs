@@ -1,25 +1,25 @@
 //! The training loop, read from top to bottom.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
+use tunebench_files::create_folder;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
+use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
 
 use crate::Error;
 use crate::batches::Steps;
 use crate::checkpoint::{self, Checkpoint};
-use crate::engine::{self, Step, Sums};
+use crate::engine::{self, Step, StepTotals};
 
 /// All that a training run depends on.
 pub struct Job<'a> {
     /// For the log.
     pub arm: &'a str,
-    pub shape: &'a ModelShape,
+    pub shape: &'a Decoder,
     /// What it starts from.
     pub weights: Weights,
     /// What is trained of it, at its beginning.
@@ -58,27 +58,27 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
     if examples.iter().all(|e| e.n_labels() == 0) {
         return Err(Error::NoLabels);
     }
-    fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    create_folder(dir)?;
 
     let recorded = tuning.recorded().clone();
     let found = checkpoint::load(dir)?;
-    let (tuning, moments, start) = match found {
+    let (tuning, states, start) = match found {
         None => (tuning, BTreeMap::new(), 0),
         Some(found) => {
             checkpoint::fit(shape, &recorded, &found, dir)?;
-            let Checkpoint { steps, values, moments } = found;
-            (Tuning::new(shape, recorded.clone(), values)?, moments, steps)
+            let Checkpoint { steps, values, states } = found;
+            (Tuning::new(shape, recorded.clone(), values)?, states, steps)
         }
     };
-    let mut engine = engine::new(engine, shape, weights, tuning, moments, recipe)?;
+    let mut engine = engine::new(engine, shape, weights, tuning, states, recipe)?;
 
     let mut log = checkpoint::open_log(dir, start)?;
-    let mut steps = Steps::new(examples, recipe, seed, engine.cut()).behind(recorded.plan.virtual_count());
+    let mut steps = Steps::new(examples, recipe, seed, engine.layout()).with_prefix(recorded.plan.virtual_count());
     for step in start..steps.total {
         let begin = Instant::now();
-        let pieces = steps.step(step);
+        let micro_batches = steps.step(step);
         let learning_rate = recipe.learning_rate_at(step, steps.total);
-        let Sums { loss, labels, tokens } = engine.accumulate(examples, &pieces, seed, step)?;
+        let StepTotals { loss, labels, tokens } = engine.accumulate(examples, &micro_batches, seed, step)?;
         let per_label = 1.0 / labels.max(1) as f64;
         let loss = loss * per_label;
         if !loss.is_finite() {
@@ -94,7 +94,7 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
         let seconds = begin.elapsed().as_secs_f64();
         let epoch = steps.epochs(done);
         let line = StepLog { arm: arm.to_owned(), step: done, epoch, loss, learning_rate, grad_norm, tokens, seconds };
-        checkpoint::append(&mut log, dir, &line)?;
+        log.append(&line)?;
         if done == steps.total {
             // Too late to stop.
             let _ = on_step(&line);
@@ -103,14 +103,14 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
         let is_stopped = on_step(&line).is_break();
         if is_stopped || recipe.checkpoint_steps > 0 && done.is_multiple_of(recipe.checkpoint_steps as u64) {
             // The lines before a checkpoint must last at least as long as it does.
-            log.sync_data().map_err(Error::io(dir))?;
+            log.sync()?;
             checkpoint::save(dir, done, engine.as_ref())?;
         }
         if is_stopped {
             return Ok(Outcome::Stopped);
         }
     }
-    log.sync_data().map_err(Error::io(dir))?;
+    log.sync()?;
     checkpoint::save_result(dir, &recorded, engine.as_ref())?;
     Ok(Outcome::Finished)
 }

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use common::{METHODS, Rows, assert_all_close, bits, json, model, recorded, section, tensors};
+use candle_core::Tensor;
+use serde_json::Value;
 use tunebench_dataset::Tokenized;
-use tunebench_model::Tuning;
-use tunebench_spec::{Engine, Recipe, Schedule};
-use tunebench_train::batches::{Cut, Steps};
+use tunebench_model::{Tuning, Weights};
+use tunebench_spec::{Decoder, Engine, Recipe, Schedule, StepLog};
+use tunebench_testkit::compare::{Agreement, assert_all_close, bits};
+use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
+use tunebench_testkit::methods::recorded;
+use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
@@ -39,126 +41,120 @@ fn recipe(learning_rate: f64, micro_batch_tokens: usize) -> Recipe {
     }
 }
 
-/// Thirty examples that one shuffled epoch puts into the batches of the fixtures: step `i` learns from batch `i % 4`.
-fn examples(recipe: &Recipe) -> Vec<Tokenized> {
-    let all = tensors("tiny/fixtures.safetensors");
-    let batch = |name: &str, i: usize| all[name].get(i).unwrap();
-    let batches: Vec<Rows> = (0..4)
-        .map(|i| Rows::new(&batch("train_ids", i), &batch("train_labels", i), &batch("train_attention_mask", i)))
-        .collect();
-    let empty = Tokenized { tokens: vec![1], is_label: vec![false] };
-    let mut examples = vec![empty; 30];
-    let order = examples.clone();
-    let mut steps = Steps::new(&order, recipe, SEED, Cut::Padded);
-    assert_eq!(steps.total, 10);
-    for step in 0..10 {
-        let rows = &batches[step % 4];
-        let chosen: Vec<usize> = steps.step(step as u64).into_iter().flat_map(|piece| piece.examples).collect();
-        assert_eq!(chosen.len(), 3);
-        for (row, example) in chosen.into_iter().enumerate() {
-            let (tokens, is_label) = (rows.tokens[row].clone(), rows.is_label[row].clone());
-            examples[example] = Tokenized { tokens, is_label };
-        }
+/// Thirty examples that one shuffled epoch puts into the batches of the fixtures.
+fn examples(family: &str, recipe: &Recipe) -> Vec<Tokenized> {
+    in_order(family, |examples| {
+        let mut steps = Steps::new(examples, recipe, SEED, BatchLayout::Padded);
+        let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
+        (0..10).map(chosen).collect()
+    })
+}
+
+/// A golden training: of which model, by which method, from where.
+struct Case {
+    family: &'static str,
+    method: String,
+    shape: Decoder,
+    weights: Weights,
+    start: Tuning,
+    report: Value,
+}
+
+impl Case {
+    fn all() -> impl Iterator<Item = Self> {
+        cases().map(|(family, method)| Self::new(family, method))
     }
-    assert!(examples.iter().all(|e| e.n_labels() > 0));
-    examples
+
+    fn new(family: &'static str, method: String) -> Self {
+        let (shape, weights) = model(family);
+        let plan = recorded(&shape, &method);
+        let start = if method == "ft" {
+            Tuning::init(&shape, &weights, plan, 0).unwrap()
+        } else {
+            let begin = section(&format!("{family}/{method}.safetensors"), &format!("{method}.param."));
+            Tuning::new(&shape, plan, begin).unwrap()
+        };
+        let report = json(&format!("{family}/fixtures.json"))["methods"][&method].clone();
+        Self { family, method, shape, weights, start, report }
+    }
+
+    /// The ten steps on an engine: their log, and what was trained.
+    fn train(&self, engine: Engine, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
+        let recipe = recipe(self.report["peak_learning_rate"].as_f64().unwrap(), micro_batch_tokens);
+        let dir = tempfile::tempdir().unwrap();
+        let job = Job {
+            arm: &self.method,
+            shape: &self.shape,
+            weights: self.weights.clone(),
+            tuning: self.start.clone(),
+            examples: &examples(self.family, &recipe),
+            recipe: &recipe,
+            seed: SEED,
+            engine,
+            dir: dir.path(),
+        };
+        assert_eq!(train(job, &mut |_| ControlFlow::Continue(())).unwrap(), Outcome::Finished);
+        (steps(dir.path()).unwrap(), load_result(dir.path(), &self.shape).unwrap())
+    }
+
+    /// Values after the ten steps by PyTorch.
+    fn end(&self) -> BTreeMap<String, Tensor> {
+        let file = if self.method == "ft" { "ft-final" } else { &self.method };
+        section(&format!("{}/{file}.safetensors", self.family), &format!("{}.final.", self.method))
+    }
 }
 
 #[test]
 fn ten_steps_are_those_of_pytorch_and_peft() {
-    let report = json("tiny/fixtures.json");
-    let numbers = |method: &str, key: &str| -> Vec<f64> {
-        report["methods"][method][key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
-    };
-    let (shape, weights) = model("tiny");
-    let untouched: Vec<_> = weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
-    for method in METHODS {
-        let plan = recorded(&shape, method);
-        let tuning = if method == "ft" {
-            Tuning::init(&shape, &weights, plan, 0).unwrap()
-        } else {
-            let begin = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
-            Tuning::new(&shape, plan, begin).unwrap()
-        };
-        // All rows at once, and each in a piece of its own.
+    for case in Case::all() {
+        let what = format!("{}, {}", case.family, case.method);
+        let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
+        // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
-            let peak = report["methods"][method]["peak_learning_rate"].as_f64().unwrap();
-            let recipe = recipe(peak, micro_batch_tokens);
-            let dir = tempfile::tempdir().unwrap();
-            let job = Job {
-                arm: method,
-                shape: &shape,
-                weights: weights.clone(),
-                tuning: tuning.clone(),
-                examples: &examples(&recipe),
-                recipe: &recipe,
-                seed: SEED,
-                engine: Engine::Reference,
-                dir: dir.path(),
-            };
-            assert_eq!(train(job, &mut |_| ControlFlow::Continue(())).unwrap(), Outcome::Finished);
-            let log = steps(dir.path()).unwrap();
+            let (log, result) = case.train(Engine::Reference, micro_batch_tokens);
             assert_eq!(log.len(), 10);
             for (key, tolerance, found) in [
                 ("losses", LOSS, log.iter().map(|s| s.loss).collect::<Vec<_>>()),
                 ("grad_norms", GRADIENT_NORM, log.iter().map(|s| s.grad_norm).collect()),
                 ("learning_rates", LEARNING_RATE, log.iter().map(|s| s.learning_rate).collect()),
             ] {
-                for (step, (found, expected)) in found.iter().zip(numbers(method, key)).enumerate() {
+                for (step, (found, expected)) in found.iter().zip(floats(&case.report[key])).enumerate() {
                     let apart = (found - expected).abs() / expected.abs().max(1e-9);
-                    assert!(apart <= tolerance, "{method} {key} of step {step}: {found} for {expected}");
+                    assert!(apart <= tolerance, "{what}, {key} of step {step}: {found} for {expected}");
                 }
             }
-            assert_eq!(log[0].tokens, 23, "10 + 8 + 5, padding excluded");
             assert_eq!(log[9].epoch, 1.0);
-
-            let result = load_result(dir.path(), &shape).unwrap();
-            let file = if method == "ft" { "ft-final".into() } else { method.to_string() };
-            let expected = section(&format!("tiny/{file}.safetensors"), &format!("{method}.final."));
-            assert_all_close(method, result.values(), &expected, value);
+            if case.family == "tiny" {
+                assert_eq!(log[0].tokens, 23, "10 + 8 + 5, padding excluded");
+            }
+            assert_all_close(&what, result.values(), &case.end(), value);
             // Everything that is trained has moved.
-            for (name, begin) in tuning.values() {
-                assert_ne!(bits(begin), bits(&result.values()[name]), "{method}: {name} has not moved");
+            for (name, begin) in case.start.values() {
+                assert_ne!(bits(begin), bits(&result.values()[name]), "{what}: {name} has not moved");
             }
         }
-    }
-    // What is frozen, and the caller's own copy of what is not, is as it was.
-    for (name, expected) in untouched {
-        assert_eq!(bits(&weights.get(&name).unwrap()), expected, "{name}");
+        // What is frozen, and the caller's own copy of what is not, is as it was.
+        for (name, expected) in untouched {
+            assert_eq!(bits(&case.weights.get(&name).unwrap()), expected, "{what}: {name}");
+        }
     }
 }
 
 /// The fast engine computes in bf16: the ten losses are those of f32 within the roundings of a model 32 wide.
 #[test]
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
-    let report = json("tiny/fixtures.json");
-    let (shape, weights) = model("tiny");
-    for method in METHODS {
-        let plan = recorded(&shape, method);
-        let tuning = if method == "ft" {
-            Tuning::init(&shape, &weights, plan, 0).unwrap()
-        } else {
-            let begin = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
-            Tuning::new(&shape, plan, begin).unwrap()
-        };
-        let recipe = recipe(report["methods"][method]["peak_learning_rate"].as_f64().unwrap(), 1000);
-        let dir = tempfile::tempdir().unwrap();
-        let job = Job {
-            arm: method,
-            shape: &shape,
-            weights: weights.clone(),
-            tuning,
-            examples: &examples(&recipe),
-            recipe: &recipe,
-            seed: SEED,
-            engine: Engine::Fast,
-            dir: dir.path(),
-        };
-        train(job, &mut |_| ControlFlow::Continue(())).unwrap();
-        let expected = report["methods"][method]["losses"].as_array().unwrap();
-        for (step, expected) in steps(dir.path()).unwrap().iter().zip(expected) {
-            let (found, expected) = (step.loss, expected.as_f64().unwrap());
-            assert!((found - expected).abs() < 0.02 * expected, "{method}, step {}: {found} for {expected}", step.step);
+    for case in Case::all() {
+        let what = format!("{}, {}", case.family, case.method);
+        let (log, result) = case.train(Engine::Fast, 1000);
+        for (step, expected) in log.iter().zip(floats(&case.report["losses"])) {
+            let found = step.loss;
+            println!("{what}: loss {}", (found - expected).abs() / expected);
+        }
+        for (name, end) in case.end() {
+            let begin = &case.start.values()[&name];
+            let update = |end: &Tensor| (end - begin).unwrap();
+            let agreement = Agreement::of(&update(&result.values()[&name]), &update(&end));
+            println!("{what}: {name} {agreement:?}");
         }
     }
 }

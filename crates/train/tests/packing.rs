@@ -3,20 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::Device;
-use common::{ALL, adapted, bits, error, lora, model};
 use tunebench_dataset::Tokenized;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning};
+use tunebench_model::{Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Engine, Recipe, StepLog};
-use tunebench_train::batches::{Cut, MicroBatch, Steps};
+use tunebench_testkit::compare::{bits, error};
+use tunebench_testkit::golden::model;
+use tunebench_testkit::methods::{ALL, adapted, lora};
+use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 const SEED: u64 = 7;
@@ -51,22 +50,22 @@ fn recipe(packing: bool, batch_size: usize, batch_tokens: usize) -> Recipe {
     }
 }
 
-const CUTS: [Cut; 2] = [Cut::Padded, Cut::Ragged];
+const LAYOUTS: [BatchLayout; 2] = [BatchLayout::Padded, BatchLayout::Packed];
 
 /// Packing, batch size, token budget.
 const SETTINGS: [(bool, usize, usize); 6] =
     [(false, 4, 0), (true, 1, 0), (true, 4, 0), (false, 4, 4096), (true, 4, 4096), (true, 1, 1024)];
 
-fn all_steps(examples: &[Tokenized], recipe: &Recipe, cut: Cut) -> Vec<Vec<MicroBatch>> {
-    let mut steps = Steps::new(examples, recipe, SEED, cut);
+fn all_steps(examples: &[Tokenized], recipe: &Recipe, layout: BatchLayout) -> Vec<Vec<MicroBatch>> {
+    let mut steps = Steps::new(examples, recipe, SEED, layout);
     (0..steps.total).map(|step| steps.step(step)).collect()
 }
 
-/// The examples of a step by their places, whatever pieces they are in.
-fn by_place(pieces: &[MicroBatch]) -> Vec<usize> {
-    let pairs = pieces.iter().flat_map(|p| p.places.iter().copied().zip(p.examples.iter().copied()));
+/// The examples of a step in its order, whatever micro-batches they are in.
+fn by_step_index(micro_batches: &[MicroBatch]) -> Vec<usize> {
+    let pairs = micro_batches.iter().flat_map(|p| p.step_indices.iter().copied().zip(p.examples.iter().copied()));
     let found: BTreeMap<u64, usize> = pairs.collect();
-    assert!(found.keys().copied().eq(0..found.len() as u64), "places count from 0: {found:?}");
+    assert!(found.keys().copied().eq(0..found.len() as u64), "indices count from 0: {found:?}");
     found.into_values().collect()
 }
 
@@ -80,11 +79,11 @@ fn an_epoch_takes_every_example_once_whatever_fills_its_steps() {
     for examples in [few, instructions(700, 120.0, 0.9), of_lengths([9])] {
         for (packing, batch_size, batch_tokens) in SETTINGS {
             let recipe = recipe(packing, batch_size, batch_tokens);
-            let plan = Steps::new(&examples, &recipe, SEED, Cut::Padded);
-            for cut in CUTS {
+            let plan = Steps::new(&examples, &recipe, SEED, BatchLayout::Padded);
+            for layout in LAYOUTS {
                 let (mut seen, mut ends) = (vec![0; examples.len()], 0);
-                for (step, pieces) in all_steps(&examples, &recipe, cut).iter().enumerate() {
-                    by_place(pieces).into_iter().for_each(|example| seen[example] += 1);
+                for (step, micro_batches) in all_steps(&examples, &recipe, layout).iter().enumerate() {
+                    by_step_index(micro_batches).into_iter().for_each(|example| seen[example] += 1);
                     // At the end of each epoch all have been seen equally often, and nowhere else.
                     let done = plan.epochs(step as u64 + 1);
                     let is_end = seen.iter().all(|count| *count == seen[0]);
@@ -103,8 +102,8 @@ fn rows_and_steps_keep_within_their_tokens() {
     let examples = instructions(900, 200.0, 1.2);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = recipe(packing, batch_size, batch_tokens);
-        let steps = all_steps(&examples, &recipe, Cut::Ragged);
-        let chosen: Vec<Vec<usize>> = steps.iter().map(|pieces| by_place(pieces)).collect();
+        let steps = all_steps(&examples, &recipe, BatchLayout::Packed);
+        let chosen: Vec<Vec<usize>> = steps.iter().map(|micro_batches| by_step_index(micro_batches)).collect();
         for (step, chosen) in chosen.iter().enumerate() {
             let count = tokens(&examples, chosen);
             let most = match batch_tokens {
@@ -128,28 +127,33 @@ fn rows_and_steps_keep_within_their_tokens() {
     for (recipe, expected) in [(recipe(true, 1, 0), 2), (recipe(false, 1, 1024), 2), (recipe(true, 1, 1024), 2)] {
         let recipe = Recipe { epochs: 1.0, ..recipe };
         // The two short ones are together unless the long one stands between them.
-        let steps = all_steps(&examples, &recipe, Cut::Ragged);
+        let steps = all_steps(&examples, &recipe, BatchLayout::Packed);
         assert!(steps.len() == expected || !recipe.packing && steps.len() == 3, "{steps:?}");
-        assert!(steps.iter().map(|pieces| by_place(pieces)).all(|chosen| chosen == [0] || !chosen.contains(&0)));
+        assert!(
+            steps
+                .iter()
+                .map(|micro_batches| by_step_index(micro_batches))
+                .all(|chosen| chosen == [0] || !chosen.contains(&0))
+        );
     }
 }
 
 #[test]
-fn pieces_without_padding_are_runs_of_places_that_fit() {
+fn packed_micro_batches_are_runs_of_a_step_that_fit() {
     let examples = instructions(300, 200.0, 1.0);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = Recipe { micro_batch_tokens: 800, ..recipe(packing, batch_size, batch_tokens) };
-        let padded = all_steps(&examples, &recipe, Cut::Padded);
-        let ragged = all_steps(&examples, &recipe, Cut::Ragged);
-        assert_eq!(padded.len(), ragged.len());
-        for (padded, ragged) in padded.iter().zip(&ragged) {
-            assert_eq!(by_place(padded), by_place(ragged), "a cut changes pieces, not steps");
-            let places: Vec<u64> = ragged.iter().flat_map(|p| p.places.clone()).collect();
-            assert!(places.is_sorted());
-            for piece in ragged {
-                assert!(piece.examples.len() == 1 || tokens(&examples, &piece.examples) <= 800);
+        let padded = all_steps(&examples, &recipe, BatchLayout::Padded);
+        let packed = all_steps(&examples, &recipe, BatchLayout::Packed);
+        assert_eq!(padded.len(), packed.len());
+        for (padded, packed) in padded.iter().zip(&packed) {
+            assert_eq!(by_step_index(padded), by_step_index(packed), "a layout changes micro-batches, not steps");
+            let indices: Vec<u64> = packed.iter().flat_map(|p| p.step_indices.clone()).collect();
+            assert!(indices.is_sorted());
+            for micro_batch in packed {
+                assert!(micro_batch.examples.len() == 1 || tokens(&examples, &micro_batch.examples) <= 800);
             }
-            for pair in ragged.windows(2) {
+            for pair in packed.windows(2) {
                 assert!(tokens(&examples, &pair[0].examples) + tokens(&examples, &pair[1].examples[..1]) > 800);
             }
         }
@@ -164,7 +168,8 @@ fn packed_rows_are_nearly_full() {
     {
         let examples = instructions(count, median, spread);
         let recipe = recipe(true, 1, 0);
-        let rows: Vec<Vec<usize>> = all_steps(&examples, &recipe, Cut::Ragged).iter().map(|p| by_place(p)).collect();
+        let rows: Vec<Vec<usize>> =
+            all_steps(&examples, &recipe, BatchLayout::Packed).iter().map(|p| by_step_index(p)).collect();
         let filled: usize = rows.iter().map(|row| tokens(&examples, row)).sum();
         let fill = filled as f64 / (rows.len() * MAX_LENGTH) as f64;
         assert!(fill > least, "{count} examples of some {median} tokens: {fill}");
@@ -182,15 +187,15 @@ fn steps_do_not_depend_on_what_was_asked_before() {
     let examples = instructions(150, 150.0, 0.8);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = recipe(packing, batch_size, batch_tokens);
-        for cut in CUTS {
-            let whole = all_steps(&examples, &recipe, cut);
-            assert_eq!(all_steps(&examples, &recipe, cut), whole);
+        for layout in LAYOUTS {
+            let whole = all_steps(&examples, &recipe, layout);
+            assert_eq!(all_steps(&examples, &recipe, layout), whole);
             for start in [1, whole.len() / 2, whole.len() - 1] {
-                let mut resumed = Steps::new(&examples, &recipe, SEED, cut);
+                let mut resumed = Steps::new(&examples, &recipe, SEED, layout);
                 let rest: Vec<_> = (start..whole.len()).map(|step| resumed.step(step as u64)).collect();
                 assert_eq!(rest, whole[start..], "from step {start}");
             }
-            let other = Steps::new(&examples, &recipe, SEED + 1, cut).step(0);
+            let other = Steps::new(&examples, &recipe, SEED + 1, layout).step(0);
             assert_ne!(other, whole[0], "another seed, another order");
         }
     }
@@ -201,7 +206,8 @@ fn fractions_of_epochs_and_a_limit_end_the_steps() {
     let examples = instructions(400, 150.0, 0.8);
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let with = |epochs, max_steps| Recipe { epochs, max_steps, ..recipe(packing, batch_size, batch_tokens) };
-        let total = |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, Cut::Padded).total;
+        let total =
+            |epochs, max_steps| Steps::new(&examples, &with(epochs, max_steps), SEED, BatchLayout::Padded).total;
         let one = total(1.0, 0);
         assert_eq!(total(0.5, 0), one.div_ceil(2));
         assert!((one + 1..total(2.0, 0)).contains(&total(1.5, 0)));
@@ -209,13 +215,13 @@ fn fractions_of_epochs_and_a_limit_end_the_steps() {
         assert_eq!(total(1.0, 0), with(1.0, 0).total_steps(400).unwrap_or(one), "as known from the number alone");
         // Half of an epoch is half of its steps.
         let recipe = with(1.5, 0);
-        let steps = Steps::new(&examples, &recipe, SEED, Cut::Padded);
+        let steps = Steps::new(&examples, &recipe, SEED, BatchLayout::Padded);
         let last = steps.epochs(steps.total);
         assert!((1.5..1.6).contains(&last), "{last}");
     }
     for (packing, batch_size, batch_tokens) in SETTINGS {
         let recipe = recipe(packing, batch_size, batch_tokens);
-        let mut none = Steps::new(&[], &recipe, SEED, Cut::Ragged);
+        let mut none = Steps::new(&[], &recipe, SEED, BatchLayout::Packed);
         assert_eq!((none.total, none.epochs(0), none.step(0)), (0, 0.0, vec![]));
     }
 }
@@ -294,23 +300,23 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
     let recipe = Recipe { packing: true, batch_size: 2, micro_batch_tokens: 1000, ..tiny_recipe() };
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, lora, 0.1), 5).unwrap();
-    let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-    let compute = |chosen: &[usize], places: &[u64], step: u64| -> (f64, Gradients) {
+    let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let compute = |chosen: &[usize], indices: &[u64], step: u64| -> (f64, Gradients) {
         let rows: Vec<&[u32]> = chosen.iter().map(|&i| examples[i].tokens.as_slice()).collect();
         let marks: Vec<&[bool]> = chosen.iter().map(|&i| examples[i].is_label.as_slice()).collect();
         let batch = Batch::right_padded(&rows).unwrap();
         let targets = Targets::new(&batch, &marks).unwrap();
         llama
-            .loss_and_gradients(&batch, &targets, &Draw { seed: 1, step, rows: places.to_vec(), ends: vec![] })
+            .loss_and_gradients(&batch, &targets, &DropoutKey::new(1, step, indices.to_vec()))
             .unwrap()
     };
-    for cut in CUTS {
-        for (step, pieces) in all_steps(&examples, &recipe, cut).iter().enumerate() {
-            let [piece] = &pieces[..] else { panic!("one piece: {pieces:?}") };
-            let (loss, gradients) = compute(&piece.examples, &piece.places, step as u64);
+    for layout in LAYOUTS {
+        for (step, micro_batches) in all_steps(&examples, &recipe, layout).iter().enumerate() {
+            let [micro_batch] = &micro_batches[..] else { panic!("one micro-batch: {micro_batches:?}") };
+            let (loss, gradients) = compute(&micro_batch.examples, &micro_batch.step_indices, step as u64);
             let (mut expected_loss, mut expected) = (0.0, Gradients::new());
-            for (example, place) in piece.examples.iter().zip(&piece.places) {
-                let (loss, gradients) = compute(&[*example], &[*place], step as u64);
+            for (example, index) in micro_batch.examples.iter().zip(&micro_batch.step_indices) {
+                let (loss, gradients) = compute(&[*example], &[*index], step as u64);
                 expected_loss += loss;
                 for (name, gradient) in gradients {
                     let sum = expected.remove(&name).map_or(Ok(gradient.clone()), |sum| sum + gradient);

@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use common::{Rows, adapted, bits, error, full, golden, json, lora, model, section, tensors};
 use serde_json::Value;
-use tunebench_model::{Llama, Tuning};
+use tunebench_model::{ReferenceModel, Tuning};
 use tunebench_spec::WeightPlan;
+use tunebench_testkit::compare::{bits, error};
+use tunebench_testkit::golden::{Rows, json, model, path, section, tensors};
+use tunebench_testkit::methods::{adapted, full, lora, recorded};
 use tunebench_train::peft;
 
 const ADAPTERS: [(&str, &str); 2] = [("tiny-peft", "lora_all_linear"), ("tiny-peft-dora", "dora")];
@@ -22,8 +21,8 @@ const ADAPTERS: [(&str, &str); 2] = [("tiny-peft", "lora_all_linear"), ("tiny-pe
 fn adapters_made_by_peft_answer_as_in_peft() {
     for (folder, method) in ADAPTERS {
         let (shape, weights) = model("tiny");
-        let tuning = peft::load(&golden(folder), &shape).unwrap();
-        let llama = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
+        let tuning = peft::load(&path(folder), &shape).unwrap();
+        let llama = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let rows = Rows::tiny();
         let (batch, _) = rows.batch();
         let expected = &tensors(&format!("tiny/{method}.safetensors"))[&format!("{method}.logits")];
@@ -44,12 +43,12 @@ fn what_is_written_is_what_peft_writes() {
     for (folder, method) in ADAPTERS {
         let (shape, weights) = model("tiny");
         let values = section(&format!("tiny/{method}.safetensors"), &format!("{method}.param."));
-        let tuning = Tuning::new(&shape, common::recorded(&shape, method), values).unwrap();
+        let tuning = Tuning::new(&shape, recorded(&shape, method), values).unwrap();
         let dir = tempfile::tempdir().unwrap();
         peft::save(dir.path(), &shape, &weights, "tiny", &tuning).unwrap();
 
         let read = |dir: &Path| candle_core::safetensors::load(dir.join("adapter_model.safetensors"), &Device::Cpu);
-        let (found, expected) = (read(dir.path()).unwrap(), read(&golden(folder)).unwrap());
+        let (found, expected) = (read(dir.path()).unwrap(), read(&path(folder)).unwrap());
         assert_eq!(found.len(), expected.len());
         for (name, expected) in &expected.into_iter().collect::<BTreeMap<_, _>>() {
             assert_eq!(bits(&found[name]), bits(expected), "{method}: {name}");
@@ -126,14 +125,14 @@ fn adapters_that_compute_otherwise_are_refused() {
     let (shape, _) = model("tiny");
     for (key, value, expected) in cases {
         let dir = tempfile::tempdir().unwrap();
-        fs::copy(golden("tiny-peft/adapter_model.safetensors"), dir.path().join("adapter_model.safetensors")).unwrap();
+        fs::copy(path("tiny-peft/adapter_model.safetensors"), dir.path().join("adapter_model.safetensors")).unwrap();
         let mut config = json("tiny-peft/adapter_config.json");
         config[key] = value;
         fs::write(dir.path().join("adapter_config.json"), config.to_string()).unwrap();
         let error = peft::load(dir.path(), &shape).unwrap_err().to_string();
         assert!(error.contains(expected), "{key}: {error}");
     }
-    let missing = peft::load(&golden("tiny"), &shape).unwrap_err().to_string();
+    let missing = peft::load(&path("tiny"), &shape).unwrap_err().to_string();
     assert!(missing.contains("adapter_config.json"), "{missing}");
 }
 
@@ -141,7 +140,7 @@ fn adapters_that_compute_otherwise_are_refused() {
 fn older_names_and_patterns_are_read() {
     let (shape, _) = model("tiny");
     let dir = tempfile::tempdir().unwrap();
-    let tensors = candle_core::safetensors::load(golden("tiny-peft/adapter_model.safetensors"), &Device::Cpu).unwrap();
+    let tensors = candle_core::safetensors::load(path("tiny-peft/adapter_model.safetensors"), &Device::Cpu).unwrap();
     let renamed: HashMap<String, Tensor> =
         tensors.into_iter().map(|(name, t)| (name.replace(".weight", ".default.weight"), t)).collect();
     candle_core::safetensors::save(&renamed, dir.path().join("adapter_model.safetensors")).unwrap();

@@ -3,19 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use common::{ALL, adapted, bits, full, lora, model};
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, Init, ModelShape, Recipe, WeightPlan};
-use tunebench_train::batches::{Cut, MicroBatch, Steps};
+use tunebench_spec::{Decoder, Engine, Init, Recipe, WeightPlan};
+use tunebench_testkit::compare::{bits, flat};
+use tunebench_testkit::golden::model;
+use tunebench_testkit::methods::{ALL, adapted, full, lora};
+use tunebench_testkit::record::param;
+use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
 fn recipe() -> Recipe {
@@ -34,7 +34,7 @@ fn examples(count: usize) -> Vec<Tokenized> {
 
 /// Trains in a folder that is gone afterwards: the result and the losses.
 fn run(
-    plan: impl Fn(&ModelShape) -> Recorded,
+    plan: impl Fn(&Decoder) -> RecordedPlan,
     examples: &[Tokenized],
     recipe: &Recipe,
 ) -> Result<(Tuning, Vec<f64>), Error> {
@@ -56,13 +56,13 @@ fn run(
     Ok((load_result(dir.path(), &shape)?, steps(dir.path())?.iter().map(|s| s.loss).collect()))
 }
 
-fn all_linear(shape: &ModelShape) -> Recorded {
+fn all_linear(shape: &Decoder) -> RecordedPlan {
     adapted(shape, &ALL, lora, 0.0)
 }
 
 #[test]
 fn nothing_to_learn_is_refused() {
-    let frozen = run(|_| Recorded::default(), &examples(4), &recipe()).unwrap_err();
+    let frozen = run(|_| RecordedPlan::default(), &examples(4), &recipe()).unwrap_err();
     assert!(matches!(frozen, Error::NothingTrained), "{frozen}");
     let mut unlabelled = examples(4);
     unlabelled.iter_mut().for_each(|e| e.is_label.fill(false));
@@ -80,7 +80,7 @@ fn an_example_without_labels_changes_no_number() {
     let (result, losses) = run(all_linear, &with, &recipe).unwrap();
     assert_eq!(losses.len(), 12);
     assert_eq!(losses.iter().filter(|loss| **loss == 0.0).count(), 6);
-    assert!(result.values().values().all(|t| common::flat(t).iter().all(|v| v.is_finite())));
+    assert!(result.values().values().all(|t| flat(t).iter().all(|v| v.is_finite())));
 }
 
 #[test]
@@ -94,11 +94,11 @@ fn training_that_diverges_says_at_which_step() {
 
 #[test]
 fn a_parameter_that_its_maths_does_not_use_is_named() {
-    let plan = |shape: &ModelShape| {
+    let plan = |shape: &Decoder| {
         let mut recorded = adapted(shape, &["v_proj"], lora, 0.0);
         for plan in recorded.plan.weights.values_mut() {
             if let WeightPlan::Adapted { params } = plan {
-                params.push(common::param("forgotten", &[2], Init::Zeros));
+                params.push(param("forgotten", &[2], Init::Zeros));
             }
         }
         recorded
@@ -109,7 +109,7 @@ fn a_parameter_that_its_maths_does_not_use_is_named() {
 
 #[test]
 fn a_learning_rate_of_its_own_holds_a_parameter_still() {
-    let plan = |shape: &ModelShape| {
+    let plan = |shape: &Decoder| {
         let mut recorded = all_linear(shape);
         for plan in recorded.plan.weights.values_mut() {
             if let WeightPlan::Adapted { params } = plan {
@@ -128,8 +128,8 @@ fn a_learning_rate_of_its_own_holds_a_parameter_still() {
 }
 
 #[test]
-fn the_size_of_the_pieces_has_no_effect_on_the_result() {
-    let plan = |shape: &ModelShape| adapted(shape, &ALL, lora, 0.2);
+fn the_size_of_micro_batches_has_no_effect_on_the_result() {
+    let plan = |shape: &Decoder| adapted(shape, &ALL, lora, 0.2);
     let losses = |micro_batch_tokens| run(plan, &examples(10), &Recipe { micro_batch_tokens, ..recipe() }).unwrap().1;
     let whole = losses(10_000);
     for (found, expected) in losses(1).iter().zip(&whole) {
@@ -138,27 +138,27 @@ fn the_size_of_the_pieces_has_no_effect_on_the_result() {
 }
 
 #[test]
-fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
+fn an_epoch_takes_every_example_once_in_micro_batches_that_fit() {
     let (examples, recipe) = (examples(11), recipe());
-    let mut plan = Steps::new(&examples, &recipe, 1, Cut::Padded);
+    let mut plan = Steps::new(&examples, &recipe, 1, BatchLayout::Padded);
     assert_eq!(plan.total, 6);
     let mut orders = vec![];
     for epoch in 0..2 {
         let (mut seen, mut order) = (BTreeSet::new(), vec![]);
         for step in 0..3 {
-            let pieces = plan.step(epoch * 3 + step);
+            let micro_batches = plan.step(epoch * 3 + step);
             assert_eq!(
-                pieces,
-                Steps::new(&examples, &recipe, 1, Cut::Padded).step(epoch * 3 + step),
+                micro_batches,
+                Steps::new(&examples, &recipe, 1, BatchLayout::Padded).step(epoch * 3 + step),
                 "asked for alone"
             );
-            let places: BTreeSet<u64> = pieces.iter().flat_map(|p| p.places.clone()).collect();
-            assert_eq!(places.len(), if step == 2 { 3 } else { 4 });
-            for piece in &pieces {
-                let longest = piece.examples.iter().map(|&i| examples[i].tokens.len()).max().unwrap();
-                assert!(piece.examples.len() == 1 || piece.examples.len() * longest <= 30);
-                seen.extend(piece.examples.iter().copied());
-                order.extend(piece.examples.iter().copied());
+            let indices: BTreeSet<u64> = micro_batches.iter().flat_map(|p| p.step_indices.clone()).collect();
+            assert_eq!(indices.len(), if step == 2 { 3 } else { 4 });
+            for micro_batch in &micro_batches {
+                let longest = micro_batch.examples.iter().map(|&i| examples[i].tokens.len()).max().unwrap();
+                assert!(micro_batch.examples.len() == 1 || micro_batch.examples.len() * longest <= 30);
+                seen.extend(micro_batch.examples.iter().copied());
+                order.extend(micro_batch.examples.iter().copied());
             }
         }
         assert_eq!(seen.len(), 11);
@@ -168,24 +168,25 @@ fn an_epoch_takes_every_example_once_in_pieces_that_fit() {
 }
 
 #[test]
-fn pieces_make_room_for_virtual_tokens_and_steps_stay() {
+fn micro_batches_make_room_for_virtual_tokens_and_steps_stay() {
     let (examples, recipe) = (examples(11), recipe());
-    for (cut, count) in [(Cut::Padded, 5), (Cut::Ragged, 5), (Cut::Ragged, 40)] {
-        let [mut plain, mut behind] = [0, count].map(|n| Steps::new(&examples, &recipe, 1, cut).behind(n));
+    for (layout, count) in [(BatchLayout::Padded, 5), (BatchLayout::Packed, 5), (BatchLayout::Packed, 40)] {
+        let [mut plain, mut prefixed] = [0, count].map(|n| Steps::new(&examples, &recipe, 1, layout).with_prefix(n));
         for step in 0..plain.total {
-            let (pieces, longer) = (plain.step(step), behind.step(step));
-            let all = |pieces: &[MicroBatch]| -> BTreeSet<(usize, u64)> {
-                let rows = pieces.iter().flat_map(|p| p.examples.iter().copied().zip(p.places.iter().copied()));
+            let (micro_batches, longer) = (plain.step(step), prefixed.step(step));
+            let all = |micro_batches: &[MicroBatch]| -> BTreeSet<(usize, u64)> {
+                let rows =
+                    micro_batches.iter().flat_map(|p| p.examples.iter().copied().zip(p.step_indices.iter().copied()));
                 rows.collect()
             };
-            assert_eq!(all(&pieces), all(&longer), "{cut:?} behind {count}: what a step consists of");
-            for piece in &longer {
-                let lengths = piece.examples.iter().map(|&i| count + examples[i].tokens.len());
-                let places = match cut {
-                    Cut::Padded => piece.examples.len() * lengths.max().unwrap(),
-                    Cut::Ragged => lengths.sum(),
+            assert_eq!(all(&micro_batches), all(&longer), "{layout:?}, prefix {count}: what a step consists of");
+            for micro_batch in &longer {
+                let lengths = micro_batch.examples.iter().map(|&i| count + examples[i].tokens.len());
+                let tokens = match layout {
+                    BatchLayout::Padded => micro_batch.examples.len() * lengths.max().unwrap(),
+                    BatchLayout::Packed => lengths.sum(),
                 };
-                assert!(piece.examples.len() == 1 || places <= 30, "{cut:?} behind {count}: {places} places");
+                assert!(micro_batch.examples.len() == 1 || tokens <= 30, "{layout:?}, prefix {count}: {tokens} tokens");
             }
         }
     }

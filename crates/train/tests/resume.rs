@@ -2,25 +2,24 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../llama/tests/common/mod.rs"]
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use common::{ALL, adapted, bits, dora, full, lora, model};
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
-use tunebench_spec::plan::Recorded;
+use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, ModelShape, Recipe, StepLog};
+use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
+use tunebench_testkit::compare::bits;
+use tunebench_testkit::golden::model;
+use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
 /// What is trained, and by which engine.
-type Plan<'a> = (Engine, &'a dyn Fn(&ModelShape) -> Recorded);
+type Plan<'a> = (Engine, &'a dyn Fn(&Decoder) -> RecordedPlan);
 
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
 fn recipe() -> Recipe {

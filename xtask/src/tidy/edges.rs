@@ -8,23 +8,34 @@ use crate::workspace::{Package, Workspace};
 /// Folder of a crate, and the crates of ours that it may depend on directly. `plugins/*` is each plugin.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
+    ("crates/files", &[]),
     ("crates/plugin-api", &[]),
     ("crates/host", &["spec", "plugin-api"]),
     ("crates/dataset", &["spec"]),
     ("crates/kernels", &["spec"]),
-    ("crates/model", &["spec", "kernels"]),
-    ("crates/train", &["spec", "dataset", "kernels", "model"]),
-    ("crates/generate", &["spec", "dataset", "kernels", "model"]),
-    ("crates/judge", &["spec"]),
-    ("crates/results", &["spec"]),
+    ("crates/model", &["spec", "files", "kernels", "testkit"]),
+    // For tests of what comes after it, and of model itself.
+    ("crates/testkit", &["spec", "dataset", "kernels", "model"]),
+    ("crates/train", &["spec", "files", "dataset", "kernels", "model", "testkit"]),
+    ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
+    ("crates/judge", &["spec", "files"]),
+    ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
+    (
+        "crates/study",
+        &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
+    ),
+    // Prints what the study engine and the analyses say; of the model's crate, how many threads compute.
+    ("crates/cli", &["spec", "host", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
         "tests",
-        &["spec", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis", "xtask"],
+        &[
+            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis",
+            "study", "testkit", "xtask",
+        ],
     ),
     ("xtask", &[]),
 ];

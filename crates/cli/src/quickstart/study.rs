@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tunebench_spec::model::ModelShape;
-use tunebench_spec::plan::{RecipePatch, Schedule};
+use tunebench_spec::decoder::{Decoder, Dims, Norm};
+use tunebench_spec::plan::{RecipeOverrides, Schedule};
 use tunebench_spec::study::{Arm, ChatSettings, Dataset, Eval, GenerationSettings, Header, Model, Sources, Study};
 
 /// How much of everything: what decides how long the quickstart takes.
@@ -115,7 +115,7 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
 
     Study {
         study: Header { name: "quickstart".into(), seed, template: "belle".into(), plugins: Vec::new() },
-        recipe: RecipePatch { max_length: Some(MAX_POSITIONS), ..RecipePatch::default() },
+        recipe: RecipeOverrides { max_length: Some(MAX_POSITIONS), ..RecipeOverrides::default() },
         models: vec![model("small", vocab_size, sizes.small), model("large", vocab_size, sizes.large)],
         datasets,
         arms,
@@ -174,8 +174,8 @@ fn arm(name: String, base: &str, method: Method, dataset: &str, learning_rate: f
     }
 }
 
-fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
-    RecipePatch {
+fn recipe(learning_rate: f64, epochs: f64) -> RecipeOverrides {
+    RecipeOverrides {
         learning_rate: Some(learning_rate),
         epochs: Some(epochs),
         batch_size: Some(16),
@@ -184,7 +184,7 @@ fn recipe(learning_rate: f64, epochs: f64) -> RecipePatch {
         warmup_ratio: Some(0.05),
         beta2: Some(BETA2),
         micro_batch_tokens: Some(PIECE_TOKENS),
-        ..RecipePatch::default()
+        ..RecipeOverrides::default()
     }
 }
 
@@ -202,20 +202,18 @@ fn base(size: &str) -> String {
 }
 
 fn model(id: &str, vocab_size: usize, of: Dimensions) -> Model {
-    let shape = ModelShape {
+    let dims = Dims {
         vocab_size,
         hidden_size: of.hidden,
         intermediate_size: of.intermediate,
         num_hidden_layers: of.layers,
-        num_attention_heads: of.heads,
-        num_key_value_heads: of.kv_heads,
+        heads: of.heads,
+        kv_heads: of.kv_heads,
         head_dim: HEAD_DIM,
-        max_position_embeddings: MAX_POSITIONS,
-        rope_theta: 10000.0,
-        rope_scaling: None,
-        rms_norm_eps: 1e-5,
-        tie_word_embeddings: true,
     };
+    let plain = Decoder::llama(dims);
+    let norm = Norm { eps: 1e-5, ..plain.norm };
+    let shape = Decoder { max_position_embeddings: MAX_POSITIONS, norm, tie_word_embeddings: true, ..plain };
     Model {
         id: id.into(),
         source: "init:".into(),

@@ -1,58 +1,88 @@
 //! Examples end to end: no padding, and attention that never crosses from one to the next.
 
-use std::borrow::Cow;
-use std::iter::{once, repeat_n};
+use std::iter::repeat_n;
 
 use crate::Error;
 
-/// What stands at the places of virtual tokens.
-const PLACE: u32 = 0;
+/// The token id at the positions of virtual tokens; the embedding read there is overwritten.
+const PREFIX_TOKEN: u32 = 0;
 
-/// The tokens of some examples, one after the other, and which of them are to be predicted.
-#[derive(Clone, Debug, Default)]
+/// The tokens of some examples, one after the other, each behind a prefix of virtual tokens if the model has one; and
+/// which of them are to be predicted.
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// `[n]`.
-    pub(crate) tokens: Vec<u32>,
-    /// Where each example ends.
-    pub(crate) ends: Vec<usize>,
+    tokens: Vec<u32>,
+    /// Cumulative lengths of the examples, prefixes included: `cu_seqlens[1..]`.
+    seq_ends: Vec<usize>,
     /// Of each token in its own example, from 0; `[n]`.
-    pub(crate) positions: Vec<u32>,
+    positions: Vec<u32>,
     /// Where a prediction is made: indices of tokens, each one before its label; `[m]`.
-    pub(crate) from: Vec<usize>,
+    label_indices: Vec<usize>,
     /// What comes next there; `[m]`.
-    pub(crate) labels: Vec<u32>,
+    labels: Vec<u32>,
+    /// Virtual tokens in front of each example.
+    prefix: usize,
 }
 
 impl Batch {
-    /// No example yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an example; `is_label[i]` says that its token `i` is to be predicted. The first token has nothing before
-    /// it and is never a label.
+    /// Examples to learn from, each its tokens and which of these are to be predicted, behind `prefix` virtual tokens
+    /// ([`super::Model::prefix`]). A first token has nothing before it and is never a label.
     ///
     /// # Errors
-    /// [`Error::Batch`] when it is empty or the marks do not have its length.
-    pub fn push(&mut self, tokens: &[u32], is_label: &[bool]) -> Result<(), Error> {
+    /// [`Error::Batch`] when an example is empty or its marks do not have its length.
+    pub fn new<'a>(examples: impl IntoIterator<Item = (&'a [u32], &'a [bool])>, prefix: usize) -> Result<Self, Error> {
+        let mut batch = Self::empty(prefix);
+        for (tokens, is_label) in examples {
+            if tokens.len() != is_label.len() {
+                return Err(Error::Batch("the label marks do not have the length of the example".into()));
+            }
+            let start = batch.push(tokens)?;
+            for (i, &label) in tokens.iter().enumerate().skip(1).filter(|(i, _)| is_label[*i]) {
+                batch.label_indices.push(start + i - 1);
+                batch.labels.push(label);
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Texts without labels, each behind `prefix` virtual tokens.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when one is empty.
+    pub fn unlabelled<'a>(texts: impl IntoIterator<Item = &'a [u32]>, prefix: usize) -> Result<Self, Error> {
+        let mut batch = Self::empty(prefix);
+        for tokens in texts {
+            batch.push(tokens)?;
+        }
+        Ok(batch)
+    }
+
+    /// One new token of each text, at its position there: each attends by itself, to what a cache holds.
+    pub(super) fn next_tokens(tokens: &[u32], positions: Vec<u32>) -> Self {
+        let (tokens, seq_ends) = (tokens.to_vec(), (1..=tokens.len()).collect());
+        Self { tokens, seq_ends, positions, ..Self::empty(0) }
+    }
+
+    fn empty(prefix: usize) -> Self {
+        let (tokens, seq_ends, positions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { tokens, seq_ends, positions, label_indices: Vec::new(), labels: Vec::new(), prefix }
+    }
+
+    /// Adds an example behind its prefix; yields the index of its first own token.
+    fn push(&mut self, tokens: &[u32]) -> Result<usize, Error> {
         if tokens.is_empty() {
             return Err(Error::Batch("an example needs at least one token".into()));
         }
-        if tokens.len() != is_label.len() {
-            return Err(Error::Batch("the label marks do not have the length of the example".into()));
-        }
+        self.tokens.extend(repeat_n(PREFIX_TOKEN, self.prefix));
         let start = self.tokens.len();
         self.tokens.extend(tokens);
-        self.positions.extend(0..tokens.len() as u32);
-        self.ends.push(self.tokens.len());
-        for (i, &label) in tokens.iter().enumerate().skip(1).filter(|(i, _)| is_label[*i]) {
-            self.from.push(start + i - 1);
-            self.labels.push(label);
-        }
-        Ok(())
+        self.positions.extend(0..(self.prefix + tokens.len()) as u32);
+        self.seq_ends.push(self.tokens.len());
+        Ok(start)
     }
 
-    /// Number of tokens, `n`.
+    /// Number of tokens, `n`, virtual ones included.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -62,9 +92,14 @@ impl Batch {
         self.tokens.is_empty()
     }
 
+    /// Number of the examples' own tokens.
+    pub fn own_tokens(&self) -> usize {
+        self.len() - self.examples() * self.prefix
+    }
+
     /// Number of examples.
     pub fn examples(&self) -> usize {
-        self.ends.len()
+        self.seq_ends.len()
     }
 
     /// Number of labels, `m`.
@@ -72,33 +107,42 @@ impl Batch {
         self.labels.len()
     }
 
-    /// The same examples, each behind `count` places of virtual tokens.
-    pub(crate) fn behind(&self, count: usize) -> Cow<'_, Self> {
-        if count == 0 {
-            return Cow::Borrowed(self);
-        }
-        let mut all = Self { labels: self.labels.clone(), ..Self::default() };
-        all.from = self.indices_behind(count, &self.from).into_owned();
-        for (start, &end) in once(&0).chain(&self.ends).zip(&self.ends) {
-            all.tokens.extend(repeat_n(PLACE, count));
-            all.tokens.extend(&self.tokens[*start..end]);
-            all.positions.extend(0..count as u32);
-            all.positions.extend(self.positions[*start..end].iter().map(|p| p + count as u32));
-            all.ends.push(all.tokens.len());
-        }
-        Cow::Owned(all)
+    /// Cumulative lengths of the examples, virtual tokens included.
+    pub fn seq_ends(&self) -> &[usize] {
+        &self.seq_ends
     }
 
-    /// Indices of tokens as they are among those of [`Batch::behind`].
-    pub(crate) fn indices_behind<'a>(&self, count: usize, indices: &'a [usize]) -> Cow<'a, [usize]> {
-        if count == 0 {
-            return Cow::Borrowed(indices);
-        }
-        let examples = |index: usize| self.ends.partition_point(|end| *end <= index) + 1;
-        indices.iter().map(|&index| index + count * examples(index)).collect()
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.tokens
     }
 
-    pub(crate) fn check(&self, vocab_size: usize) -> Result<(), Error> {
+    pub(super) fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Indices of the tokens before the labels, and the labels; both `[m]`.
+    pub(super) fn targets(&self) -> (&[usize], &[u32]) {
+        (&self.label_indices, &self.labels)
+    }
+
+    /// The index among all tokens of own token number `index`.
+    pub(super) fn index_behind_prefix(&self, index: usize) -> usize {
+        // The own tokens of examples 0 to i end at `end - (i + 1) prefix`.
+        let ends_before = |(i, end): &(usize, &usize)| **end - (i + 1) * self.prefix <= index;
+        index + self.prefix * (1 + self.seq_ends.iter().enumerate().take_while(ends_before).count())
+    }
+
+    /// Whether a model of this vocabulary and so many virtual tokens can take it.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] says what it cannot take.
+    pub(super) fn check(&self, vocab_size: usize, prefix: usize) -> Result<(), Error> {
+        if self.prefix != prefix {
+            return Err(Error::Batch(format!(
+                "a batch behind {} virtual tokens for a model that has {prefix}",
+                self.prefix
+            )));
+        }
         match self.tokens.iter().find(|t| **t as usize >= vocab_size) {
             Some(token) => Err(Error::Batch(format!(
                 "token {token} is not in the vocabulary of {vocab_size}; was it made by another model's tokenizer?"

@@ -4,36 +4,214 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use tunebench_spec::model::LINEARS;
-use tunebench_spec::{self as spec, ParamSpec, WeightPlan};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::attention::{AttentionSpec, Heads};
+use tunebench_spec::decoder;
+use tunebench_spec::names::Role;
+use tunebench_spec::{self as spec, Decoder, ParamSpec, WeightPlan};
 
+use super::attention::Attention;
+use super::embedding::Embedding;
+use super::fused_linear::FusedLinear;
 use super::fusion;
-use super::graph::{GraphSite, Params};
-use super::group::Group;
-use super::layer::{Layer, Norm};
-use super::linear::{Linear, Lora, Site, SiteDropout, Weight};
-use super::model::Options;
-use super::values::{Storage, Trained};
-use super::virtual_tokens::VirtualTokens;
+use super::graph_params::{GraphParam, GraphParams};
+use super::graph_site::GraphSite;
+use super::head::Head;
+use super::layer::Layer;
+use super::linear::{Linear, LinearWeight, Lora, LoraDropout, Map};
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::prefix::VirtualTokens;
+use super::qk_norm::QkNorm;
+use super::storage::Storage;
+use super::trained::{Slot, TrainedTensor, Vector};
+use crate::dropout::{DropoutNode, SiteId};
 use crate::tuning::param_name;
 use crate::{Error, Tuning, Weights};
 
+/// How a model is computed; changes no number but by rounding.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub level: SimdLevel,
+    /// Keep each layer's input only, and compute the layer again in the backward pass.
+    pub recompute: bool,
+    /// Keep frozen linear weights as the products of both passes read them instead of as they are: twice the bytes, and
+    /// nothing to pack in each pass.
+    pub packed: bool,
+}
+
 /// Takes the weights of a model one by one, letting each go, and notes what of them is trained.
 pub(super) struct Builder<E> {
+    shape: Decoder,
     weights: BTreeMap<String, Tensor>,
     tuning: Tuning,
-    pub trained: Vec<Trained<E>>,
+    sites: BTreeMap<String, SiteId>,
+    pub trained: Vec<TrainedTensor<E>>,
     options: Options,
 }
 
 impl<E: Storage> Builder<E> {
-    pub fn new(weights: Weights, tuning: Tuning, options: Options) -> Self {
-        Self { weights: weights.into_map(), tuning, trained: Vec::new(), options }
+    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Self {
+        let sites = SiteId::all(tuning.recorded());
+        Self { shape: shape.clone(), weights: weights.into_map(), tuning, sites, trained: Vec::new(), options }
     }
 
-    fn take(&mut self, name: &str) -> Result<Tensor, Error> {
-        let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
-        self.weights.remove(name).ok_or_else(missing)
+    pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
+        let name = &self.shape.weight_name(Role::Embedding, 0);
+        let base = self.take(name)?;
+        match self.lr_scale(name) {
+            None => Ok(Embedding::Frozen(Arc::new(E::take(&base)?))),
+            Some(lr_scale) => Ok(Embedding::Trained(self.trained_weight(name, base, lr_scale)?)),
+        }
+    }
+
+    pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
+        let attention_norm = self.norm(Role::AttentionNorm, index)?;
+        let mlp_norm = self.norm(Role::MlpNorm, index)?;
+        let attention = self.attention(index)?;
+        let gate_up = self.fused(&[Role::Gate, Role::Up], index)?;
+        let mlp = Mlp { gate_up, down: self.fused(&[Role::Down], index)? };
+        Ok(Layer { attention_norm, attention, mlp_norm, mlp })
+    }
+
+    fn attention(&mut self, index: usize) -> Result<Attention<E>, Error> {
+        let qkv = self.fused(&[Role::Query, Role::Key, Role::Value], index)?;
+        let o = self.fused(&[Role::Output], index)?;
+        let decoder::Attention { heads, kv_heads, head_dim, scale, qk_norm, .. } = self.shape.attention;
+        let qk_norm = if qk_norm { Some(self.qk_norm(index)?) } else { None };
+        let mut spec = AttentionSpec::causal(Heads { heads, kv_heads, head_dim });
+        spec.scale = scale.map_or(spec.scale, |scale| scale as f32);
+        spec.window = self.shape.attention.window_of(index);
+        Ok(Attention { layer: index, spec, qkv, qk_norm, o })
+    }
+
+    fn qk_norm(&mut self, layer: usize) -> Result<QkNorm, Error> {
+        let [q, k] = [Role::QueryNorm, Role::KeyNorm].map(|role| self.shape.weight_name(role, layer));
+        Ok(QkNorm { q: self.vector(&q)?, k: self.vector(&k)?, eps: self.shape.norm.eps as f32 })
+    }
+
+    /// The last norm and the head, which is `embedding` where they are tied.
+    pub fn head(&mut self, embedding: &Embedding<E>) -> Result<Head<E>, Error> {
+        let norm = self.norm(Role::FinalNorm, 0)?;
+        let linear = if self.shape.tie_word_embeddings {
+            let dims = [self.shape.vocab_size, self.shape.hidden_size];
+            self.packed(Linear::new(dims, Map::Product { weight: embedding.tied(), lora: None }, None))
+        } else {
+            self.linear(Role::Head, 0)?
+        };
+        Ok(Head { norm, linear: FusedLinear::new(vec![linear]) })
+    }
+
+    pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
+        let recorded = self.tuning.recorded();
+        let (Some(tokens), Some(graph)) = (recorded.plan.virtual_tokens.clone(), recorded.virtual_tokens.clone())
+        else {
+            return Ok(None);
+        };
+        let (name, id) = (spec::VirtualTokens::NAME, self.site_id(spec::VirtualTokens::NAME)?);
+        let params = self.params(name, &tokens.params)?;
+        Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, id, graph, params }))
+    }
+
+    fn norm(&mut self, role: Role, layer: usize) -> Result<RmsNorm, Error> {
+        let name = self.shape.weight_name(role, layer);
+        Ok(RmsNorm { weight: self.vector(&name)?, eps: self.shape.norm.eps as f32 })
+    }
+
+    fn vector(&mut self, name: &str) -> Result<Vector, Error> {
+        let base = self.take(name)?;
+        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Vector::Frozen(f32::take(&base)?)) };
+        let value = self.tuning.take_value(name)?;
+        Ok(Vector::Trained(self.push(TrainedTensor::small(name, &value, lr_scale)?)))
+    }
+
+    fn fused(&mut self, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
+        let linears = roles.iter().map(|role| self.linear(*role, layer)).collect::<Result<_, _>>()?;
+        Ok(FusedLinear::new(linears))
+    }
+
+    fn linear(&mut self, role: Role, layer: usize) -> Result<Linear<E>, Error> {
+        let name = &self.shape.weight_name(role, layer);
+        let base = self.take(name)?;
+        let &[out_features, in_features] = base.dims() else {
+            return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
+        };
+        let dims = [out_features, in_features];
+        let map = match self.tuning.recorded().plan.weights.get(name).cloned() {
+            Some(WeightPlan::Trainable { lr_scale }) => {
+                let weight = LinearWeight::Trained(self.trained_weight(name, base, lr_scale)?);
+                Map::Product { weight, lora: None }
+            }
+            Some(WeightPlan::Adapted { params }) => {
+                let weight = Arc::new(E::take(&base)?);
+                drop(base);
+                self.adapted(name, dims, weight, &params)?
+            }
+            Some(WeightPlan::Frozen) | None => {
+                Map::Product { weight: LinearWeight::Plain(Arc::new(E::take(&base)?)), lora: None }
+            }
+        };
+        let bias = self.shape.has_bias(role).then(|| self.shape.bias_name(role, layer));
+        let bias = bias.map(|name| self.vector(&name)).transpose()?;
+        Ok(self.packed(Linear::new(dims, map, bias)))
+    }
+
+    /// The map of an adapted weight: with LoRA's term where its graph is that, by candle else.
+    fn adapted(
+        &mut self,
+        name: &str,
+        dims: [usize; 2],
+        weight: Arc<Vec<E>>,
+        specs: &[ParamSpec],
+    ) -> Result<Map<E>, Error> {
+        let Some(graph) = self.tuning.recorded().graphs_of(name).map(|graphs| graphs.forward.clone()) else {
+            return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
+        };
+        let id = self.site_id(name)?;
+        let params = self.params(name, specs)?;
+        let Some(form) = fusion::lora(&graph, specs) else {
+            return Ok(Map::Graph(Box::new(GraphSite { id, graph, params, weight, dims })));
+        };
+        let (a, b) = (params.0[&form.a].slot, params.0[&form.b].slot);
+        let dropout = form.dropout.filter(|(_, p)| *p > 0.0);
+        let dropout = dropout.map(|(node, p)| LoraDropout { p, node: DropoutNode { site: id, node } });
+        let lora = Lora { a, b, rank: form.rank, scale: form.scale as f32, dropout, offset: 0 };
+        Ok(Map::Product { weight: LinearWeight::Plain(weight), lora: Some(lora) })
+    }
+
+    fn params(&mut self, site: &str, specs: &[ParamSpec]) -> Result<GraphParams, Error> {
+        let mut params = BTreeMap::new();
+        for spec in specs {
+            let name = param_name(site, &spec.name);
+            let value = self.tuning.take_value(&name)?;
+            let slot = self.push(TrainedTensor::small(&name, &value, spec.lr_scale)?);
+            params.insert(spec.name.clone(), GraphParam { slot, shape: spec.shape.clone(), precision: spec.dtype });
+        }
+        Ok(GraphParams(params))
+    }
+
+    fn packed(&self, mut linear: Linear<E>) -> Linear<E> {
+        if self.options.packed {
+            linear.pack_for_training(self.options.level);
+        }
+        linear
+    }
+
+    /// A weight of the model that is trained; `base` is let go before its value is taken.
+    fn trained_weight(&mut self, name: &str, base: Tensor, lr_scale: f64) -> Result<Slot, Error> {
+        drop(base);
+        let value = self.tuning.take_value(name)?;
+        Ok(self.push(TrainedTensor::weight(name, &value, lr_scale)?))
+    }
+
+    fn push(&mut self, tensor: TrainedTensor<E>) -> Slot {
+        self.trained.push(tensor);
+        self.trained.len() - 1
+    }
+
+    fn site_id(&self, name: &str) -> Result<SiteId, Error> {
+        let missing = || Error::Plan { weight: name.into(), fault: "no maths was recorded".into() };
+        self.sites.get(name).copied().ok_or_else(missing)
     }
 
     fn lr_scale(&self, name: &str) -> Option<f64> {
@@ -43,92 +221,8 @@ impl<E: Storage> Builder<E> {
         }
     }
 
-    fn push(&mut self, trained: Trained<E>) -> usize {
-        self.trained.push(trained);
-        self.trained.len() - 1
-    }
-
-    pub fn weight(&mut self, name: &str) -> Result<Weight<E>, Error> {
-        let base = self.take(name)?;
-        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Weight::Frozen(Arc::new(E::take(&base)?))) };
-        drop(base);
-        let value = self.tuning.take_value(name)?;
-        Ok(Weight::Trained(self.push(Trained::weight(name, &value, lr_scale)?)))
-    }
-
-    pub fn norm(&mut self, name: &str) -> Result<Norm, Error> {
-        let base = self.take(name)?;
-        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Norm::Frozen(f32::take(&base)?)) };
-        let value = self.tuning.take_value(name)?;
-        Ok(Norm::Trained(self.push(Trained::small(name, &value, lr_scale)?)))
-    }
-
-    pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
-        let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let attention_norm = self.norm(&name("input_layernorm"))?;
-        let mlp_norm = self.norm(&name("post_attention_layernorm"))?;
-        let [q, k, v, o, gate, up, down] = LINEARS.map(name);
-        let mut group = |names: &[String]| -> Result<Group<E>, Error> {
-            Ok(Group { linears: names.iter().map(|name| self.linear(name)).collect::<Result<_, _>>()? })
-        };
-        let (qkv, o, gate_up, down) = (group(&[q, k, v])?, group(&[o])?, group(&[gate, up])?, group(&[down])?);
-        Ok(Layer { index, attention_norm, qkv, o, mlp_norm, gate_up, down })
-    }
-
-    pub fn linear(&mut self, name: &str) -> Result<Linear<E>, Error> {
-        let dims = self.weights.get(name).map(|t| t.dims().to_vec()).unwrap_or_default();
-        let weight = self.weight(name)?;
-        let &[out_features, in_features] = dims.as_slice() else {
-            return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
-        };
-        let site = self.site(name, [out_features, in_features])?;
-        Ok(self.linear_of([out_features, in_features], weight, site))
-    }
-
-    pub fn linear_of(&self, [out_features, in_features]: [usize; 2], weight: Weight<E>, site: Site) -> Linear<E> {
-        let mut linear = Linear { out_features, in_features, weight, forward: None, back: None, site };
-        if self.options.packed {
-            linear.pack_frozen(self.options.level);
-        }
-        linear
-    }
-
-    fn site(&mut self, name: &str, dims: [usize; 2]) -> Result<Site, Error> {
-        let recorded = self.tuning.recorded();
-        let Some(WeightPlan::Adapted { params }) = recorded.plan.weights.get(name) else { return Ok(Site::Plain) };
-        let (params, graphs) = (params.clone(), recorded.graphs_of(name).cloned());
-        let number = recorded.sites.keys().take_while(|site| site.as_str() < name).count() as u64;
-        let Some(graphs) = graphs else {
-            return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
-        };
-        let slots = self.params(name, &params)?;
-        let Some(form) = fusion::lora(&graphs.forward, &params) else {
-            return Ok(Site::Graph(Box::new(GraphSite { number, forward: graphs.forward, params: slots, dims })));
-        };
-        let dropout = form.dropout.map(|(node, p)| SiteDropout { p, place: [number, node as u64] });
-        let (a, b) = (slots[&form.a].0, slots[&form.b].0);
-        Ok(Site::Lora(Lora { a, b, rank: form.rank, scale: form.scale as f32, dropout }))
-    }
-
-    fn params(&mut self, name: &str, specs: &[ParamSpec]) -> Result<Params, Error> {
-        let mut slots = Params::new();
-        for spec in specs {
-            let name = param_name(name, &spec.name);
-            let value = self.tuning.take_value(&name)?;
-            let slot = self.push(Trained::small(&name, &value, spec.lr_scale)?);
-            slots.insert(spec.name.clone(), (slot, spec.shape.clone(), spec.dtype));
-        }
-        Ok(slots)
-    }
-
-    pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
-        let recorded = self.tuning.recorded();
-        let number = recorded.sites.len() as u64;
-        let (Some(tokens), Some(graph)) = (recorded.plan.virtual_tokens.clone(), recorded.virtual_tokens.clone())
-        else {
-            return Ok(None);
-        };
-        let params = self.params(spec::VirtualTokens::NAME, &tokens.params)?;
-        Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, number, graph, params }))
+    fn take(&mut self, name: &str) -> Result<Tensor, Error> {
+        let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
+        self.weights.remove(name).ok_or_else(missing)
     }
 }

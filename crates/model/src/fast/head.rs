@@ -1,175 +1,144 @@
-//! The head: norm, scores, cross-entropy, and the way back, over labels only and a slice of them at a time.
+//! The head: norm, logits, cross-entropy, and the way back, over labels only and a slice of them at a time.
 
-use tunebench_kernels::embedding::gather;
-use tunebench_kernels::entropy::{cross_entropy, losses};
-use tunebench_kernels::norm::{rms_norm, rms_norm_backward};
-use tunebench_kernels::product::{Packed, Right, Store};
+use tunebench_kernels::Store;
+use tunebench_kernels::gemm::PackedRhs;
+use tunebench_kernels::ops::cross_entropy::{cross_entropy, losses};
+use tunebench_kernels::ops::embedding::gather;
 
 use super::batch::Batch;
-use super::group::Group;
-use super::layer::{Geometry, Norm, room};
-use super::linear::Pass;
-use super::values::{Gradients, Storage};
+use super::fused_linear::FusedLinear;
+use super::norm::RmsNorm;
+use super::pass::{BackwardPass, Pass};
+use super::storage::{Storage, resize};
 use crate::Error;
 
-/// Labels whose scores exist at once: whole blocks of every kernel's rows, and few enough to stay small.
+/// Labels whose logits exist at once: whole blocks of every kernel's rows, and few enough to stay small.
 pub(super) const LABELS_AT_ONCE: usize = 192;
 /// Where the head is trained: each slice reads and writes the gradient of all of it, so there are fewer.
 pub(super) const LABELS_AT_ONCE_TRAINED: usize = 384;
 
+/// The last norm and the map to logits.
+pub(super) struct Head<E> {
+    pub norm: RmsNorm,
+    /// One linear, `[n, d] -> [n, v]`.
+    pub linear: FusedLinear<E>,
+}
+
 /// Buffers of the head.
-pub(super) struct Scratch<E> {
-    /// `[m, d]`: the tokens before labels, the same normed, one over their root mean square `[m]`.
-    chosen: Vec<E>,
+#[derive(Default)]
+pub(super) struct HeadScratch<E> {
+    /// The residual stream at the tokens before labels, and the same normed, `[m, d]`; the norm's `rstd [m]`.
+    rows: Vec<E>,
     normed: Vec<E>,
-    inverse: Vec<f32>,
-    /// `[m, d]`: gradients of the two.
+    rstd: Vec<f32>,
+    /// Gradients of the two, `[m, d]`.
     d_normed: Vec<f32>,
-    d_chosen: Vec<f32>,
-    /// Of a slice: scores and their gradient, `[c, v]`; losses, nats.
+    d_rows: Vec<f32>,
+    /// Of a slice: logits and their gradient, `[c, v]`; losses, nats; LoRA's hidden values, `[c, R]`.
     logits: Vec<f32>,
     d_logits: Vec<E>,
     losses: Vec<f32>,
-    low: Vec<E>,
+    lora_hidden: Vec<E>,
     /// The weight packed for a pass over several slices, where the model does not keep it so.
-    forward: Option<Packed>,
-    back: Option<Packed>,
+    fwd: Option<PackedRhs>,
+    bwd: Option<PackedRhs>,
 }
 
-impl<E> Default for Scratch<E> {
-    fn default() -> Self {
-        Self {
-            chosen: Vec::new(),
-            normed: Vec::new(),
-            inverse: Vec::new(),
-            d_normed: Vec::new(),
-            d_chosen: Vec::new(),
-            logits: Vec::new(),
-            d_logits: Vec::new(),
-            losses: Vec::new(),
-            low: Vec::new(),
-            forward: None,
-            back: None,
-        }
-    }
-}
-
-/// The last norm and the map to scores.
-pub(super) struct Head<'a, E> {
-    pub norm: &'a Norm,
-    pub group: &'a Group<E>,
-}
-
-impl<E: Storage> Head<'_, E> {
-    /// Scores after the tokens at `indices` of `x [n, d]`, to `logits [m, v]`.
+impl<E: Storage> Head<E> {
+    /// Logits after the tokens at `indices` of `x [n, d]`, to `logits [m, v]`.
     pub fn logits(
         &self,
         pass: &Pass<'_, E>,
-        g: &Geometry,
         x: &[E],
         indices: &[usize],
-        s: &mut Scratch<E>,
+        s: &mut HeadScratch<E>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        self.choose(pass, g, x, indices, s);
-        room(logits, indices.len() * self.group.width());
-        self.group.forward(pass, &s.normed, logits, Store::Set, &mut s.low)
+        self.gather_rows(pass, x, indices, s);
+        resize(logits, indices.len() * self.linear.out_features());
+        self.linear.forward(pass, &self.linear.fwd(pass)?, &s.normed, logits, Store::Set, &mut s.lora_hidden)
     }
 
     /// Sum of the losses of `x [n, d]`, nats.
-    pub fn loss(
-        &self,
-        pass: &Pass<'_, E>,
-        g: &Geometry,
-        x: &[E],
-        batch: &Batch,
-        s: &mut Scratch<E>,
-    ) -> Result<f64, Error> {
-        self.choose(pass, g, x, &batch.from, s);
-        let v = self.group.width();
-        let linear = &self.group.linears[0];
-        let weight = if batch.labels() > LABELS_AT_ONCE && linear.forward.is_none() {
-            Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into()
-        } else {
-            linear.right(pass.trained)
+    pub fn loss(&self, pass: &Pass<'_, E>, x: &[E], batch: &Batch, s: &mut HeadScratch<E>) -> Result<f64, Error> {
+        let (indices, labels) = batch.targets();
+        self.gather_rows(pass, x, indices, s);
+        let (d, v) = (self.linear.in_features(), self.linear.out_features());
+        let linear = &self.linear.linears()[0];
+        let weight = match linear.unpacked(pass.trained) {
+            Some(weight) if labels.len() > LABELS_AT_ONCE => {
+                PackedRhs::renew(&mut s.fwd, pass.level, weight.t()).into()
+            }
+            _ => linear.fwd(pass.trained)?,
         };
         let mut sum = 0.0;
-        for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * g.hidden).zip(batch.labels.chunks(LABELS_AT_ONCE)) {
-            let c = labels.len();
-            room(&mut s.logits, c * v);
-            room(&mut s.losses, c);
-            self.group.forward_by(&[weight], pass, normed, &mut s.logits, Store::Set, &mut s.low)?;
+        for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * d).zip(labels.chunks(LABELS_AT_ONCE)) {
+            resize(&mut s.logits, labels.len() * v);
+            resize(&mut s.losses, labels.len());
+            self.linear.forward(pass, &[weight], normed, &mut s.logits, Store::Set, &mut s.lora_hidden)?;
             losses(pass.level, &s.logits, labels, &mut s.losses);
             sum += total(&s.losses);
         }
         Ok(sum)
     }
 
-    /// Sum of the losses of `x [n, d]`, nats, and its gradient to `dx [n, d]`; none of it if nothing `is_below` that is
-    /// trained.
-    #[allow(clippy::too_many_arguments)]
+    /// Sum of the losses of `x [n, d]`, nats; and its gradient, set in `dx [n, d]` if it is given.
     pub fn backward(
         &self,
-        pass: &Pass<'_, E>,
-        g: &Geometry,
+        back: &mut BackwardPass<'_, E>,
         x: &[E],
         batch: &Batch,
-        is_below: bool,
-        dx: &mut [f32],
-        s: &mut Scratch<E>,
-        gradients: &mut Gradients,
+        s: &mut HeadScratch<E>,
+        dx: Option<&mut [f32]>,
     ) -> Result<f64, Error> {
-        self.choose(pass, g, x, &batch.from, s);
-        let (d, v, m) = (g.hidden, self.group.width(), batch.labels());
-        let is_needed = is_below || self.norm.is_trained();
-        let linear = &self.group.linears[0];
-        let forward: Right<'_, E> = match &linear.forward {
-            Some(packed) => packed.into(),
-            None => Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into(),
+        let (pass, (indices, labels)) = (back.pass, batch.targets());
+        self.gather_rows(pass, x, indices, s);
+        let (d, v) = (self.linear.in_features(), self.linear.out_features());
+        let is_norm_reached = dx.is_some() || self.norm.is_trained();
+        let linear = &self.linear.linears()[0];
+        let (fwd, bwd) = match linear.unpacked(pass.trained) {
+            Some(weight) if is_norm_reached => (
+                PackedRhs::renew(&mut s.fwd, pass.level, weight.t()).into(),
+                PackedRhs::renew(&mut s.bwd, pass.level, weight).into(),
+            ),
+            Some(weight) => (PackedRhs::renew(&mut s.fwd, pass.level, weight.t()).into(), weight.into()),
+            None => (linear.fwd(pass.trained)?, linear.bwd(pass.trained)?),
         };
-        let back: Right<'_, E> = match &linear.back {
-            None if is_needed => Packed::renew(&mut s.back, pass.level, linear.matrix(pass.trained)).into(),
-            _ => linear.right_back(pass.trained),
-        };
-        room(&mut s.d_normed, m * d);
+        resize(&mut s.d_normed, indices.len() * d);
         let mut sum = 0.0;
         let at_once = if linear.is_trained() { LABELS_AT_ONCE_TRAINED } else { LABELS_AT_ONCE };
-        let slices = s.normed.chunks(at_once * d).zip(batch.labels.chunks(at_once));
+        let slices = s.normed.chunks(at_once * d).zip(labels.chunks(at_once));
         for ((normed, labels), d_normed) in slices.zip(s.d_normed.chunks_mut(at_once * d)) {
-            let c = labels.len();
-            room(&mut s.logits, c * v);
-            room(&mut s.d_logits, c * v);
-            room(&mut s.losses, c);
-            self.group.forward_by(&[forward], pass, normed, &mut s.logits, Store::Set, &mut s.low)?;
+            resize(&mut s.logits, labels.len() * v);
+            resize(&mut s.d_logits, labels.len() * v);
+            resize(&mut s.losses, labels.len());
+            self.linear.forward(pass, &[fwd], normed, &mut s.logits, Store::Set, &mut s.lora_hidden)?;
             cross_entropy(pass.level, &s.logits, labels, &mut s.losses, &mut s.d_logits, 1.0);
             sum += total(&s.losses);
-            let d_normed = is_needed.then_some(d_normed);
-            self.group.backward_by(&[back], pass, normed, &s.d_logits, &s.low, gradients, d_normed)?;
+            let d_normed = is_norm_reached.then_some(d_normed);
+            self.linear.backward(back, &[bwd], normed, &s.d_logits, &s.lora_hidden, d_normed)?;
         }
-        if is_needed {
-            self.norm.backward(pass, &s.chosen, &s.inverse, &s.d_normed, gradients);
+        if is_norm_reached {
+            self.norm.weight_backward(back, &s.rows, &s.rstd, &s.d_normed);
         }
-        if is_below {
-            room(&mut s.d_chosen, m * d);
-            let weight = self.norm.values(pass.trained);
-            rms_norm_backward(pass.level, &s.chosen, weight, &s.inverse, &s.d_normed, &mut s.d_chosen, false);
+        if let Some(dx) = dx {
+            resize(&mut s.d_rows, indices.len() * d);
+            self.norm.input_backward(pass, &s.rows, &s.rstd, &s.d_normed, &mut s.d_rows, Store::Set);
             dx.fill(0.0);
-            for (&token, gradient) in batch.from.iter().zip(s.d_chosen.chunks_exact(d)) {
+            for (&token, gradient) in indices.iter().zip(s.d_rows.chunks_exact(d)) {
                 dx[token * d..][..d].copy_from_slice(gradient);
             }
         }
         Ok(sum)
     }
 
-    /// The rows of `x` that make predictions, and the same normed.
-    fn choose(&self, pass: &Pass<'_, E>, g: &Geometry, x: &[E], indices: &[usize], s: &mut Scratch<E>) {
-        let (d, m) = (g.hidden, indices.len());
-        let rows: Vec<u32> = indices.iter().map(|i| *i as u32).collect();
-        room(&mut s.chosen, m * d);
-        room(&mut s.normed, m * d);
-        room(&mut s.inverse, m);
-        gather(x, d, &rows, &mut s.chosen);
-        rms_norm(pass.level, &s.chosen, self.norm.values(pass.trained), g.eps, &mut s.normed, &mut s.inverse);
+    /// The rows of `x [n, d]` at `indices`, and the same normed.
+    fn gather_rows(&self, pass: &Pass<'_, E>, x: &[E], indices: &[usize], s: &mut HeadScratch<E>) {
+        let d = self.linear.in_features();
+        let indices: Vec<u32> = indices.iter().map(|i| *i as u32).collect();
+        resize(&mut s.rows, indices.len() * d);
+        gather(x, d, &indices, &mut s.rows);
+        self.norm.forward(pass, &s.rows, &mut s.normed, &mut s.rstd);
     }
 }
 

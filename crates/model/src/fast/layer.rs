@@ -1,325 +1,105 @@
-//! One decoder layer, forward and backward.
+//! One decoder layer, forward and backward: norm and attention, norm and MLP, each added to the residual stream.
 
-use tunebench_kernels::attention::{self, Heads};
-use tunebench_kernels::norm::{rms_norm, rms_norm_again, rms_norm_backward, rms_norm_weight_gradient};
-use tunebench_kernels::product::Store;
-use tunebench_kernels::reduce::{copy, narrow};
-use tunebench_kernels::rope::{Turn, rope};
-use tunebench_kernels::swiglu::{swiglu, swiglu_backward};
+use tunebench_kernels::Store;
+use tunebench_kernels::ops::reduce::narrow;
 
-use super::group::Group;
-use super::linear::Pass;
-use super::values::{Gradients, Storage, Trained};
-use super::virtual_tokens::Front;
+use super::attention::{Attention, AttentionActs, AttentionScratch, KeyValues};
+use super::fused_linear::FusedLinear;
+use super::mlp::{Mlp, MlpActs, MlpScratch};
+use super::norm::RmsNorm;
+use super::pass::{BackwardPass, Pass};
+use super::storage::{Storage, resize};
 use crate::Error;
 
-/// A norm's weight `[d]`, f32: frozen, or a trained tensor.
-pub(super) enum Norm {
-    Frozen(Vec<f32>),
-    Trained(usize),
-}
-
-impl Norm {
-    pub fn values<'a, E: Storage>(&'a self, trained: &'a [Trained<E>]) -> &'a [f32] {
-        match self {
-            Self::Frozen(values) => values,
-            Self::Trained(slot) => trained[*slot].full(),
-        }
-    }
-
-    pub fn is_trained(&self) -> bool {
-        matches!(self, Self::Trained(_))
-    }
-
-    /// Adds the gradient of a trained weight, from the norm's input, what it was divided by, and its output's gradient.
-    pub fn backward<E: Storage>(
-        &self,
-        pass: &Pass<'_, E>,
-        x: &[E],
-        inverse: &[f32],
-        dy: &[f32],
-        gradients: &mut Gradients,
-    ) {
-        if let Self::Trained(slot) = self {
-            rms_norm_weight_gradient(pass.level, x, inverse, dy, gradients.sum(*slot));
-        }
-    }
-}
-
-/// One decoder layer: its linear weights in groups that read one input.
+/// One decoder layer.
 pub(super) struct Layer<E> {
-    /// Counted from 0.
-    pub index: usize,
-    pub attention_norm: Norm,
-    pub qkv: Group<E>,
-    pub o: Group<E>,
-    pub mlp_norm: Norm,
-    pub gate_up: Group<E>,
-    pub down: Group<E>,
+    pub attention_norm: RmsNorm,
+    pub attention: Attention<E>,
+    pub mlp_norm: RmsNorm,
+    pub mlp: Mlp<E>,
 }
 
 /// What the backward pass reads of a layer's forward pass.
-pub(super) struct Saved<E> {
-    /// The layer's input, and what stands between attention and MLP; `[n, d]`.
+#[derive(Default)]
+pub(super) struct Activations<E> {
+    /// The residual stream: the layer's input, and after attention; `[n, d]`.
     pub x: Vec<E>,
-    pub middle: Vec<E>,
-    /// One over the root mean square of either; `[n]`.
-    inverse: [Vec<f32>; 2],
-    /// Queries, keys and values, the first two turned by their positions; `[n, (h+2k) e]`.
-    pub qkv: Vec<E>,
-    /// What the heads have read, `[n, h e]`, and the log of each softmax's denominator, `[h, n]`.
-    pub read: Vec<E>,
-    lse: Vec<f32>,
-    /// `[n, 2f]`.
-    gate_up: Vec<E>,
-    /// Of each group with LoRA, `[n, R]`.
-    low: [Vec<E>; 4],
-}
-
-impl<E> Default for Saved<E> {
-    fn default() -> Self {
-        Self {
-            x: Vec::new(),
-            middle: Vec::new(),
-            inverse: Default::default(),
-            qkv: Vec::new(),
-            read: Vec::new(),
-            lse: Vec::new(),
-            gate_up: Vec::new(),
-            low: Default::default(),
-        }
-    }
+    mid_residual: Vec<E>,
+    attention: AttentionActs<E>,
+    mlp: MlpActs<E>,
 }
 
 /// Buffers that every layer uses in turn.
+#[derive(Default)]
 pub(super) struct Scratch<E> {
-    /// `[n, d]`.
-    pub normed: Vec<E>,
-    /// `[n, f]`.
-    mid: Vec<E>,
-    d_mid: Vec<E>,
-    /// The gradient of the residual stream rounded for products, `[n, d]`; of what the heads read; of q, k, v.
-    rounded: Vec<E>,
-    d_read: Vec<E>,
-    d_qkv: Vec<E>,
-    /// The gradient of a norm's output, `[n, d]`.
+    /// A norm's output and its gradient, `[n, d]`.
+    normed: Vec<E>,
     d_normed: Vec<f32>,
-    /// The gradient of the virtual tokens' value, `[c, w]`.
-    pub d_front: Vec<f32>,
-}
-
-impl<E> Default for Scratch<E> {
-    fn default() -> Self {
-        Self {
-            normed: Vec::new(),
-            mid: Vec::new(),
-            d_mid: Vec::new(),
-            rounded: Vec::new(),
-            d_read: Vec::new(),
-            d_qkv: Vec::new(),
-            d_normed: Vec::new(),
-            d_front: Vec::new(),
-        }
-    }
-}
-
-/// Widths, and the angles of the batch's positions.
-pub(super) struct Geometry {
-    pub hidden: usize,
-    pub intermediate: usize,
-    pub heads: Heads,
-    pub eps: f32,
-    /// `[n, e/2]`.
-    pub cos: Vec<f32>,
-    pub sin: Vec<f32>,
-}
-
-impl Geometry {
-    /// Columns of q, k and v beside each other.
-    pub fn qkv(&self) -> usize {
-        (self.heads.heads + 2 * self.heads.kv_heads) * self.heads.width
-    }
-}
-
-/// How attention reads: over the pass's own keys and values, or over a cache's.
-pub(super) trait Attend<E> {
-    /// `saved.qkv` is there; fills `saved.read` (and `lse` where the backward pass will want it).
-    fn attend(&mut self, pass: &Pass<'_, E>, heads: Heads, saved: &mut Saved<E>) -> Result<(), Error>;
-}
-
-/// Over the pass's own tokens, causal within each example.
-pub(super) struct Within;
-
-impl<E: Storage> Attend<E> for Within {
-    fn attend(&mut self, pass: &Pass<'_, E>, heads: Heads, saved: &mut Saved<E>) -> Result<(), Error> {
-        attention::forward(pass.level, heads, pass.ends, &saved.qkv, &mut saved.read, &mut saved.lse);
-        Ok(())
-    }
-}
-
-/// `values` with room for exactly `n`; what it holds means nothing.
-pub(super) fn room<T: Default + Clone>(values: &mut Vec<T>, n: usize) {
-    values.resize(n, T::default());
+    /// The gradient of the residual stream, rounded for products, `[n, d]`.
+    d_residual: Vec<E>,
+    attention: AttentionScratch<E>,
+    mlp: MlpScratch<E>,
 }
 
 impl<E: Storage> Layer<E> {
-    pub fn groups_mut(&mut self) -> [&mut Group<E>; 4] {
-        [&mut self.qkv, &mut self.o, &mut self.gate_up, &mut self.down]
+    pub fn linears_mut(&mut self) -> [&mut FusedLinear<E>; 4] {
+        [&mut self.attention.qkv, &mut self.attention.o, &mut self.mlp.gate_up, &mut self.mlp.down]
     }
 
     pub fn is_trained(&self) -> bool {
-        let groups = [&self.qkv, &self.o, &self.gate_up, &self.down];
-        groups.iter().any(|g| g.is_trained()) || self.attention_norm.is_trained() || self.mlp_norm.is_trained()
+        let is_norm_trained = self.attention_norm.is_trained() || self.mlp_norm.is_trained();
+        is_norm_trained || self.attention.is_trained() || self.mlp.is_trained()
     }
 
-    /// From `saved.x [n, d]` to the next layer's input `out [n, d]`, leaving in `saved` what backward reads.
+    /// From `acts.x [n, d]` to the next layer's input `out [n, d]`, leaving in `acts` what backward reads.
     pub fn forward(
         &self,
         pass: &Pass<'_, E>,
-        g: &Geometry,
-        saved: &mut Saved<E>,
+        acts: &mut Activations<E>,
         scratch: &mut Scratch<E>,
-        attend: &mut impl Attend<E>,
+        keys_values: &mut impl KeyValues<E>,
         out: &mut Vec<E>,
     ) -> Result<(), Error> {
-        let (d, f) = (g.hidden, g.intermediate);
-        let n = saved.x.len() / d;
-        let Heads { heads: h, kv_heads: k, width: e } = g.heads;
-
-        room(&mut scratch.normed, n * d);
-        room(&mut saved.inverse[0], n);
-        let weight = self.attention_norm.values(pass.trained);
-        rms_norm(pass.level, &saved.x, weight, g.eps, &mut scratch.normed, &mut saved.inverse[0]);
-        room(&mut saved.qkv, n * g.qkv());
-        self.qkv.forward(pass, &scratch.normed, &mut saved.qkv, Store::Set, &mut saved.low[0])?;
-        rope(pass.level, &mut saved.qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Forward);
-        if let Some(front) = pass.front {
-            front.put_keys_values(self.index, g.heads, pass.ends, &mut saved.qkv);
-        }
-        room(&mut saved.read, n * h * e);
-        room(&mut saved.lse, n * h);
-        attend.attend(pass, g.heads, saved)?;
-        room(&mut saved.middle, n * d);
-        copy(&saved.x, &mut saved.middle);
-        self.o.forward(pass, &saved.read, &mut saved.middle, Store::Add, &mut saved.low[1])?;
-
-        room(&mut saved.inverse[1], n);
-        let weight = self.mlp_norm.values(pass.trained);
-        rms_norm(pass.level, &saved.middle, weight, g.eps, &mut scratch.normed, &mut saved.inverse[1]);
-        room(&mut saved.gate_up, n * 2 * f);
-        self.gate_up.forward(pass, &scratch.normed, &mut saved.gate_up, Store::Set, &mut saved.low[2])?;
-        room(&mut scratch.mid, n * f);
-        swiglu(pass.level, &saved.gate_up, &mut scratch.mid, f);
-        room(out, n * d);
-        copy(&saved.middle, out);
-        self.down.forward(pass, &scratch.mid, out, Store::Add, &mut saved.low[3])
+        let Activations { x, mid_residual, attention, mlp } = acts;
+        let normed = &mut scratch.normed;
+        self.attention_norm.forward(pass, x, normed, &mut attention.rstd);
+        self.attention.forward(pass, normed, attention, keys_values, x, mid_residual)?;
+        self.mlp_norm.forward(pass, mid_residual, normed, &mut mlp.rstd);
+        self.mlp.forward(pass, normed, mlp, &mut scratch.mlp, mid_residual, out)
     }
 
     /// From the gradient `dx [n, d]` of the layer's output to that of its input, in place; unless `is_lowest`, when
     /// nothing below is trained and the input's gradient is not completed.
-    #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
-        pass: &Pass<'_, E>,
-        g: &Geometry,
-        saved: &mut Saved<E>,
+        back: &mut BackwardPass<'_, E>,
+        acts: &mut Activations<E>,
         scratch: &mut Scratch<E>,
         dx: &mut [f32],
         is_lowest: bool,
-        gradients: &mut Gradients,
     ) -> Result<(), Error> {
-        self.mlp_backward(pass, g, saved, scratch, dx, gradients)?;
-        self.attention_backward(pass, g, saved, scratch, dx, is_lowest, gradients)
-    }
+        let pass = back.pass;
+        let Activations { x, mid_residual, attention, mlp } = acts;
+        let Scratch { normed, d_normed, d_residual, attention: attention_scratch, mlp: mlp_scratch } = scratch;
+        resize(d_residual, dx.len());
+        resize(d_normed, dx.len());
 
-    fn mlp_backward(
-        &self,
-        pass: &Pass<'_, E>,
-        g: &Geometry,
-        saved: &mut Saved<E>,
-        scratch: &mut Scratch<E>,
-        dx: &mut [f32],
-        gradients: &mut Gradients,
-    ) -> Result<(), Error> {
-        let (d, f) = (g.hidden, g.intermediate);
-        let n = saved.x.len() / d;
+        narrow(pass.level, dx, d_residual);
+        self.mlp_norm.recompute(pass, mid_residual, &mlp.rstd, normed);
+        self.mlp.backward(back, normed, mlp, d_residual, mlp_scratch, d_normed)?;
+        self.mlp_norm.weight_backward(back, mid_residual, &mlp.rstd, d_normed);
+        self.mlp_norm.input_backward(pass, mid_residual, &mlp.rstd, d_normed, dx, Store::Add);
 
-        room(&mut scratch.rounded, n * d);
-        narrow(pass.level, dx, &mut scratch.rounded);
-        room(&mut scratch.mid, n * f);
-        if self.down.is_trained() {
-            swiglu(pass.level, &saved.gate_up, &mut scratch.mid, f);
+        narrow(pass.level, dx, d_residual);
+        self.attention_norm.recompute(pass, x, &attention.rstd, normed);
+        let is_norm_reached = !is_lowest || self.attention_norm.is_trained();
+        let d_input = is_norm_reached.then_some(d_normed.as_mut_slice());
+        self.attention.backward(back, normed, attention, d_residual, attention_scratch, d_input)?;
+        if is_norm_reached {
+            self.attention_norm.weight_backward(back, x, &attention.rstd, d_normed);
         }
-        room(&mut scratch.d_mid, n * f);
-        let (mid, d_mid) = (&scratch.mid, &mut scratch.d_mid);
-        self.down.backward(pass, mid, &scratch.rounded, &saved.low[3], gradients, Some(d_mid))?;
-        // The gradient of gate and up takes their place.
-        swiglu_backward(pass.level, &mut saved.gate_up, &scratch.d_mid, f);
-
-        let weight = self.mlp_norm.values(pass.trained);
-        room(&mut scratch.normed, n * d);
-        rms_norm_again(pass.level, &saved.middle, weight, &saved.inverse[1], &mut scratch.normed);
-        room(&mut scratch.d_normed, n * d);
-        let (normed, d_normed) = (&scratch.normed, &mut scratch.d_normed);
-        self.gate_up.backward(pass, normed, &saved.gate_up, &saved.low[2], gradients, Some(d_normed))?;
-        self.mlp_norm.backward(pass, &saved.middle, &saved.inverse[1], &scratch.d_normed, gradients);
-        rms_norm_backward(pass.level, &saved.middle, weight, &saved.inverse[1], &scratch.d_normed, dx, true);
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn attention_backward(
-        &self,
-        pass: &Pass<'_, E>,
-        g: &Geometry,
-        saved: &mut Saved<E>,
-        scratch: &mut Scratch<E>,
-        dx: &mut [f32],
-        is_lowest: bool,
-        gradients: &mut Gradients,
-    ) -> Result<(), Error> {
-        let d = g.hidden;
-        let n = saved.x.len() / d;
-        let Heads { heads: h, kv_heads: k, width: e } = g.heads;
-        // What the norm below would still need.
-        let is_last = is_lowest && !self.attention_norm.is_trained();
-        let is_in_layers = pass.front.is_some_and(Front::is_in_layers);
-        let is_done = is_last && !self.qkv.is_trained() && !is_in_layers;
-
-        narrow(pass.level, dx, &mut scratch.rounded);
-        room(&mut scratch.d_read, n * h * e);
-        let d_read = (!is_done).then_some(&mut scratch.d_read);
-        self.o.backward(
-            pass,
-            &saved.read,
-            &scratch.rounded,
-            &saved.low[1],
-            gradients,
-            d_read.map(Vec::as_mut_slice),
-        )?;
-        if is_done {
-            return Ok(());
-        }
-        room(&mut scratch.d_qkv, n * g.qkv());
-        let (read, lse, d_read) = (&saved.read, &saved.lse, &scratch.d_read);
-        attention::backward(pass.level, g.heads, pass.ends, &saved.qkv, read, lse, d_read, &mut scratch.d_qkv);
-        if let Some(front) = pass.front {
-            let (d_qkv, d_front) = (&mut scratch.d_qkv, &mut scratch.d_front);
-            front.take_keys_values(self.index, g.heads, pass.ends, d_qkv, d_front);
-        }
-        rope(pass.level, &mut scratch.d_qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Back);
-
-        let weight = self.attention_norm.values(pass.trained);
-        rms_norm_again(pass.level, &saved.x, weight, &saved.inverse[0], &mut scratch.normed);
-        room(&mut scratch.d_normed, n * d);
-        let (normed, d_normed) = (&scratch.normed, (!is_last).then_some(scratch.d_normed.as_mut_slice()));
-        self.qkv.backward(pass, normed, &scratch.d_qkv, &saved.low[0], gradients, d_normed)?;
-        if is_last {
-            return Ok(());
-        }
-        self.attention_norm.backward(pass, &saved.x, &saved.inverse[0], &scratch.d_normed, gradients);
         if !is_lowest {
-            rms_norm_backward(pass.level, &saved.x, weight, &saved.inverse[0], &scratch.d_normed, dx, true);
+            self.attention_norm.input_backward(pass, x, &attention.rstd, d_normed, dx, Store::Add);
         }
         Ok(())
     }

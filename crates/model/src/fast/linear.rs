@@ -1,132 +1,150 @@
-//! A linear weight in use, and what is trained at it.
+//! A linear weight in use, and what adapts it.
 
 use std::sync::Arc;
 
-use tunebench_kernels::Level;
-use tunebench_kernels::product::{Matrix, Packed, Right};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::gemm::{Matrix, PackedRhs, Rhs};
 use tunebench_spec::random::Stream;
 
-use super::graph::GraphSite;
-use super::values::{Storage, Trained};
-use super::virtual_tokens::Front;
-use crate::dropout::Draw;
+use super::graph_site::GraphSite;
+use super::pass::Pass;
+use super::storage::Storage;
+use super::trained::{Slot, TrainedTensor, Vector};
+use crate::Error;
+use crate::dropout::DropoutNode;
 
-/// What all sites of one pass share.
-pub(super) struct Pass<'a, E> {
-    pub level: Level,
-    pub trained: &'a [Trained<E>],
-    /// Where each example ends.
-    pub ends: &'a [usize],
-    /// The draws of dropout; none outside training.
-    pub draw: Option<&'a Draw>,
-    /// What the virtual tokens in front of each example hold.
-    pub front: Option<&'a Front<E>>,
+/// A weight `[out, in]` of a product.
+pub(super) enum LinearWeight<E> {
+    /// Frozen, as it is; perhaps shared with the embedding.
+    Plain(Arc<Vec<E>>),
+    /// Frozen, as the products of the forward pass (`Wᵀ [in, out]`) and the backward pass (`W [out, in]`) read it. A model
+    /// that only answers has no use for the second.
+    Packed {
+        fwd: PackedRhs,
+        bwd: Option<PackedRhs>,
+    },
+    Trained(Slot),
 }
 
-/// A weight `[out, in]`: frozen, trained itself, or no longer there because it is packed.
-pub(super) enum Weight<E> {
-    Frozen(Arc<Vec<E>>),
-    Trained(usize),
-}
-
-impl<E: Storage> Weight<E> {
-    pub fn values<'a>(&'a self, trained: &'a [Trained<E>]) -> &'a [E] {
-        match self {
-            Self::Frozen(values) => values,
-            Self::Trained(slot) => trained[*slot].rounded(),
-        }
-    }
-}
-
-/// A linear map `x [n, in] -> x Wᵀ [n, out]`, adapted or not.
+/// A linear map `x [n, in] -> [n, out]`, with a bias where the decoder has one.
 pub(super) struct Linear<E> {
-    pub out_features: usize,
     pub in_features: usize,
-    pub weight: Weight<E>,
-    /// `Wᵀ [in, out]` as the forward pass reads it and `W [out, in]` as the backward pass does, where they are kept.
-    pub forward: Option<Packed>,
-    pub back: Option<Packed>,
-    pub site: Site,
+    pub out_features: usize,
+    /// The first of its columns among the outputs of the linears fused with it.
+    pub offset: usize,
+    pub map: Map<E>,
+    /// `[out]`, added after what an adapter yields: no adapter sees it, as in PEFT.
+    pub bias: Option<Vector>,
 }
 
-/// What a tuner adds at a weight.
-pub(super) enum Site {
-    Plain,
-    Lora(Lora),
-    Graph(Box<GraphSite>),
+/// How a linear map is computed.
+pub(super) enum Map<E> {
+    /// `x Wᵀ`, and LoRA's term beside it.
+    Product { weight: LinearWeight<E>, lora: Option<Lora> },
+    /// By a recorded graph over the frozen weight.
+    Graph(Box<GraphSite<E>>),
 }
 
-/// `y += s · dropout(x) Aᵀ Bᵀ`.
+/// The term `s · dropout(x) Aᵀ Bᵀ` of a product (Hu et al. 2021).
 pub(super) struct Lora {
-    /// Trained tensors `[r, in]` and `[out, r]`.
-    pub a: usize,
-    pub b: usize,
+    /// `[r, in]` and `[out, r]`.
+    pub a: Slot,
+    pub b: Slot,
     pub rank: usize,
+    /// `s`.
     pub scale: f32,
-    pub dropout: Option<SiteDropout>,
+    pub dropout: Option<LoraDropout>,
+    /// The first of its columns among the hidden values `s · dropout(x) Aᵀ` of the linears fused with it.
+    pub offset: usize,
 }
 
-/// Which draws a dropout takes.
-pub(super) struct SiteDropout {
+pub(super) struct LoraDropout {
+    /// Above 0.
     pub p: f64,
-    /// Number of the site and of the node in its graph.
-    pub place: [u64; 2],
+    pub node: DropoutNode,
 }
 
 impl<E: Storage> Linear<E> {
-    pub fn is_trained(&self) -> bool {
-        matches!(self.weight, Weight::Trained(_)) || !matches!(self.site, Site::Plain)
+    /// A map of its own; [`super::fused_linear::FusedLinear::new`] gives it its place among others.
+    pub fn new([out_features, in_features]: [usize; 2], map: Map<E>, bias: Option<Vector>) -> Self {
+        Self { in_features, out_features, offset: 0, map, bias }
     }
 
-    /// `Wᵀ [in, out]`.
-    pub fn right<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
-        match &self.forward {
-            Some(packed) => packed.into(),
-            None => self.matrix(trained).t().into(),
+    pub fn is_trained(&self) -> bool {
+        let is_map_trained = match &self.map {
+            Map::Product { weight, lora } => matches!(weight, LinearWeight::Trained(_)) || lora.is_some(),
+            Map::Graph(_) => true,
+        };
+        is_map_trained || self.bias.as_ref().is_some_and(Vector::is_trained)
+    }
+
+    /// `W [out, in]` of a product, unless it is packed.
+    pub fn unpacked<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Option<Matrix<'a, E>> {
+        let Map::Product { weight, .. } = &self.map else { return None };
+        let values = match weight {
+            LinearWeight::Plain(values) => values,
+            LinearWeight::Packed { .. } => return None,
+            LinearWeight::Trained(slot) => trained[*slot].rounded(),
+        };
+        Some(self.matrix(values))
+    }
+
+    fn matrix<'a>(&self, values: &'a [E]) -> Matrix<'a, E> {
+        Matrix::new(values, self.out_features, self.in_features)
+    }
+
+    /// Packs the weight of a product for the forward pass alone, if it is not packed yet.
+    pub fn pack_for_answers(&mut self, level: SimdLevel, trained: &[TrainedTensor<E>]) {
+        let Some(fwd) = self.unpacked(trained).map(|matrix| PackedRhs::new(level, matrix.t())) else { return };
+        self.set_packed(fwd, None);
+    }
+
+    /// Packs the frozen weight of a product for both passes.
+    pub fn pack_for_training(&mut self, level: SimdLevel) {
+        let Map::Product { weight: LinearWeight::Plain(values), .. } = &self.map else { return };
+        let matrix = self.matrix(values);
+        let (fwd, bwd) = (PackedRhs::new(level, matrix.t()), PackedRhs::new(level, matrix));
+        self.set_packed(fwd, Some(bwd));
+    }
+
+    fn set_packed(&mut self, fwd: PackedRhs, bwd: Option<PackedRhs>) {
+        if let Map::Product { weight, .. } = &mut self.map {
+            *weight = LinearWeight::Packed { fwd, bwd };
+        }
+    }
+
+    /// `Wᵀ [in, out]`, for the outputs.
+    pub fn fwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Result<Rhs<'a, E>, Error> {
+        match &self.map {
+            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => Ok(fwd.into()),
+            Map::Product { .. } => Ok(self.unpacked(trained).ok_or(Error::AnswersOnly)?.t().into()),
+            Map::Graph(site) => Ok(self.matrix(&site.weight).t().into()),
         }
     }
 
     /// `W [out, in]`, for the gradient of the input.
-    pub fn right_back<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
-        match &self.back {
-            Some(packed) => packed.into(),
-            None => self.matrix(trained).into(),
-        }
-    }
-
-    /// `[out, in]`.
-    pub fn matrix<'a>(&'a self, trained: &'a [Trained<E>]) -> Matrix<'a, E> {
-        Matrix::new(self.weight.values(trained), self.out_features, self.in_features)
-    }
-
-    /// Packs the weight for the forward pass, and lets the plain one go.
-    pub fn pack(&mut self, level: Level, trained: &[Trained<E>]) {
-        self.forward = Some(Packed::new(level, self.matrix(trained).t()));
-        let needs_plain = matches!(self.site, Site::Graph(_));
-        if let (Weight::Frozen(values), false) = (&mut self.weight, needs_plain) {
-            *values = Arc::default();
-        }
-    }
-
-    /// Packs the weight, if it stays as it is, for both passes, and lets the plain one go.
-    pub fn pack_frozen(&mut self, level: Level) {
-        if matches!(self.weight, Weight::Frozen(_)) && !matches!(self.site, Site::Graph(_)) {
-            self.back = Some(Packed::new(level, self.matrix(&[])));
-            self.pack(level, &[]);
+    ///
+    /// # Errors
+    /// [`Error::AnswersOnly`] when it was packed for the forward pass alone.
+    pub fn bwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Result<Rhs<'a, E>, Error> {
+        match &self.map {
+            Map::Product { weight: LinearWeight::Packed { bwd: Some(bwd), .. }, .. } => Ok(bwd.into()),
+            Map::Product { .. } => Ok(self.unpacked(trained).ok_or(Error::AnswersOnly)?.into()),
+            Map::Graph(site) => Ok(self.matrix(&site.weight).into()),
         }
     }
 }
 
 impl Lora {
-    /// Which of its input's numbers are dropped in this pass.
+    /// What is dropped of its input in this pass: the probability, and the draws of each example.
     pub fn drops<E>(&self, pass: &Pass<'_, E>) -> Option<(f64, Vec<Stream>)> {
-        let (drops, draw) = (self.dropout.as_ref().filter(|d| d.p > 0.0)?, pass.draw?);
-        Some((drops.p, draw.streams(drops.place)))
+        let (LoraDropout { p, node }, key) = (self.dropout.as_ref()?, pass.dropout?);
+        Some((*p, key.streams(*node)))
     }
 
     /// `[r, in]`.
-    pub fn a<'a, E: Storage>(&self, pass: &Pass<'a, E>, width: usize) -> Matrix<'a, E> {
-        Matrix::new(pass.trained[self.a].rounded(), self.rank, width)
+    pub fn a<'a, E: Storage>(&self, pass: &Pass<'a, E>, in_features: usize) -> Matrix<'a, E> {
+        Matrix::new(pass.trained[self.a].rounded(), self.rank, in_features)
     }
 
     /// `[out, r]`.

@@ -1,23 +1,24 @@
 //! Bytes that training takes at its peak, from shapes alone, before a weight is read.
 //!
-//! What is counted is what [`super::model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
+//! What is counted is what [`super::Model`] keeps: weights in bf16, frozen ones twice where [`is_packed`] says so; of
 //! trained tensors the other half of their f32, the gradient and two moments; what each layer leaves for the backward
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
 //! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
-use tunebench_spec::plan::Recorded;
-use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
+use tunebench_kernels::machine::memory;
+use tunebench_spec::decoder::Weight;
+use tunebench_spec::names::Role;
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
-use crate::system;
 
 /// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
 const BASE: u64 = 120 << 20;
 /// Bytes of a bf16 and of an f32.
 const HALF: u64 = 2;
 const FULL: u64 = 4;
-const HEAD: &str = "lm_head.weight";
 /// f32 values that candle holds for each number that goes in or out of an unfused graph, forward and backward.
 const UNFUSED: u64 = 12;
 
@@ -26,13 +27,13 @@ const PACKED_SHARE: u64 = 4;
 
 /// Whether frozen weights are kept packed for both passes: where layers are kept too, not computed again to save memory,
 /// and the two copies take no more than a quarter of what the machine has.
-pub fn is_packed(shape: &ModelShape, recompute: bool) -> bool {
+pub fn is_packed(shape: &Decoder, recompute: bool) -> bool {
     let two = 2 * HALF * shape.params();
-    !recompute && system::total().is_some_and(|total| two <= total / PACKED_SHARE)
+    !recompute && memory::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
 /// Peak bytes of a step over `tokens` tokens at once, virtual ones included.
-pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recompute: bool) -> u64 {
+pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> u64 {
     let plans = &recorded.plan.weights;
     let copies = if is_packed(shape, recompute) { 2 } else { 1 };
     let (mut weights, mut unfused) = (0, 0);
@@ -58,50 +59,55 @@ pub fn training(shape: &ModelShape, recorded: &Recorded, tokens: usize, recomput
                 len * HALF * plain + added * (HALF + 4 * FULL)
             }
             // The head's two are counted with its buffers.
-            _ if weight.name == HEAD => len * HALF * (2 - copies),
-            _ if weight.name == crate::reference::model::EMBEDDING => len * HALF,
+            _ if weight.role == Role::Head => len * HALF * (2 - copies),
+            _ if weight.role == Role::Embedding => len * HALF,
             _ => len * HALF * copies,
         };
     }
-    let head = if shape.tie_word_embeddings { crate::reference::model::EMBEDDING } else { HEAD };
-    let is_frozen = plans.get(head).is_none_or(|plan| *plan == WeightPlan::Frozen);
+    let head = if shape.tie_word_embeddings { Role::Embedding } else { Role::Head };
+    let is_frozen = plans.get(&shape.weight_name(head, 0)).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
-    let passes = activations(shape, lowest(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
+    let passes =
+        activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
     weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
 }
 
-/// What virtual tokens take beside their places in the passes: trained tensors, candle's copies of them with their
+/// What virtual tokens take beside their rows in the passes: trained tensors, candle's copies of them with their
 /// gradients and those of their transposes, and their value.
-fn virtual_tokens(shape: &ModelShape, recorded: &Recorded) -> u64 {
+fn virtual_tokens(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
     let Some(tokens) = &recorded.plan.virtual_tokens else { return 0 };
     let params: u64 = tokens.params.iter().map(ParamSpec::len).sum();
     params * (HALF + 4 * FULL + 4 * FULL) + UNFUSED * FULL * (tokens.count * tokens.width(shape)) as u64
 }
 
 /// The first layer that has something trained in it, or below it.
-fn lowest(shape: &ModelShape, recorded: &Recorded) -> u64 {
+fn first_trained_layer(shape: &Decoder, recorded: &RecordedPlan) -> u64 {
     if recorded.plan.virtual_tokens.is_some() {
         return 0;
     }
-    let is_trained = |(_, plan): &(&String, &WeightPlan)| !matches!(plan, WeightPlan::Frozen);
-    let trained = recorded.plan.weights.iter().filter(is_trained);
-    let layer = |name: &str| match name.strip_prefix("model.layers.") {
-        Some(rest) => rest.split('.').next().and_then(|i| i.parse().ok()).unwrap_or(0),
-        None if name == crate::reference::model::EMBEDDING => 0,
-        None => shape.num_hidden_layers as u64,
+    let is_trained = |name: &str| recorded.plan.weights.get(name).is_some_and(|plan| *plan != WeightPlan::Frozen);
+    let layer = |weight: Weight| match weight.layer {
+        Some(layer) => layer,
+        None if weight.role.is_embedding() => 0,
+        None => shape.num_hidden_layers,
     };
-    trained.map(|(name, _)| layer(name)).min().unwrap_or(shape.num_hidden_layers as u64)
+    let trained = shape.weights().into_iter().filter(|weight| is_trained(&weight.name));
+    trained.map(layer).min().unwrap_or(shape.num_hidden_layers) as u64
 }
 
-fn activations(shape: &ModelShape, lowest: u64, [n, labels_at_once]: [u64; 2], recompute: bool) -> u64 {
-    let [d, f, v] = [shape.hidden_size, shape.intermediate_size, shape.vocab_size].map(|x| x as u64);
-    let [h, k, e] = [shape.num_attention_heads, shape.num_key_value_heads, shape.head_dim].map(|x| x as u64);
+fn activations(shape: &Decoder, first_trained: u64, [n, labels_at_once]: [u64; 2], recompute: bool) -> u64 {
+    let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
+    let [h, k, e] = [shape.attention.heads, shape.attention.kv_heads, shape.attention.head_dim].map(|x| x as u64);
     let layers = shape.num_hidden_layers as u64;
-    let (qkv, read) = ((h + 2 * k) * e, h * e);
-    let saved = n * (HALF * (2 * d + qkv + read + 2 * f) + FULL * (2 + h));
-    let kept =
-        if recompute { saved + layers * n * d * HALF } else { saved * (layers - lowest + u64::from(lowest > 0)) };
-    let scratch = n * (HALF * (3 * d + 2 * f + read + qkv) + FULL * 2 * d);
+    let (qkv, attn_out) = ((h + 2 * k) * e, h * e);
+    let qk_norm = if shape.attention.qk_norm { (h + k) * (HALF * e + FULL) } else { 0 };
+    let saved = n * (HALF * (2 * d + qkv + attn_out + 2 * f) + FULL * (2 + h) + qk_norm);
+    let kept = if recompute {
+        saved + layers * n * d * HALF
+    } else {
+        saved * (layers - first_trained + u64::from(first_trained > 0))
+    };
+    let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv) + FULL * 2 * d);
     let labels = n.min(labels_at_once);
     let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;
     kept + scratch + head

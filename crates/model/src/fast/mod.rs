@@ -1,35 +1,53 @@
 //! The fast engine: forward and backward of each decoder layer written out over CPU kernels.
 //!
-//! It means what the reference path means (plain candle operations under autograd, [`crate::Llama`]) and is tested
+//! It means what the reference path means (plain candle operations under autograd, [`crate::ReferenceModel`]) and is tested
 //! against it tensor by tensor. What makes it fast: examples lie end to end without padding ([`Batch`]); only what the
-//! backward pass reads is kept, in bf16; a frozen weight gets no gradient, and nothing is computed below the lowest
+//! backward pass reads is kept, in bf16; a frozen weight gets no gradient, and nothing is computed below the first
 //! trained layer; LoRA sites are recognised in their recorded graphs and become terms of the products they adapt. Any
 //! other recorded graph runs through candle at its site.
 //!
 //! Letters in shapes: `n` tokens of a batch, `d` hidden width, `f` intermediate width, `v` vocabulary, `h` heads,
 //! `k` key/value heads, `e` head width, `r` rank, `m` labels.
 //!
-//! - [`model`]: the model put together, by `build`; [`batch`]: what it takes; `layer` and `head`: the passes;
-//!   [`memory`]: bytes
-//! - `linear`: a linear weight and what is trained at it; `group`: those that read one input, forward and backward;
-//!   `fusion`: LoRA in a graph; `graph`: any graph, by candle; `virtual_tokens`: what stands in front of examples
-//! - [`values`]: trained tensors, their gradients and their update; [`cache`]: generation
+//! From the bottom up; a module imports from those above it in this list:
+//! - `storage`: f32 or bf16; `trained`: trained tensors by slot and their update; `gradients`: theirs; `batch`
+//! - `graph_params`, `prefix`: virtual tokens; `pass`: what all parts share in a pass
+//! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fused_linear`: those of one input
+//! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
+//! - `fusion`: LoRA in a graph; `supported`: what decoders it computes; `build`: puts the parts together;
+//!   `activation_store`: what a pass keeps
+//! - `model`: a training step; `cache` and `decode`: generation; [`memory`]: bytes
 
-pub mod batch;
+mod activation_store;
+mod attention;
+mod batch;
 mod build;
-pub mod cache;
+mod cache;
+mod decode;
+mod embedding;
+mod fused_linear;
 mod fusion;
-mod graph;
-mod group;
+mod gradients;
+mod graph_params;
+mod graph_site;
 mod head;
 mod layer;
 mod linear;
 pub mod memory;
-pub mod model;
-pub mod values;
-mod virtual_tokens;
+mod mlp;
+mod model;
+mod norm;
+mod pass;
+mod prefix;
+mod qk_norm;
+mod storage;
+mod supported;
+mod trained;
 
 pub use batch::Batch;
+pub use build::Options;
 pub use cache::Cache;
-pub use model::{Model, Options, Workspace};
-pub use values::{Gradients, Moments, Storage};
+pub use gradients::Gradients;
+pub use model::{Model, Workspace};
+pub use storage::Storage;
+pub use supported::check_supported;

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
-use tunebench_spec::ModelShape;
+use tunebench_files::{create_folder, write_file};
+use tunebench_spec::Decoder;
+use tunebench_spec::names::Role;
 
-use crate::files::{read_json, read_text, write_atomically};
+use crate::families::{self, Family};
+use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, TensorFile};
 use crate::weights::{check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
@@ -18,7 +21,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// A model folder whose configuration and tensor headers agree.
 pub struct Folder {
     path: PathBuf,
-    shape: ModelShape,
+    shape: Decoder,
     /// The safetensors files, and what each holds that the model needs.
     shards: BTreeMap<PathBuf, Vec<String>>,
 }
@@ -28,13 +31,13 @@ impl Folder {
     ///
     /// # Errors
     /// Names the file and the tensor that is missing, of the wrong shape or left over.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(families: &[Family], path: &Path) -> Result<Self, Error> {
         let config = path.join(CONFIG);
         if !config.is_file() {
             let hint = "a Hugging Face model folder has one beside its weights".into();
             return Err(Error::NotFound { path: config, hint });
         }
-        let shape = ModelShape::from_config_json(&read_text(&config)?)
+        let shape = families::from_config_json(families, &read_text(&config)?)
             .map_err(|source| Error::Config { path: config, source })?;
         let (mut shards, mut found) = (BTreeMap::new(), BTreeMap::new());
         for file in weight_files(path)? {
@@ -55,7 +58,7 @@ impl Folder {
         &self.path
     }
 
-    pub fn shape(&self) -> &ModelShape {
+    pub fn shape(&self) -> &Decoder {
         &self.shape
     }
 
@@ -84,8 +87,8 @@ impl Folder {
 }
 
 /// Tensors that old checkpoints carry and every reader leaves out: rotary frequencies, a tied head.
-fn is_redundant(name: &str, shape: &ModelShape) -> bool {
-    name.ends_with(".rotary_emb.inv_freq") || (shape.tie_word_embeddings && name == "lm_head.weight")
+fn is_redundant(name: &str, shape: &Decoder) -> bool {
+    name.ends_with(".rotary_emb.inv_freq") || (shape.tie_word_embeddings && name == shape.weight_name(Role::Head, 0))
 }
 
 /// The single file when there is one, else the shards that the index names.
@@ -123,12 +126,13 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
 /// given, the tokenizer's files. The configuration comes last and each file is whole or absent.
 ///
 /// # Errors
-/// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Io`] names the file.
-pub fn save(dir: &Path, shape: &ModelShape, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
+/// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Files`] names the file.
+pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
     let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
     check(&place(dir), shape, &found)?;
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let mut config = shape.to_config_json();
+    create_folder(dir)?;
+    let invalid = |source| Error::Config { path: dir.into(), source };
+    let mut config = families::to_config_json(families::ALL, shape).map_err(invalid)?;
     if let Some(tokenizer) = tokenizer {
         tokenizer.save(dir)?;
         config["bos_token_id"] = json!(tokenizer.bos);
@@ -136,5 +140,5 @@ pub fn save(dir: &Path, shape: &ModelShape, weights: &Weights, tokenizer: Option
     }
     config.sort_all_objects(); // the order of keys would depend on how serde_json was built
     safetensors::write(&dir.join(SINGLE), weights.iter())?;
-    write_atomically(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))
+    Ok(write_file(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))?)
 }

@@ -8,9 +8,10 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use tunebench_files::write_file;
 
 use crate::Error;
-use crate::files::{Reader, write_atomically};
+use crate::files::Reader;
 
 /// The format's own limit.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -123,7 +124,7 @@ impl Float {
 /// Writes tensors as f32 with the metadata that PyTorch's readers ask for, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Io`] names the path.
+/// [`Error::Files`] names the path.
 pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), Error> {
     let (names, values): (Vec<_>, Vec<_>) =
         tensors.into_iter().map(|(name, t)| ((name.to_owned(), t.dims().to_vec()), t)).unzip();
@@ -134,7 +135,7 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
 /// that no more than one is there twice.
 ///
 /// # Errors
-/// [`Error::Io`] names the path; or what `value` says.
+/// [`Error::Files`] names the path; or what `value` says.
 pub fn write_each<'a>(
     path: &Path,
     shapes: Vec<(String, Vec<usize>)>,
@@ -154,7 +155,7 @@ pub fn write_each<'a>(
     let mut header = serde_json::to_vec(&header).map_err(|e| fault(e.to_string()))?;
     // Readers map the file and expect the numbers aligned.
     header.resize(header.len().next_multiple_of(8), b' ');
-    write_atomically(path, |out| {
+    let written = write_file(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         for (i, size) in (0..count).zip(sizes) {
@@ -168,7 +169,8 @@ pub fn write_each<'a>(
             }
         }
         Ok(())
-    })
+    });
+    Ok(written?)
 }
 
 fn flat(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use tunebench_spec::ModelShape;
+use tunebench_spec::Decoder;
 
+use crate::families::{self, Family};
 use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
 use crate::{Error, Tokenizer, Weights};
 
 /// A model folder or file whose headers have been read and checked.
 pub struct Source {
-    pub shape: ModelShape,
+    pub shape: Decoder,
     kind: Kind,
 }
 
@@ -25,8 +26,16 @@ enum Kind {
 /// # Errors
 /// Names the file, and the key or tensor in it, that is missing, damaged or not supported.
 pub fn open(path: &Path) -> Result<Source, Error> {
+    open_as(families::ALL, path)
+}
+
+/// [`open`] with other families than those that are built in.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as(families: &[Family], path: &Path) -> Result<Source, Error> {
     if path.is_dir() {
-        let folder = Folder::open(path)?;
+        let folder = Folder::open(families, path)?;
         return Ok(Source { shape: folder.shape().clone(), kind: Kind::Folder(folder) });
     }
     if !path.exists() {
@@ -37,7 +46,7 @@ pub fn open(path: &Path) -> Result<Source, Error> {
         let what = "is neither a .gguf file nor a folder; for safetensors name the folder that also has config.json";
         return Err(Error::unsupported(path, what));
     }
-    let file = GgufFile::open(path)?;
+    let file = GgufFile::open(families, path)?;
     Ok(Source { shape: file.shape().clone(), kind: Kind::Gguf(file) })
 }
 

@@ -7,6 +7,7 @@
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::{rms_norm as fused_rms_norm, sigmoid, softmax_last_dim};
 use candle_nn::rotary_emb::rope as fused_rope;
+use tunebench_spec::decoder::Activation;
 
 use crate::graph::attach::{attach1, attach2, attach3, is_tracked};
 
@@ -64,6 +65,16 @@ pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// An activation, elementwise.
+pub(crate) fn activate(x: &Tensor, by: Activation) -> Result<Tensor> {
+    match by {
+        Activation::Silu => x.silu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+        Activation::Relu => x.relu(),
+    }
+}
+
 /// Turns each half-split pair `(x_i, x_{i+e/2})` by its position's angle.
 ///
 /// # Shapes
@@ -75,15 +86,15 @@ pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     attach1(x, y, move |g| fused_rope(&g.contiguous()?, &cos, &sin.neg()?))
 }
 
-/// Softmax attention of queries over the keys that `mask` leaves, heads sharing keys in groups of `h/k`.
+/// Softmax attention of queries over the keys that `mask` leaves, scores times `scale`, heads sharing keys in groups of
+/// `h/k`.
 ///
 /// # Shapes
 /// `q [b, h, t, e]`, contiguous; `keys`, `values` `[b, k, s, e]`; `mask` broadcasts to `[b, 1, t, s]`, 0 or -inf,
 /// with a key left for each query -> `[b, h, t, e]`.
-pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tensor) -> Result<Tensor> {
+pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tensor, scale: f64) -> Result<Tensor> {
     let (b, h, t, e) = q.dims4()?;
     let (_, k, s, _) = keys.dims4()?;
-    let scale = 1.0 / (e as f64).sqrt();
     // The queries of all heads that share a key head stand below each other: one product a key head.
     let grouped = move |x: &Tensor| x.reshape((b, k, h / k * t, x.dim(D::Minus1)?));
     let (qv, kv, vv) = ((grouped(&q.detach())? * scale)?, keys.detach(), values.detach());

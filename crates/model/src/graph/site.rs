@@ -8,11 +8,11 @@ use candle_core::{DType, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use tunebench_spec::graph::DType as Precision;
 use tunebench_spec::shapes::{self, SiteShape};
-use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, ParamSpec, VirtualTokens};
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, ParamSpec, VirtualTokens};
 
-use crate::graph::attach::seeded;
-use crate::dropout::{Draw, Shape};
 use crate::Error;
+use crate::dropout::{DropoutKey, DropoutNode, Shape, SiteId};
+use crate::graph::attach::seeded;
 use crate::graph::ops;
 
 /// Above any real graph; one from a file that is larger is refused.
@@ -36,14 +36,14 @@ pub(crate) struct Inputs<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Dropout<'a> {
     Off,
-    /// By these draws, at the site of this number.
-    On(&'a Draw, u64),
+    /// By the draws of this key, at this site.
+    On(&'a DropoutKey, SiteId),
 }
 
 impl<'a> Dropout<'a> {
-    /// By these draws at the site of this number, if there are any.
-    pub fn of(draw: Option<&'a Draw>, number: u64) -> Self {
-        draw.map_or(Self::Off, |draw| Self::On(draw, number))
+    /// By the draws of this key at this site, if there is one.
+    pub fn of(key: Option<&'a DropoutKey>, site: SiteId) -> Self {
+        key.map_or(Self::Off, |key| Self::On(key, site))
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn check(
 }
 
 /// As [`check`], for the maths of virtual tokens, which has neither input nor weight.
-pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &ModelShape) -> Result<(), Error> {
+pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &Decoder) -> Result<(), Error> {
     let site = SiteShape::without_weight(shapes_by_name(&tokens.params));
     check_at(VirtualTokens::NAME, &site, graph, &tokens.shape(model))
 }
@@ -206,10 +206,10 @@ pub(crate) fn rounded(x: &Tensor, precision: Precision) -> candle_core::Result<T
 }
 
 fn dropped(x: &Tensor, p: f64, node: usize, shape: &[Dim], inputs: &Inputs<'_>) -> Result<Tensor, Error> {
-    let Dropout::On(draw, site) = inputs.dropout else { return Ok(x.clone()) };
+    let Dropout::On(key, site) = inputs.dropout else { return Ok(x.clone()) };
     let dims = lengths(shape, inputs.x);
     let shape = if shape.first() == Some(&Dim::TOKENS) { Shape::Tokens(&dims) } else { Shape::Fixed(&dims) };
-    let mask = draw.mask(p, &shape, [site, node as u64], x.device())?;
+    let mask = key.mask(p, &shape, DropoutNode { site, node }, x.device())?;
     Ok(ops::masked(x, mask)?)
 }
 

@@ -127,15 +127,18 @@ impl Batch {
 
     /// What may attend to what: 0 where a query sees a key, -inf where it does not; `[b or 1, 1, t, t]`.
     ///
+    /// With a window of `size`, a query sees the keys less than `size` places before it, its own included.
+    ///
     /// Padding sees itself, so that no query is left without a key. On the right it needs no mask of its own:
     /// the tokens before it never look ahead.
-    pub(crate) fn mask(&self, device: &Device) -> Result<Tensor, Error> {
+    pub(crate) fn mask(&self, window: Option<usize>, device: &Device) -> Result<Tensor, Error> {
         let rows = if self.side == Side::Right { 1 } else { self.rows() };
         let mut mask = Vec::with_capacity(rows * self.width * self.width);
         for row in 0..rows {
             let padding = self.front..self.front + self.padding_before(row);
             for query in 0..self.width {
-                let sees = |key: usize| key == query || key < query && !padding.contains(&key);
+                let is_near = |key: usize| window.is_none_or(|size| key + size > query);
+                let sees = |key: usize| key == query || key < query && !padding.contains(&key) && is_near(key);
                 mask.extend((0..self.width).map(|key| if sees(key) { 0.0 } else { f32::NEG_INFINITY }));
             }
         }

@@ -1,15 +1,15 @@
 //! Generation: keys and values of the tokens seen, kept so that each new token costs one step.
 //!
-//! The cache is a list of rows, each a text of its own length. [`Llama::prefill`] adds rows, [`Llama::step`] gives
+//! The cache is a list of rows, each a text of its own length. [`ReferenceModel::prefill`] adds rows, [`ReferenceModel::step`] gives
 //! every row one more token, [`Cache::swap_remove`] lets a finished one go: rows may come and go between steps.
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::reference::batch::Batch;
-use crate::reference::linear::Pass;
-use crate::reference::model::Llama;
 use crate::Error;
 use crate::graph::ops;
+use crate::reference::batch::Batch;
+use crate::reference::model::ReferenceModel;
+use crate::reference::weight::Pass;
 
 /// Rows grow by this many tokens at a time.
 const GROWTH: usize = 64;
@@ -28,13 +28,13 @@ pub struct Cache {
 
 impl Cache {
     /// No rows yet.
-    pub fn new(model: &Llama) -> Self {
+    pub fn new(model: &ReferenceModel) -> Self {
         Self {
             keys: vec![],
             values: vec![],
             lengths: vec![],
-            kv_heads: model.shape().num_key_value_heads,
-            head_dim: model.shape().head_dim,
+            kv_heads: model.shape().attention.kv_heads,
+            head_dim: model.shape().attention.head_dim,
             device: model.device().clone(),
         }
     }
@@ -117,7 +117,7 @@ impl Cache {
     }
 }
 
-impl Llama {
+impl ReferenceModel {
     /// Adds one row for each prompt, and scores what comes after it.
     ///
     /// # Shapes
@@ -130,15 +130,15 @@ impl Llama {
         let batch = Batch::right_padded(prompts)?;
         let (count, batch) = (self.virtual_count(), &*batch.behind(self.virtual_count()));
         let context = self.context(batch, Pass::Eval)?;
-        let mut x = context.embedded(&self.embed(batch.tokens())?)?;
+        let mut x = self.embedded(&self.embed(batch.tokens())?, batch.positions(), &context)?;
         let first = cache.len();
         cache.reserve(self.layers.len(), first + batch.rows(), batch.width())?;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &context, |q, k, v| {
+            x = layer.forward(&x, &context, |[q, k, v], mask, scale| {
                 for (row, length) in batch.lengths().iter().enumerate() {
                     cache.write(i, [first + row, 0], [k, v], [row, count + length])?;
                 }
-                Ok(ops::attention(q, k, v, &context.mask)?)
+                Ok(ops::attention(q, k, v, mask, scale)?)
             })?;
         }
         cache.lengths.extend(batch.lengths().iter().map(|length| count + length));
@@ -158,20 +158,18 @@ impl Llama {
         if rows == 0 || tokens.len() != rows {
             return Err(Error::Batch(format!("{} tokens for a cache of {rows} rows", tokens.len())));
         }
-        let mut x = self.embed(tokens)?;
         let longest = 1 + cache.lengths.iter().copied().max().unwrap_or(0);
         cache.reserve(self.layers.len(), rows, longest)?;
         let positions: Vec<u32> = cache.lengths.iter().map(|n| *n as u32).collect();
-        let sees = |length: usize| (0..longest).map(move |key| if key <= length { 0.0 } else { f32::NEG_INFINITY });
-        let mask: Vec<f32> = cache.lengths.iter().flat_map(|n| sees(*n)).collect();
-        let context = self.step_context(&positions, Tensor::from_vec(mask, (rows, 1, 1, longest), self.device())?)?;
+        let context = self.step_context(&positions, longest)?;
+        let mut x = self.embedded(&self.embed(tokens)?, &positions, &context)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &context, |q, k, v| {
+            x = layer.forward(&x, &context, |[q, k, v], mask, scale| {
                 for (row, length) in cache.lengths.iter().enumerate() {
                     cache.write(i, [row, *length], [k, v], [row, 1])?;
                 }
                 let seen = |t: &Tensor| t.narrow(0, 0, rows)?.narrow(2, 0, longest);
-                Ok(ops::attention(q, &seen(&cache.keys[i])?, &seen(&cache.values[i])?, &context.mask)?)
+                Ok(ops::attention(q, &seen(&cache.keys[i])?, &seen(&cache.values[i])?, mask, scale)?)
             })?;
         }
         cache.lengths.iter_mut().for_each(|n| *n += 1);

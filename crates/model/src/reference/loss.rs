@@ -7,15 +7,17 @@ use std::collections::btree_map::Entry;
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use tunebench_spec::VirtualTokens;
+use tunebench_spec::names::Role;
 
-use crate::graph::attach::{is_tracked, seeded};
-use crate::reference::batch::{Batch, Targets};
-use crate::dropout::Draw;
-use crate::reference::linear::Pass;
-use crate::reference::model::{Context, EMBEDDING, Llama};
-use crate::reference::virtual_tokens::Front;
 use crate::Error;
+use crate::dropout::DropoutKey;
+use crate::graph::attach::{is_tracked, seeded};
 use crate::graph::ops;
+use crate::reference::batch::{Batch, Targets};
+use crate::reference::layer::Context;
+use crate::reference::model::{ReferenceModel, within};
+use crate::reference::virtual_tokens::Front;
+use crate::reference::weight::Pass;
 
 /// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
 const SCORES_AT_ONCE: usize = 1 << 24;
@@ -35,7 +37,7 @@ impl Segment {
     fn backward(
         self,
         gradient: Tensor,
-        model: &Llama,
+        model: &ReferenceModel,
         context: &Context<'_>,
         gradients: &mut Gradients,
     ) -> Result<Option<Tensor>, Error> {
@@ -46,7 +48,7 @@ impl Segment {
     }
 }
 
-impl Llama {
+impl ReferenceModel {
     /// Sum over the targets of the cross-entropy, in nats. Divide by the number of labels of the whole batch, not
     /// of a piece of it.
     ///
@@ -64,25 +66,30 @@ impl Llama {
         Ok(sum)
     }
 
-    /// [`Llama::loss`] with dropout, and the gradients of that sum.
+    /// [`ReferenceModel::loss`] with dropout, and the gradients of that sum.
     ///
     /// # Errors
-    /// [`Error::Batch`] when a token is not in the vocabulary or `draw` does not number the rows.
-    pub fn loss_and_gradients(&self, batch: &Batch, targets: &Targets, draw: &Draw) -> Result<(f64, Gradients), Error> {
-        if draw.rows.len() != batch.rows() {
-            return Err(Error::Batch(format!("{} rows, but draws for {}", batch.rows(), draw.rows.len())));
+    /// [`Error::Batch`] when a token is not in the vocabulary or `key` is not that of the rows.
+    pub fn loss_and_gradients(
+        &self,
+        batch: &Batch,
+        targets: &Targets,
+        key: &DropoutKey,
+    ) -> Result<(f64, Gradients), Error> {
+        if key.examples() != batch.rows() {
+            return Err(Error::Batch(format!("{} rows, but a dropout key of {}", batch.rows(), key.examples())));
         }
         let (targets, batch) = (&*targets.behind(batch, self.virtual_count()), &*batch.behind(self.virtual_count()));
-        let context = self.context(batch, Pass::Train(draw))?;
+        let context = self.context(batch, Pass::Train(key))?;
         let input = leaf(&self.embed(batch.tokens())?, self.embedding.is_trained())?;
-        let output = context.embedded(&input)?;
+        let output = self.embedded(&input, batch.positions(), &context)?;
         let mut x = output.detach();
         let mut tracked = is_tracked(&output);
         let mut segments = vec![Segment { input, output }];
         let is_in_layers = context.front.as_ref().is_some_and(Front::is_in_layers);
         for layer in &self.layers {
             let input = leaf(&x, tracked)?;
-            let output = layer.forward(&input, &context, |q, k, v| Ok(ops::attention(q, k, v, &context.mask)?))?;
+            let output = layer.forward(&input, &context, within)?;
             tracked |= layer.is_trained() || is_in_layers;
             x = output.detach();
             segments.push(Segment { input, output });
@@ -95,9 +102,10 @@ impl Llama {
             gradient = segment.backward(of_output, self, &context, &mut gradients)?;
         }
         if let Some(of_embedded) = gradient {
+            let name = self.shape.weight_name(Role::Embedding, 0);
             let tokens = Tensor::new(batch.tokens(), self.device())?;
             let zeros = self.embedding.get(Pass::Eval).zeros_like()?;
-            add(&mut gradients, EMBEDDING, zeros.index_add(&tokens, &of_embedded, 0)?)?;
+            add(&mut gradients, &name, zeros.index_add(&tokens, &of_embedded, 0)?)?;
         }
         if let (Some(front), Some(gradient)) = (&context.front, gradients.remove(VirtualTokens::NAME)) {
             collect(&mut front.seeded(gradient)?.backward()?, self, &context, &mut gradients)?;
@@ -118,7 +126,7 @@ impl Llama {
         }
         let pass = context.pass;
         let chosen = x.index_select(&Tensor::new(targets.from.as_slice(), self.device())?, 0)?;
-        let normed = ops::rms_norm(&chosen, &self.norm.get(pass), self.shape.rms_norm_eps)?; // [m, d]
+        let normed = self.norm.apply(&chosen, pass)?; // [m, d]
         let (mut loss, mut start, mut slices) = (0.0, 0, vec![]);
         for (_, labels) in self.slices(targets) {
             let slice = leaf(&normed.detach().narrow(0, start, labels.len())?, is_tracked(&normed))?;
@@ -160,7 +168,7 @@ fn total(losses: &Tensor) -> Result<f64, Error> {
 /// tokens' value.
 fn collect(
     found: &mut GradStore,
-    model: &Llama,
+    model: &ReferenceModel,
     context: &Context<'_>,
     gradients: &mut Gradients,
 ) -> Result<(), Error> {

@@ -2,17 +2,24 @@
 //! against.
 //!
 //! - [`model`]: the decoder put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
-//! - [`linear`]: weights in use, frozen, trained or adapted; `virtual_tokens` in front of every example
+//! - `build`: its parts; `layer`: attention and MLP; `norm`; `linear`; `site`: a recorded graph in use; `virtual_tokens`
+//!   in front of every example; [`weight`]: tensors, frozen or trained
 
 pub mod batch;
+mod build;
 pub mod cache;
-pub mod linear;
+mod layer;
+mod linear;
 pub mod loss;
 pub mod model;
+mod norm;
+mod site;
 mod virtual_tokens;
+pub mod weight;
 
 pub use batch::{Batch, Targets};
 pub use cache::Cache;
-pub use linear::{Param, Params};
+
 pub use loss::Gradients;
-pub use model::Llama;
+pub use model::ReferenceModel;
+pub use weight::{Param, Params};

@@ -8,7 +8,8 @@ use tunebench_spec::VirtualKind;
 
 use crate::Error;
 use crate::graph::attach::seeded;
-use crate::reference::linear::{Pass, Site};
+use crate::reference::site::Site;
+use crate::reference::weight::Pass;
 
 /// Virtual tokens of a model.
 pub(crate) struct VirtualTokens {

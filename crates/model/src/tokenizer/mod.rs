@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tunebench_files::write_file;
 
 use crate::Error;
-use crate::files::{read_json, write_atomically};
+use crate::files::read_json;
 use crate::formats::gguf::GgufFile;
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -100,11 +101,11 @@ impl Tokenizer {
     /// Writes `tokenizer.json` and the two small files that name the special tokens, each whole or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`] names the file.
+    /// [`Error::Files`] names the file.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(TOKENIZER);
         let text = self.inner.to_string(false).map_err(|e| Error::tokenizer(&path, e.to_string()))?;
-        write_atomically(&path, |out| out.write_all(text.as_bytes()))?;
+        write_file(&path, |out| out.write_all(text.as_bytes()))?;
         let name = |id: Option<&u32>| id.and_then(|id| self.inner.id_to_token(*id));
         let config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -112,9 +113,9 @@ impl Tokenizer {
             "eos_token": name(self.eos.first()),
             "clean_up_tokenization_spaces": false,
         });
-        write_atomically(&dir.join(TOKENIZER_CONFIG), |out| writeln!(out, "{config:#}"))?;
+        write_file(&dir.join(TOKENIZER_CONFIG), |out| writeln!(out, "{config:#}"))?;
         let generation = json!({ "bos_token_id": self.bos, "eos_token_id": self.eos });
-        write_atomically(&dir.join(GENERATION_CONFIG), |out| writeln!(out, "{generation:#}"))
+        Ok(write_file(&dir.join(GENERATION_CONFIG), |out| writeln!(out, "{generation:#}"))?)
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use tunebench_model::{Weights, open, save};
-use tunebench_spec::ModelShape;
-use tunebench_spec::model::RopeScaling;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Positions, RopeScaling};
 
 use crate::{golden, refusal};
 
@@ -49,7 +49,10 @@ fn shards_in_bf16_with_new_configuration_keys() {
     check_against_candle(&folder);
     let source = open(&folder).unwrap();
     assert!(source.shape.tie_word_embeddings);
-    assert!(matches!(source.shape.rope_scaling, Some(RopeScaling::Llama3 { factor: 8.0, .. })));
+    assert!(matches!(
+        source.shape.positions,
+        Positions::Rotary { scaling: Some(RopeScaling::Llama3 { factor: 8.0, .. }), .. }
+    ));
     let files: Vec<String> =
         source.files().iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_string()).collect();
     let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
@@ -97,7 +100,7 @@ fn saved_models_open_again_unchanged() {
 
 #[test]
 fn fresh_weights_are_seeded_and_scaled() {
-    let shape = ModelShape { num_hidden_layers: 8, ..open(&golden("tiny")).unwrap().shape };
+    let shape = Decoder { num_hidden_layers: 8, ..open(&golden("tiny")).unwrap().shape };
     let (weights, same, other) =
         (Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 1).unwrap(), Weights::init(&shape, 2).unwrap());
     let std = |name: &str| {
@@ -120,7 +123,9 @@ fn fresh_weights_are_seeded_and_scaled() {
     }
     let first = |name: &str| numbers(&weights.get(name).unwrap())[0];
     assert_ne!(first("model.layers.0.mlp.up_proj.weight"), first("model.layers.1.mlp.up_proj.weight"));
-    assert!(refusal(Weights::init(&ModelShape { head_dim: 0, ..shape }, 1)).contains("head_dim (0)"));
+    let mut headless = shape;
+    headless.attention.head_dim = 0;
+    assert!(refusal(Weights::init(&headless, 1)).contains("head_dim (0)"));
 }
 
 /// The tiny model's tensors, for tests that change them.

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use serde_json::Value;
 use tunebench_model::open;
-use tunebench_spec::model::RopeScaling;
+use tunebench_spec::decoder::{Positions, RopeScaling};
 
 use crate::folders::numbers;
 use crate::gguf_writer::{Data, Item, Writer, text};
@@ -57,8 +57,9 @@ fn both_versions_and_untied_heads() {
     writer.version = 2;
     let source = open(&writer.write(dir.path())).unwrap();
     assert!(source.shape.tie_word_embeddings);
-    assert_eq!((source.shape.vocab_size, source.shape.head_dim), (4, 4));
-    assert_eq!((source.shape.rms_norm_eps, source.shape.rope_theta), (1e-5, 10000.0));
+    assert_eq!((source.shape.vocab_size, source.shape.attention.head_dim), (4, 4));
+    assert_eq!(source.shape.norm.eps, 1e-5);
+    assert_eq!(source.shape.positions, Positions::Rotary { theta: 10000.0, scaling: None });
     // Rows 0..4 of a head of 4 hold the pairs (0, 2), (1, 3).
     let key = source.weights().unwrap().get("model.layers.0.self_attn.k_proj.weight").unwrap();
     let first_of_rows: Vec<f32> = numbers(&key).into_iter().step_by(8).collect();
@@ -95,7 +96,10 @@ fn rotary_scaling() {
             let data = divisors.iter().flat_map(|v| v.to_le_bytes()).collect();
             writer.tensors.push(Data("rope_freqs.weight".into(), vec![divisors.len() as u64], 0, data));
         }
-        open(&writer.write(dir.path())).map(|source| source.shape.rope_scaling)
+        open(&writer.write(dir.path())).map(|source| match source.shape.positions {
+            Positions::Rotary { scaling, .. } => scaling,
+            other => panic!("{other:?}"),
+        })
     };
     let linear = [("llama.rope.scaling.type", text("linear")), ("llama.rope.scaling.factor", Item::F32(2.5))];
     assert_eq!(with(&linear, &[]).unwrap(), Some(RopeScaling::Linear { factor: 2.5 }));

@@ -49,7 +49,7 @@ fn gguf_and_folder_hold_the_same_weights() {
     }
     let (folder, gguf) = (open(&folder).unwrap(), open(&gguf).unwrap());
     assert_eq!(folder.shape.weights(), gguf.shape.weights());
-    assert_eq!((folder.shape.rope_theta, folder.shape.head_dim), (gguf.shape.rope_theta, gguf.shape.head_dim));
+    assert_eq!((&folder.shape.positions, &folder.shape.attention), (&gguf.shape.positions, &gguf.shape.attention));
     let (rounded, exact) = (folder.weights().unwrap(), gguf.weights().unwrap());
     for ((name, rounded), (_, exact)) in rounded.iter().zip(exact.iter()) {
         let exact = numbers(exact).into_iter().map(|v| bf16::from_f32(v).to_f32());

@@ -5,65 +5,78 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
-use tunebench_kernels::reduce::sum_of_squares;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::ops::reduce::sum_of_squares;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_model::fast::memory::is_packed;
-use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
-use tunebench_model::{Draw, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_model::fast::{Batch, Gradients, Model, Options, Workspace};
+use tunebench_model::{AdamWState, AdamWStates, DropoutKey, Tuning, Weights};
+use tunebench_spec::Decoder;
 
-use super::{Engine, Step, Sums};
-use crate::Error;
-use crate::batches::{Cut, MicroBatch};
+use super::{Engine, Step, StepTotals};
+use crate::batches::{BatchLayout, MicroBatch};
+use crate::{Error, adamw};
 
 pub(super) struct Fast {
     model: Model<bf16>,
     gradients: Gradients,
-    moments: BTreeMap<String, Moments>,
+    /// By slot, as the model's trained tensors; empty before the first update.
+    states: Vec<AdamWState>,
     work: Workspace<bf16>,
-    level: Level,
+    level: SimdLevel,
 }
 
 impl Fast {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: Weights,
         tuning: Tuning,
-        moments: BTreeMap<String, Moments>,
-        level: Level,
+        mut states: AdamWStates,
+        level: SimdLevel,
         recompute: bool,
     ) -> Result<Self, Error> {
         let options = Options { level, recompute, packed: is_packed(shape, recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
-        Ok(Self { model, gradients, moments, work: Workspace::default(), level })
+        let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
+        Ok(Self { model, gradients, states, work: Workspace::default(), level })
+    }
+
+    /// Adds the gradients of one micro-batch to those before it.
+    fn accumulate_one(
+        &mut self,
+        examples: &[Tokenized],
+        micro_batch: &MicroBatch,
+        seed: u64,
+        step: u64,
+    ) -> Result<StepTotals, Error> {
+        let examples = micro_batch.examples.iter().map(|&i| (&examples[i].tokens[..], &examples[i].is_label[..]));
+        let batch = Batch::new(examples, self.model.virtual_tokens())?;
+        let key = DropoutKey::for_batch(seed, step, micro_batch.step_indices.clone(), batch.seq_ends());
+        let loss = self.model.loss_and_gradients(&batch, &key, &mut self.gradients, &mut self.work)?;
+        Ok(StepTotals { loss, labels: batch.labels(), tokens: batch.own_tokens() as u64 })
     }
 }
 
 impl Engine for Fast {
-    fn cut(&self) -> Cut {
-        Cut::Ragged
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Packed
     }
 
     fn accumulate(
         &mut self,
         examples: &[Tokenized],
-        pieces: &[MicroBatch],
+        micro_batches: &[MicroBatch],
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error> {
-        let mut sums = Sums::default();
+    ) -> Result<StepTotals, Error> {
+        let mut sums = StepTotals::default();
         self.gradients.clear();
-        for piece in pieces {
-            let mut batch = Batch::new();
-            for &i in &piece.examples {
-                batch.push(&examples[i].tokens, &examples[i].is_label)?;
-            }
-            let draw = Draw { seed, step, rows: piece.places.clone(), ends: vec![] };
-            sums.loss += self.model.loss_and_gradients(&batch, &draw, &mut self.gradients, &mut self.work)?;
-            sums.labels += batch.labels();
-            sums.tokens += batch.len() as u64;
+        for micro_batch in micro_batches {
+            let StepTotals { loss, labels, tokens } = self.accumulate_one(examples, micro_batch, seed, step)?;
+            sums.loss += loss;
+            sums.labels += labels;
+            sums.tokens += tokens;
         }
         Ok(sums)
     }
@@ -85,8 +98,9 @@ impl Engine for Fast {
             self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;
         }
         let Step { recipe, number, learning_rate, gradient_scale } = step;
-        let numbers = |lr_scale: f64| AdamW::new(recipe, number, learning_rate * lr_scale, gradient_scale);
-        self.model.update(&self.gradients, &mut self.moments, numbers);
+        let params = adamw::params(recipe);
+        let numbers = |lr_scale: f64| AdamW::new(&params, number, learning_rate * lr_scale, gradient_scale);
+        self.model.update(&self.gradients, &mut self.states, numbers);
         Ok(())
     }
 
@@ -98,7 +112,8 @@ impl Engine for Fast {
         Ok(self.model.value(index))
     }
 
-    fn moments(&self) -> &BTreeMap<String, Moments> {
-        &self.moments
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
+        let named = self.model.trained().map(|(name, _)| name).zip(&self.states);
+        named.filter(|(_, state)| !state.first.is_empty()).collect()
     }
 }

@@ -7,13 +7,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_model::fast::Moments;
-use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
+use tunebench_kernels::SimdLevel;
+use tunebench_model::{AdamWState, AdamWStates, Tuning, Weights};
+use tunebench_spec::{Decoder, Engine as Kind, Recipe};
 
 use crate::Error;
-use crate::batches::{Cut, MicroBatch};
+use crate::batches::{BatchLayout, MicroBatch};
 
 /// The numbers of an optimiser step that all tensors share.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +25,9 @@ pub(crate) struct Step<'a> {
     pub gradient_scale: f64,
 }
 
-/// What a step's pieces have summed up beside gradients.
+/// What a step's micro-batches have summed up beside gradients.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sums {
+pub(crate) struct StepTotals {
     /// Nats over all labels.
     pub loss: f64,
     pub labels: usize,
@@ -38,17 +37,17 @@ pub(crate) struct Sums {
 
 /// A model in training.
 pub(crate) trait Engine {
-    /// The pieces that it wants a step in.
-    fn cut(&self) -> Cut;
+    /// The micro-batches that it wants a step in.
+    fn layout(&self) -> BatchLayout;
 
-    /// Computes the pieces of step `step` (from 0): their loss, and the gradients of its sum, kept for [`Engine::update`].
+    /// Computes the micro-batches of step `step` (from 0): their loss, and the gradients of its sum, kept for [`Engine::update`].
     fn accumulate(
         &mut self,
         examples: &[Tokenized],
-        pieces: &[MicroBatch],
+        micro_batches: &[MicroBatch],
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error>;
+    ) -> Result<StepTotals, Error>;
 
     /// Euclidean norm over all gradients, in f64; `step` (from 0) is for the message.
     fn grad_norm(&self, step: u64) -> Result<f64, Error>;
@@ -62,21 +61,22 @@ pub(crate) trait Engine {
     /// The numbers of the trained tensor at this place among [`Engine::shapes`], f32.
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, tunebench_model::Error>;
 
-    fn moments(&self) -> &BTreeMap<String, Moments>;
+    /// The optimizer's state of each trained tensor, by name; nothing before the first update.
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState>;
 }
 
 /// The engine of this kind over a model and where its optimiser stands.
 pub(crate) fn new(
     kind: Kind,
-    shape: &ModelShape,
+    shape: &Decoder,
     weights: Weights,
     tuning: Tuning,
-    moments: BTreeMap<String, Moments>,
+    states: AdamWStates,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
-    let level = Level::chosen()?;
+    let level = SimdLevel::chosen()?;
     Ok(match kind {
-        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, moments, level, recipe.gradient_checkpointing)?),
-        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, moments, level)?),
+        Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, states, level, recipe.gradient_checkpointing)?),
+        Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, states, level)?),
     })
 }

@@ -1,68 +1,67 @@
-//! Steps by the reference path: candle, f32, a piece a thread.
+//! Steps by the reference path: candle, f32, a micro-batch a thread.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
-use tunebench_model::fast::Moments;
-use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning, Weights};
-use tunebench_spec::ModelShape;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::AdamW;
+use tunebench_model::{AdamWState, AdamWStates, Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning, Weights};
+use tunebench_spec::Decoder;
 
-use super::{Engine, Step, Sums};
-use crate::batches::{Cut, MicroBatch};
+use super::{Engine, Step, StepTotals};
+use crate::batches::{BatchLayout, MicroBatch};
 use crate::{Error, adamw};
 
 pub(super) struct Reference {
-    model: Llama,
+    model: ReferenceModel,
     gradients: Gradients,
-    moments: BTreeMap<String, Moments>,
-    level: Level,
+    states: AdamWStates,
+    level: SimdLevel,
 }
 
 impl Reference {
     pub fn new(
-        shape: &ModelShape,
+        shape: &Decoder,
         weights: &Weights,
         tuning: &Tuning,
-        moments: BTreeMap<String, Moments>,
-        level: Level,
+        states: AdamWStates,
+        level: SimdLevel,
     ) -> Result<Self, Error> {
-        let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
-        Ok(Self { model, gradients: Gradients::new(), moments, level })
+        let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu)?;
+        Ok(Self { model, gradients: Gradients::new(), states, level })
     }
 }
 
 impl Engine for Reference {
-    fn cut(&self) -> Cut {
-        Cut::Padded
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Padded
     }
 
-    /// As many pieces at once as there are threads, added up in their order: the sum is the same on any machine.
+    /// As many micro-batches at once as there are threads, added up in their order: the sum is the same on any machine.
     fn accumulate(
         &mut self,
         examples: &[Tokenized],
-        pieces: &[MicroBatch],
+        micro_batches: &[MicroBatch],
         seed: u64,
         step: u64,
-    ) -> Result<Sums, Error> {
-        let mut sums = Sums::default();
+    ) -> Result<StepTotals, Error> {
+        let mut sums = StepTotals::default();
         self.gradients.clear();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        for together in pieces.chunks(threads) {
+        for together in micro_batches.chunks(threads) {
             let model = &self.model;
             let results: Vec<Result<_, Error>> = std::thread::scope(|scope| {
-                let compute = |piece| scope.spawn(move || compute(model, examples, piece, seed, step));
+                let compute = |micro_batch| scope.spawn(move || compute(model, examples, micro_batch, seed, step));
                 let running: Vec<_> = together.iter().map(compute).collect();
                 running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()
             });
             for result in results {
-                let (piece, gradients) = result?;
-                sums.loss += piece.loss;
-                sums.labels += piece.labels;
-                sums.tokens += piece.tokens;
+                let (micro_batch, gradients) = result?;
+                sums.loss += micro_batch.loss;
+                sums.labels += micro_batch.labels;
+                sums.tokens += micro_batch.tokens;
                 self.add(gradients)?;
             }
         }
@@ -86,11 +85,12 @@ impl Engine for Reference {
     /// to would never move.
     fn update(&mut self, step: Step<'_>) -> Result<(), Error> {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
+        let params = adamw::params(recipe);
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
-            let moments = self.moments.entry(name.clone()).or_default();
-            let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
-            adamw::apply(self.level, numbers, &param.var, gradient, moments)?;
+            let state = self.states.entry(name.clone()).or_default();
+            let numbers = AdamW::new(&adamw::params(recipe), number, learning_rate * param.lr_scale, gradient_scale);
+            adamw::apply(self.level, numbers, &param.var, gradient, state)?;
         }
         Ok(())
     }
@@ -104,8 +104,8 @@ impl Engine for Reference {
         Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
     }
 
-    fn moments(&self) -> &BTreeMap<String, Moments> {
-        &self.moments
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
+        self.states.iter().map(|(name, state)| (name.as_str(), state)).collect()
     }
 }
 
@@ -122,20 +122,20 @@ impl Reference {
     }
 }
 
-/// Loss and gradients of one piece.
+/// Loss and gradients of one micro-batch.
 fn compute(
-    model: &Llama,
+    model: &ReferenceModel,
     examples: &[Tokenized],
-    piece: &MicroBatch,
+    micro_batch: &MicroBatch,
     seed: u64,
     step: u64,
-) -> Result<(Sums, Gradients), Error> {
-    let rows: Vec<&[u32]> = piece.examples.iter().map(|&i| examples[i].tokens.as_slice()).collect();
-    let marks: Vec<&[bool]> = piece.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
+) -> Result<(StepTotals, Gradients), Error> {
+    let rows: Vec<&[u32]> = micro_batch.examples.iter().map(|&i| examples[i].tokens.as_slice()).collect();
+    let marks: Vec<&[bool]> = micro_batch.examples.iter().map(|&i| examples[i].is_label.as_slice()).collect();
     let batch = Batch::right_padded(&rows)?;
     let targets = Targets::new(&batch, &marks)?;
-    let draw = Draw { seed, step, rows: piece.places.clone(), ends: vec![] };
-    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
+    let key = DropoutKey::new(seed, step, micro_batch.step_indices.clone());
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &key)?;
     let tokens = rows.iter().map(|row| row.len() as u64).sum();
-    Ok((Sums { loss, labels: targets.len(), tokens }, gradients))
+    Ok((StepTotals { loss, labels: targets.len(), tokens }, gradients))
 }

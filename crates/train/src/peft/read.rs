@@ -10,9 +10,9 @@ use tunebench_model::Tuning;
 use tunebench_model::formats::safetensors::TensorFile;
 use tunebench_model::tuning::param_name;
 use tunebench_spec::graph::DType;
-use tunebench_spec::plan::{Recorded, SiteGraphs};
+use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::{SiteShape, infer};
-use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, ParamSpec, WeightPlan};
+use tunebench_spec::{Decoder, Dim, Graph, Init, Node, Op, ParamSpec, WeightPlan};
 
 use super::KNOWN;
 use crate::Error;
@@ -48,7 +48,7 @@ struct Maths {
 /// # Errors
 /// [`Error::NotPeft`] names the setting or the tensor that is not supported; the model's errors when file or tensors
 /// do not fit.
-pub fn load(dir: &Path, shape: &ModelShape) -> Result<Tuning, Error> {
+pub fn load(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     let path = dir.join("adapter_config.json");
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     let config: Value = serde_json::from_str(&text).map_err(|e| Error::damaged(&path, e))?;
@@ -56,13 +56,13 @@ pub fn load(dir: &Path, shape: &ModelShape) -> Result<Tuning, Error> {
     let mut sites: BTreeMap<String, BTreeMap<&str, Tensor>> = BTreeMap::new();
     let mut file = TensorFile::open(&dir.join("adapter_model.safetensors"))?;
     for name in file.shapes().into_keys() {
-        let (module, param) = place(&name).ok_or_else(|| not_peft(format!("tensor `{name}` is not a LoRA's")))?;
+        let (module, param) = site_of(&name).ok_or_else(|| not_peft(format!("tensor `{name}` is not a LoRA's")))?;
         let value = file.read(&name)?;
         if sites.entry(format!("{module}.weight")).or_default().insert(param, value).is_some() {
             return Err(not_peft(format!("`{module}.{param}` is there twice; only one adapter can be read")));
         }
     }
-    let (mut recorded, mut values) = (Recorded::default(), BTreeMap::new());
+    let (mut recorded, mut values) = (RecordedPlan::default(), BTreeMap::new());
     for (weight, tensors) in sites {
         let Some([out, wide]) = linear(shape, &weight) else {
             return Err(not_peft(format!("the model has no linear weight `{weight}`")));
@@ -118,7 +118,7 @@ fn check(config: &Value) -> Result<(), Error> {
 
 /// Module and parameter of `base_model.model.MODULE.lora_A.weight`; older files put the adapter's name after the
 /// parameter's.
-fn place(name: &str) -> Option<(&str, &'static str)> {
+fn site_of(name: &str) -> Option<(&str, &'static str)> {
     let name = name.strip_prefix("base_model.model.")?;
     KNOWN.iter().find_map(|param| {
         let (module, rest) = name.split_once(&format!(".{param}"))?;
@@ -126,7 +126,7 @@ fn place(name: &str) -> Option<(&str, &'static str)> {
     })
 }
 
-fn linear(shape: &ModelShape, weight: &str) -> Option<[usize; 2]> {
+fn linear(shape: &Decoder, weight: &str) -> Option<[usize; 2]> {
     let found = shape.weights().into_iter().find(|w| w.name == weight)?;
     found.shape.try_into().ok()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::files::Reader;
-use crate::formats::gguf::blocks::BlockType;
+use crate::formats::gguf::block_type::BlockType;
 
 /// No list in a real file is longer (a vocabulary is the longest).
 const LONGEST_LIST: u64 = 1 << 24;

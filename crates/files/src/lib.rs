@@ -1,0 +1,30 @@
+//! Everything that must survive a kill is written here: files and folders that are there whole or not at all, lines
+//! appended one by one, and the lock of who may write.
+//!
+//! ```text
+//! NAME             a file or a folder, whole
+//! .NAME.partial    a file being written
+//! NAME.new         a folder being written, or being removed
+//! NAME.previous    the folder that NAME.new takes the place of
+//! ```
+//!
+//! A kill may leave any of the last three; the next write of NAME takes them away, and nobody reads them but
+//! [`current_folder`], for the moment between the two renames of a folder. A path has one writer at a time: whoever
+//! shares a folder with other processes holds its [`Lock`].
+//!
+//! Every change passes one counter (`failpoint.rs`), at which a debug build can be killed:
+//! `TUNEBENCH_KILL_AT_WRITE=7:torn` ends the process in the middle of its seventh durable write. So tests can be killed
+//! at each of them.
+
+mod error;
+mod failpoint;
+mod file;
+mod folder;
+mod json_lines;
+mod lock;
+
+pub use error::Error;
+pub use file::{read_json, write_file, write_json};
+pub use folder::{create_folder, current_folder, remove_folder, write_folder};
+pub use json_lines::{JsonLines, Salvaged, read_lines};
+pub use lock::Lock;

@@ -1,0 +1,111 @@
+//! Generation: prompts are read into a cache's rows, and each row grows token by token.
+//!
+//! A row's logits are the same bytes whatever rows stand beside it: rows may come and go between steps, and an answer
+//! does not depend on the company it was made in.
+
+use std::mem::swap;
+
+use super::attention::KeyValues;
+use super::batch::Batch;
+use super::cache::{Buffers, Cache, NewTokens, Pool, Prompts, Row};
+use super::layer::Layer;
+use super::model::Model;
+use super::pass::Pass;
+use super::storage::Storage;
+use crate::Error;
+
+impl<E: Storage> Model<E> {
+    /// Makes the model ready to answer only: linear weights are packed for the forward pass, the plain ones let go.
+    pub fn pack(&mut self) {
+        let (level, trained) = (self.options.level, &self.trained);
+        let fused = self.layers.iter_mut().flat_map(Layer::linears_mut).chain([&mut self.head.linear]);
+        for linear in fused.flat_map(|fused| fused.linears_mut()) {
+            linear.pack_for_answers(level, trained);
+        }
+    }
+
+    /// Adds the prompts to the cache as rows; `logits` become those of what comes after each.
+    ///
+    /// # Shapes
+    /// `logits [prompts, v]`, row after row.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when a prompt is empty or a token is not in the vocabulary.
+    pub fn prefill<R: AsRef<[u32]> + Sync>(
+        &self,
+        cache: &mut Cache<E>,
+        prompts: &[R],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        rayon::scope(|_| self.read(cache, prompts, logits))
+    }
+
+    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache<E>, prompts: &[R], logits: &mut Vec<f32>) -> Result<(), Error> {
+        let batch = Batch::unlabelled(prompts.iter().map(AsRef::as_ref), self.virtual_tokens())?;
+        self.check(&batch)?;
+        if cache.prefix.is_none() {
+            cache.prefix = self.prefix(None)?;
+        }
+        let first = cache.len();
+        let Cache { pools, rows, buffers, prefix } = cache;
+        let lens = prompts.iter().map(|prompt| self.virtual_tokens() + prompt.as_ref().len());
+        for len in lens.clone() {
+            let mut row = Row::default();
+            pools.reserve(&mut row, len);
+            rows.push(row);
+        }
+        let pass = self.pass(&batch, None, prefix.as_ref());
+        let new = &rows[first..];
+        self.through_cache(&pass, &batch, &mut pools.layers, buffers, |pool| Prompts { pool, rows: new })?;
+        rows[first..].iter_mut().zip(lens).for_each(|(row, len)| row.len = len);
+        let last: Vec<usize> = batch.seq_ends().iter().map(|end| end - 1).collect();
+        self.head.logits(&pass, &buffers.x, &last, &mut buffers.head, logits)
+    }
+
+    /// Gives each row of the cache its next token; `logits` become those of what comes after it.
+    ///
+    /// # Shapes
+    /// `tokens [rows]`, `logits [rows, v]`, row after row.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when there is not one token for each row, or one is not in the vocabulary.
+    pub fn step(&self, cache: &mut Cache<E>, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
+        rayon::scope(|_| self.advance(cache, tokens, logits))
+    }
+
+    fn advance(&self, cache: &mut Cache<E>, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
+        let count = cache.len();
+        if count == 0 || tokens.len() != count {
+            return Err(Error::Batch(format!("{} tokens for a cache of {count} rows", tokens.len())));
+        }
+        let Cache { pools, rows, buffers, .. } = cache;
+        let batch = Batch::next_tokens(tokens, rows.iter().map(|row| row.len as u32).collect());
+        batch.check(self.shape.vocab_size, 0)?;
+        for row in rows.iter_mut() {
+            pools.reserve(row, row.len + 1);
+        }
+        let pass = self.pass(&batch, None, None);
+        self.through_cache(&pass, &batch, &mut pools.layers, buffers, |pool| NewTokens { pool, rows: &*rows })?;
+        rows.iter_mut().for_each(|row| row.len += 1);
+        let last: Vec<usize> = (0..count).collect();
+        self.head.logits(&pass, &buffers.x, &last, &mut buffers.head, logits)
+    }
+
+    /// Through all layers, each with its pool of the cache: `buffers.x [n, d]`.
+    fn through_cache<'a, K: KeyValues<E>>(
+        &self,
+        pass: &Pass<'_, E>,
+        batch: &Batch,
+        pools: &'a mut [Pool<E>],
+        buffers: &mut Buffers<E>,
+        keys_values: impl Fn(&'a mut Pool<E>) -> K,
+    ) -> Result<(), Error> {
+        let Buffers { activations, scratch, x, .. } = buffers;
+        self.embedding.forward(pass, batch, self.shape.hidden_size, x);
+        for (layer, pool) in self.layers.iter().zip(pools) {
+            swap(&mut activations.x, x);
+            layer.forward(pass, activations, scratch, &mut keys_values(pool), x)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,305 @@
+//! Linear maps of one input, fused: their products, and LoRA at all of them at once.
+//!
+//! The outputs lie side by side in one buffer, `[n, out]` with `out` the sum of their widths, and so do the hidden values
+//! `s · dropout(x) Aᵀ` of LoRA, `[n, R]` with `R` the sum of the ranks: where nothing is dropped, one product with the
+//! stacked `A`s makes them all.
+
+use tunebench_kernels::Store;
+use tunebench_kernels::gemm::{Matrix, MatrixMut, Rhs, gemm};
+use tunebench_kernels::ops::RowColumns;
+use tunebench_kernels::ops::bias::{add_bias, bias_gradient, broadcast_bias};
+use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
+
+use super::linear::{Linear, LinearWeight, Lora, Map};
+use super::pass::{BackwardPass, Pass};
+use super::storage::Storage;
+use super::trained::Vector;
+use crate::Error;
+
+/// Linear maps of one input, at least one.
+pub(super) struct FusedLinear<E> {
+    linears: Vec<Linear<E>>,
+    in_features: usize,
+    out_features: usize,
+    /// `R`.
+    lora_rank: usize,
+    /// The scale of all LoRA sites, if they have one in common.
+    lora_scale: Option<f32>,
+    /// Whether a LoRA site has dropout.
+    has_dropout: bool,
+}
+
+impl<E: Storage> FusedLinear<E> {
+    /// Fuses maps that read the same input, in the order of their outputs.
+    pub fn new(mut linears: Vec<Linear<E>>) -> Self {
+        let (mut out_features, mut lora_rank) = (0, 0);
+        let mut scales = Vec::new();
+        for linear in &mut linears {
+            linear.offset = out_features;
+            out_features += linear.out_features;
+            if let Map::Product { lora: Some(lora), .. } = &mut linear.map {
+                lora.offset = lora_rank;
+                lora_rank += lora.rank;
+                scales.push(lora.scale);
+            }
+        }
+        let in_features = linears.first().map_or(0, |linear| linear.in_features);
+        let lora_scale = scales.first().copied().filter(|scale| scales.iter().all(|other| other == scale));
+        let mut fused = Self { linears, in_features, out_features, lora_rank, lora_scale, has_dropout: false };
+        fused.has_dropout = fused.lora_sites().any(|(_, lora)| lora.dropout.is_some());
+        fused
+    }
+
+    pub fn is_trained(&self) -> bool {
+        self.linears.iter().any(Linear::is_trained)
+    }
+
+    pub fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    /// Columns of all outputs.
+    pub fn out_features(&self) -> usize {
+        self.out_features
+    }
+
+    pub fn linears(&self) -> &[Linear<E>] {
+        &self.linears
+    }
+
+    pub fn linears_mut(&mut self) -> &mut [Linear<E>] {
+        &mut self.linears
+    }
+
+    /// What the forward pass multiplies by, each `[in, out]`.
+    pub fn fwd<'a>(&'a self, pass: &Pass<'a, E>) -> Result<Vec<Rhs<'a, E>>, Error> {
+        self.linears.iter().map(|linear| linear.fwd(pass.trained)).collect()
+    }
+
+    /// What the backward pass multiplies by, each `[out, in]`.
+    pub fn bwd<'a>(&'a self, pass: &Pass<'a, E>) -> Result<Vec<Rhs<'a, E>>, Error> {
+        self.linears.iter().map(|linear| linear.bwd(pass.trained)).collect()
+    }
+
+    /// `x [n, in]` by `weights`, as [`FusedLinear::fwd`] or the caller has packed them, to `out [n, out]`, set or added;
+    /// keeps `lora_hidden [n, R]` for the backward pass.
+    pub fn forward<O: Storage>(
+        &self,
+        pass: &Pass<'_, E>,
+        weights: &[Rhs<'_, E>],
+        x: &[E],
+        out: &mut [O],
+        store: Store,
+        lora_hidden: &mut Vec<E>,
+    ) -> Result<(), Error> {
+        let n = x.len() / self.in_features;
+        self.lora_forward(pass, x, lora_hidden);
+        let input = Matrix::new(x, n, self.in_features);
+        for (linear, weight) in self.linears.iter().zip(weights) {
+            let store = self.put_bias(pass, linear, out, store);
+            let mut out = MatrixMut::strided(&mut out[linear.offset..], n, linear.out_features, self.out_features);
+            match &linear.map {
+                Map::Product { lora: None, .. } => gemm(pass.level, &[(input, *weight)], 1.0, out, store),
+                Map::Product { lora: Some(lora), .. } => {
+                    let hidden = Matrix::strided(&lora_hidden[lora.offset..], n, lora.rank, self.lora_rank);
+                    let b = lora.b(pass, linear.out_features).t();
+                    gemm(pass.level, &[(input, *weight), (hidden, b.into())], 1.0, out, store);
+                }
+                Map::Graph(site) => out.put(&site.forward(pass, x)?, store),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a linear's bias into its columns of `out [n, out]`, if it has one; yields how its product is stored there.
+    fn put_bias<O: Storage>(&self, pass: &Pass<'_, E>, linear: &Linear<E>, out: &mut [O], store: Store) -> Store {
+        let Some(bias) = &linear.bias else { return store };
+        let (columns, bias) = (self.row_columns(linear), bias.values(pass.trained));
+        match store {
+            Store::Set => broadcast_bias(pass.level, out, columns, bias),
+            Store::Add => add_bias(pass.level, out, columns, bias),
+        }
+        Store::Add
+    }
+
+    /// `s · dropout(x) Aᵀ`, to `hidden [n, R]`.
+    fn lora_forward(&self, pass: &Pass<'_, E>, x: &[E], hidden: &mut Vec<E>) {
+        let (d, rank) = (self.in_features, self.lora_rank);
+        let n = x.len() / d;
+        hidden.resize(n * rank, E::default());
+        if let Some(scale) = self.stacked_scale(pass) {
+            let a = self.stacked_a(pass);
+            let terms = [(Matrix::new(x, n, d), Matrix::new(&a, rank, d).t())];
+            gemm(pass.level, &terms, scale, MatrixMut::new(hidden, n, rank), Store::Set);
+            return;
+        }
+        for (_, lora) in self.lora_sites() {
+            let out = MatrixMut::strided(&mut hidden[lora.offset..], n, lora.rank, rank);
+            let dropped = dropped(lora, pass, x, d);
+            let x = dropped.as_deref().unwrap_or(x);
+            gemm(pass.level, &[(Matrix::new(x, n, d), lora.a(pass, d).t())], lora.scale, out, Store::Set);
+        }
+    }
+
+    /// Adds the gradients of what is trained here, from the input `x [n, in]`, the gradient `dy [n, out]` of the outputs
+    /// and `lora_hidden` as the forward pass kept it; and sets `dx [n, in]`, if it is given, to the input's gradient.
+    /// `weights` as [`FusedLinear::bwd`] or the caller has packed them.
+    pub fn backward<O: Storage>(
+        &self,
+        back: &mut BackwardPass<'_, E>,
+        weights: &[Rhs<'_, E>],
+        x: &[E],
+        dy: &[E],
+        lora_hidden: &[E],
+        dx: Option<&mut [O]>,
+    ) -> Result<(), Error> {
+        let (pass, n) = (back.pass, x.len() / self.in_features);
+        // What of the input's gradient is no term of the product, `[n, in]`.
+        let mut rest = self.weights_backward(back, x, dy)?;
+        let d_hidden = self.lora_backward(back, x, dy, lora_hidden);
+        let Some(dx) = dx else { return Ok(()) };
+
+        let stacked_a;
+        let is_product = |linear: &Linear<E>| matches!(linear.map, Map::Product { .. });
+        let products = self.linears.iter().zip(weights).filter(|(linear, _)| is_product(linear));
+        let mut terms: Vec<_> = products.map(|(linear, weight)| (self.columns(linear, dy, n), *weight)).collect();
+        if self.stacked_scale(pass).is_some() {
+            stacked_a = self.stacked_a(pass);
+            let a = Matrix::new(&stacked_a, self.lora_rank, self.in_features);
+            terms.push((Matrix::new(&d_hidden, n, self.lora_rank), a.into()));
+        } else {
+            self.add_lora_input_gradients(pass, &d_hidden, n, &mut rest);
+        }
+        gemm(pass.level, &terms, 1.0, MatrixMut::new(dx, n, self.in_features), Store::Set);
+        if let Some(rest) = rest {
+            dx.iter_mut().zip(rest).for_each(|(to, from)| *to = O::from_f32(to.to_f32() + from));
+        }
+        Ok(())
+    }
+
+    /// Gradients of trained weights, biases and unfused graphs; yields what the last send to the input, `[n, in]`.
+    fn weights_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], dy: &[E]) -> Result<Option<Vec<f32>>, Error> {
+        let n = x.len() / self.in_features;
+        let mut d_input = None;
+        for linear in &self.linears {
+            if let Some(slot) = linear.bias.as_ref().and_then(Vector::slot) {
+                bias_gradient(back.pass.level, dy, self.row_columns(linear), back.gradients.sum(slot));
+            }
+            let dy = self.columns(linear, dy, n);
+            match &linear.map {
+                Map::Product { weight: LinearWeight::Trained(slot), .. } => {
+                    let (target, store) = back.gradients.target(*slot);
+                    let target = MatrixMut::new(target, linear.out_features, self.in_features);
+                    gemm(back.pass.level, &[(dy.t(), Matrix::new(x, n, self.in_features))], 1.0, target, store);
+                }
+                Map::Product { .. } => {}
+                Map::Graph(site) => add(&mut d_input, site.backward(back, x, dy)?),
+            }
+        }
+        Ok(d_input)
+    }
+
+    /// Gradients of all `A`s and `B`s; yields `d_hidden = s · dy B [n, R]`.
+    fn lora_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], dy: &[E], hidden: &[E]) -> Vec<E> {
+        let (pass, d, rank) = (back.pass, self.in_features, self.lora_rank);
+        let n = x.len() / d;
+        let mut d_hidden = vec![E::default(); n * rank];
+        for (linear, lora) in self.lora_sites() {
+            let dy = self.columns(linear, dy, n);
+            let hidden = Matrix::strided(&hidden[lora.offset..], n, lora.rank, rank);
+            // Transposed, [r, out]: kernels waste less on few rows than on few columns.
+            let mut d_b = vec![0f32; lora.rank * linear.out_features];
+            let target = MatrixMut::new(&mut d_b, lora.rank, linear.out_features);
+            gemm(pass.level, &[(hidden.t(), dy)], 1.0, target, Store::Set);
+            let (target, store) = back.gradients.target(lora.b);
+            for (j, row) in target.chunks_exact_mut(lora.rank).enumerate() {
+                for (i, to) in row.iter_mut().enumerate() {
+                    *to = if store == Store::Add { *to } else { 0.0 } + d_b[i * linear.out_features + j];
+                }
+            }
+            let out = MatrixMut::strided(&mut d_hidden[lora.offset..], n, lora.rank, rank);
+            gemm(pass.level, &[(dy, lora.b(pass, linear.out_features))], lora.scale, out, Store::Set);
+        }
+        if self.stacked_scale(pass).is_some() {
+            let mut d_a = vec![0f32; rank * d];
+            let terms = [(Matrix::new(&d_hidden, n, rank).t(), Matrix::new(x, n, d))];
+            gemm(pass.level, &terms, 1.0, MatrixMut::new(&mut d_a, rank, d), Store::Set);
+            for (_, lora) in self.lora_sites() {
+                let (target, store) = back.gradients.target(lora.a);
+                MatrixMut::new(target, lora.rank, d).put(&d_a[lora.offset * d..][..lora.rank * d], store);
+            }
+            return d_hidden;
+        }
+        for (_, lora) in self.lora_sites() {
+            let d_hidden = Matrix::strided(&d_hidden[lora.offset..], n, lora.rank, rank);
+            let dropped = dropped(lora, pass, x, d);
+            let x = Matrix::new(dropped.as_deref().unwrap_or(x), n, d);
+            let (target, store) = back.gradients.target(lora.a);
+            gemm(pass.level, &[(d_hidden.t(), x)], 1.0, MatrixMut::new(target, lora.rank, d), store);
+        }
+        d_hidden
+    }
+
+    /// Adds to `sum [n, in]` what each LoRA site sends to the input, `dropout(d_hidden A)`.
+    fn add_lora_input_gradients(&self, pass: &Pass<'_, E>, d_hidden: &[E], n: usize, sum: &mut Option<Vec<f32>>) {
+        let d = self.in_features;
+        for (_, lora) in self.lora_sites() {
+            let d_hidden = Matrix::strided(&d_hidden[lora.offset..], n, lora.rank, self.lora_rank);
+            let mut found = vec![0f32; n * d];
+            gemm(pass.level, &[(d_hidden, lora.a(pass, d))], 1.0, MatrixMut::new(&mut found, n, d), Store::Set);
+            match lora.drops(pass) {
+                None => add(sum, found),
+                Some((p, streams)) => {
+                    let sum = sum.get_or_insert_with(|| vec![0f32; n * d]);
+                    let drops = Drops { p, seq_ends: pass.seq_ends, streams: &streams };
+                    dropout_add(pass.level, &found, d, &drops, sum);
+                }
+            }
+        }
+    }
+
+    /// The linears that LoRA adapts.
+    fn lora_sites(&self) -> impl Iterator<Item = (&Linear<E>, &Lora)> {
+        self.linears.iter().filter_map(|linear| match &linear.map {
+            Map::Product { lora: Some(lora), .. } => Some((linear, lora)),
+            _ => None,
+        })
+    }
+
+    /// The scale of all LoRA sites, where one product with their stacked `A`s serves all: it is the same for all, and
+    /// nothing is dropped in this pass.
+    fn stacked_scale(&self, pass: &Pass<'_, E>) -> Option<f32> {
+        let drops = self.has_dropout && pass.dropout.is_some();
+        self.lora_scale.filter(|_| !drops)
+    }
+
+    /// The `A`s of all LoRA sites below each other, `[R, in]`.
+    fn stacked_a(&self, pass: &Pass<'_, E>) -> Vec<E> {
+        self.lora_sites().flat_map(|(_, lora)| pass.trained[lora.a].rounded().iter().copied()).collect()
+    }
+
+    fn row_columns(&self, linear: &Linear<E>) -> RowColumns {
+        RowColumns { row: self.out_features, first: linear.offset, count: linear.out_features }
+    }
+
+    /// The columns of a linear in `[n, out]`.
+    fn columns<'a>(&self, linear: &Linear<E>, y: &'a [E], n: usize) -> Matrix<'a, E> {
+        Matrix::strided(&y[linear.offset..], n, linear.out_features, self.out_features)
+    }
+}
+
+/// The input of a LoRA site with its dropped numbers, if any are.
+fn dropped<E: Storage>(lora: &Lora, pass: &Pass<'_, E>, x: &[E], width: usize) -> Option<Vec<E>> {
+    let (p, streams) = lora.drops(pass)?;
+    let mut found = vec![E::default(); x.len()];
+    let drops = Drops { p, seq_ends: pass.seq_ends, streams: &streams };
+    dropout(pass.level, x, width, &drops, &mut found);
+    Some(found)
+}
+
+fn add(sum: &mut Option<Vec<f32>>, found: Vec<f32>) {
+    match sum {
+        Some(sum) => sum.iter_mut().zip(found).for_each(|(to, from)| *to += from),
+        None => *sum = Some(found),
+    }
+}

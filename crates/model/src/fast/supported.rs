@@ -1,0 +1,28 @@
+//! What of a decoder the fast engine computes; the rest is left to the reference engine, by name.
+
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Activation, ConfigError, NormKind, NormPlacement, Positions};
+
+/// Whether this engine computes such a decoder. Known from the description alone, so before a weight is read.
+///
+/// # Errors
+/// [`ConfigError::Unsupported`] names what it has no passes for.
+pub fn check_supported(shape: &Decoder) -> Result<(), ConfigError> {
+    let lacks = [
+        (shape.norm.kind != NormKind::Rms { unit_offset: false }, "norms other than plain RMS norms"),
+        (shape.norm_placement != NormPlacement::Pre, "norms behind attention and MLP"),
+        (!matches!(shape.positions, Positions::Rotary { .. }), "positions other than rotary ones"),
+        (shape.embedding.scale.is_some() || shape.embedding.norm, "scaled or normed embeddings"),
+        (shape.attention.softcap.is_some(), "a soft cap of attention scores"),
+        (!shape.mlp.gated, "an MLP without a gate"),
+        (shape.mlp.activation != Activation::Silu, "activations other than SiLU"),
+    ];
+    let found: Vec<&str> = lacks.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what).collect();
+    match found.as_slice() {
+        [] => Ok(()),
+        found => Err(ConfigError::Unsupported(format!(
+            "the fast engine has no {}; use `--engine reference`",
+            found.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,130 @@
+//! Trained tensors by slot: their values, and the optimizer's pass over all of them.
+
+use std::borrow::Cow;
+
+use candle_core::Tensor;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::{self, AdamW, Update, Weights};
+
+use super::gradients::Gradients;
+use super::storage::Storage;
+use crate::Error;
+use crate::optim::AdamWState;
+
+/// Number of a trained tensor, in the order in which the model was built: its value, its gradient and its optimizer
+/// state are found by it. Names are for files and messages.
+pub(super) type Slot = usize;
+
+/// One trained tensor.
+pub(super) struct TrainedTensor<E> {
+    pub name: String,
+    pub dims: Vec<usize>,
+    pub lr_scale: f64,
+    value: Value<E>,
+}
+
+enum Value<E> {
+    /// A weight of the model that products read.
+    Weight { high: Vec<E>, low: Vec<i16> },
+    /// A small tensor: all of it, and rounded for products.
+    Small { full: Vec<f32>, rounded: Vec<E> },
+}
+
+impl<E: Storage> TrainedTensor<E> {
+    /// A weight of the model that products read.
+    pub fn weight(name: &str, tensor: &Tensor, lr_scale: f64) -> Result<Self, Error> {
+        let (high, low) = E::split(f32::take(tensor)?);
+        let value = Value::Weight { high, low };
+        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), lr_scale, value })
+    }
+
+    /// A small tensor: a norm's weight, a parameter of an adapter.
+    pub fn small(name: &str, tensor: &Tensor, lr_scale: f64) -> Result<Self, Error> {
+        let full = f32::take(tensor)?;
+        let rounded = full.iter().map(|x| E::from_f32(*x)).collect();
+        let value = Value::Small { full, rounded };
+        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), lr_scale, value })
+    }
+
+    /// As products read it.
+    pub fn rounded(&self) -> &[E] {
+        match &self.value {
+            Value::Weight { high, .. } => high,
+            Value::Small { rounded, .. } => rounded,
+        }
+    }
+
+    /// As it is trained, where it is small.
+    pub fn full(&self) -> &[f32] {
+        match &self.value {
+            Value::Weight { .. } => &[],
+            Value::Small { full, .. } => full,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rounded().len()
+    }
+
+    /// As it is trained, in f32.
+    pub fn values(&self) -> Cow<'_, [f32]> {
+        match &self.value {
+            Value::Weight { high, low } => Cow::Owned(E::join(high, low)),
+            Value::Small { full, .. } => Cow::Borrowed(full),
+        }
+    }
+}
+
+/// A vector of f32 numbers, a norm's weight or a bias: frozen, or a trained tensor.
+pub(super) enum Vector {
+    Frozen(Vec<f32>),
+    Trained(Slot),
+}
+
+impl Vector {
+    pub fn values<'a, E: Storage>(&'a self, trained: &'a [TrainedTensor<E>]) -> &'a [f32] {
+        match self {
+            Self::Frozen(values) => values,
+            Self::Trained(slot) => trained[*slot].full(),
+        }
+    }
+
+    pub fn is_trained(&self) -> bool {
+        self.slot().is_some()
+    }
+
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Frozen(_) => None,
+            Self::Trained(slot) => Some(*slot),
+        }
+    }
+}
+
+/// One step of AdamW over all trained tensors; `states` are theirs by slot, and `step` says the numbers of the step for a
+/// tensor's factor of the learning rate.
+pub(super) fn update<E: Storage>(
+    level: SimdLevel,
+    trained: &mut [TrainedTensor<E>],
+    gradients: &Gradients,
+    states: &mut [AdamWState],
+    step: impl Fn(f64) -> AdamW,
+) {
+    let mut updates = Vec::with_capacity(trained.len());
+    for ((slot, t), state) in trained.iter_mut().enumerate().zip(states) {
+        let Some(gradient) = gradients.get(slot) else { continue };
+        state.resize(gradient.len());
+        let weights = match &mut t.value {
+            Value::Weight { high, low } => E::master(high, low),
+            Value::Small { full, .. } => Weights::Full(full),
+        };
+        let AdamWState { first, second } = state;
+        updates.push(Update { weights, gradient, first, second, step: step(t.lr_scale) });
+    }
+    adamw::update(level, updates);
+    for t in trained {
+        if let Value::Small { full, rounded } = &mut t.value {
+            rounded.iter_mut().zip(full).for_each(|(to, from)| *to = E::from_f32(*from));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! How a training run goes: its hyper-parameters, complete or in part, and what follows from them.
+
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate falls after warm-up. All reach 0 at the last step but `Constant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    Cosine,
+    Linear,
+    Constant,
+}
+
+/// The hyper-parameters of a training run, complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    pub learning_rate: f64,
+    pub epochs: f64,
+    /// Examples per optimizer step; rows of them with `packing`.
+    pub batch_size: usize,
+    /// Whether examples are put together into rows of at most `max_length` tokens, whole ones only. An example still
+    /// sees nothing but itself, so this decides which examples share a step and nothing else.
+    // Absent at its default, here and below, so that arms trained before the field was there keep their names.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub packing: bool,
+    /// Tokens per optimizer step: it takes whole examples, or rows with `packing`, for as long as they fit, instead of
+    /// `batch_size` of them; 0 for no such budget.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub batch_tokens: usize,
+    pub schedule: Schedule,
+    pub warmup_steps: usize,
+    /// Of all steps; used when `warmup_steps` is 0. The count is rounded up, as transformers does.
+    pub warmup_ratio: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// Gradients are scaled down to this global norm; 0 for no limit.
+    pub max_grad_norm: f64,
+    /// Longest example in tokens; the rest is cut.
+    pub max_length: usize,
+    /// Whether prompt tokens are left out of the loss.
+    pub mask_prompt: bool,
+    /// Stop after this many optimizer steps, whatever `epochs` says; 0 for no limit.
+    pub max_steps: usize,
+    /// Most tokens, padding included where there is any, in a piece of a step. Each thread computes a piece at a time,
+    /// so smaller ones take less memory and occupy more threads; the result differs by rounding only.
+    pub micro_batch_tokens: usize,
+    /// Optimiser steps between checkpoints.
+    pub checkpoint_steps: usize,
+    /// Whether the fast engine keeps only each layer's input and computes the layer again on the way back: less memory,
+    /// about a third more time, the same numbers.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub gradient_checkpointing: bool,
+}
+
+fn is_off(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+macro_rules! recipe_overrides {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        /// A partial [`Recipe`]: what a tuner recommends or a study overrides.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct RecipeOverrides {
+            $(#[serde(default, skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+        }
+
+        impl Recipe {
+            /// This recipe with every value that `overrides` gives.
+            #[must_use]
+            pub fn with(mut self, overrides: &RecipeOverrides) -> Self {
+                $(if let Some(value) = overrides.$field.clone() { self.$field = value; })*
+                self
+            }
+        }
+    };
+}
+
+recipe_overrides! {
+    learning_rate: f64, epochs: f64, batch_size: usize, packing: bool, batch_tokens: usize, schedule: Schedule,
+    warmup_steps: usize, warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64,
+    max_grad_norm: f64, max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize,
+    checkpoint_steps: usize, gradient_checkpointing: bool,
+}
+
+impl Recipe {
+    /// What holds when neither tuner nor study says otherwise: transformers' defaults for the optimizer.
+    pub fn base() -> Self {
+        Self {
+            learning_rate: 5e-5,
+            epochs: 3.0,
+            batch_size: 32,
+            packing: false,
+            batch_tokens: 0,
+            schedule: Schedule::Cosine,
+            warmup_steps: 0,
+            warmup_ratio: 0.0,
+            weight_decay: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            max_length: 1024,
+            mask_prompt: true,
+            max_steps: 0,
+            micro_batch_tokens: 4096,
+            checkpoint_steps: 100,
+            gradient_checkpointing: false,
+        }
+    }
+
+    /// Whether training by these values can mean anything.
+    ///
+    /// # Errors
+    /// A sentence with the value that cannot.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [("learning_rate", self.learning_rate), ("epochs", self.epochs), ("epsilon", self.epsilon)];
+        let from_zero = [("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
+        let below_one = [("beta1", self.beta1), ("beta2", self.beta2)];
+        let bad = |ok: fn(f64) -> bool| move |(_, value): &&(&str, f64)| !(value.is_finite() && ok(*value));
+        if let Some((name, value)) = positive.iter().find(bad(|v| v > 0.0)) {
+            return Err(format!("{name} must be positive, not {value}"));
+        }
+        if let Some((name, value)) = from_zero.iter().find(bad(|v| v >= 0.0)) {
+            return Err(format!("{name} must be at least 0, not {value}"));
+        }
+        if let Some((name, value)) = below_one.iter().find(bad(|v| (0.0..1.0).contains(&v))) {
+            return Err(format!("{name} must be at least 0 and below 1, not {value}"));
+        }
+        if !(0.0..=1.0).contains(&self.warmup_ratio) {
+            return Err(format!("warmup_ratio must be from 0 to 1, not {}", self.warmup_ratio));
+        }
+        if self.batch_size == 0 {
+            return Err("batch_size must be at least 1".into());
+        }
+        if self.max_length < 2 {
+            return Err(format!("max_length must be at least 2, not {}", self.max_length));
+        }
+        if (1..self.max_length).contains(&self.batch_tokens) {
+            let (tokens, length) = (self.batch_tokens, self.max_length);
+            return Err(format!(
+                "batch_tokens = {tokens} is less than max_length = {length}, so that one example could exceed it; \
+                 raise it to {length} or more, or lower max_length"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Optimiser steps of one epoch of `examples` examples: whole batches, the last one possibly smaller. None when
+    /// that depends on how long each example is.
+    pub fn steps_per_epoch(&self, examples: u64) -> Option<u64> {
+        let is_counted = !self.packing && self.batch_tokens == 0;
+        is_counted.then(|| examples.div_ceil(self.batch_size.max(1) as u64))
+    }
+
+    /// Optimiser steps for `examples` examples, where their number alone decides it.
+    pub fn total_steps(&self, examples: u64) -> Option<u64> {
+        Some(self.at_most_max_steps(self.steps_in_epochs(self.steps_per_epoch(examples)?)))
+    }
+
+    /// Optimiser steps in all epochs when each has `per_epoch` of them, whatever `max_steps` says.
+    pub fn steps_in_epochs(&self, per_epoch: u64) -> u64 {
+        (self.epochs * per_epoch as f64).ceil().max(0.0) as u64
+    }
+
+    /// `steps`, or `max_steps` when that is less.
+    pub fn at_most_max_steps(&self, steps: u64) -> u64 {
+        if self.max_steps > 0 { steps.min(self.max_steps as u64) } else { steps }
+    }
+
+    /// Steps of linear warm-up out of `total`.
+    pub fn warmup(&self, total: u64) -> u64 {
+        if self.warmup_steps > 0 {
+            return self.warmup_steps as u64;
+        }
+        (self.warmup_ratio * total as f64).ceil() as u64
+    }
+
+    /// The learning rate of step `step` (from 0) out of `total`: transformers' schedules.
+    pub fn learning_rate_at(&self, step: u64, total: u64) -> f64 {
+        let warmup = self.warmup(total);
+        if step < warmup {
+            return self.learning_rate * step as f64 / warmup.max(1) as f64;
+        }
+        let left = total.saturating_sub(warmup).max(1) as f64;
+        let progress = ((step - warmup) as f64 / left).min(1.0);
+        self.learning_rate
+            * match self.schedule {
+                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+                Schedule::Linear => 1.0 - progress,
+                Schedule::Constant => 1.0,
+            }
+    }
+}
