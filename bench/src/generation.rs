@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tunebench_generate::{Prompt, Sampling, Settings, answer};
 use tunebench_model::Tuning;
 
+use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model};
+use crate::tokens;
 use crate::training::Engine;
-use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `generate`.
 #[derive(clap::Args)]

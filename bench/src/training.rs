@@ -15,9 +15,10 @@ use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::batches::{BatchLayout, Steps};
 use tunebench_train::{Job, train};
 
+use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model, Tuner};
+use crate::tokens;
 use crate::tokens::SEED;
-use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `train`.
 #[derive(clap::Args)]
