@@ -26,8 +26,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "crates/study",
         &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
     ),
-    // Prints what the study engine and the analyses say; of the model's crate, how many threads compute.
-    ("crates/cli", &["spec", "host", "model", "study", "analysis"]),
+    // Prints what the study engine and the analyses say; of the kernels, how many threads compute, and of the model, the
+    // names of backends.
+    ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
