@@ -17,9 +17,10 @@ use tunebench_model::backend::BatchLayout;
 use tunebench_train::batches::Steps;
 use tunebench_train::{Job, train};
 
+use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model, Tuner};
+use crate::tokens;
 use crate::tokens::SEED;
-use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `train`.
 #[derive(clap::Args)]
