@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tempfile::TempDir;
 use tunebench_host::Registry;
+use tunebench_model::backend::FAST;
 use tunebench_results::Frames;
-use tunebench_spec::{ArmRecord, Engine, Generation, Judgement, JudgementStatus, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
 use tunebench_study::{Event, PieceKind, RunOptions, Study, StudyError};
 
 use crate::study::{lines, tokenizer};
@@ -118,7 +119,7 @@ impl Place {
         for package in ["stress-dataset", "stress-tuner"] {
             plugins.add(&support::third_party(package)).unwrap();
         }
-        Study::open(&self.path("study.toml"), plugins, Engine::Fast).unwrap()
+        Study::open(&self.path("study.toml"), plugins, FAST).unwrap()
     }
 
     /// Runs the study into `out`; how that ended, and what was told.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tunebench_model::backend::Backend;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
-use tunebench_spec::{Engine, Decoder, Recipe};
+use tunebench_spec::{Decoder, Recipe};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
@@ -27,8 +28,8 @@ pub struct ArmPlan<'a> {
 
 impl ArmPlan<'_> {
     /// Bytes of memory at the peak of training by this engine, where that can be said beforehand.
-    pub fn memory(&self, engine: Engine) -> Option<u64> {
-        memory::training(&self.shape, &self.recorded, &self.recipe, engine)
+    pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
+        memory::training(&self.shape, &self.recorded, &self.recipe, backend)
     }
 }
 
@@ -180,7 +181,7 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> PlanReport {
     let trainable_params = recorded.plan.trainable_params(shape);
     let total_params = model_params + additional_params;
     let examples = context.study.dataset(&arm.dataset).and_then(|d| d.examples);
-    let memory_bytes = plan.memory(context.engine);
+    let memory_bytes = plan.memory(context.backend);
     PlanReport {
         arm: arm.name.clone(),
         base: arm.base.clone(),

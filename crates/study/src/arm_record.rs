@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tunebench_spec::{ArmRecord, Engine, StepLog};
+use tunebench_model::backend::Backend;
+use tunebench_spec::{ArmRecord, StepLog};
 
 use crate::base_model::BaseModel;
 use crate::error::StudyError;
@@ -10,12 +11,17 @@ use crate::prepared_arm::PreparedArm;
 use crate::{run_folder, trained_arm};
 
 /// A base model as it came.
-pub fn of_base(model: &BaseModel<'_>, seed: u64, engine: Engine) -> ArmRecord {
-    untrained(model.id(), &model.identity, model.shape.params(), seed, engine)
+pub fn of_base(model: &BaseModel<'_>, seed: u64, backend: &'static dyn Backend) -> ArmRecord {
+    untrained(model.id(), &model.identity, model.shape.params(), seed, backend)
 }
 
 /// A training that has just been finished.
-pub fn of_training(arm: &PreparedArm<'_>, steps: &[StepLog], engine: Engine, peak_rss_bytes: u64) -> ArmRecord {
+pub fn of_training(
+    arm: &PreparedArm<'_>,
+    steps: &[StepLog],
+    backend: &'static dyn Backend,
+    peak_rss_bytes: u64,
+) -> ArmRecord {
     let plan = arm.plan;
     let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
     let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
@@ -34,7 +40,7 @@ pub fn of_training(arm: &PreparedArm<'_>, steps: &[StepLog], engine: Engine, pea
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
         final_loss: (!last.is_empty()).then_some(mean),
-        ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), plan.seed, engine)
+        ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), plan.seed, backend)
     };
     named(arm, record)
 }
@@ -64,7 +70,7 @@ fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
     }
 }
 
-fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, engine: Engine) -> ArmRecord {
+fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, backend: &'static dyn Backend) -> ArmRecord {
     ArmRecord {
         arm: name.to_owned(),
         base: String::new(),
@@ -73,7 +79,7 @@ fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, engine: E
         examples: 0,
         skipped_examples: 0,
         seed,
-        engine: engine.name().to_owned(),
+        engine: backend.name().to_owned(),
         model_params,
         trainable_params: 0,
         additional_params: 0,

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use tunebench_dataset::Unusable;
-use tunebench_generate::{Model, Prompt, Sampling, Settings, answer};
-use tunebench_spec::{Engine, Role, Turn};
+use tunebench_generate::{Prompt, Sampling, Settings, answer};
+use tunebench_model::backend::{Backend, Generator, Parts};
+use tunebench_spec::{Role, Turn};
 
 use crate::error::StudyError;
 use crate::model_encoder::ModelEncoder;
@@ -12,7 +13,7 @@ use crate::trained_arm::{self, TrainedArm};
 
 /// A trained arm, ready to answer. Each question is a conversation of its own.
 pub struct Chat {
-    model: Model,
+    model: Box<dyn Generator>,
     encoder: ModelEncoder,
     settings: Settings,
 }
@@ -25,12 +26,12 @@ impl Chat {
     pub fn open(
         root: &Path,
         arm: &str,
-        engine: Engine,
+        backend: &'static dyn Backend,
         max_new_tokens: usize,
         temperature: f64,
     ) -> Result<Self, StudyError> {
         let TrainedArm { file, weights, tuning, tokenizer } = trained_arm::find(root, arm)?;
-        let model = Model::new(engine, &file.shape, weights, tuning)?;
+        let model = backend.generator(Parts { shape: &file.shape, weights, tuning })?;
         let encoder = ModelEncoder::new(&file.template, tokenizer)?;
         let sampling = Sampling::new(temperature, file.record.seed);
         let settings = Settings { max_new_tokens, sampling, stop_tokens: encoder.encoder.stop_tokens().to_vec() };
@@ -49,7 +50,7 @@ impl Chat {
             Err(reason) => return Ok(Err(reason)),
         };
         let mut text = String::new();
-        answer(&self.model, &[&Prompt { tokens, key }], &self.settings, 1, &mut |_, found| {
+        answer(self.model.as_ref(), &[&Prompt { tokens, key }], &self.settings, 1, &mut |_, found| {
             text = self.encoder.encoder.tokenizer().decode(&found.tokens)?;
             Ok::<(), StudyError>(())
         })?;

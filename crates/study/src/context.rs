@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_host::Registry;
-use tunebench_spec::{Engine, Study};
+use tunebench_model::backend::Backend;
+use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
 
@@ -14,7 +15,7 @@ pub struct StudyContext {
     pub home: PathBuf,
     pub plugins: Registry,
     /// What trains and answers.
-    pub engine: Engine,
+    pub backend: &'static dyn Backend,
 }
 
 impl StudyContext {
@@ -23,7 +24,7 @@ impl StudyContext {
     ///
     /// # Errors
     /// When the file cannot be read or is no study, or when a plugin file is refused.
-    pub fn open(file: &Path, mut plugins: Registry, engine: Engine) -> Result<Self, StudyError> {
+    pub fn open(file: &Path, mut plugins: Registry, backend: &'static dyn Backend) -> Result<Self, StudyError> {
         let place = || format!("study file {}", file.display());
         let text = std::fs::read_to_string(file).at(place())?;
         let study = Study::from_toml(&text).at(place())?;
@@ -37,7 +38,7 @@ impl StudyContext {
                 plugins.add(&path)?;
             }
         }
-        Ok(Self { study, home, plugins, engine })
+        Ok(Self { study, home, plugins, backend })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

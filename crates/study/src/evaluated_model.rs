@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tunebench_model::backend::Backend;
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Engine, Decoder};
+use tunebench_spec::Decoder;
 
 use crate::arm_record;
 use crate::base_model::BaseModel;
@@ -70,10 +71,15 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// When training fails.
-    pub fn train(&self, engine: Engine, folder: &RunFolder, observer: &mut dyn Observer) -> Result<(), StudyError> {
+    pub fn train(
+        &self,
+        backend: &'static dyn Backend,
+        folder: &RunFolder,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
         match self {
             Self::Base { .. } => Ok(()),
-            Self::Arm(arm) => training::train(arm, engine, folder, observer),
+            Self::Arm(arm) => training::train(arm, backend, folder, observer),
         }
     }
 
@@ -81,9 +87,9 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// When what training wrote cannot be read.
-    pub fn rows(&self, engine: Engine, root: &Path) -> Result<ArmRows, StudyError> {
+    pub fn rows(&self, backend: &'static dyn Backend, root: &Path) -> Result<ArmRows, StudyError> {
         let (record, steps) = match self {
-            Self::Base { model, seed, .. } => (arm_record::of_base(model, *seed, engine), Vec::new()),
+            Self::Base { model, seed, .. } => (arm_record::of_base(model, *seed, backend), Vec::new()),
             Self::Arm(arm) => (arm_record::of_finished(arm, root)?, arm.step_logs(root)?),
         };
         Ok(ArmRows { arms: vec![record], steps, ..ArmRows::default() })

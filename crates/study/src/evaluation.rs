@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use tunebench_host::JudgePlugin;
+use tunebench_model::backend::Backend;
 use tunebench_spec::study::Eval;
-use tunebench_spec::{Engine, Example, Generation};
+use tunebench_spec::{Example, Generation};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
@@ -23,7 +24,7 @@ pub struct Evaluation<'a> {
     /// SHA-256 of the judge plugin's file.
     judge_sha256: String,
     seed: u64,
-    engine: Engine,
+    backend: &'static dyn Backend,
 }
 
 impl<'a> Evaluation<'a> {
@@ -49,7 +50,7 @@ impl<'a> Evaluation<'a> {
             let fault = format!("dataset `{}`: two items have the id `{}`", eval.items, item.id);
             return Err(StudyError::Invalid(fault));
         }
-        Ok(Self { eval, items, judge, judge_sha256, seed: context.study.study.seed, engine: context.engine })
+        Ok(Self { eval, items, judge, judge_sha256, seed: context.study.study.seed, backend: context.backend })
     }
 
     /// Base models that answer too, for comparison.
@@ -64,7 +65,7 @@ impl<'a> Evaluation<'a> {
             settings: &self.eval.generation,
             encoder,
             seed: self.seed,
-            engine: self.engine,
+            backend: self.backend,
         }
     }
 

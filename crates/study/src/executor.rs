@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tunebench_generate::Model;
-use tunebench_spec::{Engine, Generation, Judgement};
+use tunebench_model::backend::{Backend, Parts};
+use tunebench_spec::{Generation, Judgement};
 
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
@@ -25,7 +25,7 @@ pub struct ArmOutcome {
 
 /// What does pieces of work, and where.
 pub struct Executor<'a> {
-    engine: Engine,
+    backend: &'static dyn Backend,
     evaluation: Option<Evaluation<'a>>,
     folder: RunFolder,
     models: BTreeMap<String, EvaluatedModel<'a>>,
@@ -34,13 +34,13 @@ pub struct Executor<'a> {
 impl<'a> Executor<'a> {
     /// For pieces of work on these models.
     pub fn new(
-        engine: Engine,
+        backend: &'static dyn Backend,
         evaluation: Option<Evaluation<'a>>,
         folder: RunFolder,
         models: Vec<EvaluatedModel<'a>>,
     ) -> Self {
         let models = models.into_iter().map(|model| (model.name().to_owned(), model)).collect();
-        Self { engine, evaluation, folder, models }
+        Self { backend, evaluation, folder, models }
     }
 
     /// Does a piece of work, or finds it done. What it yields joins the outcome of the model's earlier pieces, from which
@@ -56,7 +56,7 @@ impl<'a> Executor<'a> {
     ) -> Result<(), StudyError> {
         let model = self.model(&piece.model)?;
         match piece.kind {
-            PieceKind::Train => model.train(self.engine, &self.folder, observer)?,
+            PieceKind::Train => model.train(self.backend, &self.folder, observer)?,
             PieceKind::Answer => outcome.generations = self.answer(model, &piece.id, observer)?,
             PieceKind::Judge => {
                 let found = self.evaluation()?.judge(&outcome.generations, &self.folder, observer)?;
@@ -71,7 +71,7 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// When what training wrote cannot be read.
     pub fn rows(&self, model: &str) -> Result<ArmRows, StudyError> {
-        self.model(model)?.rows(self.engine, self.folder.root())
+        self.model(model)?.rows(self.backend, self.folder.root())
     }
 
     /// Drops what was prepared for a model, its tokens above all.
@@ -92,8 +92,8 @@ impl<'a> Executor<'a> {
             return Ok(found);
         }
         let (shape, weights, tuning) = model.load(self.folder.root())?;
-        let answering = Model::new(self.engine, &shape, weights, tuning)?;
-        request.generate(&answering, &path, model.name(), observer)?;
+        let answering = self.backend.generator(Parts { shape: &shape, weights, tuning })?;
+        request.generate(answering.as_ref(), &path, model.name(), observer)?;
         request.finished(&path, model.name())?.ok_or(StudyError::AnswersMissing { path })
     }
 

@@ -7,10 +7,11 @@ use std::time::Instant;
 use serde_json::json;
 use tunebench_dataset::Unusable;
 use tunebench_files::JsonLines;
-use tunebench_generate::{Model, Prompt, Sampling, Settings, answer, groups};
+use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
+use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
-use tunebench_spec::{Engine, Example, Generation, hash};
+use tunebench_spec::{Example, Generation, hash};
 
 use crate::error::{Locate, StudyError};
 use crate::model_encoder::ModelEncoder;
@@ -30,7 +31,7 @@ pub struct GenerationRequest<'a> {
     pub settings: &'a GenerationSettings,
     pub encoder: &'a ModelEncoder,
     pub seed: u64,
-    pub engine: Engine,
+    pub backend: &'static dyn Backend,
 }
 
 /// The items that a model can be asked, and those that it cannot.
@@ -50,7 +51,7 @@ impl<'a> GenerationRequest<'a> {
         let GenerationSettings { max_new_tokens, temperature, batch_size } = self.settings;
         let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
         Ok(hash::of_json(&json!({
-            "answering": [self.engine.name(), ANSWERING_VERSION.to_string()],
+            "answering": [self.backend.name(), ANSWERING_VERSION.to_string()],
             "model": model,
             "items": asked,
             "template": self.encoder.encoder.template().name,
@@ -83,7 +84,7 @@ impl<'a> GenerationRequest<'a> {
     /// When the model fails, or the file is damaged or cannot be written.
     pub fn generate(
         &self,
-        model: &Model,
+        model: &dyn Generator,
         path: &Path,
         name: &str,
         observer: &mut dyn Observer,

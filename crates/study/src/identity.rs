@@ -1,8 +1,9 @@
 //! The name of a training: the hash of all that decides the bytes of the trained arm.
 
 use serde_json::json;
+use tunebench_model::backend::Backend;
 use tunebench_spec::recipe::RecipeOverrides;
-use tunebench_spec::{Engine, Recipe, hash};
+use tunebench_spec::{Recipe, hash};
 
 use crate::arm_plan::ArmPlan;
 use crate::error::StudyError;
@@ -14,12 +15,17 @@ const TRAINING_VERSION: u32 = 1;
 ///
 /// # Errors
 /// When the plan has no JSON form.
-pub fn training(plan: &ArmPlan<'_>, engine: Engine, start: &str, examples: &str) -> Result<String, StudyError> {
+pub fn training(
+    plan: &ArmPlan<'_>,
+    backend: &'static dyn Backend,
+    start: &str,
+    examples: &str,
+) -> Result<String, StudyError> {
     // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
     recorded.plan.recipe = RecipeOverrides::default();
     Ok(hash::of_json(&json!({
-        "training": [engine.name(), TRAINING_VERSION.to_string()],
+        "training": [backend.name(), TRAINING_VERSION.to_string()],
         "start": start,
         "shape": plan.shape,
         "recorded": recorded,

@@ -49,9 +49,9 @@ pub mod training;
 pub mod work;
 
 use std::path::Path;
+use tunebench_model::backend::Backend;
 
 use tunebench_host::Registry;
-use tunebench_spec::Engine;
 
 pub use arm_plan::PlanReport;
 pub use base_model::Base;
@@ -74,8 +74,8 @@ impl Study {
     ///
     /// # Errors
     /// When the file cannot be read or is no study, or a plugin file is refused.
-    pub fn open(file: &Path, plugins: Registry, engine: Engine) -> Result<Self, StudyError> {
-        Ok(Self { context: StudyContext::open(file, plugins, engine)? })
+    pub fn open(file: &Path, plugins: Registry, backend: &'static dyn Backend) -> Result<Self, StudyError> {
+        Ok(Self { context: StudyContext::open(file, plugins, backend)? })
     }
 
     /// What the file says.

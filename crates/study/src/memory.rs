@@ -1,9 +1,9 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
 use tunebench_kernels::machine;
-use tunebench_model::fast;
+use tunebench_model::backend::Backend;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Decoder, Engine, Recipe};
+use tunebench_spec::{Decoder, Recipe};
 
 /// What to do about a training that does not fit.
 pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
@@ -19,7 +19,12 @@ pub fn of_machine() -> Option<u64> {
 }
 
 /// Bytes at the peak of training by this engine, where that can be said beforehand.
-pub(crate) fn training(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe, engine: Engine) -> Option<u64> {
+pub(crate) fn training(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> Option<u64> {
     let &Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, packing, .. } =
         recipe;
     let count = recorded.plan.virtual_count();
@@ -31,6 +36,5 @@ pub(crate) fn training(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe
         (tokens, _) => tokens.saturating_mul(1 + count),
     };
     let tokens = step.min(micro_batch_tokens.max(longest));
-    let bytes = || fast::memory::training(shape, recorded, tokens, gradient_checkpointing);
-    (engine == Engine::Fast).then(bytes)
+    backend.training_memory(shape, recorded, tokens, gradient_checkpointing)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tunebench_spec::{Engine, StepLog};
+use tunebench_model::backend::Backend;
+use tunebench_spec::StepLog;
 use tunebench_train::batches::{BatchLayout, Steps};
 
 use crate::arm_plan::ArmPlan;
@@ -31,7 +32,7 @@ pub struct PreparedArm<'a> {
 
 /// Prepares the arms of a study, in its order.
 pub struct Preparer<'a> {
-    engine: Engine,
+    backend: &'static dyn Backend,
     datasets: Datasets<'a>,
     /// Of the arms prepared so far, by name: what chained arms start from.
     identities: BTreeMap<&'a str, String>,
@@ -40,7 +41,7 @@ pub struct Preparer<'a> {
 impl<'a> Preparer<'a> {
     /// `datasets` may be read in part already.
     pub fn new(context: &'a StudyContext, datasets: Datasets<'a>) -> Self {
-        Self { engine: context.engine, datasets, identities: BTreeMap::new() }
+        Self { backend: context.backend, datasets, identities: BTreeMap::new() }
     }
 
     /// Reads and tokenizes an arm's examples, and names it by them, its base, its recorded graphs and its recipe.
@@ -83,7 +84,7 @@ impl<'a> Preparer<'a> {
             Base::Arm { identity } => identity,
             Base::Files { .. } | Base::Init { .. } => &model.identity,
         };
-        let identity = identity::training(plan, self.engine, start, &set.identity)?;
+        let identity = identity::training(plan, self.backend, start, &set.identity)?;
         // How an engine lays out micro-batches does not change the number of steps.
         let steps = Steps::new(&set.examples, &plan.recipe, plan.seed, BatchLayout::Padded).total;
         Ok(PreparedArm { plan, identity, base, set, encoder, steps })

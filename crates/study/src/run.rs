@@ -48,7 +48,7 @@ pub fn run(
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     let mut frames = RunFrames::open(out, order, &identities, observer);
 
-    let mut executor = Executor::new(context.engine, evaluation, folder, models);
+    let mut executor = Executor::new(context.backend, evaluation, folder, models);
     let mut is_done = vec![false; graph.pieces.len()];
     let arms = graph.pieces.iter().filter(|piece| piece.kind == PieceKind::Train).count();
     let mut arm_number = 0;

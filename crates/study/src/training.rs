@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tunebench_dataset::TokenStats;
 use tunebench_kernels::machine;
 use tunebench_model::Tuning;
-use tunebench_spec::Engine;
+use tunebench_model::backend::Backend;
 
 use crate::arm_record;
 use crate::error::{Locate, StudyError};
@@ -21,7 +21,7 @@ use crate::trained_arm::{self, ArmFile};
 /// When it does not fit this machine, its base cannot be opened, or training fails.
 pub fn train(
     arm: &PreparedArm<'_>,
-    engine: Engine,
+    backend: &'static dyn Backend,
     folder: &RunFolder,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
@@ -32,7 +32,7 @@ pub fn train(
         return trained_arm::finish(folder.root(), &ArmFile { base: arm.base.clone(), ..file });
     }
     warn(arm, observer);
-    train_arm(arm, engine, folder, observer).in_arm(name)
+    train_arm(arm, backend, folder, observer).in_arm(name)
 }
 
 /// What its training will not learn from, and a schedule that cannot be meant.
@@ -54,13 +54,13 @@ fn warn(arm: &PreparedArm<'_>, observer: &mut dyn Observer) {
 
 fn train_arm(
     prepared: &PreparedArm<'_>,
-    engine: Engine,
+    backend: &'static dyn Backend,
     folder: &RunFolder,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     let plan = prepared.plan;
     let (name, shape) = (&plan.arm.name, &plan.shape);
-    if let (Some(needed), Some(total)) = (plan.memory(engine), memory::of_machine())
+    if let (Some(needed), Some(total)) = (plan.memory(backend), memory::of_machine())
         && needed > total
     {
         return Err(StudyError::TooLarge { needed, total });
@@ -78,7 +78,7 @@ fn train_arm(
         examples: &prepared.set.examples,
         recipe: &plan.recipe,
         seed: plan.seed,
-        engine,
+        backend,
         dir: &dir,
     };
     tunebench_train::train(job, &mut |step| {
@@ -88,7 +88,7 @@ fn train_arm(
     prepared.encoder.tokenizer.save(&dir)?;
     let steps = tunebench_train::steps(&dir)?;
     let file = ArmFile {
-        record: arm_record::of_training(prepared, &steps, engine, machine::memory::peak().unwrap_or(0)),
+        record: arm_record::of_training(prepared, &steps, backend, machine::memory::peak().unwrap_or(0)),
         shape: shape.clone(),
         template: plan.template.to_owned(),
         base: prepared.base.clone(),

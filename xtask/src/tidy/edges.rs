@@ -33,8 +33,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "tests",
         &[
-            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis",
-            "study", "testkit", "xtask",
+            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results",
+            "analysis", "study", "testkit", "xtask",
         ],
     ),
     ("xtask", &[]),

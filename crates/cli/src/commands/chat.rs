@@ -3,14 +3,14 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::Result;
-use tunebench_spec::Engine;
+use tunebench_model::backend::Backend;
 use tunebench_study::Chat;
 
 use crate::args::Chat as ChatArgs;
 use crate::output::{print, printable, status};
 
-pub fn run(args: &ChatArgs, engine: Engine) -> Result<()> {
-    let chat = Chat::open(&args.dir, &args.arm, engine, args.max_new_tokens, args.temperature)?;
+pub fn run(args: &ChatArgs, backend: &'static dyn Backend) -> Result<()> {
+    let chat = Chat::open(&args.dir, &args.arm, backend, args.max_new_tokens, args.temperature)?;
     if std::io::stdin().is_terminal() {
         status("Each line is a question of its own; end with Ctrl-D.");
     }

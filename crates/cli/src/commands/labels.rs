@@ -8,7 +8,7 @@ use crate::output::{print, printable};
 use crate::plugin_files;
 
 pub fn run(args: &Labels, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.engine)?;
+    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
     study.labels(args.arm.as_deref(), args.show, &mut |arm| show(&arm))
 }
 

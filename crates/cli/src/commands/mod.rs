@@ -25,7 +25,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Analyze(args) => analyze::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args.what),
-        Command::Chat(args) => chat::run(&args, shared.engine),
+        Command::Chat(args) => chat::run(&args, shared.backend),
         Command::Plugins(args) => plugins::run(&args.command, shared),
     }
 }

@@ -11,7 +11,7 @@ use crate::plugin_files;
 const GIB: f64 = (1u64 << 30) as f64;
 
 pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.engine)?;
+    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
     let arms = study.plan()?;
     if args.json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&arms)?));

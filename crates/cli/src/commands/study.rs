@@ -11,7 +11,7 @@ use crate::output::{OutputFormat, Terminal, print_tables};
 use crate::plugin_files;
 
 pub fn run(args: &StudyArgs, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.engine)?;
+    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run };
     study.run(&out, &options, &mut Terminal::default())?;
