@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tunebench_host::{Isolation, Options, Pins, Registry, Runner};
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{self, Batch};
 use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::plan::Recorded;
@@ -150,7 +150,7 @@ fn training(registry: &Registry) -> Result<Vec<Value>> {
     let weights = Weights::init(&shape, SEED)?;
     let mut batch = Batch::new();
     batch.push(&(0..128).map(|i| (i * 37) % 512).collect::<Vec<u32>>(), &[true; 128])?;
-    let options = fast::Options { level: Level::chosen()?, recompute: false, packed: true };
+    let options = fast::Options { level: SimdLevel::chosen()?, recompute: false, packed: true };
     let mut models = Vec::new();
     for recorded in [fresh, read] {
         let tuning = Tuning::init(&shape, &weights, recorded, SEED)?;

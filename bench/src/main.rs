@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use tunebench_model::{system, threads};
+use tunebench_kernels::machine::{self, threads};
 
 /// Measure one thing in this process and print it as a line of JSON.
 #[derive(Parser)]
@@ -86,7 +86,7 @@ fn run(command: &Command) -> Result<Vec<Value>> {
 
 /// Peak resident memory so far in MiB; 0 where the system does not say.
 fn peak_rss_mib() -> f64 {
-    system::peak().unwrap_or(0) as f64 / f64::from(1 << 20)
+    machine::memory::peak().unwrap_or(0) as f64 / f64::from(1 << 20)
 }
 
 /// The middle of some numbers, the mean of the two in the middle when their number is even; NaN of none.

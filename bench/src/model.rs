@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
-use tunebench_model::{Tuning, Weights, system};
+use tunebench_kernels::machine;
+use tunebench_model::{Tuning, Weights};
 use tunebench_spec::ModelShape;
 use tunebench_spec::plan::Recorded;
 
@@ -54,7 +55,7 @@ impl Choice {
     pub fn load(&self) -> Result<Model> {
         let shape = self.shape()?;
         let needed = shape.params() as f64 * size_of::<bf16>() as f64;
-        if let Some(room) = system::available() {
+        if let Some(room) = machine::memory::available() {
             let [needed, room] = [needed, room as f64].map(|bytes| bytes / f64::from(1 << 30));
             ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
         }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use half::bf16;
 use serde_json::{Value, json};
-use tunebench_kernels::Level;
-use tunebench_kernels::product::{Matrix, MatrixMut, Store, peak, product};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::gemm::{Matrix, MatrixMut, Store, gemm, peak};
 use tunebench_spec::random::Stream;
 
 use crate::median;
@@ -44,7 +44,7 @@ const LONG_ENOUGH: f64 = 0.05;
 /// A line for each shape, in Gflop/s over all threads.
 pub fn measure(args: &Args) -> Result<Vec<Value>> {
     ensure!(args.repeats > 0, "--repeats must be at least 1");
-    let level = Level::chosen()?;
+    let level = SimdLevel::chosen()?;
     let mut peaks = Vec::new();
     let mut speeds = vec![Vec::new(); SHAPES.len()];
     for _ in 0..args.repeats {
@@ -62,7 +62,7 @@ pub fn measure(args: &Args) -> Result<Vec<Value>> {
 }
 
 /// Operations per second of `x Wᵀ`, bf16 in and out, weights stored `[n, k]` as a model's are.
-fn speed(level: Level, [m, k, n]: Shape) -> f64 {
+fn speed(level: SimdLevel, [m, k, n]: Shape) -> f64 {
     let mut stream = Stream::new(SEED, &[m as u64, k as u64, n as u64]);
     let mut values =
         |count: usize| -> Vec<bf16> { (0..count).map(|_| bf16::from_f64(2.0 * stream.uniform() - 1.0)).collect() };
@@ -70,7 +70,7 @@ fn speed(level: Level, [m, k, n]: Shape) -> f64 {
     let mut out = vec![bf16::ZERO; m * n];
     let mut run = || {
         let terms = [(Matrix::new(&x, m, k), Matrix::new(&weight, n, k).t())];
-        product(level, &terms, 1.0, MatrixMut::new(&mut out, m, n), Store::Set);
+        gemm(level, &terms, 1.0, MatrixMut::new(&mut out, m, n), Store::Set);
         black_box(&mut out);
     };
     run();

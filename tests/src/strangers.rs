@@ -9,7 +9,7 @@ use half::bf16;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::Registry;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{Batch, Cache, Model, Options, Storage, Workspace, memory};
 use tunebench_model::{Draw, Llama, Tuning, Weights};
 use tunebench_spec::plan::Recorded;
@@ -113,7 +113,7 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
         let half = Tuning::new(&shape, tuning.recorded().clone(), in_bf16(values)).unwrap();
         let (half_loss, half_expected) = reference(&shape, &rounded, &half);
         for (recompute, packed) in [(false, false), (true, false), (false, true)] {
-            let options = Options { level: Level::best(), recompute, packed };
+            let options = Options { level: SimdLevel::best(), recompute, packed };
             let what = format!("{tuner} {given}, recompute {recompute}, packed {packed}");
             // The tolerances of crates/model/tests/fast.rs, for its reasons: another order of sums in f32; in bf16 the
             // roundings of a model 32 wide.
@@ -159,7 +159,7 @@ fn adapted_models_answer_token_by_token_as_they_read_a_whole_text() {
         let tuning = moved(&shape, &weights, recorded);
         let whole = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
         let padded = tunebench_model::Batch::right_padded(std::slice::from_ref(&text)).unwrap();
-        let options = Options { level: Level::best(), recompute: false, packed: false };
+        let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
         let mut model = Model::<f32>::new(&shape, weights.clone(), tuning, options).unwrap();
         model.pack();
         let (mut cache, mut scores) = (Cache::new(&model), Vec::new());

@@ -12,7 +12,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tunebench_model::threads;
+use tunebench_kernels::machine::threads;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == tunebench_host::process::ARGUMENT) {

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use half::bf16;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::{Cache, Llama, Tuning, Weights, fast};
 use tunebench_spec::{Engine, ModelShape};
 
@@ -43,7 +43,7 @@ impl Model {
     pub fn new(engine: Engine, shape: &ModelShape, weights: Weights, tuning: Tuning) -> Result<Self, Error> {
         match engine {
             Engine::Fast => {
-                let options = fast::Options { level: Level::chosen()?, recompute: false, packed: false };
+                let options = fast::Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
                 let mut model = fast::Model::new(shape, weights, tuning, options)?;
                 model.pack();
                 Ok(Self::Fast(Box::new(model)))

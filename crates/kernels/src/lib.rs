@@ -1,36 +1,29 @@
 //! CPU kernels of the fast engine: matrix products and the fused pieces of a decoder, forward and backward.
 //!
 //! Plain slices in, plain slices out, row-major; every function says its shapes. Numbers are stored as [`Element`]s,
-//! f32 or bf16, and computed in f32. What the CPU can do is a [`Level`], a value that callers pass on. Work is split
+//! f32 or bf16, and computed in f32. What the CPU can do is a [`SimdLevel`], a value that callers pass on. Work is split
 //! over rayon's threads by what is written, never by what is summed: the number of threads changes no byte.
 //!
-//! - [`level`]: CPU levels; [`element`]: storage; `vectorised`: one body for every level
-//! - [`product`]: matrix products; [`attention`]: causal attention over packed examples
-//! - [`norm`], [`rope`], [`swiglu`], [`embedding`], [`entropy`]: the other pieces of a decoder, forward and backward
-//! - [`dropout`], [`adamw`], [`reduce`]: what training needs beside them
-//! - `exp`, `lanes`, `split`: what they share
+//! - [`gemm`]: matrix products, in the words of BLIS; [`attention`]: causal attention over packed sequences (varlen)
+//! - [`ops`]: the other pieces of a decoder, forward and backward; [`optim`]: AdamW
+//! - `simd`: CPU levels, storage, and what all kernels are written with; `tasks`: how work is cut for threads
+//! - [`machine`]: memory and threads of the process and the machine
+//!
+//! Arrows go one way: `attention` and `ops` know `gemm` and `simd`, `gemm` knows `simd`, `simd` knows nobody. Randomness
+//! is the only thing taken from `tunebench-spec`: dropout draws from its streams.
 
 // Vector instructions and raw panels need it; every use says why it holds.
 #![allow(unsafe_code)]
 
-pub mod adamw;
 pub mod attention;
-pub mod dropout;
-pub mod element;
-pub mod embedding;
-pub mod entropy;
-mod exp;
-mod lanes;
-pub mod level;
-pub mod norm;
-pub mod product;
-pub mod reduce;
-pub mod rope;
-mod split;
-pub mod swiglu;
-#[cfg(target_arch = "x86_64")]
-mod tiles;
-mod vectorised;
+pub mod gemm;
+pub mod machine;
+pub mod ops;
+pub mod optim;
+mod simd;
+mod store;
+mod tasks;
 
-pub use element::Element;
-pub use level::{Level, LevelError};
+pub use simd::element::Element;
+pub use simd::level::{LevelError, SimdLevel};
+pub use store::Store;

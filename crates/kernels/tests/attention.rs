@@ -4,17 +4,17 @@
 mod emulated;
 
 use half::bf16;
-use tunebench_kernels::attention::{BLOCK, Cache, Heads, backward, decode, forward};
-use tunebench_kernels::{Element, Level};
+use tunebench_kernels::attention::{AttentionSpec, BLOCK, Heads, PagedCache, Saved, backward, decode, forward};
+use tunebench_kernels::{Element, SimdLevel};
 use tunebench_spec::random::Stream;
 
 const LAYOUTS: &[Heads] = &[
-    Heads { heads: 2, kv_heads: 2, width: 64 },
-    Heads { heads: 9, kv_heads: 3, width: 16 },
-    Heads { heads: 3, kv_heads: 1, width: 64 },
-    Heads { heads: 2, kv_heads: 1, width: 128 },
-    Heads { heads: 4, kv_heads: 1, width: 20 },
-    Heads { heads: 1, kv_heads: 1, width: 1 },
+    Heads { heads: 2, kv_heads: 2, head_dim: 64 },
+    Heads { heads: 9, kv_heads: 3, head_dim: 16 },
+    Heads { heads: 3, kv_heads: 1, head_dim: 64 },
+    Heads { heads: 2, kv_heads: 1, head_dim: 128 },
+    Heads { heads: 4, kv_heads: 1, head_dim: 20 },
+    Heads { heads: 1, kv_heads: 1, head_dim: 1 },
 ];
 
 const ENDS: &[&[usize]] = &[&[1], &[7, 8, 72], &[65, 65, 130, 193], &[200, 203], &[64, 449]];
@@ -26,7 +26,7 @@ fn random<E: Element>(name: &str, n: usize, size: f64) -> Vec<E> {
 
 /// Queries and keys large enough that probabilities are uneven.
 fn inputs<E: Element>(heads: Heads, n: usize) -> (Vec<E>, Vec<E>) {
-    let Heads { heads: h, kv_heads: k, width: e } = heads;
+    let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
     (random("qkv", n * (h + 2 * k) * e, 1.2), random("d_out", n * h * e, 1.0))
 }
 
@@ -37,19 +37,20 @@ struct Results<T> {
     d_qkv: Vec<T>,
 }
 
-fn run<E: Element>(level: Level, heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<E> {
+fn run<E: Element>(level: SimdLevel, heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<E> {
     let n = *ends.last().unwrap();
     // What was there before must not matter.
     let mut out = vec![E::from_f32(f32::NAN); d_out.len()];
     let mut lse = vec![f32::NAN; n * heads.heads];
-    forward(level, heads, ends, qkv, &mut out, &mut lse);
+    let spec = AttentionSpec::causal(heads);
+    forward(level, &spec, ends, qkv, &mut out, &mut lse);
     let mut d_qkv = vec![E::from_f32(f32::NAN); qkv.len()];
-    backward(level, heads, ends, qkv, &out, &lse, d_out, &mut d_qkv);
+    backward(level, &spec, ends, Saved { qkv, out: &out, lse: &lse }, d_out, &mut d_qkv);
     Results { out, lse: lse.into_iter().map(E::from_f32).collect(), d_qkv }
 }
 
 fn plain<E: Element>(heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<f64> {
-    let Heads { heads: h, kv_heads: k, width: e } = heads;
+    let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
     let n = *ends.last().unwrap();
     let row = (h + 2 * k) * e;
     let x: Vec<f64> = qkv.iter().map(|x| f64::from(x.to_f32())).collect();
@@ -102,7 +103,7 @@ fn check<E: Element>(tolerances: [f64; 3]) {
         for &ends in ENDS {
             let (qkv, d_out) = inputs::<E>(heads, *ends.last().unwrap());
             let right = plain(heads, ends, &qkv, &d_out);
-            for level in Level::available() {
+            for level in SimdLevel::available() {
                 let found = run(level, heads, ends, &qkv, &d_out);
                 let what = |of: &str| format!("{level:?} {heads:?} {ends:?} {of}");
                 compare(&found.out, &right.out, tolerances[0], &what("out"));
@@ -132,11 +133,11 @@ fn attention_of_bf16_is_right() {
 #[test]
 fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
     emulated::tiles();
-    let heads = Heads { heads: 6, kv_heads: 2, width: 32 };
+    let heads = Heads { heads: 6, kv_heads: 2, head_dim: 32 };
     let ends = [3, 203, 503, 510];
     let (qkv, d_out) = inputs::<bf16>(heads, 510);
     let (row, width) = (qkv.len() / 510, d_out.len() / 510);
-    for level in Level::available() {
+    for level in SimdLevel::available() {
         let all = run(level, heads, &ends, &qkv, &d_out);
         for (from, to) in std::iter::once(0).chain(ends).zip(ends) {
             let alone = run(level, heads, &[to - from], &qkv[from * row..to * row], &d_out[from * width..to * width]);
@@ -151,10 +152,10 @@ fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
 #[test]
 fn threads_change_no_byte() {
     emulated::tiles();
-    let heads = Heads { heads: 3, kv_heads: 1, width: 64 };
+    let heads = Heads { heads: 3, kv_heads: 1, head_dim: 64 };
     let ends = [600, 660];
     let (qkv, d_out) = inputs::<bf16>(heads, 660);
-    for level in Level::available() {
+    for level in SimdLevel::available() {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| run(level, heads, &ends, &qkv, &d_out))
@@ -172,29 +173,24 @@ fn threads_change_no_byte() {
 #[test]
 fn nothing_is_attended_to_by_nobody() {
     emulated::tiles();
-    let heads = LAYOUTS[0];
-    for level in Level::available() {
+    let spec = AttentionSpec::causal(LAYOUTS[0]);
+    for level in SimdLevel::available() {
         for ends in [&[][..], &[0, 0]] {
-            forward::<bf16>(level, heads, ends, &[], &mut [], &mut []);
-            backward::<bf16>(level, heads, ends, &[], &[], &[], &[], &mut []);
+            forward::<bf16>(level, &spec, ends, &[], &mut [], &mut []);
+            backward::<bf16>(level, &spec, ends, Saved { qkv: &[], out: &[], lse: &[] }, &[], &mut []);
         }
-        decode::<bf16, Vec<u32>>(
-            level,
-            heads,
-            &[],
-            Cache { keys: &[], values: &[], tables: &[], lengths: &[] },
-            &mut [],
-        );
+        let cache = PagedCache { keys: &[], values: &[], block_tables: &[], lengths: &[] };
+        decode::<bf16, Vec<u32>>(level, &spec, &[], cache, &mut []);
     }
 }
 
 #[test]
 fn numbers_that_are_none_are_not_hidden() {
     emulated::tiles();
-    let heads = Heads { heads: 1, kv_heads: 1, width: 8 };
+    let heads = Heads { heads: 1, kv_heads: 1, head_dim: 8 };
     let (mut qkv, d_out) = inputs::<f32>(heads, 40);
     qkv[30 * 24 + 8] = f32::NAN;
-    for level in Level::available() {
+    for level in SimdLevel::available() {
         let found = run(level, heads, &[40], &qkv, &d_out);
         for (t, out) in found.out.chunks(8).enumerate() {
             assert!(out.iter().all(|x| x.is_nan() == (t >= 30)), "{level:?}: {t}");
@@ -203,8 +199,8 @@ fn numbers_that_are_none_are_not_hidden() {
 }
 
 /// The last token of each example, from a cache whose blocks lie in any order and hold nonsense where no token is.
-fn decoded<E: Element>(level: Level, heads: Heads, ends: &[usize], qkv: &[E]) -> Vec<E> {
-    let Heads { heads: h, kv_heads: k, width: e } = heads;
+fn decoded<E: Element>(level: SimdLevel, heads: Heads, ends: &[usize], qkv: &[E]) -> Vec<E> {
+    let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
     let row = (h + 2 * k) * e;
     let lengths: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).zip(ends).map(|(a, b)| b - a).collect();
     let blocks: usize = lengths.iter().map(|length| length.div_ceil(BLOCK)).sum();
@@ -224,8 +220,8 @@ fn decoded<E: Element>(level: Level, heads: Heads, ends: &[usize], qkv: &[E]) ->
         tables.push(table);
     }
     let mut out = vec![E::from_f32(f32::NAN); queries.len()];
-    let cache = Cache { keys: &pools[0], values: &pools[1], tables: &tables, lengths: &lengths };
-    decode(level, heads, &queries, cache, &mut out);
+    let cache = PagedCache { keys: &pools[0], values: &pools[1], block_tables: &tables, lengths: &lengths };
+    decode(level, &AttentionSpec::causal(heads), &queries, cache, &mut out);
     out
 }
 
@@ -236,10 +232,10 @@ fn decoding_a_token_is_the_last_row_of_the_whole() {
         let ends = [1, 33, 65, 96, 311];
         for &heads in LAYOUTS {
             let (qkv, d_out) = inputs::<E>(heads, 311);
-            let width = heads.heads * heads.width;
+            let width = heads.heads * heads.head_dim;
             let right = plain(heads, &ends, &qkv, &d_out).out;
             let last: Vec<f64> = ends.iter().flat_map(|end| right[(end - 1) * width..end * width].to_vec()).collect();
-            for level in Level::available() {
+            for level in SimdLevel::available() {
                 let found = decoded(level, heads, &ends, &qkv);
                 compare(&found, &last, tolerance, &format!("{level:?} {heads:?}"));
                 let alone = decoded(level, heads, &[215], &qkv[96 * qkv.len() / 311..]);

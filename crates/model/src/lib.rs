@@ -15,8 +15,6 @@ pub mod formats;
 pub mod graph;
 pub mod reference;
 pub mod rotary;
-pub mod system;
-pub mod threads;
 pub mod tokenizer;
 pub mod tuning;
 pub mod weights;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use common::{ALL, Rows, adapted, assert_all_close, behind, dora, frozen, full, lora, model};
 use half::bf16;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{Batch, Model, Options, Storage, Workspace};
 use tunebench_model::{Draw, Llama, Tuning, Weights, fast};
 use tunebench_spec::plan::Recorded;
@@ -124,7 +124,7 @@ fn loss_and_gradients_are_the_reference_paths() {
             let values = tuning.values().iter().map(|(name, value)| (name.as_str(), value));
             let half = Tuning::new(&shape, tuning.recorded().clone(), in_bf16(values)).unwrap();
             let (half_loss, half_expected) = reference(&shape, &rounded, &half, &rows);
-            for level in Level::available() {
+            for level in SimdLevel::available() {
                 for (recompute, packed) in [(false, false), (true, false), (false, true)] {
                     let what = format!("{folder}, {name}, {}, recompute {recompute}, packed {packed}", level.name());
                     let options = Options { level, recompute, packed };
@@ -155,7 +155,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
     let (padded, targets) = rows.batch();
     let tuning = moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
     let reference = Llama::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights.clone(), tuning.clone(), options).unwrap();
     let (batch, mut work) = (batch(&rows), Workspace::default());
     let (found, expected) = (model.loss(&batch, &mut work).unwrap(), reference.loss(&padded, &targets).unwrap());
@@ -173,7 +173,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
     emulated::tiles();
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
     let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % 96).collect();
     let whole = |model: &Model<f32>, n: usize| {
@@ -217,7 +217,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
 fn what_does_not_fit_is_refused() {
     emulated::tiles();
     let (shape, weights) = model("tiny");
-    let options = Options { level: Level::best(), recompute: false, packed: false };
+    let options = Options { level: SimdLevel::best(), recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
     let mut batch = Batch::new();
     assert!(batch.push(&[], &[]).unwrap_err().to_string().contains("at least one token"));

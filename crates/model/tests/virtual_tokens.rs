@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use common::{Rows, VIRTUAL, adapted, behind, error, flat, frozen, json, lora, model, section};
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::{Batch, Cache, Draw, Error, Llama, Tuning, Weights, fast, tuning};
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::{Dim, Graph, Init, ModelShape, Node, Op, VirtualKind};
@@ -24,7 +24,7 @@ fn golden(shape: &ModelShape, kind: VirtualKind, method: &str) -> Tuning {
 }
 
 fn fast_model(shape: &ModelShape, weights: &Weights, tuning: &Tuning) -> fast::Model<f32> {
-    let options = fast::Options { level: Level::best(), recompute: false, packed: false };
+    let options = fast::Options { level: SimdLevel::best(), recompute: false, packed: false };
     fast::Model::new(shape, weights.clone(), tuning.clone(), options).unwrap()
 }
 

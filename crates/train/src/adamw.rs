@@ -1,19 +1,26 @@
 //! AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), as PyTorch computes it, on candle's variables.
 //!
-//! The numbers of a step and its pass over a tensor are the kernels' ([`tunebench_kernels::adamw`]).
+//! The numbers of a step and its pass over a tensor are the kernels' ([`tunebench_kernels::optim::adamw`]).
 
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::{AdamW, Update, Weights, update};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::{AdamW, AdamWParams, Update, Weights, update};
 use tunebench_model::fast::Moments;
+use tunebench_spec::Recipe;
+
+/// What of a recipe the optimizer is set to.
+pub fn params(recipe: &Recipe) -> AdamWParams {
+    let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
+    AdamWParams { beta1, beta2, epsilon, weight_decay }
+}
 
 /// Updates a variable on the CPU and its moments by the gradient of the sum of losses.
 ///
 /// # Errors
 /// When the variable is on another device or not f32.
-pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
+pub fn apply(level: SimdLevel, step: AdamW, var: &Var, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
     let n = var.elem_count();
     for moment in [&mut moments.first, &mut moments.second] {
         moment.resize(n, 0.0);
@@ -24,7 +31,7 @@ pub fn apply(level: Level, step: AdamW, var: &Var, gradient: &Tensor, moments: &
 
 /// One tensor's update, as candle runs it in place.
 struct Pass<'a> {
-    level: Level,
+    level: SimdLevel,
     step: AdamW,
     moments: Mutex<&'a mut Moments>,
 }

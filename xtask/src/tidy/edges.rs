@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/results", &["spec"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "host", "dataset", "model", "train", "generate", "judge", "results", "analysis"]),
+    ("crates/cli", &["spec", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (

@@ -1,7 +1,7 @@
 //! `tunebench plan`: parameters and steps of every arm, before a weight is read.
 
 use anyhow::Result;
-use tunebench_model::system;
+use tunebench_kernels::machine;
 
 use super::print;
 use crate::args::{Plan, Shared};
@@ -54,7 +54,7 @@ fn text(rows: &[PlanRow]) -> String {
             super::printable(&row.arm),
             grouped(needed),
             memory::shown(needed),
-            memory::shown(system::total().unwrap_or(0)),
+            memory::shown(machine::memory::total().unwrap_or(0)),
             memory::REMEDY
         );
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tunebench_dataset::{Skips, TokenStats, Tokenized};
-use tunebench_model::{Tuning, system};
+use tunebench_kernels::machine;
+use tunebench_model::Tuning;
 use tunebench_spec::plan::RecipePatch;
 use tunebench_spec::{ArmRecord, Engine, Recipe, StepLog, hash};
 use tunebench_train::batches::{Cut, Steps};
@@ -114,13 +115,13 @@ impl Prepared<'_> {
     fn train(&self, setup: &Setup, folder: &RunFolder) -> Result<()> {
         let dir = folder.training(&self.identity);
         let ArmPlan { arm, shape, recorded, recipe } = self.plan;
-        if let (Some(needed), Some(total)) = (self.plan.memory(setup.engine), system::total())
+        if let (Some(needed), Some(total)) = (self.plan.memory(setup.engine), machine::memory::total())
             && needed > total
         {
             let [needed, total] = [needed, total].map(memory::shown);
             bail!("training takes {needed} at its peak, and this machine has {total}. {}", memory::REMEDY);
         }
-        system::reset_peak();
+        machine::memory::reset_peak();
         let weights = trained::base_weights(folder.root(), &self.base, shape)?;
         let tuning = Tuning::init(shape, &weights, recorded.clone(), self.seed)?;
         let mut progress = Progress::new("training", self.total_steps());
@@ -225,7 +226,7 @@ impl Prepared<'_> {
             train_seconds,
             hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
             tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
-            peak_rss_bytes: system::peak().unwrap_or(0),
+            peak_rss_bytes: machine::memory::peak().unwrap_or(0),
             final_loss: (!last.is_empty()).then_some(mean),
             identity: self.identity.clone(),
             evaluated: arm.evaluate,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Serialize;
 use tunebench_host::HostError;
-use tunebench_model::{fast, system};
+use tunebench_kernels::machine;
+use tunebench_model::fast;
 use tunebench_spec::plan::Recorded;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Engine, ModelShape, Recipe};
@@ -206,6 +207,6 @@ fn row(setup: &Setup, plan: &ArmPlan<'_>) -> PlanRow {
         batch_size: plan.recipe.batch_size,
         learning_rate: plan.recipe.learning_rate,
         memory_bytes: plan.memory(setup.engine),
-        fits: plan.memory(setup.engine).zip(system::total()).map(|(needed, total)| needed <= total),
+        fits: plan.memory(setup.engine).zip(machine::memory::total()).map(|(needed, total)| needed <= total),
     }
 }

@@ -6,23 +6,51 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::blocks::{Arena, Blocks, Form, KEYS, deep, right, room, steps, tall, wide};
-use super::softmax::Strip;
-use super::strip::{Attend, Parts};
-use super::{Example, Heads, Work, in_order};
-use crate::Element;
-use crate::product::micro::Kernel;
-use crate::product::panels::{Panels, Shared, with_accumulators};
-use crate::product::{Matrix, MatrixMut, Store};
+use super::arena::{Arena, room};
+use super::heads::{AttentionSpec, Heads, Sequence, sequences};
+use super::kernel::{AttentionKernel, PackedScores};
+use super::kv_blocks::{KEYS, KvBlocks, Layout};
+use super::operands::{pack_rhs, round_up_cols, round_up_k, round_up_kstep, round_up_rows};
+use super::score_tile::ScoreTile;
+use crate::gemm::kernel::Kernel;
+use crate::gemm::panels::{Panels, Shared, with_accumulators};
+use crate::gemm::{Matrix, MatrixMut};
+use crate::simd::dispatch::visit_level;
+use crate::tasks::in_order;
+use crate::{Element, SimdLevel, Store};
 
-pub struct Backward<'a, E> {
-    pub heads: Heads,
-    pub examples: &'a [Example],
+/// What [`forward`](super::forward()) read and left, in its shapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a, E> {
     pub qkv: &'a [E],
     pub out: &'a [E],
     pub lse: &'a [f32],
-    pub d_out: &'a [E],
-    pub d_qkv: &'a mut [E],
+}
+
+/// The gradient of [`forward`](super::forward()): from `d_out`, that of its result, to `d_qkv`, which is overwritten
+/// wholly.
+///
+/// # Shapes
+/// As in [`forward`](super::forward()); `d_out [n, h e]`, `d_qkv [n, (h + 2k) e]`.
+///
+/// # Panics
+/// When the lengths do not fit.
+pub fn backward<E: Element>(
+    level: SimdLevel,
+    spec: &AttentionSpec,
+    seq_ends: &[usize],
+    saved: Saved<'_, E>,
+    d_out: &[E],
+    d_qkv: &mut [E],
+) {
+    let Heads { heads, head_dim, .. } = spec.heads;
+    let (n, sequences) = sequences(spec.heads, seq_ends, saved.qkv.len());
+    let width = heads * head_dim;
+    assert!(saved.out.len() == n * width && d_out.len() == n * width, "shapes of attention");
+    assert!(saved.lse.len() == n * heads && d_qkv.len() == saved.qkv.len(), "shapes of attention");
+    let mut d_qkv = MatrixMut::new(d_qkv, n, spec.heads.row());
+    let d_qkv = Shared::new(&mut d_qkv);
+    visit_level!(level, E, K => run::<K, E>(*spec, &sequences, saved, d_out, d_qkv));
 }
 
 /// Queries of a task, of each head: a divisor of [`KEYS`], and with the group's heads enough for long sums.
@@ -35,26 +63,29 @@ fn queries_of(heads: Heads) -> usize {
     }
 }
 
-/// Queries from `query` on, counted from the example's beginning.
+/// Layouts of a packed block.
+const KEY_ROWS: usize = 0;
+const KEY_COLUMNS: usize = 1;
+const VALUE_ROWS: usize = 2;
+
+/// Queries from `query` on, counted from the sequence's beginning.
 struct Task {
-    example: usize,
+    sequence: usize,
     kv_head: usize,
     query: usize,
     /// The task of the queries after these, which goes before this one.
     ahead: Option<usize>,
-    /// Where the sums of the keys' and values' gradients begin, for this example and head.
+    /// Where the sums of the keys' and values' gradients begin, for this sequence and head.
     sums: usize,
 }
 
 /// What tasks read and write together.
-struct Common<'a, K: Attend, E> {
-    heads: Heads,
-    examples: &'a [Example],
-    qkv: &'a [E],
-    out: &'a [E],
-    lse: &'a [f32],
+struct Common<'a, K, E> {
+    spec: AttentionSpec,
+    sequences: &'a [Sequence],
+    saved: Saved<'a, E>,
     d_out: &'a [E],
-    blocks: Blocks<K>,
+    blocks: KvBlocks<K>,
     tasks: Vec<Task>,
     /// Blocks of keys that each task is done with.
     done: Vec<AtomicUsize>,
@@ -62,47 +93,51 @@ struct Common<'a, K: Attend, E> {
     d_qkv: Shared<'a, E>,
 }
 
-impl<E: Element> Work for Backward<'_, E> {
-    fn run<K: Attend>(self) {
-        let Self { heads, examples, qkv, out, lse, d_out, d_qkv } = self;
-        let Heads { heads: h, kv_heads, width } = heads;
-        let forms = [(h * width, Form::Tokens), (h * width, Form::Turned), ((h + kv_heads) * width, Form::Tokens)];
-        let blocks = Blocks::<K>::new(heads, examples, qkv, &forms);
-        let mut tasks = Vec::new();
-        let mut total = 0;
-        for (example, place) in examples.iter().enumerate() {
-            for kv_head in 0..kv_heads {
-                for query in (0..place.len()).step_by(queries_of(heads)) {
-                    tasks.push(Task { example, kv_head, query, ahead: None, sums: total });
-                }
-                total += 2 * tall::<K>(place.len()) * wide::<K>(width);
+fn run<K: AttentionKernel, E: Element>(
+    spec: AttentionSpec,
+    sequences: &[Sequence],
+    saved: Saved<'_, E>,
+    d_out: &[E],
+    d_qkv: Shared<'_, E>,
+) {
+    let heads = spec.heads;
+    let layouts = [
+        (heads.key_column(), Layout::Tokens),
+        (heads.key_column(), Layout::Transposed),
+        (heads.value_column(), Layout::Tokens),
+    ];
+    let blocks = KvBlocks::<K>::new(heads, sequences, saved.qkv, &layouts);
+    let mut tasks = Vec::new();
+    let mut total = 0;
+    for (s, sequence) in sequences.iter().enumerate() {
+        for kv_head in 0..heads.kv_heads {
+            for query in (0..sequence.len()).step_by(queries_of(heads)) {
+                tasks.push(Task { sequence: s, kv_head, query, ahead: None, sums: total });
             }
+            total += 2 * round_up_rows::<K>(sequence.len()) * round_up_cols::<K>(heads.head_dim);
         }
-        // The longest first, so that all threads finish at about the same time. A task never comes before one that it
-        // waits for.
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.query));
-        let mut newest = vec![None; examples.len() * kv_heads];
-        for (i, task) in tasks.iter_mut().enumerate() {
-            task.ahead = newest[task.example * kv_heads + task.kv_head].replace(i);
-        }
-        let mut sums = Panels::lent::<f32>(1, 1, total);
-        let mut sums = MatrixMut::new(sums.all(), 1, total);
-        let mut d_qkv = MatrixMut::new(d_qkv, qkv.len() / heads.row(), heads.row());
-        let common = Common {
-            done: tasks.iter().map(|_| AtomicUsize::new(0)).collect(),
-            sums: Shared::new(&mut sums),
-            d_qkv: Shared::new(&mut d_qkv),
-            heads,
-            examples,
-            qkv,
-            out,
-            lse,
-            d_out,
-            blocks,
-            tasks,
-        };
-        in_order(common.tasks.len(), |i| run_task(&common, i));
     }
+    // The longest first, so that all threads finish at about the same time. A task never comes before one that it
+    // waits for.
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.query));
+    let mut newest = vec![None; sequences.len() * heads.kv_heads];
+    for (i, task) in tasks.iter_mut().enumerate() {
+        task.ahead = newest[task.sequence * heads.kv_heads + task.kv_head].replace(i);
+    }
+    let mut sums = Panels::lent::<f32>(1, 1, total);
+    let mut sums = MatrixMut::new(sums.all(), 1, total);
+    let common = Common {
+        spec,
+        sequences,
+        saved,
+        d_out,
+        blocks,
+        done: tasks.iter().map(|_| AtomicUsize::new(0)).collect(),
+        tasks,
+        sums: Shared::new(&mut sums),
+        d_qkv,
+    };
+    in_order(common.tasks.len(), |i| run_task(&common, i));
 }
 
 /// Counts the blocks that a task is done with; all of them once it is dropped, so that nobody waits for a panic.
@@ -133,8 +168,8 @@ struct Queries<'a, P> {
     queries: &'a mut [P],
     d_out: &'a mut [P],
     /// Right operands, columns a head's numbers, summed over all heads' queries.
-    queries_turned: &'a mut [P],
-    d_out_turned: &'a mut [P],
+    queries_transposed: &'a mut [P],
+    d_out_transposed: &'a mut [P],
     /// Of each query: log-sum-exp base 2, and the sum of its result times the gradient.
     lse: &'a mut [f32],
     delta: &'a mut [f32],
@@ -142,9 +177,9 @@ struct Queries<'a, P> {
 
 /// Sizes of a task.
 struct Sizes {
-    /// Queries of a head, the same rounded to the kernel's depth, and strips of them.
+    /// Queries of a head, the same rounded to the kernel's padding, and strips of them.
     count: usize,
-    deep: usize,
+    padded: usize,
     strips: usize,
     /// Numbers of a packed strip, and of a strip's gradient.
     packed: usize,
@@ -155,236 +190,241 @@ impl Sizes {
     /// Steps of sums over all queries that come before those of a head's strip: strip by strip, so that keys can leave
     /// out the strips that do not see them.
     fn steps_before<K: Kernel>(&self, heads: Heads, [g, strip]: [usize; 2]) -> usize {
-        let first = strip * K::COLUMNS;
-        first * heads.group() + g * K::COLUMNS.min(self.deep - first)
+        let first = strip * K::NR;
+        first * heads.group() + g * K::NR.min(self.padded - first)
     }
 }
 
-fn run_task<K: Attend, E: Element>(common: &Common<'_, K, E>, i: usize) {
+/// One task at work.
+struct TaskRun<'c, 'a, K, E> {
+    common: &'c Common<'a, K, E>,
+    task: &'c Task,
+    sizes: Sizes,
+}
+
+fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, i: usize) {
     let task = &common.tasks[i];
-    let heads = common.heads;
-    let (width, group, columns) = (heads.width, heads.group(), K::COLUMNS);
-    let length = common.examples[task.example].len();
+    let heads = common.spec.heads;
+    let (head_dim, group, columns) = (heads.head_dim, heads.group(), K::NR);
+    let length = common.sequences[task.sequence].len();
     let end = length.min(task.query + queries_of(heads));
     let count = end - task.query;
     let strips = count.div_ceil(columns);
     let sizes = Sizes {
         count,
-        deep: deep::<K>(count),
+        padded: round_up_k::<K>(count),
         strips,
-        packed: columns * deep::<K>(width),
-        sums: tall::<K>(width) * columns,
+        packed: columns * round_up_k::<K>(head_dim),
+        sums: round_up_rows::<K>(head_dim) * columns,
     };
-    let (standing, turned) = (group * strips * sizes.packed, wide::<K>(width) * group * sizes.deep);
-    let weights = KEYS * group * sizes.deep;
-    let memory = 2 * room::<K::Packed>(standing)
-        + 2 * room::<K::Packed>(turned)
+    let (by_query, by_head_dim) = (group * strips * sizes.packed, round_up_cols::<K>(head_dim) * group * sizes.padded);
+    let tiles = KEYS * group * sizes.padded;
+    let memory = 2 * room::<K::Packed>(by_query)
+        + 2 * room::<K::Packed>(by_head_dim)
         + 2 * room::<f32>(group * strips * columns)
         + room::<f32>(group * strips * sizes.sums)
-        + 2 * room::<K::Packed>(weights)
-        + 2 * room::<f32>(KEYS.max(width) * columns)
+        + 2 * room::<K::Packed>(tiles)
+        + 2 * room::<f32>(KEYS.max(head_dim) * columns)
         + room::<K::Packed>(KEYS * columns);
     with_accumulators(memory, |memory| {
         let mut arena = Arena(memory);
         let mut queries = Queries {
-            queries: arena.take(standing),
-            d_out: arena.take(standing),
-            queries_turned: arena.take(turned),
-            d_out_turned: arena.take(turned),
+            queries: arena.take(by_query),
+            d_out: arena.take(by_query),
+            queries_transposed: arena.take(by_head_dim),
+            d_out_transposed: arena.take(by_head_dim),
             lse: arena.take(group * strips * columns),
             delta: arena.take(group * strips * columns),
         };
         let mut work = Scratch::<K> {
             d_queries: arena.take(group * strips * sizes.sums),
-            weights: arena.take(weights),
-            d_scores: arena.take(weights),
-            scores: arena.take(KEYS.max(width) * columns),
-            d_weights: arena.take(KEYS.max(width) * columns),
+            probs: arena.take(tiles),
+            d_scores: arena.take(tiles),
+            scores: arena.take(KEYS.max(head_dim) * columns),
+            d_probs: arena.take(KEYS.max(head_dim) * columns),
             d_strip: arena.take(KEYS * columns),
         };
-        pack_queries(common, task, &sizes, &mut queries);
+        let run = TaskRun { common, task, sizes };
+        run.pack_queries(&mut queries);
         let progress = Progress(&common.done[i]);
         K::enter();
         for (block, first) in (0..end).step_by(KEYS).enumerate() {
             for g in 0..group {
-                for strip in 0..sizes.strips {
-                    run_strip(common, task, &sizes, &queries, &mut work, [block, first], [g, strip]);
+                for strip in 0..strips {
+                    run.strip(&queries, &mut work, block, [g, strip]);
                 }
             }
             if let Some(ahead) = task.ahead {
                 wait(&common.done[ahead], block + 1);
             }
-            add_to_keys(common, task, &sizes, &queries, &work, first);
+            run.add_to_keys(&queries, &work, first);
             progress.0.store(block + 1, Ordering::Release);
         }
         K::leave();
-        store_queries(common, task, &sizes, work.d_queries, work.scores);
+        run.store_queries(work.d_queries, work.scores);
     });
 }
 
 /// A task's sums and what it makes on the way.
-struct Scratch<'a, K: Attend> {
+struct Scratch<'a, K: AttentionKernel> {
     /// Gradients of the queries, transposed, strip by strip.
     d_queries: &'a mut [f32],
     /// Left operands, rows keys, summed over all heads' queries: probabilities and gradients of scores.
-    weights: &'a mut [K::Packed],
+    probs: &'a mut [K::Packed],
     d_scores: &'a mut [K::Packed],
     /// Of one strip: `[keys, queries]`.
     scores: &'a mut [f32],
-    d_weights: &'a mut [f32],
+    d_probs: &'a mut [f32],
     /// Gradients of scores as a right operand, columns queries.
     d_strip: &'a mut [K::Packed],
 }
 
-fn pack_queries<K: Attend, E: Element>(
-    common: &Common<'_, K, E>,
-    task: &Task,
-    sizes: &Sizes,
-    into: &mut Queries<'_, K::Packed>,
-) {
-    let Heads { heads: h, width, .. } = common.heads;
-    let (group, columns) = (common.heads.group(), K::COLUMNS);
-    let (count, from) = (sizes.count, common.examples[task.example].from + task.query);
-    let (n, room) = (common.lse.len() / h, group * sizes.deep);
-    into.lse.fill(0.0);
-    into.delta.fill(0.0);
-    for g in 0..group {
-        let head = task.kv_head * group + g;
-        let at = from * h * width + head * width;
-        for strip in 0..sizes.strips {
-            let (first, count) = (strip * columns, columns.min(count - strip * columns));
-            let queries = &common.qkv[(from + first) * common.heads.row() + head * width..];
-            let queries = Matrix::strided(queries, count, width, common.heads.row());
-            let d_out = Matrix::strided(&common.d_out[at + first * h * width..], count, width, h * width);
-            let standing = (g * sizes.strips + strip) * sizes.packed;
-            let turned = sizes.steps_before::<K>(common.heads, [g, strip]) * columns;
-            right::<K, E>(queries, [count, width], &mut into.queries[standing..], width);
-            right::<K, E>(queries.t(), [width, count], &mut into.queries_turned[turned..], room);
-            right::<K, E>(d_out, [count, width], &mut into.d_out[standing..], width);
-            right::<K, E>(d_out.t(), [width, count], &mut into.d_out_turned[turned..], room);
-        }
-        let lanes = g * sizes.strips * columns..;
-        let (lse, delta) = (&mut into.lse[lanes.clone()], &mut into.delta[lanes]);
-        for (l, (lse, delta)) in lse.iter_mut().zip(delta).take(count).enumerate() {
-            let row = at + l * h * width..at + l * h * width + width;
-            *lse = common.lse[head * n + from + l] * std::f32::consts::LOG2_E;
-            *delta = K::dot(&common.out[row.clone()], &common.d_out[row]);
-        }
-    }
-}
-
-/// Probabilities and gradients of scores of one strip; adds to the gradient of its queries.
-fn run_strip<K: Attend, E: Element>(
-    common: &Common<'_, K, E>,
-    task: &Task,
-    sizes: &Sizes,
-    queries: &Queries<'_, K::Packed>,
-    work: &mut Scratch<'_, K>,
-    [block, first]: [usize; 2],
-    [g, strip]: [usize; 2],
-) {
-    let (columns, width) = (K::COLUMNS, common.heads.width);
-    let length = common.examples[task.example].len();
-    let (depth, inner) = (deep::<K>(width), steps::<K>(width));
-    let keys_of = |form| common.blocks.at(task.example, task.kv_head, block, length, form);
-    let (keys, keys_turned, values) = (keys_of(0), keys_of(1), keys_of(2));
-    let i = g * sizes.strips + strip;
-    let from = task.query + strip * columns;
-    let to = (task.query + sizes.count).min(from + columns);
-    let tokens = KEYS.min(length - first);
-    let seen = tokens.min(to - first);
-    let (left_queries, left_d_out) = (&queries.queries[i * sizes.packed..], &queries.d_out[i * sizes.packed..]);
-    for row in (0..seen).step_by(K::ROWS) {
-        let at = row * columns..(row + K::ROWS) * columns;
-        let (scores, d_weights) = (&mut work.scores[at.clone()], &mut work.d_weights[at]);
-        // SAFETY: the panels hold `depth` steps, the sums a tile; the CPU has the kernel's level.
-        unsafe {
-            let (keys, values) = (keys.add(row * depth), values.add(row * depth));
-            K::rows(seen - row, inner, [keys, left_queries.as_ptr()], scores.as_mut_ptr(), columns, false);
-            K::rows(seen - row, inner, [values, left_d_out.as_ptr()], d_weights.as_mut_ptr(), columns, false);
-        }
-    }
-    let factor = common.heads.scale() * std::f32::consts::LOG2_E;
-    let (lse, delta) = (&queries.lse[i * columns..][..columns], &queries.delta[i * columns..][..columns]);
-    let (count, panel) = (to - from, K::ROWS * common.heads.group() * sizes.deep);
-    let before = sizes.steps_before::<K>(common.heads, [g, strip]) * K::ROWS;
-    let Scratch { weights, d_scores, .. } = work;
-    let parts = Parts { weights, d_scores, before, panel, steps: count };
-    let both = [&mut *work.scores, &mut *work.d_weights];
-    K::recompute(both, Strip { keys: seen, last: from - first, factor }, [lse, delta], parts, work.d_strip);
-    let sums = &mut work.d_queries[i * sizes.sums..][..sizes.sums];
-    for row in (0..tall::<K>(width)).step_by(K::ROWS) {
-        let sums = sums[row * columns..][..K::ROWS * columns].as_mut_ptr();
-        // SAFETY: as above; the panels hold at least so many steps.
-        unsafe {
-            let keys = keys_turned.add(row * deep::<K>(tokens));
-            K::rows(width - row, steps::<K>(seen), [keys, work.d_strip.as_ptr()], sums, columns, block > 0);
-        }
-    }
-}
-
-/// Adds the queries' part to the gradients of a block of keys and values; stores them when it is the last part.
-fn add_to_keys<K: Attend, E: Element>(
-    common: &Common<'_, K, E>,
-    task: &Task,
-    sizes: &Sizes,
-    queries: &Queries<'_, K::Packed>,
-    work: &Scratch<'_, K>,
-    first: usize,
-) {
-    let Heads { heads: h, kv_heads, width } = common.heads;
-    let example = common.examples[task.example];
-    let end = task.query + sizes.count;
-    let tokens = KEYS.min(example.len() - first);
-    let (depth, across) = (common.heads.group() * sizes.deep, wide::<K>(width));
-    let (seen, block) = (tokens.min(end - first), tall::<K>(tokens) * across);
-    let at = task.sums + 2 * first * across;
-    // SAFETY: nobody else has the sums of this block now: tasks ahead are done with it, those behind wait.
-    let (d_keys, d_values) =
-        unsafe { (common.sums.row(0, at, at + block), common.sums.row(0, at + block, at + 2 * block)) };
-    let operands = [(&*work.d_scores, &*queries.queries_turned), (&*work.weights, &*queries.d_out_turned)];
-    for ((left, right), sums) in operands.into_iter().zip([&mut *d_keys, &mut *d_values]) {
-        for column in (0..across).step_by(K::COLUMNS) {
-            for row in (0..seen).step_by(K::ROWS) {
-                let unseen = (first + row).saturating_sub(task.query) / K::COLUMNS * K::COLUMNS * common.heads.group();
-                let left = left[row * depth + unseen * K::ROWS..].as_ptr();
-                let right = right[column * depth + unseen * K::COLUMNS..].as_ptr();
-                let sums = sums[row * across + column..].as_mut_ptr();
-                // SAFETY: the panels hold `depth` steps, the sums a tile; the CPU has the kernel's level.
-                unsafe { K::rows(seen - row, depth - unseen, [left, right], sums, across, task.ahead.is_some()) };
+impl<K: AttentionKernel, E: Element> TaskRun<'_, '_, K, E> {
+    fn pack_queries(&self, into: &mut Queries<'_, K::Packed>) {
+        let Self { common, task, sizes } = self;
+        let Heads { heads: h, head_dim, .. } = common.spec.heads;
+        let (group, columns) = (common.spec.heads.group(), K::NR);
+        let (count, from) = (sizes.count, common.sequences[task.sequence].from + task.query);
+        let (n, room) = (common.saved.lse.len() / h, group * sizes.padded);
+        into.lse.fill(0.0);
+        into.delta.fill(0.0);
+        for g in 0..group {
+            let head = task.kv_head * group + g;
+            let at = from * h * head_dim + head * head_dim;
+            for strip in 0..sizes.strips {
+                let (first, count) = (strip * columns, columns.min(count - strip * columns));
+                let queries = &common.saved.qkv[(from + first) * common.spec.heads.row() + head * head_dim..];
+                let queries = Matrix::strided(queries, count, head_dim, common.spec.heads.row());
+                let d_out = Matrix::strided(&common.d_out[at + first * h * head_dim..], count, head_dim, h * head_dim);
+                let by_query = (g * sizes.strips + strip) * sizes.packed;
+                let by_head_dim = sizes.steps_before::<K>(common.spec.heads, [g, strip]) * columns;
+                pack_rhs::<K, E>(queries, [count, head_dim], &mut into.queries[by_query..], head_dim);
+                pack_rhs::<K, E>(queries.t(), [head_dim, count], &mut into.queries_transposed[by_head_dim..], room);
+                pack_rhs::<K, E>(d_out, [count, head_dim], &mut into.d_out[by_query..], head_dim);
+                pack_rhs::<K, E>(d_out.t(), [head_dim, count], &mut into.d_out_transposed[by_head_dim..], room);
+            }
+            let lanes = g * sizes.strips * columns..;
+            let (lse, delta) = (&mut into.lse[lanes.clone()], &mut into.delta[lanes]);
+            for (l, (lse, delta)) in lse.iter_mut().zip(delta).take(count).enumerate() {
+                let row = at + l * h * head_dim..at + l * h * head_dim + head_dim;
+                *lse = common.saved.lse[head * n + from + l] * std::f32::consts::LOG2_E;
+                *delta = K::dot(&common.saved.out[row.clone()], &common.d_out[row]);
             }
         }
     }
-    if first < task.query {
-        return;
-    }
-    let columns = [(h + task.kv_head) * width, (h + kv_heads + task.kv_head) * width];
-    for ((sums, scale), column) in [(d_keys, common.heads.scale()), (d_values, 1.0)].into_iter().zip(columns) {
-        for (token, sums) in sums.chunks(across).take(tokens).enumerate() {
-            // SAFETY: one task is the last to see a key.
-            let to = unsafe { common.d_qkv.row(example.from + first + token, column, column + width) };
-            K::store(to, &sums[..width], scale, Store::Set);
+
+    /// Probabilities and gradients of scores of one strip; adds to the gradient of its queries.
+    fn strip(&self, queries: &Queries<'_, K::Packed>, work: &mut Scratch<'_, K>, block: usize, [g, strip]: [usize; 2]) {
+        let Self { common, task, sizes } = self;
+        let first = block * KEYS;
+        let (columns, head_dim) = (K::NR, common.spec.heads.head_dim);
+        let length = common.sequences[task.sequence].len();
+        let (depth, inner) = (round_up_k::<K>(head_dim), round_up_kstep::<K>(head_dim));
+        let block_of = |layout| common.blocks.at(task.sequence, task.kv_head, block, length, layout);
+        let (keys, keys_transposed, values) = (block_of(KEY_ROWS), block_of(KEY_COLUMNS), block_of(VALUE_ROWS));
+        let i = g * sizes.strips + strip;
+        let from = task.query + strip * columns;
+        let to = (task.query + sizes.count).min(from + columns);
+        let tokens = KEYS.min(length - first);
+        let seen = tokens.min(to - first);
+        let (left_queries, left_d_out) = (&queries.queries[i * sizes.packed..], &queries.d_out[i * sizes.packed..]);
+        for row in (0..seen).step_by(K::MR) {
+            let at = row * columns..(row + K::MR) * columns;
+            let (scores, d_probs) = (&mut work.scores[at.clone()], &mut work.d_probs[at]);
+            // SAFETY: the panels hold `depth` steps, the sums a tile; the CPU has the kernel's level.
+            unsafe {
+                let (keys, values) = (keys.add(row * depth), values.add(row * depth));
+                K::multiply(seen - row, inner, [keys, left_queries.as_ptr()], scores.as_mut_ptr(), columns, false);
+                K::multiply(seen - row, inner, [values, left_d_out.as_ptr()], d_probs.as_mut_ptr(), columns, false);
+            }
+        }
+        let factor = common.spec.factor();
+        let (lse, delta) = (&queries.lse[i * columns..][..columns], &queries.delta[i * columns..][..columns]);
+        let (count, panel) = (to - from, K::MR * common.spec.heads.group() * sizes.padded);
+        let before = sizes.steps_before::<K>(common.spec.heads, [g, strip]) * K::MR;
+        let Scratch { probs, d_scores, .. } = work;
+        let packed = PackedScores { probs, d_scores, before, panel, steps: count };
+        let both = [&mut *work.scores, &mut *work.d_probs];
+        K::softmax_backward(
+            both,
+            ScoreTile { keys: seen, last: from - first, factor },
+            [lse, delta],
+            packed,
+            work.d_strip,
+        );
+        let sums = &mut work.d_queries[i * sizes.sums..][..sizes.sums];
+        for row in (0..round_up_rows::<K>(head_dim)).step_by(K::MR) {
+            let sums = sums[row * columns..][..K::MR * columns].as_mut_ptr();
+            // SAFETY: as above; the panels hold at least so many steps.
+            unsafe {
+                let keys = keys_transposed.add(row * round_up_k::<K>(tokens));
+                K::multiply(
+                    head_dim - row,
+                    round_up_kstep::<K>(seen),
+                    [keys, work.d_strip.as_ptr()],
+                    sums,
+                    columns,
+                    block > 0,
+                );
+            }
         }
     }
-}
 
-fn store_queries<K: Attend, E: Element>(
-    common: &Common<'_, K, E>,
-    task: &Task,
-    sizes: &Sizes,
-    sums: &[f32],
-    turned: &mut [f32],
-) {
-    let (group, width) = (common.heads.group(), common.heads.width);
-    for (i, sums) in sums.chunks_exact(sizes.sums).enumerate().take(group * sizes.strips) {
-        let column = (task.kv_head * group + i / sizes.strips) * width;
-        let from = i % sizes.strips * K::COLUMNS;
-        let first = common.examples[task.example].from + task.query + from;
-        K::turn(sums, width, turned);
-        for (l, sums) in turned.chunks_exact(width).enumerate().take(K::COLUMNS.min(sizes.count - from)) {
-            // SAFETY: only this task writes these queries of these heads.
-            let to = unsafe { common.d_qkv.row(first + l, column, column + width) };
-            K::store(to, sums, common.heads.scale(), Store::Set);
+    /// Adds the queries' part to the gradients of a block of keys and values; stores them when it is the last part.
+    fn add_to_keys(&self, queries: &Queries<'_, K::Packed>, work: &Scratch<'_, K>, first: usize) {
+        let Self { common, task, sizes } = self;
+        let Heads { heads: h, kv_heads, head_dim } = common.spec.heads;
+        let sequence = common.sequences[task.sequence];
+        let end = task.query + sizes.count;
+        let tokens = KEYS.min(sequence.len() - first);
+        let (depth, across) = (common.spec.heads.group() * sizes.padded, round_up_cols::<K>(head_dim));
+        let (seen, block) = (tokens.min(end - first), round_up_rows::<K>(tokens) * across);
+        let at = task.sums + 2 * first * across;
+        // SAFETY: nobody else has the sums of this block now: tasks ahead are done with it, those behind wait.
+        let (d_keys, d_values) =
+            unsafe { (common.sums.row(0, at, at + block), common.sums.row(0, at + block, at + 2 * block)) };
+        let operands = [(&*work.d_scores, &*queries.queries_transposed), (&*work.probs, &*queries.d_out_transposed)];
+        for ((left, right), sums) in operands.into_iter().zip([&mut *d_keys, &mut *d_values]) {
+            for column in (0..across).step_by(K::NR) {
+                for row in (0..seen).step_by(K::MR) {
+                    let unseen = (first + row).saturating_sub(task.query) / K::NR * K::NR * common.spec.heads.group();
+                    let left = left[row * depth + unseen * K::MR..].as_ptr();
+                    let right = right[column * depth + unseen * K::NR..].as_ptr();
+                    let sums = sums[row * across + column..].as_mut_ptr();
+                    // SAFETY: the panels hold `depth` steps, the sums a tile; the CPU has the kernel's level.
+                    unsafe {
+                        K::multiply(seen - row, depth - unseen, [left, right], sums, across, task.ahead.is_some())
+                    };
+                }
+            }
+        }
+        if first < task.query {
+            return;
+        }
+        let columns = [(h + task.kv_head) * head_dim, (h + kv_heads + task.kv_head) * head_dim];
+        for ((sums, scale), column) in [(d_keys, common.spec.scale), (d_values, 1.0)].into_iter().zip(columns) {
+            for (token, sums) in sums.chunks(across).take(tokens).enumerate() {
+                // SAFETY: one task is the last to see a key.
+                let to = unsafe { common.d_qkv.row(sequence.from + first + token, column, column + head_dim) };
+                K::store(to, &sums[..head_dim], scale, Store::Set);
+            }
+        }
+    }
+
+    /// Stores the gradients of the task's queries, for which `transposed` is room.
+    fn store_queries(&self, sums: &[f32], transposed: &mut [f32]) {
+        let Self { common, task, sizes } = self;
+        let (group, head_dim) = (common.spec.heads.group(), common.spec.heads.head_dim);
+        for (i, sums) in sums.chunks_exact(sizes.sums).enumerate().take(group * sizes.strips) {
+            let column = (task.kv_head * group + i / sizes.strips) * head_dim;
+            let from = i % sizes.strips * K::NR;
+            let first = common.sequences[task.sequence].from + task.query + from;
+            K::transpose(sums, head_dim, transposed);
+            for (l, sums) in transposed.chunks_exact(head_dim).enumerate().take(K::NR.min(sizes.count - from)) {
+                // SAFETY: only this task writes these queries of these heads.
+                let to = unsafe { common.d_qkv.row(first + l, column, column + head_dim) };
+                K::store(to, sums, common.spec.scale, Store::Set);
+            }
         }
     }
 }

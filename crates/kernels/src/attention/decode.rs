@@ -2,111 +2,116 @@
 
 use rayon::prelude::*;
 
-use super::softmax::weigh;
-use super::strip::Attend;
-use super::{Heads, Work};
-use crate::product::panels::{Shared, with_accumulators};
-use crate::product::{MatrixMut, Store};
-use crate::{Element, Level};
+use super::heads::{AttentionSpec, Heads};
+use super::kernel::{AttentionKernel, BLOCK, PADDED};
+use super::softmax::softmax_in_place;
+use crate::gemm::MatrixMut;
+use crate::gemm::panels::{Shared, with_accumulators};
+use crate::simd::dispatch::visit_level;
+use crate::{Element, SimdLevel, Store};
 
-/// Tokens of a block of the pool.
-pub const BLOCK: usize = 32;
-
-/// Numbers that sums of values are padded to.
-pub const PADDED: usize = 32;
-
-/// Keys and values of all rows.
+/// Keys and values of all rows, in blocks of a pool (PagedAttention, Kwon et al. 2023).
 #[derive(Clone, Copy, Debug)]
-pub struct Cache<'a, E, T> {
+pub struct PagedCache<'a, E, T> {
     /// `[blocks, k, BLOCK, e]`; keys are rotated.
     pub keys: &'a [E],
     pub values: &'a [E],
     /// Of each row, its blocks in the order of its tokens.
-    pub tables: &'a [T],
+    pub block_tables: &'a [T],
     /// Of each row, its tokens; the new one, which is the last, is written already.
     pub lengths: &'a [usize],
 }
 
-/// Attends each row's new token to all tokens of the row.
+/// Attention of each row's new token over the row's tokens.
 ///
 /// # Shapes
-/// Heads as in [`forward`](super::forward); `queries [rows, h e]`, rotated; `out [rows, h e]`.
+/// Heads as in [`forward`](super::forward()); `queries [rows, h e]`, rotated; `out [rows, h e]`.
+///
+/// # Panics
+/// When the lengths do not fit.
 pub fn decode<E: Element, T: AsRef<[u32]> + Sync>(
-    level: Level,
-    heads: Heads,
+    level: SimdLevel,
+    spec: &AttentionSpec,
     queries: &[E],
-    cache: Cache<'_, E, T>,
+    cache: PagedCache<'_, E, T>,
     out: &mut [E],
 ) {
-    heads.check();
+    spec.heads.check();
     let rows = cache.lengths.len();
-    let length = rows * heads.heads * heads.width;
-    assert!(queries.len() == length && out.len() == length && cache.tables.len() == rows, "shapes of decode");
-    for (table, length) in cache.tables.iter().zip(cache.lengths) {
+    let length = rows * spec.heads.heads * spec.heads.head_dim;
+    assert!(queries.len() == length && out.len() == length && cache.block_tables.len() == rows, "shapes of decode");
+    for (table, length) in cache.block_tables.iter().zip(cache.lengths) {
         assert!(*length > 0 && table.as_ref().len() * BLOCK >= *length, "a row's blocks hold fewer tokens than it has");
     }
-    super::on_level::<E>(level, Decode { heads, queries, cache, out });
+    visit_level!(level, E, K => run::<K, E, T>(*spec, queries, cache, out));
 }
 
-struct Decode<'a, E, T> {
-    heads: Heads,
-    queries: &'a [E],
-    cache: Cache<'a, E, T>,
-    out: &'a mut [E],
-}
-
-impl<E: Element, T: AsRef<[u32]> + Sync> Work for Decode<'_, E, T> {
-    fn run<K: Attend>(self) {
-        let Self { heads, queries, cache, out } = self;
-        let (rows, row) = (cache.lengths.len(), heads.heads * heads.width);
-        let mut out = MatrixMut::new(out, rows, row);
-        let out = Shared::new(&mut out);
-        (0..rows * heads.kv_heads).into_par_iter().for_each(|i| {
-            let (r, kv_head) = (i / heads.kv_heads, i % heads.kv_heads);
-            let columns = heads.group() * heads.width;
-            let queries = &queries[r * row + kv_head * columns..][..columns];
-            // SAFETY: no other task has this row's heads.
-            let out = unsafe { out.row(r, kv_head * columns, (kv_head + 1) * columns) };
-            let blocks = &cache.tables[r].as_ref()[..cache.lengths[r].div_ceil(BLOCK)];
-            run_row::<K, E>(heads, queries, [cache.keys, cache.values], blocks, cache.lengths[r], kv_head, out);
-        });
-    }
-}
-
-/// The query heads of one row that share a key/value head, `[group, e]`.
-fn run_row<K: Attend, E: Element>(
-    heads: Heads,
+fn run<K: AttentionKernel, E: Element, T: AsRef<[u32]> + Sync>(
+    spec: AttentionSpec,
     queries: &[E],
-    [keys, values]: [&[E]; 2],
-    blocks: &[u32],
-    length: usize,
-    kv_head: usize,
+    cache: PagedCache<'_, E, T>,
     out: &mut [E],
 ) {
-    let (width, group) = (heads.width, heads.group());
-    let (room, padded) = (blocks.len() * BLOCK, width.next_multiple_of(PADDED));
-    let place = |block: u32| (block as usize * heads.kv_heads + kv_head) * BLOCK * width;
+    let Heads { heads, kv_heads, head_dim } = spec.heads;
+    let (rows, row) = (cache.lengths.len(), heads * head_dim);
+    let mut out = MatrixMut::new(out, rows, row);
+    let out = Shared::new(&mut out);
+    (0..rows * kv_heads).into_par_iter().for_each(|i| {
+        let (r, kv_head) = (i / kv_heads, i % kv_heads);
+        let columns = spec.heads.group() * head_dim;
+        let length = cache.lengths[r];
+        let row = Row {
+            kv_head,
+            blocks: &cache.block_tables[r].as_ref()[..length.div_ceil(BLOCK)],
+            length,
+            queries: &queries[r * row + kv_head * columns..][..columns],
+        };
+        // SAFETY: no other task has this row's heads.
+        let out = unsafe { out.row(r, kv_head * columns, (kv_head + 1) * columns) };
+        run_row::<K, E>(spec, [cache.keys, cache.values], row, out);
+    });
+}
+
+/// The query heads of one row that share a key/value head.
+struct Row<'a, E> {
+    kv_head: usize,
+    blocks: &'a [u32],
+    length: usize,
+    /// `[group, e]`.
+    queries: &'a [E],
+}
+
+fn run_row<K: AttentionKernel, E: Element>(
+    spec: AttentionSpec,
+    [keys, values]: [&[E]; 2],
+    row: Row<'_, E>,
+    out: &mut [E],
+) {
+    let Row { kv_head, blocks, length, queries } = row;
+    let (head_dim, group) = (spec.heads.head_dim, spec.heads.group());
+    let (room, padded) = (blocks.len() * BLOCK, head_dim.next_multiple_of(PADDED));
+    let offset = |block: u32| (block as usize * spec.heads.kv_heads + kv_head) * BLOCK * head_dim;
     with_accumulators(group * (room + padded), |memory| {
         let (scores, sums) = memory.split_at_mut(group * room);
         sums.fill(0.0);
         for (b, &block) in blocks.iter().enumerate() {
-            let keys = &keys[place(block)..][..BLOCK * width];
-            for (query, scores) in queries.chunks_exact(width).zip(scores.chunks_exact_mut(room)) {
-                K::dots(keys, query, &mut scores[b * BLOCK..][..BLOCK]);
+            let keys = &keys[offset(block)..][..BLOCK * head_dim];
+            for (query, scores) in queries.chunks_exact(head_dim).zip(scores.chunks_exact_mut(room)) {
+                K::qk_dots(keys, query, &mut scores[b * BLOCK..][..BLOCK]);
             }
         }
         for scores in scores.chunks_exact_mut(room) {
-            weigh(K::LEVEL, &mut scores[..length], heads.scale() * std::f32::consts::LOG2_E);
+            softmax_in_place(K::LEVEL, &mut scores[..length], spec.factor());
         }
         for (b, &block) in blocks.iter().enumerate() {
             let tokens = BLOCK.min(length - b * BLOCK);
-            let values = &values[place(block)..][..tokens * width];
+            let values = &values[offset(block)..][..tokens * head_dim];
             for (scores, sums) in scores.chunks_exact(room).zip(sums.chunks_exact_mut(padded)) {
-                K::mix(values, width, &scores[b * BLOCK..][..tokens], sums);
+                K::weighted_sum(values, head_dim, &scores[b * BLOCK..][..tokens], sums);
             }
         }
-        for (sums, out) in sums.chunks_exact(padded).zip(out.chunks_exact_mut(width)) {
-            K::store(out, &sums[..width], 1.0, Store::Set);
+        for (sums, out) in sums.chunks_exact(padded).zip(out.chunks_exact_mut(head_dim)) {
+            K::store(out, &sums[..head_dim], 1.0, Store::Set);
         }
     });
 }

@@ -1,8 +1,8 @@
-//! The elementwise work of attention on a strip of scores: `[keys, queries]`, a query a lane.
+//! The elementwise work of attention on a tile of scores: `[keys, queries]`, a query a lane.
 
-use crate::Element;
-use crate::lanes::total;
-use crate::vectorised::{LANES, vectorised};
+use super::score_tile::{OnlineSoftmax, ScoreTile};
+use crate::simd::lanes::total;
+use crate::simd::multiversion::{LANES, multiversion};
 
 /// Lanes of a group of queries that is worked on in registers.
 const GROUP: usize = 16;
@@ -24,44 +24,24 @@ fn exp2(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
-/// How a strip of scores, `[keys, queries]`, is read.
-#[derive(Clone, Copy, Debug)]
-pub struct Strip {
-    pub keys: usize,
-    /// Query `l` sees the keys up to `last + l`.
-    pub last: usize,
-    /// The scale of scores, times log2(e).
-    pub factor: f32,
-}
-
-/// What is known of a strip's queries so far.
-pub struct Running<'a> {
-    /// The largest score, before scaling.
-    pub max: &'a mut [f32],
-    /// Exponentials summed.
-    pub sum: &'a mut [f32],
-    /// What earlier sums have to be multiplied by.
-    pub shrink: &'a mut [f32],
-}
-
-vectorised! {
+multiversion! {
     /// Scores to probabilities, not yet divided by their sum, in place. Those of keys that a query does not see become
     /// 0.
-    pub fn soften(width: usize, scores: &mut [f32], strip: Strip, running: Running<'_>) {
+    pub fn online_softmax(width: usize, scores: &mut [f32], tile: ScoreTile, state: OnlineSoftmax<'_>) {
         match width {
-            8 => soften_groups::<8>(width, scores, strip, running),
-            _ => soften_groups::<GROUP>(width, scores, strip, running),
+            8 => online_softmax_groups::<8>(width, scores, tile, state),
+            _ => online_softmax_groups::<GROUP>(width, scores, tile, state),
         }
     }
 }
 
 #[inline(always)]
-fn soften_groups<const W: usize>(width: usize, scores: &mut [f32], strip: Strip, running: Running<'_>) {
-    let Strip { last, factor, .. } = strip;
+fn online_softmax_groups<const W: usize>(width: usize, scores: &mut [f32], tile: ScoreTile, state: OnlineSoftmax<'_>) {
+    let ScoreTile { last, factor, .. } = tile;
     for at in (0..width).step_by(W) {
         let rows = scores.chunks_exact_mut(width).map(|row| lanes_mut::<W>(row, at));
-        let (max, sum) = (lanes_mut::<W>(running.max, at), lanes_mut::<W>(running.sum, at));
-        let shrink = lanes_mut::<W>(running.shrink, at);
+        let (max, sum) = (lanes_mut::<W>(state.max, at), lanes_mut::<W>(state.sum, at));
+        let rescale = lanes_mut::<W>(state.rescale, at);
         let mut top = *max;
         for (r, row) in rows.enumerate() {
             let unseen = unseen(last + at, r);
@@ -71,7 +51,7 @@ fn soften_groups<const W: usize>(width: usize, scores: &mut [f32], strip: Strip,
             }
         }
         for l in 0..W {
-            shrink[l] = exp2((max[l] - top[l]) * factor);
+            rescale[l] = exp2((max[l] - top[l]) * factor);
         }
         *max = top;
         let base = top.map(|x| x * factor);
@@ -86,25 +66,25 @@ fn soften_groups<const W: usize>(width: usize, scores: &mut [f32], strip: Strip,
             }
         }
         for l in 0..W {
-            sum[l] = sum[l] * shrink[l] + added[l];
+            sum[l] = sum[l] * rescale[l] + added[l];
         }
     }
 }
 
-vectorised! {
+multiversion! {
     /// Scores to probabilities `p` in place, and gradients of probabilities to those of scaled scores,
-    /// `p (gradient - delta)`, in place. `lse`: log-sum-exp of each query, base 2; the rest as in [`soften`].
-    pub fn recompute(
+    /// `p (gradient - delta)`, in place. `lse`: log-sum-exp of each query, base 2; the rest as in [`online_softmax`].
+    pub fn softmax_backward(
         width: usize,
         scores: &mut [f32],
         gradients: &mut [f32],
-        strip: Strip,
+        tile: ScoreTile,
         lse: &[f32],
         delta: &[f32],
     ) {
         match width {
-            8 => recompute_groups::<8>(width, scores, gradients, strip, lse, delta),
-            _ => recompute_groups::<GROUP>(width, scores, gradients, strip, lse, delta),
+            8 => softmax_backward_groups::<8>(width, scores, gradients, tile, lse, delta),
+            _ => softmax_backward_groups::<GROUP>(width, scores, gradients, tile, lse, delta),
         }
     }
 }
@@ -116,15 +96,15 @@ fn unseen(last: usize, r: usize) -> i32 {
 }
 
 #[inline(always)]
-fn recompute_groups<const W: usize>(
+fn softmax_backward_groups<const W: usize>(
     width: usize,
     scores: &mut [f32],
     gradients: &mut [f32],
-    strip: Strip,
+    tile: ScoreTile,
     lse: &[f32],
     delta: &[f32],
 ) {
-    let Strip { last, factor, .. } = strip;
+    let ScoreTile { last, factor, .. } = tile;
     for at in (0..width).step_by(W) {
         let lse: [f32; W] = std::array::from_fn(|l| lse[at + l]);
         let delta: [f32; W] = std::array::from_fn(|l| delta[at + l]);
@@ -146,11 +126,11 @@ fn recompute_groups<const W: usize>(
 fn lanes_mut<const W: usize>(row: &mut [f32], at: usize) -> &mut [f32; W] {
     match row[at..].first_chunk_mut::<W>() {
         Some(lanes) => lanes,
-        None => unreachable!("a strip is a whole number of groups wide"),
+        None => unreachable!("a tile is a whole number of groups wide"),
     }
 }
 
-vectorised! {
+multiversion! {
     /// Multiplies each row of `sums [rows, width]` by `factors [width]`.
     pub fn scale_columns(sums: &mut [f32], factors: &[f32]) {
         for row in sums.chunks_exact_mut(factors.len()) {
@@ -159,49 +139,9 @@ vectorised! {
     }
 }
 
-#[inline(always)]
-fn product_sum<E: Element>(a: &[E], b: &[E]) -> f32 {
-    let (a, b) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0f32; LANES];
-    for (a, b) in a.0.iter().zip(b.0) {
-        for l in 0..LANES {
-            sums[l] += a[l].to_f32() * b[l].to_f32();
-        }
-    }
-    for (l, (a, b)) in a.1.iter().zip(b.1).enumerate() {
-        sums[l] += a.to_f32() * b.to_f32();
-    }
-    total(sums)
-}
-
-vectorised! {
-    /// The sum of products of two rows.
-    pub fn dot<E>(a: &[E], b: &[E]) -> f32 {
-        product_sum(a, b)
-    }
-}
-
-vectorised! {
-    /// `dots[t]`: the sum of products of row `t` with `query`.
-    pub fn dots<E>(rows: &[E], query: &[E], dots: &mut [f32]) {
-        for (dot, row) in dots.iter_mut().zip(rows.chunks_exact(query.len())) {
-            *dot = product_sum(row, query);
-        }
-    }
-}
-
-vectorised! {
-    /// Adds the rows of `width` numbers, each times its weight.
-    pub fn mix<E>(rows: &[E], width: usize, weights: &[f32], sums: &mut [f32]) {
-        for (row, weight) in rows.chunks_exact(width).zip(weights) {
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x.to_f32());
-        }
-    }
-}
-
-vectorised! {
+multiversion! {
     /// The softmax of scores times `factor / log2(e)`, in place.
-    pub fn weigh(scores: &mut [f32], factor: f32) {
+    pub fn softmax_in_place(scores: &mut [f32], factor: f32) {
         let mut top = [f32::NEG_INFINITY; LANES];
         let (whole, rest) = scores.as_chunks_mut::<LANES>();
         for scores in &*whole {

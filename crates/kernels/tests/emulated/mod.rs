@@ -19,7 +19,7 @@ mod tiles {
 
     use half::bf16;
     use libc::{c_int, c_void, siginfo_t, ucontext_t};
-    use tunebench_kernels::Level;
+    use tunebench_kernels::SimdLevel;
 
     /// Registers in the order in which instructions number them.
     const REGISTERS: [c_int; 16] = [
@@ -72,7 +72,7 @@ mod tiles {
                 action.sa_sigaction = on_unknown as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
                 action.sa_flags = libc::SA_SIGINFO;
                 assert_eq!(libc::sigaction(libc::SIGILL, &raw const action, std::ptr::null_mut()), 0);
-                Level::assume_best(Level::Amx);
+                SimdLevel::assume_best(SimdLevel::Amx);
             }
         });
     }

@@ -5,7 +5,7 @@
 
 use std::mem::swap;
 
-use tunebench_kernels::attention::{self, BLOCK, Heads};
+use tunebench_kernels::attention::{self, AttentionSpec, BLOCK, Heads};
 
 use super::batch::Batch;
 use super::layer::{Attend, Layer, Saved, Within};
@@ -99,7 +99,7 @@ impl<E: Storage> Cache<E> {
 
 /// Puts the key or value `heads [k e]` of one token at its place in a pool.
 fn put<E: Storage>(pool: &mut [E], heads: Heads, row: &Row, token: usize, from: &[E]) {
-    let Heads { kv_heads: k, width: e, .. } = heads;
+    let Heads { kv_heads: k, head_dim: e, .. } = heads;
     let block = row.blocks[token / BLOCK] as usize;
     for (head, from) in from.chunks_exact(e).enumerate() {
         pool[((block * k + head) * BLOCK + token % BLOCK) * e..][..e].copy_from_slice(from);
@@ -115,7 +115,7 @@ struct Prompts<'a, E> {
 
 impl<E: Storage> Attend<E> for Prompts<'_, E> {
     fn attend(&mut self, pass: &Pass<'_, E>, heads: Heads, saved: &mut Saved<E>) -> Result<(), Error> {
-        let Heads { heads: h, kv_heads: k, width: e } = heads;
+        let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
         let mut tokens = saved.qkv.chunks_exact((h + 2 * k) * e);
         let starts = std::iter::once(&0).chain(pass.ends);
         for (row, (start, end)) in self.rows.iter().zip(starts.zip(pass.ends)) {
@@ -137,7 +137,7 @@ struct NewTokens<'a, E> {
 
 impl<E: Storage> Attend<E> for NewTokens<'_, E> {
     fn attend(&mut self, pass: &Pass<'_, E>, heads: Heads, saved: &mut Saved<E>) -> Result<(), Error> {
-        let Heads { heads: h, kv_heads: k, width: e } = heads;
+        let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
         let mut queries = Vec::with_capacity(self.rows.len() * h * e);
         for (row, qkv) in self.rows.iter().zip(saved.qkv.chunks_exact((h + 2 * k) * e)) {
             queries.extend_from_slice(&qkv[..h * e]);
@@ -146,8 +146,13 @@ impl<E: Storage> Attend<E> for NewTokens<'_, E> {
         }
         let tables: Vec<&[u32]> = self.rows.iter().map(|r| r.blocks.as_slice()).collect();
         let lengths: Vec<usize> = self.rows.iter().map(|r| r.length + 1).collect();
-        let cache = attention::Cache { keys: &*self.keys, values: &*self.values, tables: &tables, lengths: &lengths };
-        attention::decode(pass.level, heads, &queries, cache, &mut saved.read);
+        let cache = attention::PagedCache {
+            keys: &*self.keys,
+            values: &*self.values,
+            block_tables: &tables,
+            lengths: &lengths,
+        };
+        attention::decode(pass.level, &AttentionSpec::causal(heads), &queries, cache, &mut saved.read);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
-use tunebench_kernels::product::Matrix;
+use tunebench_kernels::gemm::Matrix;
 use tunebench_spec::Graph;
 use tunebench_spec::graph::DType as Precision;
 

@@ -3,8 +3,8 @@
 //! The outputs of a group lie side by side in one buffer, and so do the low ranks of its LoRA sites, `[n, R]` with `R` the
 //! sum of their ranks: where nothing is dropped, one product with the stacked `A`s makes them all.
 
-use tunebench_kernels::dropout::{Drops, dropout, dropout_add};
-use tunebench_kernels::product::{Matrix, MatrixMut, Right, Store, product};
+use tunebench_kernels::gemm::{Matrix, MatrixMut, Rhs, Store, gemm};
+use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
 
 use super::linear::{Linear, Lora, Pass, Site, Weight};
 use super::values::{Gradients, Storage};
@@ -86,14 +86,14 @@ impl<E: Storage> Group<E> {
         store: Store,
         low: &mut Vec<E>,
     ) -> Result<(), Error> {
-        let rights: Vec<Right<'_, E>> = self.linears.iter().map(|l| l.right(pass.trained)).collect();
+        let rights: Vec<Rhs<'_, E>> = self.linears.iter().map(|l| l.right(pass.trained)).collect();
         self.forward_by(&rights, pass, x, out, store, low)
     }
 
     /// [`Group::forward`] by the weights as the caller has packed them, each `[in, out]`.
     pub fn forward_by<O: Storage>(
         &self,
-        weights: &[Right<'_, E>],
+        weights: &[Rhs<'_, E>],
         pass: &Pass<'_, E>,
         x: &[E],
         out: &mut [O],
@@ -113,9 +113,9 @@ impl<E: Storage> Group<E> {
                 (_, Some(Adapted { lora, rank_from, .. })) => {
                     let low = Matrix::strided(&low[*rank_from..], n, lora.rank, ranks);
                     let b = lora.b(pass, linear.out_features).t();
-                    product(pass.level, &[(input, *weight), (low, b.into())], 1.0, out, store);
+                    gemm(pass.level, &[(input, *weight), (low, b.into())], 1.0, out, store);
                 }
-                _ => product(pass.level, &[(input, *weight)], 1.0, out, store),
+                _ => gemm(pass.level, &[(input, *weight)], 1.0, out, store),
             }
         }
         Ok(())
@@ -129,7 +129,7 @@ impl<E: Storage> Group<E> {
         if let Some(scale) = self.common_scale(pass) {
             let a = self.stacked(pass);
             let terms = [(Matrix::new(x, n, width), Matrix::new(&a, ranks, width).t())];
-            product(pass.level, &terms, scale, MatrixMut::new(low, n, ranks), Store::Set);
+            gemm(pass.level, &terms, scale, MatrixMut::new(low, n, ranks), Store::Set);
             return;
         }
         for Adapted { lora, rank_from, .. } in self.adapted() {
@@ -137,7 +137,7 @@ impl<E: Storage> Group<E> {
             let dropped = dropped(lora, pass, x, width);
             let x = dropped.as_deref().unwrap_or(x);
             let terms = [(Matrix::new(x, n, width), lora.a(pass, width).t())];
-            product(pass.level, &terms, lora.scale, out, Store::Set);
+            gemm(pass.level, &terms, lora.scale, out, Store::Set);
         }
     }
 
@@ -152,7 +152,7 @@ impl<E: Storage> Group<E> {
         gradients: &mut Gradients,
         dx: Option<&mut [O]>,
     ) -> Result<(), Error> {
-        let weights: Vec<Right<'_, E>> = self.linears.iter().map(|l| l.right_back(pass.trained)).collect();
+        let weights: Vec<Rhs<'_, E>> = self.linears.iter().map(|l| l.right_back(pass.trained)).collect();
         self.backward_by(&weights, pass, x, dy, low, gradients, dx)
     }
 
@@ -160,7 +160,7 @@ impl<E: Storage> Group<E> {
     #[allow(clippy::too_many_arguments)]
     pub fn backward_by<O: Storage>(
         &self,
-        weights: &[Right<'_, E>],
+        weights: &[Rhs<'_, E>],
         pass: &Pass<'_, E>,
         x: &[E],
         dy: &[E],
@@ -177,7 +177,7 @@ impl<E: Storage> Group<E> {
             if let Weight::Trained(slot) = linear.weight {
                 let (target, store) = gradients.target(slot);
                 let target = MatrixMut::new(target, linear.out_features, in_features);
-                product(pass.level, &[(of(linear, from).t(), Matrix::new(x, n, in_features))], 1.0, target, store);
+                gemm(pass.level, &[(of(linear, from).t(), Matrix::new(x, n, in_features))], 1.0, target, store);
             }
             if let Site::Graph(site) = &linear.site {
                 let weight = linear.weight.values(pass.trained);
@@ -189,7 +189,7 @@ impl<E: Storage> Group<E> {
         let Some(dx) = dx else { return Ok(()) };
 
         let a = if d_low.is_empty() { Vec::new() } else { self.stacked(pass) };
-        let mut terms: Vec<(Matrix<'_, E>, Right<'_, E>)> = Vec::new();
+        let mut terms: Vec<(Matrix<'_, E>, Rhs<'_, E>)> = Vec::new();
         for ((linear, from), weight) in self.places().zip(weights) {
             if !matches!(linear.site, Site::Graph(_)) {
                 terms.push((of(linear, from), *weight));
@@ -198,7 +198,7 @@ impl<E: Storage> Group<E> {
         if !d_low.is_empty() {
             terms.push((Matrix::new(&d_low, n, ranks), Matrix::new(&a, ranks, in_features).into()));
         }
-        product(pass.level, &terms, 1.0, MatrixMut::new(dx, n, in_features), Store::Set);
+        gemm(pass.level, &terms, 1.0, MatrixMut::new(dx, n, in_features), Store::Set);
         if let Some(extra) = extra {
             dx.iter_mut().zip(extra).for_each(|(to, from)| *to = O::from_f32(to.to_f32() + from));
         }
@@ -226,7 +226,7 @@ impl<E: Storage> Group<E> {
             let low = Matrix::strided(&low[*rank_from..], n, rank, ranks);
             // Transposed, [r, out]: kernels waste less on few rows than on few columns.
             let mut d_b = vec![0f32; rank * out_features];
-            product(pass.level, &[(low.t(), dy)], 1.0, MatrixMut::new(&mut d_b, rank, out_features), Store::Set);
+            gemm(pass.level, &[(low.t(), dy)], 1.0, MatrixMut::new(&mut d_b, rank, out_features), Store::Set);
             let (target, store) = gradients.target(lora.b);
             for (j, row) in target.chunks_exact_mut(rank).enumerate() {
                 for (i, to) in row.iter_mut().enumerate() {
@@ -234,12 +234,12 @@ impl<E: Storage> Group<E> {
                 }
             }
             let out = MatrixMut::strided(&mut d_low[*rank_from..], n, rank, ranks);
-            product(pass.level, &[(dy, lora.b(pass, out_features))], lora.scale, out, Store::Set);
+            gemm(pass.level, &[(dy, lora.b(pass, out_features))], lora.scale, out, Store::Set);
         }
         if adapted.is_empty() || self.common_scale(pass).is_some() {
             let mut d_a = vec![0f32; ranks * in_features];
             let terms = [(Matrix::new(&d_low, n, ranks).t(), Matrix::new(x, n, in_features))];
-            product(pass.level, &terms, 1.0, MatrixMut::new(&mut d_a, ranks, in_features), Store::Set);
+            gemm(pass.level, &terms, 1.0, MatrixMut::new(&mut d_a, ranks, in_features), Store::Set);
             for Adapted { lora, rank_from, .. } in &adapted {
                 let found = &d_a[rank_from * in_features..][..lora.rank * in_features];
                 let (target, store) = gradients.target(lora.a);
@@ -253,15 +253,15 @@ impl<E: Storage> Group<E> {
             let dropped = dropped(lora, pass, x, in_features);
             let x = Matrix::new(dropped.as_deref().unwrap_or(x), n, in_features);
             let (target, store) = gradients.target(lora.a);
-            product(pass.level, &[(d_low.t(), x)], 1.0, MatrixMut::new(target, rank, in_features), store);
+            gemm(pass.level, &[(d_low.t(), x)], 1.0, MatrixMut::new(target, rank, in_features), store);
             let mut found = vec![0f32; n * in_features];
             let out = MatrixMut::new(&mut found, n, in_features);
-            product(pass.level, &[(d_low, lora.a(pass, in_features))], 1.0, out, Store::Set);
+            gemm(pass.level, &[(d_low, lora.a(pass, in_features))], 1.0, out, Store::Set);
             match lora.drops(pass) {
                 None => add(extra, found),
                 Some((p, streams)) => {
                     let sum = extra.get_or_insert_with(|| vec![0f32; n * in_features]);
-                    let drops = Drops { p, ends: pass.ends, streams: &streams };
+                    let drops = Drops { p, seq_ends: pass.ends, streams: &streams };
                     dropout_add(pass.level, &found, in_features, &drops, sum);
                 }
             }
@@ -274,7 +274,7 @@ impl<E: Storage> Group<E> {
 fn dropped<E: Storage>(lora: &Lora, pass: &Pass<'_, E>, x: &[E], width: usize) -> Option<Vec<E>> {
     let (p, streams) = lora.drops(pass)?;
     let mut found = vec![E::default(); x.len()];
-    dropout(pass.level, x, width, &Drops { p, ends: pass.ends, streams: &streams }, &mut found);
+    dropout(pass.level, x, width, &Drops { p, seq_ends: pass.ends, streams: &streams }, &mut found);
     Some(found)
 }
 

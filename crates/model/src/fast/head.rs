@@ -1,9 +1,9 @@
 //! The head: norm, scores, cross-entropy, and the way back, over labels only and a slice of them at a time.
 
-use tunebench_kernels::embedding::gather;
-use tunebench_kernels::entropy::{cross_entropy, losses};
-use tunebench_kernels::norm::{rms_norm, rms_norm_backward};
-use tunebench_kernels::product::{Packed, Right, Store};
+use tunebench_kernels::gemm::{PackedRhs, Rhs, Store};
+use tunebench_kernels::ops::cross_entropy::{cross_entropy, losses};
+use tunebench_kernels::ops::embedding::gather;
+use tunebench_kernels::ops::rms_norm::{rms_norm, rms_norm_backward};
 
 use super::batch::Batch;
 use super::group::Group;
@@ -32,8 +32,8 @@ pub(super) struct Scratch<E> {
     losses: Vec<f32>,
     low: Vec<E>,
     /// The weight packed for a pass over several slices, where the model does not keep it so.
-    forward: Option<Packed>,
-    back: Option<Packed>,
+    forward: Option<PackedRhs>,
+    back: Option<PackedRhs>,
 }
 
 impl<E> Default for Scratch<E> {
@@ -89,7 +89,7 @@ impl<E: Storage> Head<'_, E> {
         let v = self.group.width();
         let linear = &self.group.linears[0];
         let weight = if batch.labels() > LABELS_AT_ONCE && linear.forward.is_none() {
-            Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into()
+            PackedRhs::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into()
         } else {
             linear.right(pass.trained)
         };
@@ -123,12 +123,12 @@ impl<E: Storage> Head<'_, E> {
         let (d, v, m) = (g.hidden, self.group.width(), batch.labels());
         let is_needed = is_below || self.norm.is_trained();
         let linear = &self.group.linears[0];
-        let forward: Right<'_, E> = match &linear.forward {
+        let forward: Rhs<'_, E> = match &linear.forward {
             Some(packed) => packed.into(),
-            None => Packed::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into(),
+            None => PackedRhs::renew(&mut s.forward, pass.level, linear.matrix(pass.trained).t()).into(),
         };
-        let back: Right<'_, E> = match &linear.back {
-            None if is_needed => Packed::renew(&mut s.back, pass.level, linear.matrix(pass.trained)).into(),
+        let back: Rhs<'_, E> = match &linear.back {
+            None if is_needed => PackedRhs::renew(&mut s.back, pass.level, linear.matrix(pass.trained)).into(),
             _ => linear.right_back(pass.trained),
         };
         room(&mut s.d_normed, m * d);
@@ -152,7 +152,7 @@ impl<E: Storage> Head<'_, E> {
         if is_below {
             room(&mut s.d_chosen, m * d);
             let weight = self.norm.values(pass.trained);
-            rms_norm_backward(pass.level, &s.chosen, weight, &s.inverse, &s.d_normed, &mut s.d_chosen, false);
+            rms_norm_backward(pass.level, &s.chosen, weight, &s.inverse, &s.d_normed, &mut s.d_chosen, Store::Set);
             dx.fill(0.0);
             for (&token, gradient) in batch.from.iter().zip(s.d_chosen.chunks_exact(d)) {
                 dx[token * d..][..d].copy_from_slice(gradient);

@@ -1,11 +1,12 @@
 //! One decoder layer, forward and backward.
 
-use tunebench_kernels::attention::{self, Heads};
-use tunebench_kernels::norm::{rms_norm, rms_norm_again, rms_norm_backward, rms_norm_weight_gradient};
-use tunebench_kernels::product::Store;
-use tunebench_kernels::reduce::{copy, narrow};
-use tunebench_kernels::rope::{Turn, rope};
-use tunebench_kernels::swiglu::{swiglu, swiglu_backward};
+use tunebench_kernels::attention::{self, AttentionSpec, Heads};
+use tunebench_kernels::gemm::Store;
+use tunebench_kernels::ops::HeadColumns;
+use tunebench_kernels::ops::reduce::{copy, narrow};
+use tunebench_kernels::ops::rms_norm::{rms_norm, rms_norm_backward, rms_norm_recompute, rms_norm_weight_gradient};
+use tunebench_kernels::ops::rope::{RopeTables, Rotation, rope};
+use tunebench_kernels::ops::swiglu::{swiglu, swiglu_backward};
 
 use super::group::Group;
 use super::linear::Pass;
@@ -129,15 +130,19 @@ pub(super) struct Geometry {
     pub intermediate: usize,
     pub heads: Heads,
     pub eps: f32,
-    /// `[n, e/2]`.
-    pub cos: Vec<f32>,
-    pub sin: Vec<f32>,
+    pub rope: RopeTables,
 }
 
 impl Geometry {
     /// Columns of q, k and v beside each other.
     pub fn qkv(&self) -> usize {
-        (self.heads.heads + 2 * self.heads.kv_heads) * self.heads.width
+        (self.heads.heads + 2 * self.heads.kv_heads) * self.heads.head_dim
+    }
+
+    /// The columns of q and k, which are rotated.
+    fn rotated(&self) -> HeadColumns {
+        let Heads { heads, kv_heads, head_dim } = self.heads;
+        HeadColumns { row: self.qkv(), first: 0, heads: heads + kv_heads, head_dim }
     }
 }
 
@@ -152,7 +157,8 @@ pub(super) struct Within;
 
 impl<E: Storage> Attend<E> for Within {
     fn attend(&mut self, pass: &Pass<'_, E>, heads: Heads, saved: &mut Saved<E>) -> Result<(), Error> {
-        attention::forward(pass.level, heads, pass.ends, &saved.qkv, &mut saved.read, &mut saved.lse);
+        let spec = AttentionSpec::causal(heads);
+        attention::forward(pass.level, &spec, pass.ends, &saved.qkv, &mut saved.read, &mut saved.lse);
         Ok(())
     }
 }
@@ -184,7 +190,7 @@ impl<E: Storage> Layer<E> {
     ) -> Result<(), Error> {
         let (d, f) = (g.hidden, g.intermediate);
         let n = saved.x.len() / d;
-        let Heads { heads: h, kv_heads: k, width: e } = g.heads;
+        let Heads { heads: h, head_dim: e, .. } = g.heads;
 
         room(&mut scratch.normed, n * d);
         room(&mut saved.inverse[0], n);
@@ -192,7 +198,7 @@ impl<E: Storage> Layer<E> {
         rms_norm(pass.level, &saved.x, weight, g.eps, &mut scratch.normed, &mut saved.inverse[0]);
         room(&mut saved.qkv, n * g.qkv());
         self.qkv.forward(pass, &scratch.normed, &mut saved.qkv, Store::Set, &mut saved.low[0])?;
-        rope(pass.level, &mut saved.qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Forward);
+        rope(pass.level, &mut saved.qkv, g.rotated(), &g.rope, Rotation::Forward);
         if let Some(front) = pass.front {
             front.put_keys_values(self.index, g.heads, pass.ends, &mut saved.qkv);
         }
@@ -258,12 +264,12 @@ impl<E: Storage> Layer<E> {
 
         let weight = self.mlp_norm.values(pass.trained);
         room(&mut scratch.normed, n * d);
-        rms_norm_again(pass.level, &saved.middle, weight, &saved.inverse[1], &mut scratch.normed);
+        rms_norm_recompute(pass.level, &saved.middle, weight, &saved.inverse[1], &mut scratch.normed);
         room(&mut scratch.d_normed, n * d);
         let (normed, d_normed) = (&scratch.normed, &mut scratch.d_normed);
         self.gate_up.backward(pass, normed, &saved.gate_up, &saved.low[2], gradients, Some(d_normed))?;
         self.mlp_norm.backward(pass, &saved.middle, &saved.inverse[1], &scratch.d_normed, gradients);
-        rms_norm_backward(pass.level, &saved.middle, weight, &saved.inverse[1], &scratch.d_normed, dx, true);
+        rms_norm_backward(pass.level, &saved.middle, weight, &saved.inverse[1], &scratch.d_normed, dx, Store::Add);
         Ok(())
     }
 
@@ -280,7 +286,7 @@ impl<E: Storage> Layer<E> {
     ) -> Result<(), Error> {
         let d = g.hidden;
         let n = saved.x.len() / d;
-        let Heads { heads: h, kv_heads: k, width: e } = g.heads;
+        let Heads { heads: h, head_dim: e, .. } = g.heads;
         // What the norm below would still need.
         let is_last = is_lowest && !self.attention_norm.is_trained();
         let is_in_layers = pass.front.is_some_and(Front::is_in_layers);
@@ -301,16 +307,17 @@ impl<E: Storage> Layer<E> {
             return Ok(());
         }
         room(&mut scratch.d_qkv, n * g.qkv());
-        let (read, lse, d_read) = (&saved.read, &saved.lse, &scratch.d_read);
-        attention::backward(pass.level, g.heads, pass.ends, &saved.qkv, read, lse, d_read, &mut scratch.d_qkv);
+        let forward = attention::Saved { qkv: &saved.qkv, out: &saved.read, lse: &saved.lse };
+        let spec = AttentionSpec::causal(g.heads);
+        attention::backward(pass.level, &spec, pass.ends, forward, &scratch.d_read, &mut scratch.d_qkv);
         if let Some(front) = pass.front {
             let (d_qkv, d_front) = (&mut scratch.d_qkv, &mut scratch.d_front);
             front.take_keys_values(self.index, g.heads, pass.ends, d_qkv, d_front);
         }
-        rope(pass.level, &mut scratch.d_qkv, g.qkv(), h + k, e, &g.cos, &g.sin, Turn::Back);
+        rope(pass.level, &mut scratch.d_qkv, g.rotated(), &g.rope, Rotation::Inverse);
 
         let weight = self.attention_norm.values(pass.trained);
-        rms_norm_again(pass.level, &saved.x, weight, &saved.inverse[0], &mut scratch.normed);
+        rms_norm_recompute(pass.level, &saved.x, weight, &saved.inverse[0], &mut scratch.normed);
         room(&mut scratch.d_normed, n * d);
         let (normed, d_normed) = (&scratch.normed, (!is_last).then_some(scratch.d_normed.as_mut_slice()));
         self.qkv.backward(pass, normed, &scratch.d_qkv, &saved.low[0], gradients, d_normed)?;
@@ -319,7 +326,7 @@ impl<E: Storage> Layer<E> {
         }
         self.attention_norm.backward(pass, &saved.x, &saved.inverse[0], &scratch.d_normed, gradients);
         if !is_lowest {
-            rms_norm_backward(pass.level, &saved.x, weight, &saved.inverse[0], &scratch.d_normed, dx, true);
+            rms_norm_backward(pass.level, &saved.x, weight, &saved.inverse[0], &scratch.d_normed, dx, Store::Add);
         }
         Ok(())
     }

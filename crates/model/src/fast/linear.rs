@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tunebench_kernels::Level;
-use tunebench_kernels::product::{Matrix, Packed, Right};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::gemm::{Matrix, PackedRhs, Rhs};
 use tunebench_spec::random::Stream;
 
 use super::graph::GraphSite;
@@ -13,7 +13,7 @@ use crate::dropout::Draw;
 
 /// What all sites of one pass share.
 pub(super) struct Pass<'a, E> {
-    pub level: Level,
+    pub level: SimdLevel,
     pub trained: &'a [Trained<E>],
     /// Where each example ends.
     pub ends: &'a [usize],
@@ -44,8 +44,8 @@ pub(super) struct Linear<E> {
     pub in_features: usize,
     pub weight: Weight<E>,
     /// `Wᵀ [in, out]` as the forward pass reads it and `W [out, in]` as the backward pass does, where they are kept.
-    pub forward: Option<Packed>,
-    pub back: Option<Packed>,
+    pub forward: Option<PackedRhs>,
+    pub back: Option<PackedRhs>,
     pub site: Site,
 }
 
@@ -79,7 +79,7 @@ impl<E: Storage> Linear<E> {
     }
 
     /// `Wᵀ [in, out]`.
-    pub fn right<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
+    pub fn right<'a>(&'a self, trained: &'a [Trained<E>]) -> Rhs<'a, E> {
         match &self.forward {
             Some(packed) => packed.into(),
             None => self.matrix(trained).t().into(),
@@ -87,7 +87,7 @@ impl<E: Storage> Linear<E> {
     }
 
     /// `W [out, in]`, for the gradient of the input.
-    pub fn right_back<'a>(&'a self, trained: &'a [Trained<E>]) -> Right<'a, E> {
+    pub fn right_back<'a>(&'a self, trained: &'a [Trained<E>]) -> Rhs<'a, E> {
         match &self.back {
             Some(packed) => packed.into(),
             None => self.matrix(trained).into(),
@@ -100,8 +100,8 @@ impl<E: Storage> Linear<E> {
     }
 
     /// Packs the weight for the forward pass, and lets the plain one go.
-    pub fn pack(&mut self, level: Level, trained: &[Trained<E>]) {
-        self.forward = Some(Packed::new(level, self.matrix(trained).t()));
+    pub fn pack(&mut self, level: SimdLevel, trained: &[Trained<E>]) {
+        self.forward = Some(PackedRhs::new(level, self.matrix(trained).t()));
         let needs_plain = matches!(self.site, Site::Graph(_));
         if let (Weight::Frozen(values), false) = (&mut self.weight, needs_plain) {
             *values = Arc::default();
@@ -109,9 +109,9 @@ impl<E: Storage> Linear<E> {
     }
 
     /// Packs the weight, if it stays as it is, for both passes, and lets the plain one go.
-    pub fn pack_frozen(&mut self, level: Level) {
+    pub fn pack_frozen(&mut self, level: SimdLevel) {
         if matches!(self.weight, Weight::Frozen(_)) && !matches!(self.site, Site::Graph(_)) {
-            self.back = Some(Packed::new(level, self.matrix(&[])));
+            self.back = Some(PackedRhs::new(level, self.matrix(&[])));
             self.pack(level, &[]);
         }
     }

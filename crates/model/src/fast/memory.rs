@@ -10,7 +10,7 @@ use tunebench_spec::{ModelShape, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
-use crate::system;
+use tunebench_kernels::machine;
 
 /// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
 const BASE: u64 = 120 << 20;
@@ -28,7 +28,7 @@ const PACKED_SHARE: u64 = 4;
 /// and the two copies take no more than a quarter of what the machine has.
 pub fn is_packed(shape: &ModelShape, recompute: bool) -> bool {
     let two = 2 * HALF * shape.params();
-    !recompute && system::total().is_some_and(|total| two <= total / PACKED_SHARE)
+    !recompute && machine::memory::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
 /// Peak bytes of a step over `tokens` tokens at once, virtual ones included.

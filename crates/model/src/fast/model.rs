@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem::swap;
 
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
+use tunebench_kernels::SimdLevel;
 use tunebench_kernels::attention::Heads;
-use tunebench_kernels::embedding::{gather, scatter_add};
-use tunebench_kernels::rope::tables;
+use tunebench_kernels::ops::embedding::{gather, scatter_add};
+use tunebench_kernels::ops::rope::tables;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_spec::ModelShape;
 
 use super::batch::Batch;
@@ -26,7 +26,7 @@ use crate::{Error, Tuning, Weights, rotary};
 /// How a model is computed; changes no number but by rounding.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    pub level: Level,
+    pub level: SimdLevel,
     /// Keep each layer's input only, and compute the layer again on the way back.
     pub recompute: bool,
     /// Keep frozen linear weights as the products of both passes read them instead of as they are: twice the bytes, and
@@ -268,14 +268,12 @@ impl<E: Storage> Model<E> {
     pub(super) fn geometry(&self, positions: &[u32]) -> Geometry {
         let ModelShape { hidden_size, intermediate_size, rms_norm_eps, head_dim, .. } = self.shape;
         let (heads, kv_heads) = (self.shape.num_attention_heads, self.shape.num_key_value_heads);
-        let (cos, sin) = tables(&self.frequencies, positions);
         Geometry {
             hidden: hidden_size,
             intermediate: intermediate_size,
-            heads: Heads { heads, kv_heads, width: head_dim },
+            heads: Heads { heads, kv_heads, head_dim },
             eps: rms_norm_eps as f32,
-            cos,
-            sin,
+            rope: tables(&self.frequencies, positions),
         }
     }
 

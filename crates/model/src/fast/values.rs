@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use half::bf16;
-use tunebench_kernels::adamw::{self, AdamW, Update, Weights};
-use tunebench_kernels::product::Store;
-use tunebench_kernels::{Element, Level};
+use tunebench_kernels::gemm::Store;
+use tunebench_kernels::optim::adamw::{self, AdamW, Update, Weights};
+use tunebench_kernels::{Element, SimdLevel};
 
 use crate::Error;
 
@@ -177,7 +177,7 @@ pub struct Moments {
 /// One step of AdamW over all trained tensors, each with moments of its size; `step` says the numbers of the step for a
 /// tensor's factor of the learning rate.
 pub(super) fn update<E: Storage>(
-    level: Level,
+    level: SimdLevel,
     trained: &mut [Trained<E>],
     gradients: &Gradients,
     moments: &mut BTreeMap<String, Moments>,

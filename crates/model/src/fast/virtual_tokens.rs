@@ -12,8 +12,8 @@ use tunebench_spec::{Graph, VirtualKind};
 use super::graph::{Params, collect, flat, rounded, values, variables};
 use super::values::{Gradients, Storage, Trained};
 use crate::Error;
-use crate::graph::attach::seeded;
 use crate::dropout::Draw;
+use crate::graph::attach::seeded;
 use crate::graph::site::{self, Dropout, Inputs};
 
 /// Virtual tokens of a model.
@@ -113,7 +113,7 @@ impl<E: Storage> Front<E> {
         (!self.is_in_layers()).then_some(Place { row: d, at: 0, from: 0, len: d })
     }
 
-    fn in_layer(&self, layer: usize, Heads { heads: h, kv_heads: k, width: e }: Heads) -> Option<Place> {
+    fn in_layer(&self, layer: usize, Heads { heads: h, kv_heads: k, head_dim: e }: Heads) -> Option<Place> {
         let len = 2 * k * e;
         self.is_in_layers().then_some(Place { row: (h + 2 * k) * e, at: h * e, from: layer * len, len })
     }

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
-use tunebench_kernels::reduce::sum_of_squares;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::ops::reduce::sum_of_squares;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_model::fast::memory::is_packed;
 use tunebench_model::fast::{Batch, Gradients, Model, Moments, Options, Workspace};
 use tunebench_model::{Draw, Tuning, Weights};
 use tunebench_spec::ModelShape;
 
 use super::{Engine, Step, Sums};
-use crate::Error;
 use crate::batches::{Cut, MicroBatch};
+use crate::{Error, adamw};
 
 pub(super) struct Fast {
     model: Model<bf16>,
     gradients: Gradients,
     moments: BTreeMap<String, Moments>,
     work: Workspace<bf16>,
-    level: Level,
+    level: SimdLevel,
 }
 
 impl Fast {
@@ -31,7 +31,7 @@ impl Fast {
         weights: Weights,
         tuning: Tuning,
         moments: BTreeMap<String, Moments>,
-        level: Level,
+        level: SimdLevel,
         recompute: bool,
     ) -> Result<Self, Error> {
         let options = Options { level, recompute, packed: is_packed(shape, recompute) };
@@ -85,7 +85,8 @@ impl Engine for Fast {
             self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;
         }
         let Step { recipe, number, learning_rate, gradient_scale } = step;
-        let numbers = |lr_scale: f64| AdamW::new(recipe, number, learning_rate * lr_scale, gradient_scale);
+        let params = adamw::params(recipe);
+        let numbers = |lr_scale: f64| AdamW::new(&params, number, learning_rate * lr_scale, gradient_scale);
         self.model.update(&self.gradients, &mut self.moments, numbers);
         Ok(())
     }

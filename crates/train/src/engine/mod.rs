@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
+use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::Moments;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Engine as Kind, ModelShape, Recipe};
@@ -74,7 +74,7 @@ pub(crate) fn new(
     moments: BTreeMap<String, Moments>,
     recipe: &Recipe,
 ) -> Result<Box<dyn Engine>, Error> {
-    let level = Level::chosen()?;
+    let level = SimdLevel::chosen()?;
     Ok(match kind {
         Kind::Fast => Box::new(fast::Fast::new(shape, weights, tuning, moments, level, recipe.gradient_checkpointing)?),
         Kind::Reference => Box::new(reference::Reference::new(shape, &weights, &tuning, moments, level)?),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
-use tunebench_kernels::Level;
-use tunebench_kernels::adamw::AdamW;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_model::fast::Moments;
 use tunebench_model::{Batch, Draw, Gradients, Llama, Targets, Tuning, Weights};
 use tunebench_spec::ModelShape;
@@ -19,7 +19,7 @@ pub(super) struct Reference {
     model: Llama,
     gradients: Gradients,
     moments: BTreeMap<String, Moments>,
-    level: Level,
+    level: SimdLevel,
 }
 
 impl Reference {
@@ -28,7 +28,7 @@ impl Reference {
         weights: &Weights,
         tuning: &Tuning,
         moments: BTreeMap<String, Moments>,
-        level: Level,
+        level: SimdLevel,
     ) -> Result<Self, Error> {
         let model = Llama::new(shape, weights, tuning, &Device::Cpu)?;
         Ok(Self { model, gradients: Gradients::new(), moments, level })
@@ -86,10 +86,11 @@ impl Engine for Reference {
     /// to would never move.
     fn update(&mut self, step: Step<'_>) -> Result<(), Error> {
         let Step { recipe, number, learning_rate, gradient_scale } = step;
+        let params = adamw::params(recipe);
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
             let moments = self.moments.entry(name.clone()).or_default();
-            let numbers = AdamW::new(recipe, number, learning_rate * param.lr_scale, gradient_scale);
+            let numbers = AdamW::new(&params, number, learning_rate * param.lr_scale, gradient_scale);
             adamw::apply(self.level, numbers, &param.var, gradient, moments)?;
         }
         Ok(())

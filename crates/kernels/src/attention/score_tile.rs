@@ -1,0 +1,25 @@
+//! A tile of scores, a strip of queries against a block of keys, and what the softmax keeps of each query.
+
+/// How a tile of scores, `[keys, queries]`, is read; a query is a lane.
+///
+/// What else a score may be made of belongs here, and then in the two functions of `softmax` and the two of
+/// `kernel::avx512_bf16` that read it: a slope per head (ALiBi), added as `slope · (key - query)` to the scaled score; and
+/// a soft cap, `cap · tanh(score / cap)`, whose derivative the backward pass multiplies with.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreTile {
+    pub keys: usize,
+    /// Query `l` sees the keys up to `last + l`.
+    pub last: usize,
+    /// The scale of scores, times log2(e).
+    pub factor: f32,
+}
+
+/// What is known of a strip's queries so far.
+pub struct OnlineSoftmax<'a> {
+    /// The largest score, before scaling.
+    pub max: &'a mut [f32],
+    /// Exponentials summed.
+    pub sum: &'a mut [f32],
+    /// What earlier sums have to be multiplied by.
+    pub rescale: &'a mut [f32],
+}

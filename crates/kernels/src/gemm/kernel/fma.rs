@@ -1,0 +1,79 @@
+//! f32 by fused multiply-adds, of AVX2 and of AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::{ARows, Kernel};
+use crate::gemm::matrix::Matrix;
+use crate::gemm::pack_f32::pack_lanes;
+use crate::simd::dispatch::{Avx2, Avx512};
+use crate::{Element, SimdLevel};
+
+/// A kernel of f32 fused multiply-adds over `$rows` rows and `$vectors` vectors of columns.
+macro_rules! fma_kernel {
+    ($(#[$doc:meta])* $name:ident, $features:literal, $level:expr, rows $rows:literal, vectors $vectors:literal of $lanes:literal,
+     kc $kc:literal, mc $mc:literal, $zero:ident $load:ident $store:ident $set1:ident $fma:ident $add:ident) => {
+        $(#[$doc])*
+        impl Kernel for $name {
+            type Packed = f32;
+            const MR: usize = $rows;
+            const NR: usize = $vectors * $lanes;
+            const K_PAD: usize = 1;
+            const K_STEP: usize = 1;
+            const KC: usize = $kc;
+            const MC: usize = $mc;
+            const LEVEL: SimdLevel = $level;
+
+            fn pack_a<E: Element>(a: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [f32]) {
+                pack_lanes::<E, $rows>(Self::LEVEL, a, first, end, packed);
+            }
+
+            fn pack_b<E: Element>(b: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [f32]) {
+                pack_lanes::<E, { $vectors * $lanes }>(Self::LEVEL, b, first, end, packed);
+            }
+
+            unsafe fn microkernel(k: usize, a: ARows<f32>, _: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+                #[target_feature(enable = $features)]
+                unsafe fn microkernel(k: usize, a: *const f32, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+                    // SAFETY: the caller's: `k` steps of both panels and a whole tile.
+                    unsafe {
+                        let mut tile = [[$zero(); $vectors]; $rows];
+                        let (mut a, mut b) = (a, b);
+                        for _ in 0..k {
+                            let mut right = [$zero(); $vectors];
+                            for (v, right) in right.iter_mut().enumerate() {
+                                *right = $load(b.add(v * $lanes));
+                            }
+                            for (i, row) in tile.iter_mut().enumerate() {
+                                let left = $set1(*a.add(i));
+                                for (sum, right) in row.iter_mut().zip(right) {
+                                    *sum = $fma(left, right, *sum);
+                                }
+                            }
+                            (a, b) = (a.add($rows), b.add($vectors * $lanes));
+                        }
+                        for (i, row) in tile.iter().enumerate() {
+                            for (v, value) in row.iter().enumerate() {
+                                let place = c.add(i * ldc + v * $lanes);
+                                let value = if add { $add($load(place), *value) } else { *value };
+                                $store(place, value);
+                            }
+                        }
+                    }
+                }
+                // SAFETY: the caller's.
+                unsafe { microkernel(k, a.first, b, c, ldc, add) }
+            }
+        }
+    };
+}
+
+fma_kernel!(
+    /// f32 by AVX2: 12 of 16 registers are sums.
+    Avx2, "avx2,fma", SimdLevel::Avx2, rows 6, vectors 2 of 8, kc 384, mc 96,
+    _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps
+);
+fma_kernel!(
+    /// f32 by AVX-512: 24 of 32 registers are sums.
+    Avx512, "avx512f", SimdLevel::Avx512, rows 12, vectors 2 of 16, kc 384, mc 144,
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps
+);

@@ -1,0 +1,109 @@
+//! Microkernels, one for each way of multiplying: an `MR x NR` tile of the result, summed over `k` in registers.
+//!
+//! The words are those of BLIS (Van Zee and van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS
+//! functionality"): `MR`, `NR`, `KC` and `MC` are constants of a [`Kernel`], `NC` is the driver's. Where ours differ:
+//!
+//! - Panels hold all of `k`, not `KC` steps of it: operands are packed once, and the loop over `KC` is inside the block.
+//! - `NC` are the columns of a task's block; what BLIS bounds by it, the packed operands that exist at once, are slabs
+//!   of a fixed number of elements.
+//! - Sums of an `MC x NC` block are kept in f32 beside the result, which is written once, when all of `k` is summed.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
+mod fma;
+mod portable;
+
+use super::matrix::Matrix;
+use crate::simd::multiversion::multiversion;
+use crate::{Element, SimdLevel, Store};
+
+/// Where a kernel finds the rows of `A`.
+#[derive(Clone, Copy)]
+pub struct ARows<P> {
+    pub first: *const P,
+    /// For kernels of pairs: how far apart rows are, and [`Kernel::K_PAD`] steps of a row and the next. Others read packed
+    /// panels only, step after step.
+    pub row_stride: usize,
+    pub block_stride: usize,
+}
+
+/// A way of multiplying packed panels: a type of [`dispatch`](crate::simd::dispatch) as products use it.
+pub trait Kernel {
+    /// What operands are packed as.
+    type Packed: Copy + Send + Sync;
+    /// Rows of a tile: lanes of a panel of `A`.
+    const MR: usize;
+    /// Columns of a tile: lanes of a panel of `B`.
+    const NR: usize;
+    /// Panels are padded with zeros to a multiple of so many steps of `k`.
+    const K_PAD: usize;
+    /// Steps of `k` that are multiplied together (BLIS's KR).
+    const K_STEP: usize;
+    /// Most steps of `k` between writes of a tile: a panel of `B` so long stays in the first cache.
+    const KC: usize;
+    /// Rows of a block, the work of one task; their panels of `A` stay in the second cache.
+    const MC: usize;
+    const LEVEL: SimdLevel;
+
+    /// Packs rows `first..first + MR` of `a [m, k]`; rows from `end` on are zero.
+    fn pack_a<E: Element>(a: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [Self::Packed]);
+
+    /// As [`Kernel::pack_a`], columns of `b` by its transpose `[n, k]`.
+    fn pack_b<E: Element>(b: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [Self::Packed]);
+
+    /// Before and after the tiles of a block, on the thread that computes them.
+    fn enter() {}
+    fn leave() {}
+
+    /// Whether `A` can be read where it lies, when its rows do.
+    const READS_A_IN_PLACE: bool = false;
+    /// A tile of fewer than [`Kernel::MR`] rows is computed by so many at a time.
+    const MR_STEP: usize = Self::MR;
+
+    /// `c = A B`, or `c += A B` over `k` steps, of the first `rows` rows at least; rows of `c` are `ldc` apart.
+    ///
+    /// # Safety
+    /// `k` is a multiple of [`Kernel::K_STEP`]; `a` and `b` point to so many steps of panels (`a` of `rows` rows, rounded
+    /// up to a multiple of [`Kernel::MR_STEP`]), `c` to a tile; the CPU has the level of the kernel.
+    unsafe fn microkernel(
+        k: usize,
+        a: ARows<Self::Packed>,
+        rows: usize,
+        b: *const Self::Packed,
+        c: *mut f32,
+        ldc: usize,
+        add: bool,
+    );
+
+    /// The rows of a packed panel, from a step that is a multiple of [`Kernel::K_PAD`] on.
+    fn panel(first: *const Self::Packed) -> ARows<Self::Packed> {
+        ARows { first, row_stride: Self::K_PAD, block_stride: Self::MR * Self::K_PAD }
+    }
+
+    /// Rounds sums into the result.
+    fn store<O: Element>(out: &mut [O], sums: &[f32], scale: f32, store: Store) {
+        match store {
+            Store::Set => set(Self::LEVEL, out, sums, scale),
+            Store::Add => add(Self::LEVEL, out, sums, scale),
+        }
+    }
+}
+
+multiversion! {
+    fn set<O>(out: &mut [O], sums: &[f32], scale: f32) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = O::from_f32(sum * scale);
+        }
+    }
+}
+
+multiversion! {
+    fn add<O>(out: &mut [O], sums: &[f32], scale: f32) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = O::from_f32(out.to_f32() + sum * scale);
+        }
+    }
+}

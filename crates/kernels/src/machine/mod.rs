@@ -1,0 +1,4 @@
+//! Memory and threads of this process and of the machine.
+
+pub mod memory;
+pub mod threads;

@@ -1,0 +1,55 @@
+//! Passes over plain numbers: their squares' sum, copies, and from one storage to another.
+
+use rayon::prelude::*;
+
+use crate::simd::multiversion::multiversion;
+use crate::tasks::TASK;
+use crate::{Element, SimdLevel};
+
+/// `Σ x²` in f64, in pieces of fixed size that are added in their order.
+pub fn sum_of_squares(level: SimdLevel, x: &[f32]) -> f64 {
+    let sums: Vec<f64> = x.par_chunks(TASK).map(|x| squares(level, x)).collect();
+    sums.into_iter().fold(0.0, |all, sum| all + sum)
+}
+
+/// `out = x`, over all threads.
+///
+/// # Panics
+/// When the lengths differ, as do the others here.
+pub fn copy<E: Element>(x: &[E], out: &mut [E]) {
+    assert_eq!(x.len(), out.len(), "the lengths to be copied do not fit");
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| out.copy_from_slice(x));
+}
+
+/// `out = x`, rounded to what `E` holds.
+pub fn narrow<E: Element>(level: SimdLevel, x: &[f32], out: &mut [E]) {
+    assert_eq!(x.len(), out.len(), "the lengths to be narrowed do not fit");
+    out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| narrow_chunk(level, x, out));
+}
+
+/// Lanes of f64, four vectors of AVX-512.
+const WIDE: usize = 32;
+
+multiversion! {
+    fn squares(x: &[f32]) -> f64 {
+        let mut lanes = [0f64; WIDE];
+        let (blocks, rest) = x.as_chunks::<WIDE>();
+        for x in blocks {
+            for i in 0..WIDE {
+                lanes[i] += f64::from(x[i]) * f64::from(x[i]);
+            }
+        }
+        for (lane, x) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(*x) * f64::from(*x);
+        }
+        lanes.into_iter().fold(0.0, |all, lane| all + lane)
+    }
+}
+
+multiversion! {
+    fn narrow_chunk<E>(x: &[f32], out: &mut [E]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = E::from_f32(*x);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Optimizer steps.
+
+pub mod adamw;

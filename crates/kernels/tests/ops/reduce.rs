@@ -1,0 +1,32 @@
+//! Passes over plain numbers.
+
+use half::bf16;
+use tunebench_kernels::Element;
+use tunebench_kernels::ops::reduce::{copy, narrow, sum_of_squares};
+
+use crate::{everywhere, f32s, f64s, normal};
+
+fn check<E: Element>(n: usize) {
+    let (x, y): (Vec<E>, Vec<f32>) = (normal("x", n), normal("y", n));
+    let [copied, narrowed, squares] = everywhere(|level| {
+        let (mut copied, mut narrowed) = (vec![E::default(); n], vec![E::default(); n]);
+        copy(&x, &mut copied);
+        narrow(level, &y, &mut narrowed);
+        // An f64 in two parts, so that all its bytes are compared.
+        let sum = sum_of_squares(level, &y);
+        [f32s(&copied), f32s(&narrowed), vec![sum as f32, (sum - f64::from(sum as f32)) as f32]]
+    });
+    assert_eq!(copied, f32s(&x));
+    assert_eq!(narrowed, y.iter().map(|y| E::from_f32(*y).to_f32()).collect::<Vec<_>>());
+    let right: f64 = f64s(&y).iter().fold(0.0, |sum, y| sum + y * y);
+    let found = f64::from(squares[0]) + f64::from(squares[1]);
+    assert!((found - right).abs() <= 1e-12 * right, "{found}, not {right}");
+}
+
+#[test]
+fn numbers_are_copied_narrowed_and_summed() {
+    for n in [0, 1, 33, 1000, 70_001] {
+        check::<f32>(n);
+        check::<bf16>(n);
+    }
+}
