@@ -37,27 +37,26 @@ struct Results<T> {
     d_qkv: Vec<T>,
 }
 
-fn run<E: Element>(level: SimdLevel, heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<E> {
+fn run<E: Element>(level: SimdLevel, spec: &AttentionSpec, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<E> {
     let n = *ends.last().unwrap();
     // What was there before must not matter.
     let mut out = vec![E::from_f32(f32::NAN); d_out.len()];
-    let mut lse = vec![f32::NAN; n * heads.heads];
-    let spec = AttentionSpec::causal(heads);
-    forward(level, &spec, ends, qkv, &mut out, &mut lse);
+    let mut lse = vec![f32::NAN; n * spec.heads.heads];
+    forward(level, spec, ends, qkv, &mut out, &mut lse);
     let mut d_qkv = vec![E::from_f32(f32::NAN); qkv.len()];
-    backward(level, &spec, ends, Saved { qkv, out: &out, lse: &lse }, d_out, &mut d_qkv);
+    backward(level, spec, ends, Saved { qkv, out: &out, lse: &lse }, d_out, &mut d_qkv);
     Results { out, lse: lse.into_iter().map(E::from_f32).collect(), d_qkv }
 }
 
-fn plain<E: Element>(heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<f64> {
-    let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
+fn plain<E: Element>(spec: &AttentionSpec, ends: &[usize], qkv: &[E], d_out: &[E]) -> Results<f64> {
+    let Heads { heads: h, kv_heads: k, head_dim: e } = spec.heads;
     let n = *ends.last().unwrap();
     let row = (h + 2 * k) * e;
     let x: Vec<f64> = qkv.iter().map(|x| f64::from(x.to_f32())).collect();
     let d: Vec<f64> = d_out.iter().map(|x| f64::from(x.to_f32())).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let add = |to: &mut [f64], from: &[f64], by: f64| to.iter_mut().zip(from).for_each(|(to, from)| *to += from * by);
-    let scale = 1.0 / (e as f64).sqrt();
+    let scale = f64::from(spec.scale);
     let mut results = Results { out: vec![0.0; n * h * e], lse: vec![0.0; n * h], d_qkv: vec![0.0; n * row] };
     let mut from = 0;
     for &to in ends {
@@ -65,16 +64,17 @@ fn plain<E: Element>(heads: Heads, ends: &[usize], qkv: &[E], d_out: &[E]) -> Re
             let q = t * row + head * e;
             let keys = |s: usize| s * row + (h + head / (h / k)) * e;
             let values = |s: usize| keys(s) + k * e;
-            let scores: Vec<f64> = (from..=t).map(|s| scale * dot(&x[q..q + e], &x[keys(s)..keys(s) + e])).collect();
+            let first = spec.window.map_or(from, |window| from.max((t + 1).saturating_sub(window)));
+            let scores: Vec<f64> = (first..=t).map(|s| scale * dot(&x[q..q + e], &x[keys(s)..keys(s) + e])).collect();
             let max = scores.iter().copied().fold(f64::MIN, f64::max);
             let lse = max + scores.iter().map(|s| (s - max).exp()).sum::<f64>().ln();
             let out = (t * h + head) * e..(t * h + head + 1) * e;
             let d = &d[out.clone()];
-            for (s, score) in (from..=t).zip(&scores) {
+            for (s, score) in (first..=t).zip(&scores) {
                 add(&mut results.out[out.clone()], &x[values(s)..values(s) + e], (score - lse).exp());
             }
             let delta = dot(&results.out[out.clone()], d);
-            for (s, score) in (from..=t).zip(&scores) {
+            for (s, score) in (first..=t).zip(&scores) {
                 let p = (score - lse).exp();
                 let gradient = scale * p * (dot(d, &x[values(s)..values(s) + e]) - delta);
                 add(&mut results.d_qkv[values(s)..values(s) + e], d, p);
@@ -98,36 +98,91 @@ fn compare<E: Element>(found: &[E], right: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-fn check<E: Element>(tolerances: [f64; 3]) {
-    for &heads in LAYOUTS {
-        for &ends in ENDS {
-            let (qkv, d_out) = inputs::<E>(heads, *ends.last().unwrap());
-            let right = plain(heads, ends, &qkv, &d_out);
-            for level in SimdLevel::available() {
-                let found = run(level, heads, ends, &qkv, &d_out);
-                let what = |of: &str| format!("{level:?} {heads:?} {ends:?} {of}");
-                compare(&found.out, &right.out, tolerances[0], &what("out"));
-                compare(&found.lse, &right.lse, tolerances[1], &what("lse"));
-                compare(&found.d_qkv, &right.d_qkv, tolerances[2], &what("d_qkv"));
+fn check<E: Element>(spec: &AttentionSpec, ends: &[usize], tolerances: [f64; 3]) {
+    let (qkv, d_out) = inputs::<E>(spec.heads, *ends.last().unwrap());
+    let right = plain(spec, ends, &qkv, &d_out);
+    for level in SimdLevel::available() {
+        let found = run(level, spec, ends, &qkv, &d_out);
+        let what = |of: &str| format!("{level:?} {spec:?} {ends:?} {of}");
+        compare(&found.out, &right.out, tolerances[0], &what("out"));
+        compare(&found.lse, &right.lse, tolerances[1], &what("lse"));
+        compare(&found.d_qkv, &right.d_qkv, tolerances[2], &what("d_qkv"));
+    }
+}
+
+// f32 rounds to 6e-8, and scores of up to 10 to ten times that, which is what the probabilities are off by; 3.5e-6 has
+// been seen. Sums that cancel lose a digit more backward.
+const TOLERANCES_F32: [f64; 3] = [6e-6, 2e-6, 2e-5];
+// bf16 rounds to 4e-3: probabilities and the result forward. Backward, the rounded result is subtracted from rounded
+// gradients, on every level; 3.3e-2 has been seen.
+const TOLERANCES_BF16: [f64; 3] = [8e-3, 4e-3, 5e-2];
+
+#[test]
+fn attention_of_f32_is_right() {
+    emulated::tiles();
+    for (&heads, &ends) in LAYOUTS.iter().flat_map(|heads| ENDS.iter().map(move |ends| (heads, ends))) {
+        check::<f32>(&AttentionSpec::causal(heads), ends, TOLERANCES_F32);
+    }
+}
+
+#[test]
+fn attention_of_bf16_is_right() {
+    emulated::tiles();
+    for (&heads, &ends) in LAYOUTS.iter().flat_map(|heads| ENDS.iter().map(move |ends| (heads, ends))) {
+        check::<bf16>(&AttentionSpec::causal(heads), ends, TOLERANCES_BF16);
+    }
+}
+
+/// Windows of one key, within a vector, at the edges of strips, tasks and blocks, and longer than a sequence.
+const WINDOWS: [usize; 9] = [1, 5, 31, 32, 64, 100, 192, 193, 300];
+
+#[test]
+fn a_sliding_window_is_right() {
+    emulated::tiles();
+    for heads in [LAYOUTS[1], LAYOUTS[2], LAYOUTS[4]] {
+        for window in WINDOWS {
+            let spec = AttentionSpec { window: Some(window), ..AttentionSpec::causal(heads) };
+            for ends in [&[7, 8, 72][..], &[64, 500]] {
+                check::<f32>(&spec, ends, TOLERANCES_F32);
+                check::<bf16>(&spec, ends, TOLERANCES_BF16);
             }
         }
     }
 }
 
 #[test]
-fn attention_of_f32_is_right() {
+fn a_scale_of_its_own_is_used() {
     emulated::tiles();
-    // f32 rounds to 6e-8, and scores of up to 10 to ten times that, which is what the probabilities are off by; 3.5e-6
-    // has been seen. Sums that cancel lose a digit more backward.
-    check::<f32>([6e-6, 2e-6, 2e-5]);
+    let spec = AttentionSpec { scale: 0.2, ..AttentionSpec::causal(LAYOUTS[1]) };
+    check::<f32>(&spec, &[70, 203], TOLERANCES_F32);
+    check::<bf16>(&spec, &[70, 203], TOLERANCES_BF16);
 }
 
 #[test]
-fn attention_of_bf16_is_right() {
+fn a_window_as_long_as_a_sequence_changes_no_byte() {
     emulated::tiles();
-    // bf16 rounds to 4e-3: probabilities and the result forward. Backward, the rounded result is subtracted from
-    // rounded gradients, on every level; 3.3e-2 has been seen.
-    check::<bf16>([8e-3, 4e-3, 5e-2]);
+    fn check<E: Element>() {
+        let (whole, ends) = (AttentionSpec::causal(LAYOUTS[1]), [150, 450]);
+        let (qkv, d_out) = inputs::<E>(whole.heads, 450);
+        for level in SimdLevel::available() {
+            let without = run(level, &whole, &ends, &qkv, &d_out);
+            for window in [300, 301, 10_000] {
+                let found = run(level, &AttentionSpec { window: Some(window), ..whole }, &ends, &qkv, &d_out);
+                assert_eq!(without.out, found.out, "{level:?} {window}");
+                assert_eq!(without.lse, found.lse, "{level:?} {window}");
+                assert_eq!(without.d_qkv, found.d_qkv, "{level:?} {window}");
+            }
+        }
+    }
+    check::<f32>();
+    check::<bf16>();
+}
+
+/// Every level, without a window and with one.
+fn levels_and_windows(heads: Heads) -> impl Iterator<Item = (SimdLevel, AttentionSpec)> {
+    let specs =
+        move |level| [None, Some(130)].map(|window| (level, AttentionSpec { window, ..AttentionSpec::causal(heads) }));
+    SimdLevel::available().flat_map(specs)
 }
 
 #[test]
@@ -137,10 +192,10 @@ fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
     let ends = [3, 203, 503, 510];
     let (qkv, d_out) = inputs::<bf16>(heads, 510);
     let (row, width) = (qkv.len() / 510, d_out.len() / 510);
-    for level in SimdLevel::available() {
-        let all = run(level, heads, &ends, &qkv, &d_out);
+    for (level, spec) in levels_and_windows(heads) {
+        let all = run(level, &spec, &ends, &qkv, &d_out);
         for (from, to) in std::iter::once(0).chain(ends).zip(ends) {
-            let alone = run(level, heads, &[to - from], &qkv[from * row..to * row], &d_out[from * width..to * width]);
+            let alone = run(level, &spec, &[to - from], &qkv[from * row..to * row], &d_out[from * width..to * width]);
             assert_eq!(alone.out, all.out[from * width..to * width], "{level:?}");
             assert_eq!(alone.d_qkv, all.d_qkv[from * row..to * row], "{level:?}");
             let lse: Vec<bf16> = all.lse.chunks(510).flat_map(|head| head[from..to].to_vec()).collect();
@@ -155,10 +210,10 @@ fn threads_change_no_byte() {
     let heads = Heads { heads: 3, kv_heads: 1, head_dim: 64 };
     let ends = [600, 660];
     let (qkv, d_out) = inputs::<bf16>(heads, 660);
-    for level in SimdLevel::available() {
+    for (level, spec) in levels_and_windows(heads) {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| run(level, heads, &ends, &qkv, &d_out))
+            pool.install(|| run(level, &spec, &ends, &qkv, &d_out))
         };
         let one = on(1);
         for threads in [2, 5] {
@@ -191,7 +246,7 @@ fn numbers_that_are_none_are_not_hidden() {
     let (mut qkv, d_out) = inputs::<f32>(heads, 40);
     qkv[30 * 24 + 8] = f32::NAN;
     for level in SimdLevel::available() {
-        let found = run(level, heads, &[40], &qkv, &d_out);
+        let found = run(level, &AttentionSpec::causal(heads), &[40], &qkv, &d_out);
         for (t, out) in found.out.chunks(8).enumerate() {
             assert!(out.iter().all(|x| x.is_nan() == (t >= 30)), "{level:?}: {t}");
         }
@@ -199,8 +254,8 @@ fn numbers_that_are_none_are_not_hidden() {
 }
 
 /// The last token of each example, from a cache whose blocks lie in any order and hold nonsense where no token is.
-fn decoded<E: Element>(level: SimdLevel, heads: Heads, ends: &[usize], qkv: &[E]) -> Vec<E> {
-    let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
+fn decoded<E: Element>(level: SimdLevel, spec: &AttentionSpec, ends: &[usize], qkv: &[E]) -> Vec<E> {
+    let Heads { heads: h, kv_heads: k, head_dim: e } = spec.heads;
     let row = (h + 2 * k) * e;
     let lengths: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).zip(ends).map(|(a, b)| b - a).collect();
     let blocks: usize = lengths.iter().map(|length| length.div_ceil(BLOCK)).sum();
@@ -221,7 +276,7 @@ fn decoded<E: Element>(level: SimdLevel, heads: Heads, ends: &[usize], qkv: &[E]
     }
     let mut out = vec![E::from_f32(f32::NAN); queries.len()];
     let cache = PagedCache { keys: &pools[0], values: &pools[1], block_tables: &tables, lengths: &lengths };
-    decode(level, &AttentionSpec::causal(heads), &queries, cache, &mut out);
+    decode(level, spec, &queries, cache, &mut out);
     out
 }
 
@@ -233,13 +288,17 @@ fn decoding_a_token_is_the_last_row_of_the_whole() {
         for &heads in LAYOUTS {
             let (qkv, d_out) = inputs::<E>(heads, 311);
             let width = heads.heads * heads.head_dim;
-            let right = plain(heads, &ends, &qkv, &d_out).out;
-            let last: Vec<f64> = ends.iter().flat_map(|end| right[(end - 1) * width..end * width].to_vec()).collect();
-            for level in SimdLevel::available() {
-                let found = decoded(level, heads, &ends, &qkv);
-                compare(&found, &last, tolerance, &format!("{level:?} {heads:?}"));
-                let alone = decoded(level, heads, &[215], &qkv[96 * qkv.len() / 311..]);
-                assert_eq!(alone, found[4 * width..], "{level:?}: other rows changed a row");
+            for window in [None, Some(1), Some(32), Some(50), Some(215)] {
+                let spec = AttentionSpec { window, ..AttentionSpec::causal(heads) };
+                let right = plain(&spec, &ends, &qkv, &d_out).out;
+                let last: Vec<f64> =
+                    ends.iter().flat_map(|end| right[(end - 1) * width..end * width].to_vec()).collect();
+                for level in SimdLevel::available() {
+                    let found = decoded(level, &spec, &ends, &qkv);
+                    compare(&found, &last, tolerance, &format!("{level:?} {spec:?}"));
+                    let alone = decoded(level, &spec, &[215], &qkv[96 * qkv.len() / 311..]);
+                    assert_eq!(alone, found[4 * width..], "{level:?}: other rows changed a row");
+                }
             }
         }
     }

@@ -44,7 +44,7 @@ pub fn backward<E: Element>(
     d_qkv: &mut [E],
 ) {
     let Heads { heads, head_dim, .. } = spec.heads;
-    let (n, sequences) = sequences(spec.heads, seq_ends, saved.qkv.len());
+    let (n, sequences) = sequences(spec, seq_ends, saved.qkv.len());
     let width = heads * head_dim;
     assert!(saved.out.len() == n * width && d_out.len() == n * width, "shapes of attention");
     assert!(saved.lse.len() == n * heads && d_qkv.len() == saved.qkv.len(), "shapes of attention");
@@ -138,6 +138,13 @@ fn run<K: AttentionKernel, E: Element>(
         d_qkv,
     };
     in_order(common.tasks.len(), |i| run_task(&common, i));
+}
+
+impl<K, E> Common<'_, K, E> {
+    /// The first block of keys that a query of the task sees; those before are outside all their windows.
+    fn first_block(&self, task: &Task) -> usize {
+        self.spec.first_key(task.query) / KEYS
+    }
 }
 
 /// Counts the blocks that a task is done with; all of them once it is dropped, so that nobody waits for a panic.
@@ -248,16 +255,13 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, i: usize)
         run.pack_queries(&mut queries);
         let progress = Progress(&common.done[i]);
         K::enter();
-        for (block, first) in (0..end).step_by(KEYS).enumerate() {
+        for block in common.first_block(task)..end.div_ceil(KEYS) {
             for g in 0..group {
                 for strip in 0..strips {
                     run.strip(&queries, &mut work, block, [g, strip]);
                 }
             }
-            if let Some(ahead) = task.ahead {
-                wait(&common.done[ahead], block + 1);
-            }
-            run.add_to_keys(&queries, &work, first);
+            run.add_to_keys(&queries, &work, block);
             progress.0.store(block + 1, Ordering::Release);
         }
         K::leave();
@@ -338,51 +342,46 @@ impl<K: AttentionKernel, E: Element> TaskRun<'_, '_, K, E> {
                 K::multiply(seen - row, inner, [values, left_d_out.as_ptr()], d_probs.as_mut_ptr(), columns, false);
             }
         }
-        let factor = common.spec.factor();
+        let tile = ScoreTile::new(&common.spec, seen, first, from);
         let (lse, delta) = (&queries.lse[i * columns..][..columns], &queries.delta[i * columns..][..columns]);
         let (count, panel) = (to - from, K::MR * common.spec.heads.group() * sizes.padded);
         let before = sizes.steps_before::<K>(common.spec.heads, [g, strip]) * K::MR;
         let Scratch { probs, d_scores, .. } = work;
         let packed = PackedScores { probs, d_scores, before, panel, steps: count };
         let both = [&mut *work.scores, &mut *work.d_probs];
-        K::softmax_backward(
-            both,
-            ScoreTile { keys: seen, last: from - first, factor },
-            [lse, delta],
-            packed,
-            work.d_strip,
-        );
+        K::softmax_backward(both, tile, [lse, delta], packed, work.d_strip);
         let sums = &mut work.d_queries[i * sizes.sums..][..sizes.sums];
+        let is_first = block == common.first_block(task);
         for row in (0..round_up_rows::<K>(head_dim)).step_by(K::MR) {
             let sums = sums[row * columns..][..K::MR * columns].as_mut_ptr();
             // SAFETY: as above; the panels hold at least so many steps.
             unsafe {
                 let keys = keys_transposed.add(row * round_up_k::<K>(tokens));
-                K::multiply(
-                    head_dim - row,
-                    round_up_kstep::<K>(seen),
-                    [keys, work.d_strip.as_ptr()],
-                    sums,
-                    columns,
-                    block > 0,
-                );
+                let operands = [keys, work.d_strip.as_ptr()];
+                K::multiply(head_dim - row, round_up_kstep::<K>(seen), operands, sums, columns, !is_first);
             }
         }
     }
 
     /// Adds the queries' part to the gradients of a block of keys and values; stores them when it is the last part.
-    fn add_to_keys(&self, queries: &Queries<'_, K::Packed>, work: &Scratch<'_, K>, first: usize) {
+    fn add_to_keys(&self, queries: &Queries<'_, K::Packed>, work: &Scratch<'_, K>, block: usize) {
         let Self { common, task, sizes } = self;
+        let first = block * KEYS;
+        // Later queries that see the block have added theirs before; where the task ahead does not, none behind it does.
+        let ahead = task.ahead.filter(|&ahead| common.first_block(&common.tasks[ahead]) <= block);
+        if let Some(ahead) = ahead {
+            wait(&common.done[ahead], block + 1);
+        }
         let Heads { heads: h, kv_heads, head_dim } = common.spec.heads;
         let sequence = common.sequences[task.sequence];
         let end = task.query + sizes.count;
         let tokens = KEYS.min(sequence.len() - first);
         let (depth, across) = (common.spec.heads.group() * sizes.padded, round_up_cols::<K>(head_dim));
-        let (seen, block) = (tokens.min(end - first), round_up_rows::<K>(tokens) * across);
+        let (seen, size) = (tokens.min(end - first), round_up_rows::<K>(tokens) * across);
         let at = task.sums + 2 * first * across;
         // SAFETY: nobody else has the sums of this block now: tasks ahead are done with it, those behind wait.
         let (d_keys, d_values) =
-            unsafe { (common.sums.row(0, at, at + block), common.sums.row(0, at + block, at + 2 * block)) };
+            unsafe { (common.sums.row(0, at, at + size), common.sums.row(0, at + size, at + 2 * size)) };
         let operands = [(&*work.d_scores, &*queries.queries_transposed), (&*work.probs, &*queries.d_out_transposed)];
         for ((left, right), sums) in operands.into_iter().zip([&mut *d_keys, &mut *d_values]) {
             for column in (0..across).step_by(K::NR) {
@@ -392,9 +391,7 @@ impl<K: AttentionKernel, E: Element> TaskRun<'_, '_, K, E> {
                     let right = right[column * depth + unseen * K::NR..].as_ptr();
                     let sums = sums[row * across + column..].as_mut_ptr();
                     // SAFETY: the panels hold `depth` steps, the sums a tile; the CPU has the kernel's level.
-                    unsafe {
-                        K::multiply(seen - row, depth - unseen, [left, right], sums, across, task.ahead.is_some())
-                    };
+                    unsafe { K::multiply(seen - row, depth - unseen, [left, right], sums, across, ahead.is_some()) };
                 }
             }
         }

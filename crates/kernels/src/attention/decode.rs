@@ -16,13 +16,13 @@ pub struct PagedCache<'a, E, T> {
     /// `[blocks, k, BLOCK, e]`; keys are rotated.
     pub keys: &'a [E],
     pub values: &'a [E],
-    /// Of each row, its blocks in the order of its tokens.
+    /// Of each row, its blocks in the order of its tokens. Those wholly before a sliding window are not read.
     pub block_tables: &'a [T],
     /// Of each row, its tokens; the new one, which is the last, is written already.
     pub lengths: &'a [usize],
 }
 
-/// Attention of each row's new token over the row's tokens.
+/// Attention of each row's new token over the row's tokens, or those in its window.
 ///
 /// # Shapes
 /// Heads as in [`forward`](super::forward()); `queries [rows, h e]`, rotated; `out [rows, h e]`.
@@ -36,7 +36,7 @@ pub fn decode<E: Element, T: AsRef<[u32]> + Sync>(
     cache: PagedCache<'_, E, T>,
     out: &mut [E],
 ) {
-    spec.heads.check();
+    spec.check();
     let rows = cache.lengths.len();
     let length = rows * spec.heads.heads * spec.heads.head_dim;
     assert!(queries.len() == length && out.len() == length && cache.block_tables.len() == rows, "shapes of decode");
@@ -89,6 +89,10 @@ fn run_row<K: AttentionKernel, E: Element>(
 ) {
     let Row { kv_head, blocks, length, queries } = row;
     let (head_dim, group) = (spec.heads.head_dim, spec.heads.group());
+    // Blocks before the window are left out, and so are the tokens before it in its first block.
+    let first_key = spec.first_key(length - 1);
+    let (first_block, outside) = (first_key / BLOCK, first_key % BLOCK);
+    let (blocks, length) = (&blocks[first_block..], length - first_block * BLOCK);
     let (room, padded) = (blocks.len() * BLOCK, head_dim.next_multiple_of(PADDED));
     let offset = |block: u32| (block as usize * spec.heads.kv_heads + kv_head) * BLOCK * head_dim;
     with_accumulators(group * (room + padded), |memory| {
@@ -101,13 +105,13 @@ fn run_row<K: AttentionKernel, E: Element>(
             }
         }
         for scores in scores.chunks_exact_mut(room) {
-            softmax_in_place(K::LEVEL, &mut scores[..length], spec.factor());
+            softmax_in_place(K::LEVEL, &mut scores[outside..length], spec.factor());
         }
         for (b, &block) in blocks.iter().enumerate() {
-            let tokens = BLOCK.min(length - b * BLOCK);
-            let values = &values[offset(block)..][..tokens * head_dim];
+            let tokens = outside.saturating_sub(b * BLOCK)..BLOCK.min(length - b * BLOCK);
+            let values = &values[offset(block)..][tokens.start * head_dim..tokens.end * head_dim];
             for (scores, sums) in scores.chunks_exact(room).zip(sums.chunks_exact_mut(padded)) {
-                K::weighted_sum(values, head_dim, &scores[b * BLOCK..][..tokens], sums);
+                K::weighted_sum(values, head_dim, &scores[b * BLOCK..][tokens.clone()], sums);
             }
         }
         for (sums, out) in sums.chunks_exact(padded).zip(out.chunks_exact_mut(head_dim)) {

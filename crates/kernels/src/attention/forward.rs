@@ -34,7 +34,7 @@ pub fn forward<E: Element>(
     lse: &mut [f32],
 ) {
     let Heads { heads, head_dim, .. } = spec.heads;
-    let (n, sequences) = sequences(spec.heads, seq_ends, qkv.len());
+    let (n, sequences) = sequences(spec, seq_ends, qkv.len());
     assert!(out.len() == n * heads * head_dim && lse.len() == n * heads, "shapes of attention");
     let (mut out, mut lse) = (MatrixMut::new(out, n, heads * head_dim), MatrixMut::new(lse, heads, n));
     let (out, lse) = (Shared::new(&mut out), Shared::new(&mut lse));
@@ -117,7 +117,10 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, task: &Ta
             pack_rhs::<K, E>(matrix, [end - query, head_dim], &mut queries[g * strips * packed..], head_dim);
         }
         K::enter();
-        for (block, first) in (0..end).step_by(KEYS).enumerate() {
+        // Blocks before the window of the first query are outside all windows.
+        let first_block = spec.first_key(query) / KEYS;
+        for block in first_block..end.div_ceil(KEYS) {
+            let (first, is_first) = (block * KEYS, block == first_block);
             let keys = blocks.at(s, kv_head, block, length, KEY_ROWS);
             let values = blocks.at(s, kv_head, block, length, VALUE_COLUMNS);
             let step = K::MR * round_up_k::<K>(KEYS.min(length - first));
@@ -135,12 +138,12 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, task: &Ta
                         K::multiply(seen - row, round_up_kstep::<K>(head_dim), operands, sums, columns, false);
                     }
                 }
-                let tile = ScoreTile { keys: seen, last: from - first, factor: spec.factor() };
+                let tile = ScoreTile::new(spec, seen, first, from);
                 let state =
                     OnlineSoftmax { max: &mut max[lanes.clone()], sum: &mut sum[lanes], rescale: &mut rescale[..] };
                 K::online_softmax(scores, tile, state, probs);
                 let sums = &mut all_sums[i * sums..][..sums];
-                if block > 0 {
+                if !is_first {
                     scale_columns(K::LEVEL, sums, rescale);
                 }
                 for row in (0..rows).step_by(K::MR) {
@@ -148,7 +151,7 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, task: &Ta
                     // SAFETY: as above; the panels of values and probabilities hold at least so many steps.
                     unsafe {
                         let operands = [values.add(row / K::MR * step), probs.as_ptr()];
-                        K::multiply(head_dim - row, round_up_kstep::<K>(seen), operands, sums, columns, block > 0);
+                        K::multiply(head_dim - row, round_up_kstep::<K>(seen), operands, sums, columns, !is_first);
                     }
                 }
             }

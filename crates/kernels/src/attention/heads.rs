@@ -28,12 +28,6 @@ impl Heads {
     pub(super) fn value_column(self) -> usize {
         (self.heads + self.kv_heads) * self.head_dim
     }
-
-    pub(super) fn check(self) {
-        let Self { heads, kv_heads, head_dim } = self;
-        assert!(heads * kv_heads * head_dim > 0, "attention without heads or width");
-        assert!(heads.is_multiple_of(kv_heads), "{heads} heads cannot share {kv_heads} key/value heads evenly");
-    }
 }
 
 /// An attention: its heads, and how a score is made of the product of a query and a key.
@@ -42,12 +36,27 @@ pub struct AttentionSpec {
     pub heads: Heads,
     /// What products are multiplied by.
     pub scale: f32,
+    /// Sliding window: query `i` sees the keys `i - window < j <= i` alone (Beltagy et al. 2020, as Mistral has it and
+    /// transformers counts it). Above 0.
+    pub window: Option<usize>,
 }
 
 impl AttentionSpec {
-    /// Causal attention as most decoders have it: scores scaled by `1 / sqrt(head_dim)`.
+    /// Causal attention as most decoders have it: scores scaled by `1 / sqrt(head_dim)`, every earlier key seen.
     pub fn causal(heads: Heads) -> Self {
-        Self { heads, scale: 1.0 / (heads.head_dim as f32).sqrt() }
+        Self { heads, scale: 1.0 / (heads.head_dim as f32).sqrt(), window: None }
+    }
+
+    /// The first key that a query sees.
+    pub(super) fn first_key(&self, query: usize) -> usize {
+        self.window.map_or(0, |window| (query + 1).saturating_sub(window))
+    }
+
+    pub(super) fn check(&self) {
+        let Heads { heads, kv_heads, head_dim } = self.heads;
+        assert!(heads * kv_heads * head_dim > 0, "attention without heads or width");
+        assert!(heads.is_multiple_of(kv_heads), "{heads} heads cannot share {kv_heads} key/value heads evenly");
+        assert!(self.window != Some(0), "a sliding window of no key");
     }
 
     /// What products are multiplied by to be exponents of two.
@@ -73,10 +82,11 @@ impl Sequence {
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub(super) fn sequences(heads: Heads, seq_ends: &[usize], length: usize) -> (usize, Vec<Sequence>) {
-    heads.check();
-    let n = length / heads.row();
-    assert!(length == n * heads.row() && seq_ends.last().copied().unwrap_or(0) == n, "shapes of attention");
+pub(super) fn sequences(spec: &AttentionSpec, seq_ends: &[usize], length: usize) -> (usize, Vec<Sequence>) {
+    spec.check();
+    let row = spec.heads.row();
+    let n = length / row;
+    assert!(length == n * row && seq_ends.last().copied().unwrap_or(0) == n, "shapes of attention");
     assert!(seq_ends.is_sorted(), "ends of sequences must increase");
     let starts = std::iter::once(0).chain(seq_ends.iter().copied());
     let sequences = starts.zip(seq_ends.iter().copied()).map(|(from, to)| Sequence { from, to });

@@ -28,39 +28,51 @@ multiversion! {
     /// Scores to probabilities, not yet divided by their sum, in place. Those of keys that a query does not see become
     /// 0.
     pub fn online_softmax(width: usize, scores: &mut [f32], tile: ScoreTile, state: OnlineSoftmax<'_>) {
-        match width {
-            8 => online_softmax_groups::<8>(width, scores, tile, state),
-            _ => online_softmax_groups::<GROUP>(width, scores, tile, state),
+        match (width, tile.outside_window(width) > 0) {
+            (8, false) => online_softmax_groups::<8, false>(width, scores, tile, state),
+            (8, true) => online_softmax_groups::<8, true>(width, scores, tile, state),
+            (_, false) => online_softmax_groups::<GROUP, false>(width, scores, tile, state),
+            (_, true) => online_softmax_groups::<GROUP, true>(width, scores, tile, state),
         }
     }
 }
 
+/// `WINDOWED` where a window ends within the tile.
 #[inline(always)]
-fn online_softmax_groups<const W: usize>(width: usize, scores: &mut [f32], tile: ScoreTile, state: OnlineSoftmax<'_>) {
-    let ScoreTile { last, factor, .. } = tile;
+fn online_softmax_groups<const W: usize, const WINDOWED: bool>(
+    width: usize,
+    scores: &mut [f32],
+    tile: ScoreTile,
+    state: OnlineSoftmax<'_>,
+) {
+    let factor = tile.factor;
     for at in (0..width).step_by(W) {
         let rows = scores.chunks_exact_mut(width).map(|row| lanes_mut::<W>(row, at));
         let (max, sum) = (lanes_mut::<W>(state.max, at), lanes_mut::<W>(state.sum, at));
         let rescale = lanes_mut::<W>(state.rescale, at);
         let mut top = *max;
         for (r, row) in rows.enumerate() {
-            let unseen = unseen(last + at, r);
+            let [from, to] = lanes_that_see(tile, at, r);
             for l in 0..W {
-                let x = if l as i32 >= unseen { row[l] } else { f32::NEG_INFINITY };
+                let is_seen = l as i32 >= from && (!WINDOWED || (l as i32) < to);
+                let x = if is_seen { row[l] } else { f32::NEG_INFINITY };
                 top[l] = if x > top[l] { x } else { top[l] };
             }
         }
         for l in 0..W {
-            rescale[l] = exp2((max[l] - top[l]) * factor);
+            let shrink = exp2((max[l] - top[l]) * factor);
+            // A query that has seen no key has no largest score, and nothing to rescale.
+            rescale[l] = if WINDOWED && top[l] == f32::NEG_INFINITY { 1.0 } else { shrink };
         }
         *max = top;
         let base = top.map(|x| x * factor);
         let mut added = [0f32; W];
         for (r, row) in scores.chunks_exact_mut(width).map(|row| lanes_mut::<W>(row, at)).enumerate() {
-            let unseen = unseen(last + at, r);
+            let [from, to] = lanes_that_see(tile, at, r);
             for l in 0..W {
                 let p = exp2(row[l] * factor - base[l]);
-                let p = if l as i32 >= unseen { p } else { 0.0 };
+                let is_seen = l as i32 >= from && (!WINDOWED || (l as i32) < to);
+                let p = if is_seen { p } else { 0.0 };
                 added[l] += p;
                 row[l] = p;
             }
@@ -82,21 +94,25 @@ multiversion! {
         lse: &[f32],
         delta: &[f32],
     ) {
-        match width {
-            8 => softmax_backward_groups::<8>(width, scores, gradients, tile, lse, delta),
-            _ => softmax_backward_groups::<GROUP>(width, scores, gradients, tile, lse, delta),
+        match (width, tile.outside_window(width) > 0) {
+            (8, false) => softmax_backward_groups::<8, false>(width, scores, gradients, tile, lse, delta),
+            (8, true) => softmax_backward_groups::<8, true>(width, scores, gradients, tile, lse, delta),
+            (_, false) => softmax_backward_groups::<GROUP, false>(width, scores, gradients, tile, lse, delta),
+            (_, true) => softmax_backward_groups::<GROUP, true>(width, scores, gradients, tile, lse, delta),
         }
     }
 }
 
-/// How many lanes of a group do not see key `r`, when its first lane sees the keys up to `last`; may be negative.
+/// The lanes `from..to` of the group that begins with lane `at` see key `r`; both may lie outside the group. Where no window
+/// ends within the tile, `to` means nothing.
 #[inline(always)]
-fn unseen(last: usize, r: usize) -> i32 {
-    r as i32 - last as i32
+fn lanes_that_see(tile: ScoreTile, at: usize, r: usize) -> [i32; 2] {
+    let from = r as i32 - (tile.last + at) as i32;
+    [from, from.wrapping_add(tile.window as i32)]
 }
 
 #[inline(always)]
-fn softmax_backward_groups<const W: usize>(
+fn softmax_backward_groups<const W: usize, const WINDOWED: bool>(
     width: usize,
     scores: &mut [f32],
     gradients: &mut [f32],
@@ -104,17 +120,18 @@ fn softmax_backward_groups<const W: usize>(
     lse: &[f32],
     delta: &[f32],
 ) {
-    let ScoreTile { last, factor, .. } = tile;
+    let factor = tile.factor;
     for at in (0..width).step_by(W) {
         let lse: [f32; W] = std::array::from_fn(|l| lse[at + l]);
         let delta: [f32; W] = std::array::from_fn(|l| delta[at + l]);
         let rows = scores.chunks_exact_mut(width).zip(gradients.chunks_exact_mut(width));
         for (r, (scores, gradients)) in rows.enumerate() {
             let (scores, gradients) = (lanes_mut::<W>(scores, at), lanes_mut::<W>(gradients, at));
-            let unseen = unseen(last + at, r);
+            let [from, to] = lanes_that_see(tile, at, r);
             for l in 0..W {
                 let p = exp2(scores[l] * factor - lse[l]);
-                let p = if l as i32 >= unseen { p } else { 0.0 };
+                let is_seen = l as i32 >= from && (!WINDOWED || (l as i32) < to);
+                let p = if is_seen { p } else { 0.0 };
                 scores[l] = p;
                 gradients[l] = p * (gradients[l] - delta[l]);
             }

@@ -117,8 +117,29 @@ fn masks(tile: ScoreTile, r: usize) -> [__mmask16; 2] {
     if r >= tile.keys {
         return [0; 2];
     }
-    let mask = u32::MAX.checked_shl(r.saturating_sub(tile.last) as u32).unwrap_or(0);
+    let from = u32::MAX.checked_shl(r.saturating_sub(tile.last) as u32).unwrap_or(0);
+    // The windows of the queries from here on begin after the key.
+    let past = r.saturating_add(tile.window).saturating_sub(tile.last).min(QUERIES);
+    let mask = from & !u32::MAX.checked_shl(past as u32).unwrap_or(0);
     [mask as u16, (mask >> 16) as u16]
+}
+
+/// Rows of a tile that all queries see: whole pairs of them, so that those before and after are pairs too.
+#[inline]
+fn seen_by_all(tile: ScoreTile) -> std::ops::Range<usize> {
+    let end = tile.keys.min(tile.last + 1) & !1;
+    tile.outside_window(QUERIES).next_multiple_of(2).min(end)..end
+}
+
+/// What sums of queries are multiplied by: 1 where a query has seen no key and so has no largest score.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn or_one_where_none(rescale: [__m512; 2], max: [__m512; 2]) -> [__m512; 2] {
+    let none = _mm512_set1_ps(f32::NEG_INFINITY);
+    [0, 1].map(|v| {
+        let is_none = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(max[v], none);
+        _mm512_mask_mov_ps(rescale[v], is_none, _mm512_set1_ps(1.0))
+    })
 }
 
 /// A row in bf16.
@@ -156,17 +177,16 @@ fn put_pairs(to: &mut [bf16], rows: [__m512i; 2]) {
 /// The CPU has AVX-512 with bf16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn online_softmax(scores: &[f32], tile: ScoreTile, state: OnlineSoftmax<'_>, probs: &mut [bf16]) {
-    let ScoreTile { keys, last, factor } = tile;
-    let factor = _mm512_set1_ps(factor);
-    // All queries see the rows before.
-    let whole = keys.min(last + 1) & !1;
+    let keys = tile.keys;
+    let factor = _mm512_set1_ps(tile.factor);
+    let whole = seen_by_all(tile);
     let before = two(state.max);
     let mut max = before;
-    for r in 0..whole {
+    for r in whole.clone() {
         let row = row(scores, r);
         max = [0, 1].map(|v| _mm512_max_ps(row[v], max[v]));
     }
-    for r in whole..keys {
+    for r in (0..whole.start).chain(whole.end..keys) {
         let (row, masks) = (row(scores, r), masks(tile, r));
         max = [0, 1].map(|v| _mm512_mask_max_ps(max[v], masks[v], row[v], max[v]));
     }
@@ -176,6 +196,10 @@ unsafe fn online_softmax(scores: &[f32], tile: ScoreTile, state: OnlineSoftmax<'
         let difference = _mm512_mul_ps(_mm512_sub_ps(before[v], max[v]), factor);
         exp2(_mm512_max_ps(lowest, difference))
     });
+    let rescale = match whole.start {
+        0 => rescale,
+        _ => or_one_where_none(rescale, max),
+    };
     put(state.max, max);
     let base = max.map(|max| _mm512_mul_ps(max, factor));
     let mut sum = [_mm512_setzero_ps(); 2];
@@ -190,7 +214,7 @@ unsafe fn online_softmax(scores: &[f32], tile: ScoreTile, state: OnlineSoftmax<'
         let rows = [r, r + 1].map(|r| {
             let row = row(scores, r.min(keys - 1));
             let mut p = [0, 1].map(|v| exp2(_mm512_fmsub_ps(row[v], factor, base[v])));
-            if r >= whole {
+            if r < whole.start || r >= whole.end {
                 let masks = masks(tile, r);
                 p = [0, 1].map(|v| _mm512_maskz_mov_ps(masks[v], p[v]));
             }
@@ -214,10 +238,10 @@ unsafe fn softmax_backward<const MR: usize>(
     packed: PackedScores<'_, bf16>,
     d_strip: &mut [bf16],
 ) {
-    let ScoreTile { keys, last, factor } = tile;
-    let factor = _mm512_set1_ps(factor);
+    let keys = tile.keys;
+    let factor = _mm512_set1_ps(tile.factor);
     let (lse, delta) = (two(lse), two(delta));
-    let whole = keys.min(last + 1) & !1;
+    let whole = seen_by_all(tile);
     let PackedScores { probs, d_scores, before, panel, .. } = packed;
     let mut pairs = d_strip.chunks_exact_mut(2 * QUERIES);
     // A panel ends with rows that nobody sees; they count for queries that come later.
@@ -229,7 +253,7 @@ unsafe fn softmax_backward<const MR: usize>(
                 let (scores, gradients) = (row(scores, r), row(gradients, r));
                 let mut p = [0, 1].map(|v| exp2(_mm512_fmsub_ps(scores[v], factor, lse[v])));
                 let mut d = [0, 1].map(|v| _mm512_mul_ps(p[v], _mm512_sub_ps(gradients[v], delta[v])));
-                if r >= whole {
+                if r < whole.start || r >= whole.end {
                     let masks = masks(tile, r);
                     p = [0, 1].map(|v| _mm512_maskz_mov_ps(masks[v], p[v]));
                     d = [0, 1].map(|v| _mm512_maskz_mov_ps(masks[v], d[v]));
