@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::columns::RowColumns;
 use crate::simd::multiversion::multiversion;
-use crate::tasks::TASK;
+use crate::tasks::{TASK, task_of_rows};
 use crate::{Element, SimdLevel};
 
 /// `Σ x²` in f64, in pieces of fixed size that are added in their order.
@@ -19,6 +20,24 @@ pub fn sum_of_squares(level: SimdLevel, x: &[f32]) -> f64 {
 pub fn copy<E: Element>(x: &[E], out: &mut [E]) {
     assert_eq!(x.len(), out.len(), "the lengths to be copied do not fit");
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| out.copy_from_slice(x));
+}
+
+/// `out` becomes some columns of `x`, beside each other.
+///
+/// # Shapes
+/// `x [n, row]`; `out [n, count]`.
+pub fn copy_columns<E: Element>(x: &[E], columns: RowColumns, out: &mut [E]) {
+    let fits = columns.fits(x.len()) && out.len() == columns.rows(x.len()) * columns.count;
+    assert!(fits, "the shapes of columns to be copied do not fit");
+    if out.is_empty() {
+        return;
+    }
+    let rows = task_of_rows(columns.count) / columns.count;
+    out.par_chunks_mut(rows * columns.count).zip(x.par_chunks(rows * columns.row)).for_each(|(out, x)| {
+        for (out, x) in out.chunks_exact_mut(columns.count).zip(x.chunks_exact(columns.row)) {
+            out.copy_from_slice(columns.of(x));
+        }
+    });
 }
 
 /// `out = x`, rounded to what `E` holds.

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::head_columns::HeadColumns;
+use super::columns::HeadColumns;
 use crate::simd::lanes::{load, store};
 use crate::simd::multiversion::{LANES, multiversion};
 use crate::tasks::task_of_rows;
@@ -55,7 +55,7 @@ pub fn rope<E: Element>(level: SimdLevel, x: &mut [E], columns: HeadColumns, tab
     let RopeTables { cos, sin } = tables;
     let HeadColumns { row, heads, head_dim, .. } = columns;
     let pairs = head_dim / 2;
-    let fits = head_dim == 2 * pairs && columns.fits(x.len()) && cos.len() == sin.len();
+    let fits = head_dim == 2 * pairs && columns.columns().fits(x.len()) && cos.len() == sin.len();
     assert!(fits && cos.len() * row == x.len() * pairs, "the shapes of rotary positions do not fit");
     if x.is_empty() || pairs == 0 || heads == 0 {
         return;
@@ -72,7 +72,7 @@ multiversion! {
         let pairs = columns.head_dim / 2;
         for ((x, cos), sin) in x.chunks_exact_mut(columns.row).zip(cos.chunks_exact(pairs)).zip(sin.chunks_exact(pairs)) {
             let ((cos, rest_cos), (sin, rest_sin)) = (cos.as_chunks::<LANES>(), sin.as_chunks::<LANES>());
-            for head in columns.of_mut(x).chunks_exact_mut(2 * pairs) {
+            for head in columns.columns().of_mut(x).chunks_exact_mut(2 * pairs) {
                 let (first, second) = head.split_at_mut(pairs);
                 let (first, rest_first) = first.as_chunks_mut::<LANES>();
                 let (second, rest_second) = second.as_chunks_mut::<LANES>();

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod adamw;
+mod bias;
 mod cross_entropy;
 mod dropout;
 mod embedding;
 mod reduce;
 mod rms_norm;
+mod rms_norm_heads;
 mod rope;
 mod swiglu;
 

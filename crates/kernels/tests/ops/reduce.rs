@@ -2,7 +2,8 @@
 
 use half::bf16;
 use tunebench_kernels::Element;
-use tunebench_kernels::ops::reduce::{copy, narrow, sum_of_squares};
+use tunebench_kernels::ops::RowColumns;
+use tunebench_kernels::ops::reduce::{copy, copy_columns, narrow, sum_of_squares};
 
 use crate::{everywhere, f32s, f64s, normal};
 
@@ -21,6 +22,19 @@ fn check<E: Element>(n: usize) {
     let right: f64 = f64s(&y).iter().fold(0.0, |sum, y| sum + y * y);
     let found = f64::from(squares[0]) + f64::from(squares[1]);
     assert!((found - right).abs() <= 1e-12 * right, "{found}, not {right}");
+}
+
+#[test]
+fn columns_are_copied() {
+    for [n, row, first, count] in [[0, 3, 1, 2], [1, 1, 0, 1], [40, 960, 100, 700], [3, 7, 2, 0]] {
+        let x: Vec<bf16> = normal("x", n * row);
+        let [copied] = everywhere(|_| {
+            let mut copied = vec![bf16::ZERO; n * count];
+            copy_columns(&x, RowColumns { row, first, count }, &mut copied);
+            [f32s(&copied)]
+        });
+        assert_eq!(copied, x.chunks(row).flat_map(|row| f32s(&row[first..first + count])).collect::<Vec<_>>());
+    }
 }
 
 #[test]
