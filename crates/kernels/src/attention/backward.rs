@@ -367,7 +367,7 @@ impl<K: AttentionKernel, E: Element> TaskRun<'_, '_, K, E> {
     fn add_to_keys(&self, queries: &Queries<'_, K::Packed>, work: &Scratch<'_, K>, block: usize) {
         let Self { common, task, sizes } = self;
         let first = block * KEYS;
-        // Later queries that see the block have added theirs before; where the task ahead does not, none behind it does.
+        // Later queries that see the block add theirs before; where the task ahead does not, none that it waits for does.
         let ahead = task.ahead.filter(|&ahead| common.first_block(&common.tasks[ahead]) <= block);
         if let Some(ahead) = ahead {
             wait(&common.done[ahead], block + 1);

@@ -142,6 +142,6 @@ fn joined(from: &[u16], stride: usize, lanes: usize) -> __m512i {
 }
 
 #[inline(always)]
-fn narrowed<E: Element>(x: E) -> bf16 {
+fn round_to_bf16<E: Element>(x: E) -> bf16 {
     <bf16 as Element>::from_f32(x.to_f32())
 }

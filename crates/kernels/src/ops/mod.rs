@@ -5,6 +5,8 @@ mod columns;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
 pub mod reduce;
 pub mod rms_norm;
 pub mod rms_norm_heads;

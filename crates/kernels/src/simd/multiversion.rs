@@ -11,22 +11,18 @@ pub(crate) const LANES: usize = 16;
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$($E:ident),+>)? ($($arg:ident : $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
         $vis fn $name $(<$($E: crate::Element),+>)? (level: crate::SimdLevel, $($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
-            #[allow(clippy::too_many_arguments)]
             fn body $(<$($E: crate::Element),+>)? ($($arg: $type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            #[allow(clippy::too_many_arguments)]
             fn avx2 $(<$($E: crate::Element),+>)? ($($arg: $type),*) $(-> $ret)? {
                 body($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            #[allow(clippy::too_many_arguments)]
             fn avx512 $(<$($E: crate::Element),+>)? ($($arg: $type),*) $(-> $ret)? {
                 body($($arg),*)
             }

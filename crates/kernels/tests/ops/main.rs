@@ -6,6 +6,8 @@ mod bias;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod gelu;
+mod layer_norm;
 mod reduce;
 mod rms_norm;
 mod rms_norm_heads;
