@@ -33,21 +33,20 @@ impl<E: Storage> FusedLinear<E> {
     /// Fuses maps that read the same input, in the order of their outputs.
     pub fn new(mut linears: Vec<Linear<E>>) -> Self {
         let (mut out_features, mut lora_rank) = (0, 0);
-        let mut scales = Vec::new();
+        let (mut scales, mut has_dropout) = (Vec::new(), false);
         for linear in &mut linears {
             linear.offset = out_features;
             out_features += linear.out_features;
             if let Map::Product { lora: Some(lora), .. } = &mut linear.map {
                 lora.offset = lora_rank;
                 lora_rank += lora.rank;
+                has_dropout |= lora.dropout.is_some();
                 scales.push(lora.scale);
             }
         }
         let in_features = linears.first().map_or(0, |linear| linear.in_features);
         let lora_scale = scales.first().copied().filter(|scale| scales.iter().all(|other| other == scale));
-        let mut fused = Self { linears, in_features, out_features, lora_rank, lora_scale, has_dropout: false };
-        fused.has_dropout = fused.lora_sites().any(|(_, lora)| lora.dropout.is_some());
-        fused
+        Self { linears, in_features, out_features, lora_rank, lora_scale, has_dropout }
     }
 
     pub fn is_trained(&self) -> bool {
