@@ -9,9 +9,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tunebench_generate::{Prompt, Sampling, Settings, answer};
 use tunebench_model::Tuning;
+use tunebench_model::backend::{self, Backend, FAST, Parts};
 
 use crate::model::{Choice, Model};
-use crate::training::Engine;
 use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `generate`.
@@ -31,8 +31,8 @@ pub struct Args {
     /// Runs that count, after one that does not.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
-    #[arg(long, value_enum, default_value_t = Engine::Fast)]
-    engine: Engine,
+    #[arg(long, default_value = FAST.name(), value_parser = backend::named)]
+    engine: &'static dyn Backend,
     /// Tokens of the prompts, as `shared` writes them; the same are drawn when it is not given.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -55,18 +55,18 @@ pub fn measure(args: &Args) -> Result<Value> {
     }))
 }
 
-/// Seconds of each of `repeats` runs of `engine` over all prompts, after one that is not counted. Nothing ends an
+/// Seconds of each of `repeats` runs of the backend over all prompts, after one that is not counted. Nothing ends an
 /// answer before it has `new` tokens.
-fn answers(engine: Engine, model: Model, prompts: &[Prompt], new: usize, repeats: usize) -> Result<Vec<f64>> {
+fn answers(backend: &dyn Backend, model: Model, prompts: &[Prompt], new: usize, repeats: usize) -> Result<Vec<f64>> {
     let Model { shape, weights } = model;
-    let model = tunebench_generate::Model::new(engine.into(), &shape, weights, Tuning::none())?;
+    let model = backend.generator(Parts { shape: &shape, weights, tuning: Tuning::none() })?;
     let settings = Settings { max_new_tokens: new, sampling: Sampling::Greedy, stop_tokens: vec![] };
     let prompts: Vec<&Prompt> = prompts.iter().collect();
     let mut seconds = Vec::with_capacity(repeats);
     for run in 0..=repeats {
         let begin = Instant::now();
         let mut lengths = Vec::with_capacity(prompts.len());
-        answer(&model, &prompts, &settings, prompts.len(), &mut |_, answer| -> Result<()> {
+        answer(model.as_ref(), &prompts, &settings, prompts.len(), &mut |_, answer| -> Result<()> {
             lengths.push(answer.tokens.len());
             Ok(())
         })?;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::plan::Schedule;
 use tunebench_spec::{Decoder, Recipe};
@@ -38,32 +39,14 @@ pub struct Args {
     /// Steps before them.
     #[arg(long, default_value_t = 2)]
     warmup: usize,
-    #[arg(long, value_enum, default_value_t = Engine::Fast)]
-    engine: Engine,
+    #[arg(long, default_value = FAST.name(), value_parser = backend::named)]
+    engine: &'static dyn Backend,
     /// Keep no layer's values; compute them again for the gradients.
     #[arg(long)]
     recompute: bool,
     /// Tokens to train on, as `shared` writes them; the same are drawn when it is not given.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-}
-
-/// What computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// Kernels over bf16.
-    Fast,
-    /// Plain operations in f32.
-    Reference,
-}
-
-impl From<Engine> for tunebench_spec::Engine {
-    fn from(engine: Engine) -> Self {
-        match engine {
-            Engine::Fast => Self::Fast,
-            Engine::Reference => Self::Reference,
-        }
-    }
 }
 
 /// What was seen of the steps, warm-up included.
@@ -94,25 +77,24 @@ pub fn measure(args: &Args) -> Result<Value> {
     }))
 }
 
-/// Trains with `engine` to the end. Peak memory is taken after the last step, before the result is written.
+/// Trains to the end. Peak memory is taken after the last step, before the result is written.
 fn steps(
-    engine: Engine,
+    backend: &dyn Backend,
     recompute: bool,
     model: Model,
     tuning: Tuning,
     recipe: &Recipe,
     examples: Vec<Tokenized>,
 ) -> Result<Seen> {
-    if engine == Engine::Reference && recompute {
+    if backend.name() == REFERENCE.name() && recompute {
         bail!("the reference engine keeps every layer's values; it recomputes none");
     }
-    let engine = engine.into();
     let folder = tempfile::tempdir().context("making a folder")?;
     let Model { shape, weights } = model;
     let shape: &Decoder = &shape;
     let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
     let (arm, dir, examples) = ("bench", folder.path(), &examples);
-    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, engine, dir };
+    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, backend, dir };
     let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0 };
     train(job, &mut |step| {
         seen.losses.push(step.loss);

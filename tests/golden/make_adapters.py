@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import LlamaForCausalLM
 
-from make_fixtures import (
-    ALL_LINEAR, ALPHA, BETAS, EPS, MERGED, OUT, RANK, VERSIONS, WEIGHT_DECAY,
-    adapted, generator, loss_of, plain, train_by, write_json, write_tensors,
+from golden import (
+    ALL_LINEAR, ALPHA, BETAS, EPS, RANK, VERSIONS, WEIGHT_DECAY,
+    adapted, generator, loss_of, train_by, trained, write_json, write_tensors,
 )
+from make_fixtures import MERGED, OUT
 
 FOLDER = os.path.join(OUT, "tiny")
 BOTTLENECK = 4
@@ -79,7 +80,7 @@ def by_peft(base, config):
 def computed(method, model, merged_names, batch):
     """Loss, and a file with the values, every gradient and some merged weights."""
     model.eval()
-    params = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
+    params = trained(model)
     tensors = {f"{method}.param.{n}": p.detach().clone() for n, p in params.items()}
     loss, logits = loss_of(model, *batch)
     loss.backward()
@@ -99,8 +100,8 @@ def computed(method, model, merged_names, batch):
 def lora_plus(base, batches):
     """Ten steps from the values of lora_all_linear by the groups of PEFT's LoRA+ optimizer."""
 
-    def trained(model):
-        params = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
+    def ten_steps(model):
+        params = trained(model)
         optimizer = create_loraplus_optimizer(
             model, torch.optim.AdamW, lr=LORA_PLUS["peak_learning_rate"], loraplus_lr_ratio=LORA_PLUS["loraplus_lr_ratio"],
             loraplus_weight_decay=WEIGHT_DECAY, betas=BETAS, eps=EPS,
@@ -108,8 +109,8 @@ def lora_plus(base, batches):
         return params, train_by(optimizer, model, params, batches)
 
     model, _ = adapted(base, "lora_all_linear")
-    wide_params, _ = trained(copy.deepcopy(model).double())
-    params, (losses, norms, rates) = trained(model)
+    wide_params, _ = ten_steps(copy.deepcopy(model).double())
+    params, (losses, norms, rates) = ten_steps(model)
     write_tensors(f"{FOLDER}/lora_plus.safetensors", {f"lora_plus.final.{n}": p for n, p in params.items()})
     error = max((params[n].double() - wide_params[n]).abs().max().item() for n in params)
     return {**LORA_PLUS, "losses": losses, "grad_norms": norms, "learning_rates": rates, "final_max_abs_error_against_f64": error}

@@ -7,8 +7,9 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
+use tunebench_model::backend::REFERENCE;
 use tunebench_model::{DropoutKey, ReferenceModel, Tuning};
-use tunebench_spec::{Engine, Recipe, WeightPlan};
+use tunebench_spec::{Recipe, WeightPlan};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::{self, Rows, optional_section, section};
 use tunebench_testkit::kink;
@@ -108,7 +109,7 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
             examples: &examples,
             recipe: &recipe,
             seed: 1,
-            engine: Engine::Reference,
+            backend: REFERENCE,
             dir: folder.path(),
         };
         train(job, &mut |_| ControlFlow::Continue(())).unwrap();

@@ -163,7 +163,6 @@ const DATASET: [(&str, &[&str]); 9] = [
     ("panic-in-open", &["opening the source", "asked to panic in open"]),
     ("panic-in-next", &["reading rows", "asked to panic in next"]),
     ("panic-in-position", &["reading rows", "asked to panic in position"]),
-    ("panic-in-seek", &["seeking to", "asked to panic in seek"]),
     ("panic-in-drop", &["being let go", "asked to panic in drop"]),
     ("refuse", &["reading rows: these rows are not for you"]),
     ("not-utf8", &["reading rows", "not as agreed"]),
@@ -279,7 +278,7 @@ fn isolated_or_not_misdeeds_get_the_same_message() {
         ("plan", "tuner", "panic-in-forward"),
         ("plan", "tuner", "wrong-shape"),
         ("plan", "tuner", "panic-in-drop"),
-        ("labels", "dataset", "panic-in-seek"),
+        ("labels", "dataset", "panic-in-position"),
         ("labels", "dataset", "panic-in-drop"),
         ("labels", "dataset", "more-rows"),
     ] {

@@ -107,6 +107,21 @@ fn the_same_file_twice_is_one_plugin_and_a_copy_is_not() {
     }
 }
 
+/// A study reads a source once, front to back; who goes back in it hears of a plugin that breaks over that, too.
+#[test]
+fn a_plugin_that_panics_where_it_goes_back_is_named_with_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.jsonl");
+    fs::write(&rows, "{\"q\": \"a\"}\n{\"q\": \"b\"}\n").unwrap();
+    let registry = registry([support::third_party("stress-dataset")]);
+    let mut dataset = registry.dataset("stress", &[rows], &options(json!({ "misdeed": "panic-in-seek" }))).unwrap();
+    let (position, _) = dataset.next().unwrap().unwrap();
+    let error = dataset.seek(&position).unwrap_err();
+    assert!(matches!(error, HostError::Panicked { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("seeking to") && message.contains("asked to panic in seek"), "{message}");
+}
+
 /// What a release build records is what a dev build records.
 #[test]
 fn dev_and_release_builds_mix() {

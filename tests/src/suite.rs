@@ -6,6 +6,8 @@
 mod bench;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
+/// Studies through crates/study, by a program of its own: no terminal, no command line.
+mod engine;
 /// Plugins built with an older and with a newer contract than this one.
 mod forward_compat;
 /// What the tuners' recorded graphs compute, against PEFT.

@@ -7,10 +7,11 @@ use candle_core::{Device, Tensor};
 use half::bf16;
 use serde_json::{Value, json};
 use tunebench_host::Registry;
+use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::fast::{Cache, Model, Options, memory};
 use tunebench_model::{ReferenceModel, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Decoder, Engine, Op, Recipe, Schedule};
+use tunebench_spec::{Decoder, Op, Recipe, Schedule};
 use tunebench_testkit::compare::{Agreement, assert_all_close, assert_rounded, error};
 use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
@@ -170,7 +171,7 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
     });
     // Ours adds in another order. The fast engine computes in bf16, a model 32 wide: 0.027 is seen of the values, and
     // 0.16 would be if B learned at A's rate.
-    for (engine, loss, values) in [(Engine::Reference, 2e-6, 2e-5), (Engine::Fast, 0.02, 0.05)] {
+    for (engine, loss, values) in [(REFERENCE, 2e-6, 2e-5), (FAST, 0.02, 0.05)] {
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
             arm: "lora-plus",

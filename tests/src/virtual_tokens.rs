@@ -6,9 +6,10 @@ use candle_core::Device;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
 use tunebench_host::{Options, Registry};
+use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::{Batch, DropoutKey, ReferenceModel, Tuning};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{Decoder, Engine, Recipe};
+use tunebench_spec::{Decoder, Recipe};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::{self, Rows, section};
 use tunebench_testkit::kink;
@@ -79,7 +80,7 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
     for (plugin, options, method, _) in methods() {
         let recorded = record(plugin, options, &shape);
         let start = Tuning::init(&shape, &weights, recorded.clone(), 1).unwrap();
-        for (engine, recompute) in [(Engine::Reference, false), (Engine::Fast, false), (Engine::Fast, true)] {
+        for (engine, recompute) in [(REFERENCE, false), (FAST, false), (FAST, true)] {
             let recipe = Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
             let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
             let run = |folder: &tempfile::TempDir, until: u64| {

@@ -1,9 +1,9 @@
 //! The command line: every command with an example.
 
 use std::path::PathBuf;
+use tunebench_model::backend::{self, Backend};
 
 use clap::{Parser, Subcommand};
-use tunebench_spec::Engine;
 
 /// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
 #[derive(Parser)]
@@ -28,8 +28,8 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub plugin_timeout: u64,
     /// What trains and answers: fast, or reference, the slow path that fast is tested against.
-    #[arg(long, global = true, value_name = "ENGINE", default_value_t = Engine::Fast)]
-    pub engine: Engine,
+    #[arg(long = "engine", global = true, value_name = "ENGINE", default_value = backend::FAST.name(), value_parser = backend::named)]
+    pub backend: &'static dyn Backend,
 }
 
 #[derive(Subcommand)]

@@ -1,13 +1,14 @@
-//! `tunebench`: the command line, and the only place where the stages are wired together.
+//! `tunebench`: the command line over the study engine and the analyses.
 //!
-//! [`args`] is what may be said, [`commands`] answers it, [`run`] runs studies, [`quickstart`] is the embedded one.
+//! [`args`] is what may be said, [`commands`] answers it, [`output`] prints, [`plugin_files`] finds plugins,
+//! [`quickstart`] is the embedded study.
 //! Exit status: 0 done, 1 failed, 2 wrong usage.
 
 mod args;
 mod commands;
-mod progress;
+mod output;
+mod plugin_files;
 mod quickstart;
-mod run;
 
 use std::process::ExitCode;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
                     text += &cause;
                 }
             }
-            progress::say(format!("error: {text}"));
+            output::status(format!("error: {text}"));
             end(1)
         }
     }
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 /// Ends with `code`, unless a plugin broke where no command could say so.
 fn end(code: u8) -> ! {
     let faults = tunebench_host::faults();
-    faults.iter().for_each(|fault| progress::say(format!("error: {fault}")));
+    faults.iter().for_each(|fault| output::status(format!("error: {fault}")));
     tunebench_host::exit(if faults.is_empty() { code } else { 1 })
 }
 
@@ -53,7 +54,7 @@ fn run_again() -> ExitCode {
     let products = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     threads::run_again(products).unwrap_or_else(|error| {
         let (elements, products) = (threads::ELEMENTS, threads::PRODUCTS);
-        progress::say(format!("error: starting itself again: {error}; set {elements} and {products} by hand"));
+        output::status(format!("error: starting itself again: {error}; set {elements} and {products} by hand"));
         ExitCode::FAILURE
     })
 }

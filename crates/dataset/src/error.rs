@@ -2,22 +2,17 @@
 
 use crate::skips::Skips;
 
-/// An error of whoever provides rows.
-pub type RowsError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Why a dataset, template or tokenizer cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("reading the dataset: {0}")]
-    Rows(#[source] RowsError),
     #[error("the dataset has no usable row ({skips}); check its source and plugin")]
     Empty { skips: Skips },
     #[error("`examples` must be at least 1")]
     NoneWanted,
     #[error("{wanted} examples are asked for but the dataset has {usable} ({skips}); lower `examples` or add data")]
     TooFew { wanted: u64, usable: u64, skips: Skips },
-    #[error("row {row} of the dataset is not what it was a moment ago; leave its files alone and start again")]
-    Changed { row: u64 },
+    #[error("{wanted} examples are asked for, but only the first {kept} were kept when the source was read")]
+    NotKept { wanted: u64, kept: usize },
     #[error("unknown template `{name}`; there are: {known}")]
     UnknownTemplate { name: String, known: String },
     #[error("template `{template}` needs the token `{token}`, which this tokenizer lacks; choose another template")]
@@ -30,7 +25,7 @@ pub enum Error {
     Tokenizer(String),
 }
 
-/// Why one example cannot be used. Counted and reported; equal faults have equal reasons.
+/// Why one example cannot be used. Counted and reported; equal defects have equal reasons.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);

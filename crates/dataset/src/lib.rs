@@ -1,14 +1,14 @@
 //! From rows to training data: choose a nested subset, put a conversation into a template, tokenize it, and mark the
 //! tokens that are learnt.
 //!
-//! - [`select`](mod@select): the first N examples of a seeded order, without holding the whole source
+//! - [`select`](mod@select): the first N examples of a seeded order, in one reading that holds no more than those
 //! - [`template`]: how a conversation is written; [`encoder`]: how that becomes tokens
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
 //! - [`labels`]: what exactly is learnt from one example, and warnings, for people to read
 //! - [`skips`]: rows that cannot be used, counted by reason
 //!
-//! Nothing here opens a file or knows a plugin: rows come through [`select::Rows`].
+//! Nothing here opens a file or knows a plugin: rows come as an iterator.
 
 pub mod encoder;
 pub mod error;
@@ -20,9 +20,9 @@ pub mod tokenize;
 pub mod tokenizer;
 
 pub use encoder::{Encoder, Prompt};
-pub use error::{Error, RowsError, Unusable};
+pub use error::{Error, Unusable};
 pub use labels::{LabelDump, LabelledToken, Warning};
-pub use select::{Rows, Selection, Wanted, select};
+pub use select::{Selection, Wanted, select};
 pub use skips::Skips;
 pub use template::Template;
 pub use tokenize::{Settings, TokenStats, Tokenization, Tokenized};

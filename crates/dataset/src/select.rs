@@ -3,40 +3,22 @@
 //! Every row has a hash of (seed, its number in the source); examples are ordered by it. So a smaller set is the
 //! beginning of a larger one, whatever the sizes, and adding a row at the end moves no other row past another.
 //!
-//! The source is read twice. The first pass keeps hash, number and position of the examples chosen so far, some 100
-//! bytes each, and no text. The second goes to those positions, in file order, and hands the examples on one by one.
+//! The source is read once, front to back. A heap keeps the examples with the smallest hashes so far, as many as are
+//! asked for: memory is bounded by what is chosen, not by what is read.
 
 use std::collections::BinaryHeap;
 
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Example, Row};
 
-use crate::error::{Error, RowsError};
+use crate::error::Error;
 use crate::skips::Skips;
 
-/// A stream of rows that can go back to a place: a dataset plugin, as the caller wraps it.
-pub trait Rows {
-    /// The next row; `None` at the end.
-    ///
-    /// # Errors
-    /// When the source cannot be read.
-    fn next(&mut self) -> Result<Option<Row>, RowsError>;
-
-    /// The place of the row that [`Rows::next`] would give now.
-    fn position(&self) -> Vec<u8>;
-
-    /// Goes to a place given before.
-    ///
-    /// # Errors
-    /// When there is no such place any more.
-    fn seek(&mut self, position: &[u8]) -> Result<(), RowsError>;
-}
-
-/// How many examples a study wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many examples a study wants. The larger of two is the one that holds the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
-    All,
     First(u64),
+    All,
 }
 
 impl From<Option<u64>> for Wanted {
@@ -46,112 +28,94 @@ impl From<Option<u64>> for Wanted {
     }
 }
 
-/// Which rows were chosen.
+/// The first examples of a source's seeded order.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// Smallest hash first.
-    chosen: Vec<Chosen>,
+    examples: Vec<Example>,
     /// Examples in the whole source.
     pub usable: u64,
     /// Rows of the whole source that are no examples.
     pub skips: Skips,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Chosen {
-    // In this order, which is that of the comparison. Numbers are unique, so positions are never compared.
-    hash: u64,
-    row: u64,
-    position: Box<[u8]>,
+/// An example with what orders it.
+struct Ranked {
+    /// The hash, then the row's number, which no other row has.
+    rank: (u64, u64),
+    example: Example,
 }
 
-/// Reads all of `rows`, which stand at their start, and chooses examples by `seed`.
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank == other.rank
+    }
+}
+
+impl Eq for Ranked {}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank.cmp(&other.rank)
+    }
+}
+
+/// Reads all of `rows`, in the order of the source, and keeps the examples that come first by `seed`, at most `wanted`.
 ///
 /// # Errors
-/// When the source cannot be read, has no example, or has fewer than wanted.
-pub fn select(rows: &mut dyn Rows, seed: u64, wanted: Wanted) -> Result<Selection, Error> {
+/// Whatever `rows` reports.
+pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, wanted: Wanted) -> Result<Selection, E> {
     let limit = match wanted {
-        Wanted::All => u64::MAX,
-        Wanted::First(0) => return Err(Error::NoneWanted),
         Wanted::First(count) => count,
+        Wanted::All => u64::MAX,
     };
-    let mut heap: BinaryHeap<Chosen> = BinaryHeap::new();
+    let mut heap: BinaryHeap<Ranked> = BinaryHeap::new();
     let mut skips = Skips::default();
     let mut usable = 0;
-    for row in 0.. {
-        let position = rows.position();
-        match rows.next().map_err(Error::Rows)? {
-            None => break,
-            Some(Row::Skip { place, reason }) => skips.add(&place, &reason),
-            Some(Row::Example(_)) => {
-                usable += 1;
-                let hash = Stream::new(seed, &[row]).next_u64();
-                if usable <= limit {
-                    heap.push(Chosen { hash, row, position: position.into() });
-                } else if let Some(mut last) = heap.peek_mut()
-                    && (hash, row) < (last.hash, last.row)
-                {
-                    *last = Chosen { hash, row, position: position.into() };
-                }
+    for (number, row) in (0..).zip(rows) {
+        let example = match row? {
+            Row::Skip { place, reason } => {
+                skips.add(&place, &reason);
+                continue;
             }
+            Row::Example(example) => example,
+        };
+        usable += 1;
+        let rank = (Stream::new(seed, &[number]).next_u64(), number);
+        if usable <= limit {
+            heap.push(Ranked { rank, example });
+        } else if let Some(mut last) = heap.peek_mut()
+            && rank < last.rank
+        {
+            *last = Ranked { rank, example };
         }
     }
-    if usable == 0 {
-        return Err(Error::Empty { skips });
-    }
-    if let Wanted::First(wanted) = wanted
-        && usable < wanted
-    {
-        return Err(Error::TooFew { wanted, usable, skips });
-    }
-    Ok(Selection { chosen: heap.into_sorted_vec(), usable, skips })
+    let examples = heap.into_sorted_vec().into_iter().map(|ranked| ranked.example).collect();
+    Ok(Selection { examples, usable, skips })
 }
 
 impl Selection {
-    /// Number of chosen examples, at least 1.
-    #[expect(clippy::len_without_is_empty, reason = "a selection is never empty")]
-    pub fn len(&self) -> usize {
-        self.chosen.len()
-    }
-
-    /// Hands every chosen example to `take` together with its rank in the seeded order (from 0). They come in file
-    /// order, so that the source is read forwards.
+    /// The first examples of the seeded order, as many as are wanted.
     ///
     /// # Errors
-    /// When the source cannot be read or has changed, or what `take` reports.
-    pub fn visit<E: From<Error>>(
-        &self,
-        rows: &mut dyn Rows,
-        mut take: impl FnMut(usize, Example) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut ranks: Vec<usize> = (0..self.chosen.len()).collect();
-        ranks.sort_unstable_by_key(|rank| self.chosen[*rank].row);
-        let mut here = None; // the row that `next` would give, once known
-        for rank in ranks {
-            let chosen = &self.chosen[rank];
-            if here != Some(chosen.row) {
-                rows.seek(&chosen.position).map_err(Error::Rows)?;
-            }
-            let Some(Row::Example(example)) = rows.next().map_err(Error::Rows)? else {
-                return Err(Error::Changed { row: chosen.row + 1 }.into());
-            };
-            here = Some(chosen.row + 1);
-            take(rank, example)?;
+    /// When none is wanted, when the source has no example or fewer than wanted, or when fewer were kept.
+    pub fn first(&self, wanted: Wanted) -> Result<&[Example], Error> {
+        let (usable, kept) = (self.usable, self.examples.len());
+        let skips = || self.skips.clone();
+        match wanted {
+            Wanted::First(0) => Err(Error::NoneWanted),
+            _ if usable == 0 => Err(Error::Empty { skips: skips() }),
+            Wanted::First(wanted) if usable < wanted => Err(Error::TooFew { wanted, usable, skips: skips() }),
+            Wanted::First(wanted) if (kept as u64) < wanted => Err(Error::NotKept { wanted, kept }),
+            Wanted::First(wanted) => Ok(&self.examples[..wanted as usize]),
+            Wanted::All if (kept as u64) < usable => Err(Error::NotKept { wanted: usable, kept }),
+            Wanted::All => Ok(&self.examples),
         }
-        Ok(())
-    }
-
-    /// All chosen examples in the seeded order.
-    ///
-    /// # Errors
-    /// When the source cannot be read or has changed.
-    pub fn load(&self, rows: &mut dyn Rows) -> Result<Vec<Example>, Error> {
-        let mut examples = Vec::with_capacity(self.len());
-        self.visit::<Error>(rows, |rank, example| {
-            examples.push((rank, example));
-            Ok(())
-        })?;
-        examples.sort_unstable_by_key(|(rank, _)| *rank);
-        Ok(examples.into_iter().map(|(_, example)| example).collect())
     }
 }

@@ -1,70 +1,67 @@
-//! Nested subsets over a source that can be read, and gone back in, like a plugin's.
+//! Nested subsets of a source that is read once.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use tunebench_dataset::error::RowsError;
-use tunebench_dataset::{Rows, Selection, Wanted, select};
+use std::cell::Cell;
+use std::convert::Infallible;
+
+use tunebench_dataset::{Error, Selection, Skips, Wanted, select};
+use tunebench_spec::random::Stream;
 use tunebench_spec::{Example, Row};
 
-/// Rows in memory; remembers where it was sent.
-struct Memory {
-    rows: Vec<Row>,
-    at: usize,
-    seeks: Vec<usize>,
-}
-
-impl Memory {
-    /// `n` rows, every fourth of them unusable.
-    fn new(n: usize) -> Self {
-        let row = |index: usize| match index % 4 {
+/// `n` rows, every fourth of them unusable.
+fn rows(n: usize) -> impl Iterator<Item = Result<Row, Infallible>> {
+    (0..n).map(|index| {
+        Ok(match index % 4 {
             3 => Row::Skip { place: format!("m:{index}"), reason: format!("fault {}", index % 8) },
             _ => Row::Example(example(index)),
-        };
-        Self { rows: (0..n).map(row).collect(), at: 0, seeks: vec![] }
-    }
+        })
+    })
 }
 
 fn example(index: usize) -> Example {
     Example { id: format!("m:{index}"), turns: vec![], category: None, reference: None, rubric: None }
 }
 
-impl Rows for Memory {
-    fn next(&mut self) -> Result<Option<Row>, RowsError> {
-        let row = self.rows.get(self.at).cloned();
-        self.at += usize::from(row.is_some());
-        Ok(row)
-    }
+fn selection(n_rows: usize, seed: u64, wanted: Wanted) -> Selection {
+    select(rows(n_rows), seed, wanted).unwrap()
+}
 
-    fn position(&self) -> Vec<u8> {
-        self.at.to_le_bytes().to_vec()
-    }
-
-    fn seek(&mut self, position: &[u8]) -> Result<(), RowsError> {
-        self.at = usize::from_le_bytes(position.try_into()?);
-        self.seeks.push(self.at);
-        Ok(())
-    }
+fn ids(examples: &[Example]) -> Vec<String> {
+    examples.iter().map(|e| e.id.clone()).collect()
 }
 
 fn chosen(n_rows: usize, seed: u64, wanted: Wanted) -> Vec<String> {
-    let mut rows = Memory::new(n_rows);
-    let selection = select(&mut rows, seed, wanted).unwrap();
-    selection.load(&mut rows).unwrap().into_iter().map(|e| e.id).collect()
+    ids(selection(n_rows, seed, wanted).first(wanted).unwrap())
 }
 
 #[test]
 fn smaller_sets_are_the_beginning_of_larger_ones() {
     for seed in [0, 1, 42, u64::MAX] {
-        let all = chosen(400, seed, Wanted::All);
+        let whole = selection(400, seed, Wanted::All);
+        let all = ids(whole.first(Wanted::All).unwrap());
         assert_eq!(all.len(), 300);
         for size in [1, 2, 7, 64, 150, 299, 300] {
-            assert_eq!(chosen(400, seed, Wanted::First(size)), all[..size as usize], "seed {seed} size {size}");
+            let wanted = Wanted::First(size);
+            assert_eq!(chosen(400, seed, wanted), all[..size as usize], "seed {seed} size {size}");
+            assert_eq!(ids(whole.first(wanted).unwrap()), all[..size as usize], "seed {seed} size {size}");
         }
         let mut sorted = all.clone();
         sorted.sort();
         sorted.dedup();
         assert_eq!(sorted.len(), 300, "every example once");
     }
+}
+
+/// The order is that of (hash of seed and row number, row number), whatever is kept.
+#[test]
+fn the_order_is_that_of_the_rows_hashes() {
+    let mut order: Vec<(u64, usize)> =
+        (0..400).filter(|i| i % 4 != 3).map(|i| (Stream::new(7, &[i as u64]).next_u64(), i)).collect();
+    order.sort_unstable();
+    let want: Vec<String> = order.iter().map(|(_, i)| format!("m:{i}")).collect();
+    assert_eq!(chosen(400, 7, Wanted::All), want);
+    assert_eq!(chosen(400, 7, Wanted::First(33)), want[..33]);
 }
 
 #[test]
@@ -86,38 +83,23 @@ fn rows_added_at_the_end_move_no_other() {
 }
 
 #[test]
-fn the_second_pass_reads_forwards_and_goes_only_where_needed() {
-    let mut rows = Memory::new(400);
-    let selection = select(&mut rows, 1, Wanted::First(10)).unwrap();
-    let mut visited = vec![];
-    selection
-        .visit(&mut rows, |rank, example| {
-            visited.push((rank, example.id));
-            Ok::<(), tunebench_dataset::Error>(())
-        })
-        .unwrap();
-    assert!(rows.seeks.is_sorted() && rows.seeks.len() <= 10, "{:?}", rows.seeks);
-    let order: Vec<usize> = visited.iter().map(|(_, id)| id[2..].parse().unwrap()).collect();
-    assert!(order.is_sorted(), "{order:?}");
-    visited.sort();
-    let by_rank: Vec<String> = visited.into_iter().map(|(_, id)| id).collect();
-    assert_eq!(by_rank, chosen(400, 1, Wanted::First(10)));
-    // Three examples in a row need one seek, not three.
-    let mut rows = Memory::new(400);
-    select(&mut rows, 1, Wanted::All).unwrap().load(&mut rows).unwrap();
-    assert_eq!(rows.seeks.len(), 100);
+fn the_source_is_read_once_and_to_its_end() {
+    let read = Cell::new(0);
+    let counted = rows(400).inspect(|_| read.set(read.get() + 1));
+    let selection = select(counted, 1, Wanted::First(10)).unwrap();
+    assert_eq!((read.get(), selection.first(Wanted::First(10)).unwrap().len()), (400, 10));
 }
 
 #[test]
 fn skips_are_counted_by_reason_with_the_first_place() {
-    let selection: Selection = select(&mut Memory::new(24), 0, Wanted::All).unwrap();
-    assert_eq!((selection.usable, selection.len(), selection.skips.total()), (18, 18, 6));
+    let selection = selection(24, 0, Wanted::First(2));
+    assert_eq!((selection.usable, selection.skips.total()), (18, 6));
     assert_eq!(selection.skips.to_string(), "6 skipped: fault 3 (3, first at m:3); fault 7 (3, first at m:7)");
 }
 
 #[test]
 fn kinds_of_faults_without_end_are_counted_together() {
-    let mut skips = tunebench_dataset::Skips::default();
+    let mut skips = Skips::default();
     for index in 0..1000 {
         skips.add(&format!("m:{index}"), &format!("fault {index:04}"));
     }
@@ -129,20 +111,23 @@ fn kinds_of_faults_without_end_are_counted_together() {
 
 #[test]
 fn what_cannot_be_chosen_is_an_error() {
-    let error = |n_rows, wanted| select(&mut Memory::new(n_rows), 0, wanted).unwrap_err().to_string();
+    let error = |n_rows, wanted| selection(n_rows, 0, wanted).first(wanted).unwrap_err().to_string();
     let too_few = error(8, Wanted::First(7));
     assert!(too_few.contains("7 examples are asked for but the dataset has 6 (2 skipped"), "{too_few}");
     assert!(error(0, Wanted::All).contains("no usable row (0 skipped)"));
     assert!(error(8, Wanted::First(0)).contains("at least 1"));
     assert_eq!((Wanted::from(None), Wanted::from(Some(3))), (Wanted::All, Wanted::First(3)));
+    assert!(Wanted::All > Wanted::First(u64::MAX) && Wanted::First(2) > Wanted::First(1));
+
+    // More than were kept is no shorter set, but an error.
+    let few = selection(40, 0, Wanted::First(5));
+    for wanted in [Wanted::First(6), Wanted::All] {
+        assert!(matches!(few.first(wanted), Err(Error::NotKept { kept: 5, .. })), "{wanted:?}");
+    }
 }
 
 #[test]
-fn a_source_that_changes_in_between_is_an_error() {
-    let mut rows = Memory::new(40);
-    let selection = select(&mut rows, 0, Wanted::All).unwrap();
-    rows.rows[5] = Row::Skip { place: "m:5".into(), reason: "gone".into() };
-    assert!(selection.load(&mut rows).unwrap_err().to_string().starts_with("row 6 of the dataset"));
-    rows.rows.truncate(5);
-    assert!(selection.load(&mut rows).unwrap_err().to_string().starts_with("row 6 of the dataset"));
+fn a_source_that_breaks_off_is_an_error() {
+    let broken = [Ok(Row::Example(example(0))), Err("the disk is gone")];
+    assert_eq!(select(broken, 0, Wanted::All).unwrap_err(), "the disk is gone");
 }

@@ -141,11 +141,7 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
 }
 
 /// Visits the whole lines, numbered from 1, until `visit` says `false`; the bytes of those it said `true` to.
-fn each_line(
-    file: &File,
-    path: &Path,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Error>,
-) -> Result<u64, Error> {
+fn each_line(file: &File, path: &Path, mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Error>) -> Result<u64, Error> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let (mut line, mut end, mut number) = (Vec::new(), 0, 1);
     while reader.read_until(b'\n', &mut line).map_err(Error::io(path))? > 0 && line.ends_with(b"\n") {

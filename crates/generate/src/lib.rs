@@ -5,14 +5,13 @@
 //! run goes on with the prompts it lacks. On the reference path they depend on the company by rounding: there prompts are
 //! cut into [`groups`], the same for the same prompts, and a group is answered as a whole or not at all.
 
-mod engine;
 mod sample;
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+use tunebench_model::backend::Generator;
 
-pub use engine::{Model, Rows};
 pub use sample::Sampling;
 
 /// What can go wrong.
@@ -20,10 +19,6 @@ pub use sample::Sampling;
 pub enum Error {
     #[error(transparent)]
     Model(#[from] tunebench_model::Error),
-    #[error("reading the scores: {0}")]
-    Candle(#[from] candle_core::Error),
-    #[error(transparent)]
-    Level(#[from] tunebench_kernels::LevelError),
     #[error("the model's scores are not numbers; its weights are damaged or its training diverged")]
     NotANumber,
 }
@@ -95,7 +90,7 @@ struct Row {
 /// When a prompt is empty or has a token that the model does not know, when the scores are not numbers, or when
 /// `on_answer` fails.
 pub fn answer<E: From<Error>>(
-    model: &Model,
+    model: &dyn Generator,
     prompts: &[&Prompt],
     settings: &Settings,
     places: usize,
@@ -122,7 +117,7 @@ pub fn answer<E: From<Error>>(
             };
             if let Some(finish) = finish {
                 let row = rows.swap_remove(i);
-                text.swap_remove(i)?;
+                text.swap_remove(i).map_err(Error::from)?;
                 on_answer(row.index, Answer { tokens: row.tokens, finish })?;
             }
         }
@@ -133,10 +128,10 @@ pub fn answer<E: From<Error>>(
         first = if joining.is_empty() { 0 } else { rows.len() };
         if joining.is_empty() {
             let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
-            text.step(&last, &mut scores)?;
+            text.step(&last, &mut scores).map_err(Error::from)?;
         } else {
             let tokens: Vec<&[u32]> = joining.clone().map(|i| prompts[i].tokens.as_slice()).collect();
-            text.prefill(&tokens, &mut scores)?;
+            text.prefill(&tokens, &mut scores).map_err(Error::from)?;
             rows.extend(joining.map(|index| Row { index, tokens: Vec::new() }));
         }
     }

@@ -4,11 +4,12 @@
 
 use tunebench_generate::{Answer, Error, Finish, Model, Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::Tuning;
-use tunebench_spec::{Engine, VirtualKind};
+use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
+use tunebench_spec::VirtualKind;
 use tunebench_testkit::golden::{self, FAMILIES, Greedy};
 use tunebench_testkit::methods::{VIRTUAL, behind, frozen};
 
-fn model(engine: Engine, family: &str) -> Model {
+fn model(engine: &'static dyn Backend, family: &str) -> Model {
     let (shape, weights) = golden::model(family);
     Model::new(engine, &shape, weights, Tuning::none()).unwrap()
 }
@@ -37,7 +38,7 @@ fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) ->
 
 #[test]
 fn greedy_is_transformers() {
-    for (family, engine) in FAMILIES.into_iter().flat_map(|family| Engine::ALL.map(|engine| (family, engine))) {
+    for (family, engine) in FAMILIES.into_iter().flat_map(|family| backend::ALL.map(|engine| (family, engine))) {
         let (model, fixture) = (model(engine, family), fixture(family));
         let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
         let expected: Vec<Answer> =
@@ -55,7 +56,7 @@ fn greedy_is_transformers() {
 
 #[test]
 fn a_stop_token_ends_its_row_and_no_other() {
-    let model = model(Engine::Fast, "tiny");
+    let model = model(FAST, "tiny");
     let fixture = fixture("tiny");
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     for (row, (_, new)) in fixture.iter().enumerate() {
@@ -72,7 +73,7 @@ fn a_stop_token_ends_its_row_and_no_other() {
 
 #[test]
 fn draws_depend_on_the_key_and_not_on_neighbours() {
-    let model = model(Engine::Fast, "tiny");
+    let model = model(FAST, "tiny");
     let fixture = fixture("tiny");
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     let hot = settings(12, vec![], Sampling::new(1.5, 3));
@@ -86,7 +87,7 @@ fn draws_depend_on_the_key_and_not_on_neighbours() {
 
 #[test]
 fn an_answer_ends_where_the_positions_do() {
-    let model = model(Engine::Fast, "tiny");
+    let model = model(FAST, "tiny");
     let last = model.shape().max_position_embeddings;
     let prompt = Prompt { tokens: vec![5; last - 3], key: 0 };
     let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
@@ -96,7 +97,7 @@ fn an_answer_ends_where_the_positions_do() {
 #[test]
 fn virtual_tokens_take_their_positions_from_prompt_and_answer() {
     let (shape, weights) = golden::model("tiny");
-    for (engine, kind) in [(Engine::Fast, VirtualKind::Embeddings), (Engine::Reference, VirtualKind::KeysValues)] {
+    for (engine, kind) in [(FAST, VirtualKind::Embeddings), (REFERENCE, VirtualKind::KeysValues)] {
         let recorded = behind(frozen(&shape), &shape, kind, false);
         let tuning = Tuning::init(&shape, &weights, recorded, 1).unwrap();
         let model = Model::new(engine, &shape, weights.clone(), tuning).unwrap();

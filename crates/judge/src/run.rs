@@ -173,19 +173,8 @@ impl Desk {
 
     fn judgement(&self, steps: &dyn Steps, task: &Task<'_>) -> Judgement {
         let mut judgement = Judgement {
-            arm: task.generation.arm.clone(),
-            item: task.generation.item.clone(),
-            category: task.generation.category.clone(),
-            judge: steps.name().to_owned(),
-            repeat: task.repeat,
-            score: None,
-            status: JudgementStatus::Failed,
-            reason: String::new(),
-            reply: String::new(),
-            request_hash: String::new(),
-            model: String::new(),
             cost_usd: self.prices.map(|_| 0.0),
-            seconds: 0.0,
+            ..Judgement::begin(task.generation, steps.name(), task.repeat)
         };
         let (status, reason) = match self.conclude(steps, task, &mut judgement) {
             Ok(conclusion) => conclusion,

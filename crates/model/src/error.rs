@@ -44,6 +44,14 @@ pub enum Error {
     /// Tokens that the model cannot take.
     #[error("{0}")]
     Batch(String),
+    #[error("the gradient of `{name}` is not finite; lower the learning rate")]
+    BadGradient { name: String },
+    #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
+    NoGradient { name: String },
+    #[error("a thread of the training step panicked; this is a fault of tunebench")]
+    ThreadPanicked,
+    #[error(transparent)]
+    Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
 }

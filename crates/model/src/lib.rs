@@ -6,8 +6,10 @@
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
 //! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
+//! - [`backend`]: what trains and answers, each of these two under its name
 //! - [`error`]: what can go wrong
 
+pub mod backend;
 pub mod dropout;
 pub mod error;
 pub mod families;

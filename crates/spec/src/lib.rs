@@ -12,12 +12,10 @@
 //! - [`records`]: what the stages write: steps, generations, judgements
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
-//! - [`engine`]: which way of computing is used
 //! - [`hash`]: content identity
 
 pub mod chat;
 pub mod decoder;
-pub mod engine;
 pub mod example;
 pub mod graph;
 pub mod hash;
@@ -34,7 +32,6 @@ mod wire;
 
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
 pub use decoder::Decoder;
-pub use engine::Engine;
 pub use example::{Example, Role, Row, Turn};
 pub use graph::{Dim, Graph, Node, Op};
 pub use param::{Init, ParamSpec};

@@ -104,3 +104,24 @@ pub struct Judgement {
     pub cost_usd: Option<f64>,
     pub seconds: f64,
 }
+
+impl Judgement {
+    /// The judgement of an answer before anything is known of it: failed, with no score and no reason.
+    pub fn begin(generation: &Generation, judge: &str, repeat: u32) -> Self {
+        Self {
+            arm: generation.arm.clone(),
+            item: generation.item.clone(),
+            category: generation.category.clone(),
+            judge: judge.to_owned(),
+            repeat,
+            score: None,
+            status: JudgementStatus::Failed,
+            reason: String::new(),
+            reply: String::new(),
+            request_hash: String::new(),
+            model: String::new(),
+            cost_usd: None,
+            seconds: 0.0,
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::{BatchLayout, Sequence};
 use tunebench_spec::Recipe;
 use tunebench_spec::random::Stream;
 
@@ -25,15 +26,6 @@ pub struct Steps<'a> {
     epoch: (u64, Vec<Vec<usize>>),
 }
 
-/// How an engine lays out micro-batches, of at most `micro_batch_tokens` tokens each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchLayout {
-    /// Rows padded to the longest: padding counts, so rows of similar length are together.
-    Padded,
-    /// Examples end to end (varlen): there is no padding, and they stay in the order of the step.
-    Ragged,
-}
-
 /// Examples of a step that are computed together, each a row of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MicroBatch {
@@ -41,6 +33,17 @@ pub struct MicroBatch {
     pub examples: Vec<usize>,
     /// The index of each within its step, which keys its dropout.
     pub step_indices: Vec<u64>,
+}
+
+impl MicroBatch {
+    /// Its examples as a backend takes them.
+    pub fn sequences<'a>(&self, examples: &'a [Tokenized]) -> Vec<Sequence<'a>> {
+        let sequence = |(&example, &step_index): (&usize, &u64)| {
+            let Tokenized { tokens, is_label, .. } = &examples[example];
+            Sequence { tokens, is_label, step_index }
+        };
+        self.examples.iter().zip(&self.step_indices).map(sequence).collect()
+    }
 }
 
 /// How many steps an epoch has.
@@ -118,7 +121,8 @@ impl<'a> Steps<'a> {
         let mut micro_batches: Vec<Vec<(usize, u64)>> = Vec::new();
         for row in rows {
             // The first row of a micro-batch is its longest.
-            let fits = |rows: &Vec<_>| (rows.len() + 1) * length(rows[0].0) <= self.recipe.micro_batch_tokens;
+            let fits =
+                |rows: &Vec<(usize, u64)>| (rows.len() + 1) * length(rows[0].0) <= self.recipe.micro_batch_tokens;
             match micro_batches.last_mut().filter(|rows| fits(rows)) {
                 Some(rows) => rows.push(row),
                 None => micro_batches.push(vec![row]),

@@ -15,13 +15,13 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tunebench_files::{JsonLines, current_folder, read_json, read_lines, remove_folder, write_folder, write_json};
+use tunebench_model::backend::Trainable;
 use tunebench_model::formats::safetensors::{self, TensorFile};
 use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
-use crate::engine::Engine;
 
 /// Where a training run stands.
 pub(crate) struct Checkpoint {
@@ -40,12 +40,12 @@ const CURRENT: &str = "checkpoint";
 const RESULT: &str = "result";
 const LOG: &str = "steps.jsonl";
 
-/// Replaces the checkpoint by where `engine` stands. No tensor but the one being written is there twice.
-pub(crate) fn save(dir: &Path, steps: u64, engine: &dyn Engine) -> Result<(), Error> {
+/// Replaces the checkpoint by where `model` stands. No tensor but the one being written is there twice.
+pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(CURRENT), |new| {
-        safetensors::write_each(&new.join("trained.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("trained.safetensors"), model.params(), |i| model.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
-        for (name, AdamWState { first, second }) in engine.adamw_states() {
+        for (name, AdamWState { first, second }) in model.adamw_states() {
             for (which, moment) in [("first", first), ("second", second)] {
                 shapes.push((format!("{which}.{name}"), vec![moment.len()]));
                 values.push(moment);
@@ -80,9 +80,9 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, engine: &dyn Engine) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
-        safetensors::write_each(&new.join("params.safetensors"), engine.shapes(), |i| engine.value(i))?;
+        safetensors::write_each(&new.join("params.safetensors"), model.params(), |i| model.value(i))?;
         Ok(write_json(&new.join("recorded.json"), recorded)?)
     })?;
     clear(dir)

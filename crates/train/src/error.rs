@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     #[error(transparent)]
     Model(#[from] tunebench_model::Error),
-    #[error(transparent)]
-    Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
     #[error(transparent)]
@@ -25,10 +23,6 @@ pub enum Error {
     Diverged { step: u64, loss: f64 },
     #[error("step {step}: the gradient of `{name}` is not finite; lower the learning rate")]
     BadGradient { step: u64, name: String },
-    #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
-    NoGradient { name: String },
-    #[error("a thread of the training step panicked; this is a fault of tunebench")]
-    ThreadPanicked,
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
 }
@@ -46,6 +40,14 @@ impl From<tunebench_files::Error> for Error {
 }
 
 impl Error {
+    /// What a backend says of a step (from 1), with its number where the reader would ask for it.
+    pub(crate) fn in_step(step: u64, error: tunebench_model::Error) -> Self {
+        match error {
+            tunebench_model::Error::BadGradient { name } => Self::BadGradient { step, name },
+            error => Self::Model(error),
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }

@@ -2,17 +2,14 @@
 //!
 //! - [`train`]: the loop: batches, gradients, clipping, AdamW, schedule
 //! - [`batches`]: which examples make a step, and the micro-batches in which they are computed
-//! - `engine`: how a step is computed: the fast engine, the reference path
 //! - [`checkpoint`]: what is kept on disk, whole or not at all
 //! - [`peft`]: a trained LoRA as a PEFT folder
 //!
 //! Everything drawn at random depends on the seed, the step and the index within it alone, so a run that was killed and goes on
 //! from its checkpoint yields the bytes of one that was not.
 
-mod adamw;
 pub mod batches;
 pub mod checkpoint;
-mod engine;
 mod error;
 mod packing;
 pub mod peft;

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
 use tunebench_files::create_folder;
+use tunebench_kernels::optim::adamw::AdamWParams;
+use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepTotals};
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
+use tunebench_spec::{Decoder, Recipe, StepLog};
 
 use crate::Error;
 use crate::batches::Steps;
 use crate::checkpoint::{self, Checkpoint};
-use crate::engine::{self, Step, StepTotals};
 
 /// All that a training run depends on.
 pub struct Job<'a> {
@@ -27,7 +28,7 @@ pub struct Job<'a> {
     pub examples: &'a [Tokenized],
     pub recipe: &'a Recipe,
     pub seed: u64,
-    pub engine: Engine,
+    pub backend: &'a dyn Backend,
     /// Where checkpoint, log and result are kept. A folder belongs to one job; the caller names it by what the job is.
     pub dir: &'a Path,
 }
@@ -47,7 +48,7 @@ pub enum Outcome {
 /// When nothing is trained or learnt from, when the loss or a gradient is not finite, or when the folder cannot be
 /// read or written.
 pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>) -> Result<Outcome, Error> {
-    let Job { arm, shape, weights, tuning, examples, recipe, seed, engine, dir } = job;
+    let Job { arm, shape, weights, tuning, examples, recipe, seed, backend, dir } = job;
     if checkpoint::is_finished(dir) {
         checkpoint::clear(dir)?;
         return Ok(Outcome::Finished);
@@ -70,24 +71,31 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
             (Tuning::new(shape, recorded.clone(), values)?, states, steps)
         }
     };
-    let mut engine = engine::new(engine, shape, weights, tuning, states, recipe)?;
+    let parts = Parts { shape, weights, tuning };
+    let mut model = backend.trainable(parts, states, recipe.gradient_checkpointing)?;
+
+    let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
+    let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
 
     let mut log = checkpoint::open_log(dir, start)?;
-    let mut steps = Steps::new(examples, recipe, seed, engine.layout()).with_prefix(recorded.plan.virtual_count());
+    let mut steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
     for step in start..steps.total {
         let begin = Instant::now();
         let micro_batches = steps.step(step);
         let learning_rate = recipe.learning_rate_at(step, steps.total);
-        let StepTotals { loss, labels, tokens } = engine.accumulate(examples, &micro_batches, seed, step)?;
+        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(examples)).collect();
+        model.zero_grad();
+        let StepTotals { loss, labels, tokens } = model.accumulate(&sequences, StepKey { seed, step })?;
         let per_label = 1.0 / labels.max(1) as f64;
         let loss = loss * per_label;
         if !loss.is_finite() {
             return Err(Error::Diverged { step: step + 1, loss });
         }
-        let grad_norm = engine.grad_norm(step)? * per_label;
+        let grad_norm = model.grad_norm().map_err(|error| Error::in_step(step + 1, error))? * per_label;
         let clip = clip(grad_norm, recipe);
         if labels > 0 {
-            engine.update(Step { recipe, number: step + 1, learning_rate, gradient_scale: per_label * clip })?;
+            let gradient_scale = per_label * clip;
+            model.update(&OptimizerStep { adamw, number: step + 1, learning_rate, gradient_scale })?;
         }
 
         let done = step + 1;
@@ -104,14 +112,14 @@ pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>)
         if is_stopped || recipe.checkpoint_steps > 0 && done.is_multiple_of(recipe.checkpoint_steps as u64) {
             // The lines before a checkpoint must last at least as long as it does.
             log.sync()?;
-            checkpoint::save(dir, done, engine.as_ref())?;
+            checkpoint::save(dir, done, model.as_ref())?;
         }
         if is_stopped {
             return Ok(Outcome::Stopped);
         }
     }
     log.sync()?;
-    checkpoint::save_result(dir, &recorded, engine.as_ref())?;
+    checkpoint::save_result(dir, &recorded, model.as_ref())?;
     Ok(Outcome::Finished)
 }
 

@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::{Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Decoder, Engine, Recipe, Schedule, StepLog};
+use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{Agreement, assert_all_close, bits};
 use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
 use tunebench_testkit::methods::recorded;
@@ -79,7 +80,7 @@ impl Case {
     }
 
     /// The ten steps on an engine: their log, and what was trained.
-    fn train(&self, engine: Engine, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
+    fn train(&self, engine: &'static dyn Backend, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
         let recipe = recipe(self.report["peak_learning_rate"].as_f64().unwrap(), micro_batch_tokens);
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
@@ -111,7 +112,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
         let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
         // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
-            let (log, result) = case.train(Engine::Reference, micro_batch_tokens);
+            let (log, result) = case.train(REFERENCE, micro_batch_tokens);
             assert_eq!(log.len(), 10);
             for (key, tolerance, found) in [
                 ("losses", LOSS, log.iter().map(|s| s.loss).collect::<Vec<_>>()),
@@ -145,7 +146,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
     for case in Case::all() {
         let what = format!("{}, {}", case.family, case.method);
-        let (log, result) = case.train(Engine::Fast, 1000);
+        let (log, result) = case.train(FAST, 1000);
         for (step, expected) in log.iter().zip(floats(&case.report["losses"])) {
             let found = step.loss;
             println!("{what}: loss {}", (found - expected).abs() / expected);

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::REFERENCE;
 use tunebench_model::{Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Engine, Recipe, StepLog};
+use tunebench_spec::{Recipe, StepLog};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, lora};
@@ -249,7 +250,7 @@ fn run(examples: &[Tokenized], recipe: &Recipe, stops: &[u64]) -> Left {
             examples,
             recipe,
             seed: SEED,
-            engine: Engine::Reference,
+            backend: REFERENCE,
             dir: dir.path(),
         };
         let mut on_step =
@@ -306,9 +307,7 @@ fn a_packed_step_has_the_gradients_of_its_examples() {
         let marks: Vec<&[bool]> = chosen.iter().map(|&i| examples[i].is_label.as_slice()).collect();
         let batch = Batch::right_padded(&rows).unwrap();
         let targets = Targets::new(&batch, &marks).unwrap();
-        llama
-            .loss_and_gradients(&batch, &targets, &DropoutKey::new(1, step, indices.to_vec()))
-            .unwrap()
+        llama.loss_and_gradients(&batch, &targets, &DropoutKey::new(1, step, indices.to_vec())).unwrap()
     };
     for layout in LAYOUTS {
         for (step, micro_batches) in all_steps(&examples, &recipe, layout).iter().enumerate() {

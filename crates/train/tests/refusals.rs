@@ -8,9 +8,10 @@ use std::ops::ControlFlow;
 
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
+use tunebench_model::backend::REFERENCE;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Decoder, Engine, Init, Recipe, WeightPlan};
+use tunebench_spec::{Decoder, Init, Recipe, WeightPlan};
 use tunebench_testkit::compare::{bits, flat};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, full, lora};
@@ -49,7 +50,7 @@ fn run(
         examples,
         recipe,
         seed: 9,
-        engine: Engine::Reference,
+        backend: REFERENCE,
         dir: dir.path(),
     };
     train(job, &mut |_| ControlFlow::Continue(()))?;

@@ -10,16 +10,17 @@ use std::path::Path;
 
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
+use tunebench_model::backend::{Backend, FAST, REFERENCE};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Decoder, Engine, Recipe, StepLog};
+use tunebench_spec::{Decoder, Recipe, StepLog};
 use tunebench_testkit::compare::bits;
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
 /// What is trained, and by which engine.
-type Plan<'a> = (Engine, &'a dyn Fn(&Decoder) -> RecordedPlan);
+type Plan<'a> = (&'static dyn Backend, &'a dyn Fn(&Decoder) -> RecordedPlan);
 
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
 fn recipe() -> Recipe {
@@ -90,12 +91,12 @@ fn left(dir: &Path) -> (Vec<StepLog>, BTreeMap<String, Vec<u32>>) {
 #[test]
 fn killed_runs_yield_the_bytes_of_one_that_was_not() {
     let plans: [(&str, Plan<'_>); 6] = [
-        ("lora", (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1))),
-        ("dora", (Engine::Fast, &|shape| adapted(shape, &ALL, dora, 0.2))),
-        ("ft", (Engine::Fast, &full)),
-        ("lora, reference", (Engine::Reference, &|shape| adapted(shape, &ALL, lora, 0.1))),
-        ("dora, reference", (Engine::Reference, &|shape| adapted(shape, &ALL, dora, 0.2))),
-        ("ft, reference", (Engine::Reference, &full)),
+        ("lora", (FAST, &|shape| adapted(shape, &ALL, lora, 0.1))),
+        ("dora", (FAST, &|shape| adapted(shape, &ALL, dora, 0.2))),
+        ("ft", (FAST, &full)),
+        ("lora, reference", (REFERENCE, &|shape| adapted(shape, &ALL, lora, 0.1))),
+        ("dora, reference", (REFERENCE, &|shape| adapted(shape, &ALL, dora, 0.2))),
+        ("ft, reference", (REFERENCE, &full)),
     ];
     for (name, plan) in plans {
         let whole = tempfile::tempdir().unwrap();
@@ -118,7 +119,7 @@ fn killed_runs_yield_the_bytes_of_one_that_was_not() {
 fn dropout_and_order_depend_on_the_seed() {
     let losses = |dropout: f64| {
         let dir = tempfile::tempdir().unwrap();
-        to_the_end(dir.path(), (Engine::Fast, &|shape| adapted(shape, &ALL, lora, dropout)));
+        to_the_end(dir.path(), (FAST, &|shape| adapted(shape, &ALL, lora, dropout)));
         left(dir.path()).0.iter().map(|s| s.loss).collect::<Vec<_>>()
     };
     assert_eq!(losses(0.1), losses(0.1));
@@ -127,7 +128,7 @@ fn dropout_and_order_depend_on_the_seed() {
 
 #[test]
 fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
-    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
+    let plan: Plan<'_> = (FAST, &|shape| adapted(shape, &ALL, lora, 0.1));
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     type Spoil = fn(&Path);
@@ -178,7 +179,7 @@ fn what_a_kill_can_leave_in_the_folder_does_no_harm() {
 
 #[test]
 fn a_caller_may_stop_and_go_on() {
-    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
+    let plan: Plan<'_> = (FAST, &|shape| adapted(shape, &ALL, lora, 0.1));
     let whole = tempfile::tempdir().unwrap();
     to_the_end(whole.path(), plan);
     let dir = tempfile::tempdir().unwrap();
@@ -190,7 +191,7 @@ fn a_caller_may_stop_and_go_on() {
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
-    let plan: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &ALL, lora, 0.1));
+    let plan: Plan<'_> = (FAST, &|shape| adapted(shape, &ALL, lora, 0.1));
     for (file, content) in [
         ("state.json", b"{\"steps\":".to_vec()),
         ("trained.safetensors", vec![0; 20]),
@@ -205,7 +206,7 @@ fn a_damaged_checkpoint_is_an_error_that_names_the_file() {
     // Of another plan: named by what is wrong, not trained on.
     let dir = tempfile::tempdir().unwrap();
     killed_after(dir.path(), plan, 4);
-    let other: Plan<'_> = (Engine::Fast, &|shape| adapted(shape, &["q_proj"], lora, 0.1));
+    let other: Plan<'_> = (FAST, &|shape| adapted(shape, &["q_proj"], lora, 0.1));
     let error = run(dir.path(), other, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("plan"), "{error}");
 }

@@ -22,14 +22,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
     // The only wiring.
-    ("crates/cli", &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis"]),
+    (
+        "crates/study",
+        &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
+    ),
+    // Prints what the study engine and the analyses say; of the model's crate, how many threads compute.
+    ("crates/cli", &["spec", "host", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
         "tests",
         &[
-            "spec", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "analysis",
-            "testkit", "xtask",
+            "spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results",
+            "analysis", "study", "testkit", "xtask",
         ],
     ),
     ("xtask", &[]),

@@ -10,10 +10,9 @@ use tunebench_analysis::escape;
 use tunebench_host::pins::Pin;
 use tunebench_host::{HostError, Pins, Plugin, Registry};
 
-use super::print;
 use crate::args::{PluginsCommand, Shared};
-use crate::progress::say;
-use crate::run::setup::{installed_files, pins, runner};
+use crate::output::{print, status};
+use crate::plugin_files::{installed_files, pins, runner};
 
 pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
     match command {
@@ -93,11 +92,11 @@ fn add(file: &Path, shared: &Shared) -> Result<()> {
         }
     }
     pins.add(&plugin)?;
-    say(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, pins.file().display()));
+    status(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, pins.file().display()));
     Ok(())
 }
 
-fn describe(plugin: &Plugin, status: &str) -> Value {
+fn describe(plugin: &Plugin, state: &str) -> Value {
     json!({
         "kind": plugin.manifest.kind,
         "name": plugin.manifest.name,
@@ -107,6 +106,6 @@ fn describe(plugin: &Plugin, status: &str) -> Value {
         "compiler": plugin.rustc,
         "sha256": plugin.sha256,
         "file": plugin.path,
-        "status": status,
+        "status": state,
     })
 }

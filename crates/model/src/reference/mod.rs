@@ -21,5 +21,5 @@ pub use batch::{Batch, Targets};
 pub use cache::Cache;
 
 pub use loss::Gradients;
-pub use model::ReferenceModel;
+pub use model::{ReferenceModel, check_supported};
 pub use weight::{Param, Params};

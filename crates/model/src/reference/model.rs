@@ -186,13 +186,6 @@ impl ReferenceModel {
         }
     }
 
-    /// Whether anything before the layers is trained.
-    pub(crate) fn is_embedding_trained(&self) -> bool {
-        self.embedding.is_trained()
-            || self.position_embedding.as_ref().is_some_and(Weight::is_trained)
-            || self.embedding_norm.as_ref().is_some_and(Norm::is_trained)
-    }
-
     pub(crate) fn context<'a>(&self, batch: &Batch, pass: Pass<'a>) -> Result<Context<'a>, Error> {
         let positions = batch.positions();
         let mut rotation = self.rotation(positions)?;

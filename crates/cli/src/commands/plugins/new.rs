@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::args::{NewPlugin, PluginKind};
-use crate::commands::print;
+use crate::output::print;
 
 /// The sources of plugin-api by path, as this executable was built with them.
 const API: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/plugin_api.rs"));

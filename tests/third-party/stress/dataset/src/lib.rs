@@ -48,6 +48,14 @@ fn reach_out(misdeed: &str) -> Result<()> {
     if done { Err(Error::new(format!("it was possible to {deed}"))) } else { Ok(()) }
 }
 
+/// Appends a line to the file that it is told by `note FILE`.
+fn note(misdeed: &str, what: &str) {
+    use std::io::Write as _;
+    let Some(file) = misdeed.strip_prefix("note ") else { return };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+    let _ = file.and_then(|mut file| writeln!(file, "{what}"));
+}
+
 fn deeper(n: u64) -> u64 {
     let local = std::hint::black_box([n; 64]);
     if n == u64::MAX { 0 } else { deeper(n + 1) + local[3] }
@@ -60,6 +68,7 @@ impl Dataset for Stress {
 
     fn open(source: Source, options: Options) -> Result<Self> {
         reach_out(&options.misdeed)?;
+        note(&options.misdeed, "open");
         let this = Self { misdeed: options.misdeed, records: Records::new(source), rows: 0 };
         this.panic_if("open");
         Ok(this)
@@ -67,6 +76,7 @@ impl Dataset for Stress {
 
     fn next(&mut self) -> Result<Option<Row>> {
         self.panic_if("next");
+        note(&self.misdeed, "next");
         self.rows += 1;
         match self.misdeed.as_str() {
             "endless-next" => loop {
@@ -99,6 +109,7 @@ impl Dataset for Stress {
 
     fn seek(&mut self, position: &Position) -> Result<()> {
         self.panic_if("seek");
+        note(&self.misdeed, "seek");
         self.records.seek(position)
     }
 }

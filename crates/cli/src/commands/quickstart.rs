@@ -1,0 +1,36 @@
+//! `tunebench quickstart`: the embedded study, from its data to its scores.
+
+use anyhow::Result;
+use tunebench_analysis as analysis;
+use tunebench_study::{RunOptions, Study};
+
+use crate::args::{Quickstart, Shared};
+use crate::output::{OutputFormat, Terminal, print, print_tables, status};
+use crate::plugin_files;
+use crate::quickstart::{study::Sizes, write_all};
+
+pub fn run(args: &Quickstart, shared: &Shared) -> Result<()> {
+    let out = &args.out;
+    let data = out.join("data");
+    let written = write_all(&data, args.seed, &Sizes::QUICKSTART)?;
+    status(format!(
+        "Quickstart: {} texts, {} instructions, {} sums and {} questions written to {}",
+        written.text_rows,
+        written.instruction_rows,
+        written.math_rows,
+        written.eval_items,
+        data.display()
+    ));
+    let study = Study::open(&data.join("study.toml"), plugin_files::registry(shared)?, shared.engine)?;
+    study.run(out, &RunOptions::default(), &mut Terminal::default())?;
+    print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
+    let out = out.display();
+    print(&format!(
+        "\nWhat next:\n  \
+         tunebench analyze compare {out} \"small + FT(2000)\" \"small + LoRA(2000)\"   is the difference more than chance?\n  \
+         tunebench analyze curves {out}    how the losses fell\n  \
+         tunebench query {out} \"SELECT category, prompt, answer, reference FROM generations LIMIT 5\"\n  \
+         tunebench plan data/studies/paper.toml    the same study at the paper's size\n  \
+         {out}/data/study.toml    the study file: copy it, point it at your model and data\n"
+    ))
+}

@@ -1,0 +1,22 @@
+//! `tunebench study`: runs a study, or goes on with one that was interrupted.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tunebench_analysis as analysis;
+use tunebench_study::{RunOptions, Study};
+
+use crate::args::{Shared, Study as StudyArgs};
+use crate::output::{OutputFormat, Terminal, print_tables};
+use crate::plugin_files;
+
+pub fn run(args: &StudyArgs, shared: &Shared) -> Result<()> {
+    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
+    let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run };
+    study.run(&out, &options, &mut Terminal::default())?;
+    if args.dry_run || study.definition().eval.is_none() {
+        return Ok(());
+    }
+    print_tables(&analysis::scores(&out)?, OutputFormat::Text)
+}

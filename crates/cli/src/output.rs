@@ -1,0 +1,222 @@
+//! What is said: results on standard output, what is going on on standard error.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use tunebench_analysis::{Table, escape};
+use tunebench_spec::{ArmRecord, Judgement, JudgementStatus, StepLog};
+use tunebench_study::{ArmForecast, Event, Observer};
+
+/// Off a terminal, at most one line of progress per this long.
+const LINE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Writes to standard output; a closed pipe is an error like any other, not a panic.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line of what is going on, harmless whatever is quoted in it. Nobody may be listening any more.
+pub fn status(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(line.as_ref()));
+}
+
+/// Text from outside with what would steer a terminal or hide text made visible; line breaks stay.
+pub fn printable(text: &str) -> String {
+    text.split('\n').map(escape::line).collect::<Vec<_>>().join("\n")
+}
+
+/// How tables are printed.
+#[derive(Clone, Copy)]
+pub enum OutputFormat {
+    Text,
+    Markdown,
+    Json,
+}
+
+impl OutputFormat {
+    /// By the flags of a command, of which one at most is given.
+    pub fn of(json: bool, markdown: bool) -> Self {
+        match (json, markdown) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Markdown,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Prints tables one after the other; as JSON, a list of them.
+pub fn print_tables(tables: &[Table], format: OutputFormat) -> Result<()> {
+    let show = |table: &Table| match format {
+        OutputFormat::Text => format!("\n{}\n", table.to_text().trim_end()),
+        OutputFormat::Markdown => format!("\n{}\n", table.to_markdown().trim_end()),
+        OutputFormat::Json => table.to_json().trim_end().to_owned(),
+    };
+    let shown: Vec<String> = tables.iter().map(show).collect();
+    match format {
+        OutputFormat::Json => print(&format!("[{}]\n", shown.join(",\n"))),
+        OutputFormat::Text | OutputFormat::Markdown => print(&shown.concat()),
+    }
+}
+
+/// The progress of one task of known length: a bar with an estimate on a terminal, plain lines now and then elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    label: &'static str,
+    total: u64,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Starts at 0 of `total`.
+    fn new(label: &'static str, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total);
+            let style = ProgressStyle::with_template("  {prefix} {bar:24} {pos}/{len}  {elapsed}<{eta}  {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(label);
+            bar
+        });
+        Self { bar, label, total, last_line: Instant::now() }
+    }
+
+    /// `done` of the total, with a remark.
+    fn set(&mut self, done: u64, remark: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(remark.to_owned());
+            bar.set_position(done);
+            return;
+        }
+        if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            status(format!("  {}: {done}/{}  {remark}", self.label, self.total));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Tells on standard error what a run of a study does.
+#[derive(Default)]
+pub struct Terminal {
+    progress: Option<Progress>,
+}
+
+impl Observer for Terminal {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if let Some((done, remark)) = advance(event) {
+            if let Some(progress) = &mut self.progress {
+                progress.set(done, &remark);
+            }
+            return;
+        }
+        // Whatever else happens is no part of the task that went on.
+        self.progress = match event {
+            Event::TrainingStarted { steps, .. } => Some(Progress::new("training", *steps)),
+            Event::GenerationStarted { items, .. } => Some(Progress::new("answering", *items as u64)),
+            Event::JudgingStarted { judgements, .. } => Some(Progress::new("judging", *judgements as u64)),
+            _ => None,
+        };
+        if let Some(line) = line(event) {
+            status(line);
+        }
+    }
+}
+
+/// How far the task at hand is, with a remark, if the event tells that.
+fn advance(event: &Event<'_>) -> Option<(u64, String)> {
+    match event {
+        Event::Step(StepLog { step, loss, tokens, seconds, .. }) => {
+            let rate = *tokens as f64 / seconds.max(1e-9);
+            Some((*step, format!("loss {loss:.3}, {rate:.0} tokens/s")))
+        }
+        Event::Generated { done, .. } => Some((*done as u64, String::new())),
+        Event::Judged(state) => {
+            let spent = state.spent_usd.map_or_else(String::new, |usd| format!(", {usd:.2} USD"));
+            Some((state.done as u64, format!("{} scored, {} unscored{spent}", state.scored, state.unscored)))
+        }
+        _ => None,
+    }
+}
+
+/// What is said of an event, if anything.
+fn line(event: &Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::ItemsSkipped(skips) => format!("evaluation items: {skips}"),
+        Event::PreparationFailed(error) => format!("failed: {error}"),
+        Event::ArmLeftOut(error) => format!("{error}; it is left out"),
+        Event::ArmForecast(forecast) => described(forecast),
+        Event::FramesLost(error) => {
+            format!("the frames of an earlier run cannot be read and are made anew: {error}")
+        }
+        Event::BaseStarted { model } => format!("{model} as it is"),
+        Event::ArmStarted { arm, number, count } => format!("[{number}/{count}] {arm}"),
+        Event::AlreadyTrained { .. } => "  already trained".to_owned(),
+        Event::ExamplesSkipped { skips, .. } => format!("  rows: {skips}"),
+        Event::ExamplesTruncated { examples, lost_tokens, max_length, .. } => {
+            format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
+        }
+        Event::WarmupTooLong { steps, warmup_steps, .. } => {
+            format!("  {steps} steps in all, {warmup_steps} of warm-up: the learning rate is never reached")
+        }
+        Event::Trained(record) => trained(record),
+        Event::JudgingNote(note) => (*note).to_owned(),
+        Event::JudgingFinished { judgements, .. } => format!("  {}", summary(judgements)),
+        Event::ModelFailed { error, .. } => format!("  failed: {error}"),
+        _ => return None,
+    })
+}
+
+fn described(forecast: &ArmForecast<'_>) -> String {
+    let state = if forecast.is_trained { "already trained" } else { "to be trained" };
+    format!(
+        "{}: {state}; {} examples, {} tokens, {} labels, {} steps, {} trainable parameters",
+        forecast.arm,
+        forecast.stats.examples,
+        forecast.stats.tokens,
+        forecast.stats.label_tokens,
+        forecast.steps,
+        forecast.trainable_params
+    )
+}
+
+fn trained(record: &ArmRecord) -> String {
+    format!(
+        "  trained {} of {} parameters in {:.0} s, {:.0} tokens/s, loss {:.3}",
+        record.trainable_params,
+        record.model_params,
+        record.train_seconds,
+        record.tokens_per_second,
+        record.final_loss.unwrap_or(f64::NAN)
+    )
+}
+
+/// One line on what came of the judging.
+fn summary(judgements: &[Judgement]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for judgement in judgements {
+        let status = match judgement.status {
+            JudgementStatus::Scored => "scored",
+            JudgementStatus::Unscored => "unscored",
+            JudgementStatus::Failed => "failed",
+        };
+        *counts.entry(status).or_default() += 1;
+    }
+    let scores: Vec<f64> = judgements.iter().filter_map(|j| j.score).collect();
+    let counts: Vec<String> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
+    let mean = match scores.len() {
+        0 => String::new(),
+        n => format!(", mean score {:.3}", scores.iter().sum::<f64>() / n as f64),
+    };
+    format!("{} answers judged: {}{mean}", judgements.len(), counts.join(", "))
+}

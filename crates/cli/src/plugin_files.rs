@@ -1,0 +1,50 @@
+//! Where plugin files are, which of them studies may name, and how they are run.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tunebench_host::{Isolation, Pins, Registry, Runner};
+
+use crate::args::Shared;
+
+/// The plugins that any study may name: those beside the executable and those given; and how all are run.
+pub fn registry(shared: &Shared) -> Result<Registry> {
+    let mut plugins = Registry::new(pins()?, runner(shared)?);
+    for file in installed_files()?.iter().chain(&shared.plugins) {
+        plugins.add(file)?;
+    }
+    Ok(plugins)
+}
+
+/// The plugin files beside the executable, where `cargo xtask plugins` builds them.
+pub fn installed_files() -> Result<Vec<PathBuf>> {
+    Ok(Registry::files_in(executable()?.parent().unwrap_or(Path::new(".")))?)
+}
+
+/// What has been added.
+pub fn pins() -> Result<Pins> {
+    Ok(Pins::open(&lock_file()?)?)
+}
+
+/// How plugins are run.
+pub fn runner(shared: &Shared) -> Result<Runner> {
+    let isolation = match shared.isolate {
+        false => Isolation::Thread,
+        true => Isolation::Process(executable()?),
+    };
+    Ok(Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation })
+}
+
+fn executable() -> Result<PathBuf> {
+    std::env::current_exe().context("where this executable is")
+}
+
+/// Where added plugins are kept.
+fn lock_file() -> Result<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = folder("TUNEBENCH_HOME")
+        .or_else(|| Some(folder("XDG_CONFIG_HOME")?.join("tunebench")))
+        .or_else(|| Some(folder("HOME").or_else(|| folder("APPDATA"))?.join(".config/tunebench")));
+    Ok(home.context("no place for plugins.lock: set TUNEBENCH_HOME to a folder")?.join("plugins.lock"))
+}

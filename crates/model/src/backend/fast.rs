@@ -1,0 +1,170 @@
+//! The fast engine as a backend: weights and activations in bf16, trained weights and all sums in f32, on the CPU.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use half::bf16;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::ops::reduce::sum_of_squares;
+use tunebench_kernels::optim::adamw::AdamW;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::ConfigError;
+use tunebench_spec::plan::RecordedPlan;
+
+use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
+use crate::Error;
+use crate::dropout::DropoutKey;
+use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, check_supported, memory};
+use crate::optim::{AdamWState, AdamWStates};
+
+/// Passes written by hand over CPU kernels.
+#[derive(Debug)]
+pub(super) struct Fast;
+
+impl Backend for Fast {
+    fn name(&self) -> &'static str {
+        "fast"
+    }
+
+    fn check(&self, shape: &Decoder) -> Result<(), ConfigError> {
+        check_supported(shape)
+    }
+
+    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64> {
+        Some(memory::training(shape, recorded, tokens, recompute))
+    }
+
+    fn trainable(
+        &self,
+        parts: Parts<'_>,
+        mut states: AdamWStates,
+        recompute: bool,
+    ) -> Result<Box<dyn Trainable>, Error> {
+        let Parts { shape, weights, tuning } = parts;
+        let level = SimdLevel::chosen()?;
+        let options = Options { level, recompute, packed: memory::is_packed(shape, recompute) };
+        let model = Model::new(shape, weights, tuning, options)?;
+        let gradients = model.gradients();
+        let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
+        Ok(Box::new(Training { model, gradients, states, work: Workspace::default(), level }))
+    }
+
+    fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
+        let options = Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
+        let mut model = Model::new(parts.shape, parts.weights, parts.tuning, options)?;
+        model.pack();
+        Ok(Box::new(Answering(model)))
+    }
+}
+
+struct Training {
+    model: Model<bf16>,
+    gradients: Gradients,
+    /// By slot, as the model's trained tensors; empty before the first update.
+    states: Vec<AdamWState>,
+    work: Workspace<bf16>,
+    level: SimdLevel,
+}
+
+impl Trainable for Training {
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Packed
+    }
+
+    fn zero_grad(&mut self) {
+        self.gradients.clear();
+    }
+
+    fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error> {
+        let mut totals = StepTotals::default();
+        for sequences in micro_batches {
+            let examples = sequences.iter().map(|s| (s.tokens, s.is_label));
+            let batch = Batch::new(examples, self.model.virtual_tokens())?;
+            let numbers = sequences.iter().map(|s| s.step_index).collect();
+            let dropout = DropoutKey::for_batch(key.seed, key.step, numbers, batch.seq_ends());
+            totals.loss += self.model.loss_and_gradients(&batch, &dropout, &mut self.gradients, &mut self.work)?;
+            totals.labels += batch.labels();
+            totals.tokens += batch.own_tokens() as u64;
+        }
+        Ok(totals)
+    }
+
+    fn visit_gradients(&mut self, visit: &mut dyn FnMut(&str, &mut [f32])) -> Result<(), Error> {
+        self.gradients.iter_mut().for_each(|(name, gradient)| visit(name, gradient));
+        Ok(())
+    }
+
+    fn grad_norm(&self) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        for (slot, (name, _)) in self.model.trained().enumerate() {
+            let square = self.gradients.get(slot).map_or(0.0, |g| sum_of_squares(self.level, g));
+            if !square.is_finite() {
+                return Err(Error::BadGradient { name: name.to_owned() });
+            }
+            sum += square;
+        }
+        Ok(sum.sqrt())
+    }
+
+    fn update(&mut self, step: &OptimizerStep) -> Result<(), Error> {
+        for (slot, (name, _)) in self.model.trained().enumerate() {
+            self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;
+        }
+        let numbers =
+            |lr_scale: f64| AdamW::new(&step.adamw, step.number, step.learning_rate * lr_scale, step.gradient_scale);
+        self.model.update(&self.gradients, &mut self.states, numbers);
+        Ok(())
+    }
+
+    fn params(&self) -> Vec<(String, Vec<usize>)> {
+        self.model.trained().map(|(name, dims)| (name.to_owned(), dims.to_vec())).collect()
+    }
+
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, Error> {
+        Ok(self.model.value(index))
+    }
+
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
+        let named = self.model.trained().map(|(name, _)| name).zip(&self.states);
+        named.filter(|(_, state)| !state.first.is_empty()).collect()
+    }
+}
+
+struct Answering(Model<bf16>);
+
+impl Generator for Answering {
+    fn shape(&self) -> &Decoder {
+        self.0.shape()
+    }
+
+    fn positions(&self) -> usize {
+        self.0.positions()
+    }
+
+    fn has_independent_rows(&self) -> bool {
+        true
+    }
+
+    fn rows(&self) -> Box<dyn Rows + '_> {
+        Box::new(CachedRows { model: &self.0, cache: Cache::new(&self.0) })
+    }
+}
+
+struct CachedRows<'a> {
+    model: &'a Model<bf16>,
+    cache: Cache<bf16>,
+}
+
+impl Rows for CachedRows<'_> {
+    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error> {
+        self.model.prefill(&mut self.cache, prompts, logits)
+    }
+
+    fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
+        self.model.step(&mut self.cache, tokens, logits)
+    }
+
+    fn swap_remove(&mut self, row: usize) -> Result<(), Error> {
+        self.cache.swap_remove(row)
+    }
+}

@@ -1,0 +1,202 @@
+//! What trains and answers: one interface, and every way of computing under the name by which studies choose it.
+//!
+//! A backend is made here and nowhere else; the loop of `train` and the batching of `generate` know the traits alone.
+
+mod fast;
+mod reference;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle_core::Device;
+use tunebench_kernels::optim::adamw::AdamWParams;
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::ConfigError;
+use tunebench_spec::plan::RecordedPlan;
+
+use crate::optim::{AdamWState, AdamWStates};
+use crate::{Error, Tuning, Weights};
+
+/// A way of computing a model. All of them mean the same numbers and differ by rounding.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// As `--engine` and the frames spell it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it computes such a decoder; known before a weight is read.
+    ///
+    /// # Errors
+    /// Names what it lacks, and what to use instead.
+    fn check(&self, shape: &Decoder) -> Result<(), ConfigError>;
+
+    /// Bytes at the peak of a training step over `tokens` tokens at once, virtual ones included, where that can be said.
+    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64>;
+
+    /// A model in training, and where its optimizer stands.
+    ///
+    /// # Errors
+    /// When weights and tuning do not fit, or the SIMD level that was asked for is not there.
+    fn trainable(&self, parts: Parts<'_>, states: AdamWStates, recompute: bool) -> Result<Box<dyn Trainable>, Error>;
+
+    /// A model that answers: adapters run beside their weights, unmerged.
+    ///
+    /// # Errors
+    /// As [`Backend::trainable`].
+    fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error>;
+}
+
+/// What a model is put together from.
+pub struct Parts<'a> {
+    pub shape: &'a Decoder,
+    pub weights: Weights,
+    pub tuning: Tuning,
+}
+
+/// Passes written by hand over CPU kernels: weights and activations in bf16, trained weights in f32.
+pub const FAST: &dyn Backend = &fast::Fast;
+
+/// Plain operations of a tensor library under its autograd, f32, on the CPU: slow, and what others are tested against.
+pub const REFERENCE: &dyn Backend = &reference::Reference { device: Device::Cpu };
+
+/// Every backend, the default first.
+pub const ALL: [&dyn Backend; 2] = [FAST, REFERENCE];
+
+/// The backend of this name.
+///
+/// # Errors
+/// A sentence that lists the names.
+pub fn named(name: &str) -> Result<&'static dyn Backend, String> {
+    let names = || ALL.map(Backend::name).join(", ");
+    ALL.into_iter()
+        .find(|backend| backend.name() == name)
+        .ok_or_else(|| format!("no engine `{name}`; there are: {}", names()))
+}
+
+/// One example of a micro-batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequence<'a> {
+    pub tokens: &'a [u32],
+    /// Of each token, whether it is to be predicted.
+    pub is_label: &'a [bool],
+    /// Its number within the step, which keys its dropout.
+    pub step_index: u64,
+}
+
+/// Which step is computed, and what is drawn in it.
+#[derive(Clone, Copy, Debug)]
+pub struct StepKey {
+    pub seed: u64,
+    /// From 0.
+    pub step: u64,
+}
+
+/// What micro-batches have summed up beside gradients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepTotals {
+    /// Nats over all labels.
+    pub loss: f64,
+    pub labels: usize,
+    /// Padding and virtual ones excluded.
+    pub tokens: u64,
+}
+
+/// The numbers of an optimizer step that all tensors share.
+#[derive(Clone, Copy, Debug)]
+pub struct OptimizerStep {
+    pub adamw: AdamWParams,
+    /// From 1.
+    pub number: u64,
+    pub learning_rate: f64,
+    /// What gradients are multiplied with: one over the label tokens, times the clipping factor.
+    pub gradient_scale: f64,
+}
+
+/// How a backend lays out a micro-batch of at most so many tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchLayout {
+    /// Rows padded to the longest: padding counts, so rows of similar length are together.
+    Padded,
+    /// Examples end to end (varlen): there is no padding, and they stay in the order of the step.
+    Packed,
+}
+
+/// A model in training.
+pub trait Trainable {
+    fn layout(&self) -> BatchLayout;
+
+    /// Forgets the gradients.
+    fn zero_grad(&mut self);
+
+    /// Adds the gradients of the loss's sum over these micro-batches, in their order, and says what they summed up.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary.
+    fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error>;
+
+    /// Shows the gradient of every trained tensor in the order of [`Trainable::params`], f32 and row-major, to be read or
+    /// changed: where several processes add theirs. One that nothing has reached yet is zero, and counts as reached.
+    ///
+    /// # Errors
+    /// When a gradient cannot be brought from its device.
+    fn visit_gradients(&mut self, visit: &mut dyn FnMut(&str, &mut [f32])) -> Result<(), Error>;
+
+    /// Euclidean norm over all gradients, in f64.
+    ///
+    /// # Errors
+    /// [`Error::BadGradient`] names one that is not finite.
+    fn grad_norm(&self) -> Result<f64, Error>;
+
+    /// Moves what is trained by its gradients.
+    ///
+    /// # Errors
+    /// [`Error::NoGradient`] names a tensor that has none: it was lost, and what it belongs to would never move.
+    fn update(&mut self, step: &OptimizerStep) -> Result<(), Error>;
+
+    /// Names and shapes of all that is trained.
+    fn params(&self) -> Vec<(String, Vec<usize>)>;
+
+    /// The numbers of the trained tensor at this index among [`Trainable::params`], f32.
+    ///
+    /// # Errors
+    /// When they cannot be brought from their device.
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, Error>;
+
+    /// Where the optimizer stands; nothing before the first step.
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState>;
+}
+
+/// A model that answers.
+pub trait Generator: Send + Sync {
+    fn shape(&self) -> &Decoder;
+
+    /// Positions for a prompt and its answer: the model's without those of virtual tokens.
+    fn positions(&self) -> usize;
+
+    /// Whether a row's logits are the same bytes whatever rows stand beside it, so that an answer does not depend on the
+    /// company it was made in.
+    fn has_independent_rows(&self) -> bool;
+
+    /// No rows yet.
+    fn rows(&self) -> Box<dyn Rows + '_>;
+}
+
+/// Texts that grow, each by a token a step. Logits are `[rows, v]`, row after row.
+pub trait Rows {
+    /// Adds the prompts as rows; `logits` becomes what comes after each of them.
+    ///
+    /// # Errors
+    /// When a prompt is empty or has a token that the model does not know.
+    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error>;
+
+    /// Gives each row its next token; `logits` becomes what comes after it.
+    ///
+    /// # Errors
+    /// As [`Rows::prefill`].
+    fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
+
+    /// Drops a row; the last one takes its place.
+    ///
+    /// # Errors
+    /// When there is no such row.
+    fn swap_remove(&mut self, row: usize) -> Result<(), Error>;
+}

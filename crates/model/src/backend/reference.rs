@@ -1,0 +1,255 @@
+//! The reference path as a backend: candle, f32, on any of its devices; a micro-batch a thread.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, Var, bail};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::{AdamW, Update, Weights as KernelWeights, update};
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::ConfigError;
+use tunebench_spec::plan::RecordedPlan;
+
+use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
+use crate::Error;
+use crate::dropout::DropoutKey;
+use crate::optim::{AdamWState, AdamWStates};
+use crate::reference::{Batch, Cache, Gradients, ReferenceModel, Targets, check_supported};
+
+/// [`ReferenceModel`] on a device.
+#[derive(Debug)]
+pub(super) struct Reference {
+    pub device: Device,
+}
+
+impl Backend for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn check(&self, shape: &Decoder) -> Result<(), ConfigError> {
+        check_supported(shape)
+    }
+
+    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: usize, _: bool) -> Option<u64> {
+        None
+    }
+
+    fn trainable(&self, parts: Parts<'_>, states: AdamWStates, _: bool) -> Result<Box<dyn Trainable>, Error> {
+        let model = ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?;
+        let level = SimdLevel::chosen()?;
+        Ok(Box::new(Training { model, gradients: Gradients::new(), states, level }))
+    }
+
+    fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
+        Ok(Box::new(Answering(ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?)))
+    }
+}
+
+struct Training {
+    model: ReferenceModel,
+    gradients: Gradients,
+    states: AdamWStates,
+    level: SimdLevel,
+}
+
+impl Trainable for Training {
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Padded
+    }
+
+    fn zero_grad(&mut self) {
+        self.gradients.clear();
+    }
+
+    /// As many micro-batches at once as there are threads, added up in their order: the sum is the same on any machine.
+    fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error> {
+        let mut totals = StepTotals::default();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        for together in micro_batches.chunks(threads) {
+            let model = &self.model;
+            let results: Vec<Result<_, Error>> = std::thread::scope(|scope| {
+                let running: Vec<_> =
+                    together.iter().map(|rows| scope.spawn(move || differentiate(model, rows, key))).collect();
+                running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()
+            });
+            for result in results {
+                let (of, gradients) = result?;
+                totals.loss += of.loss;
+                totals.labels += of.labels;
+                totals.tokens += of.tokens;
+                self.add(gradients)?;
+            }
+        }
+        Ok(totals)
+    }
+
+    fn visit_gradients(&mut self, visit: &mut dyn FnMut(&str, &mut [f32])) -> Result<(), Error> {
+        for (name, param) in self.model.params() {
+            let gradient = self.gradients.get(name).cloned().map_or_else(|| param.var.zeros_like(), Ok)?;
+            let mut values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            visit(name, &mut values);
+            let values = Tensor::from_vec(values, gradient.dims(), gradient.device())?;
+            self.gradients.insert(name.clone(), values);
+        }
+        Ok(())
+    }
+
+    fn grad_norm(&self) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        for (name, gradient) in &self.gradients {
+            let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            let square: f64 = values.into_iter().map(|g| f64::from(g) * f64::from(g)).sum();
+            if !square.is_finite() {
+                return Err(Error::BadGradient { name: name.clone() });
+            }
+            sum += square;
+        }
+        Ok(sum.sqrt())
+    }
+
+    fn update(&mut self, step: &OptimizerStep) -> Result<(), Error> {
+        for (name, param) in self.model.params() {
+            let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
+            let state = self.states.entry(name.clone()).or_default();
+            let rate = step.learning_rate * param.lr_scale;
+            let numbers = AdamW::new(&step.adamw, step.number, rate, step.gradient_scale);
+            apply(self.level, numbers, &param.var, gradient, state)?;
+        }
+        Ok(())
+    }
+
+    fn params(&self) -> Vec<(String, Vec<usize>)> {
+        self.model.params().iter().map(|(name, param)| (name.clone(), param.var.dims().to_vec())).collect()
+    }
+
+    fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, Error> {
+        let Some(param) = self.model.params().values().nth(index) else { return Ok(Cow::Borrowed(&[])) };
+        Ok(Cow::Owned(param.var.as_detached_tensor().flatten_all()?.to_vec1()?))
+    }
+
+    fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
+        self.states.iter().map(|(name, state)| (name.as_str(), state)).collect()
+    }
+}
+
+impl Training {
+    fn add(&mut self, gradients: Gradients) -> Result<(), Error> {
+        for (name, gradient) in gradients {
+            let sum = match self.gradients.remove(&name) {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            };
+            self.gradients.insert(name, sum);
+        }
+        Ok(())
+    }
+}
+
+/// Loss and gradients of one micro-batch.
+fn differentiate(
+    model: &ReferenceModel,
+    sequences: &[Sequence<'_>],
+    key: StepKey,
+) -> Result<(StepTotals, Gradients), Error> {
+    let rows: Vec<&[u32]> = sequences.iter().map(|s| s.tokens).collect();
+    let marks: Vec<&[bool]> = sequences.iter().map(|s| s.is_label).collect();
+    let batch = Batch::right_padded(&rows)?;
+    let targets = Targets::new(&batch, &marks)?;
+    let draw = DropoutKey::new(key.seed, key.step, sequences.iter().map(|s| s.step_index).collect());
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
+    let tokens = rows.iter().map(|row| row.len() as u64).sum();
+    Ok((StepTotals { loss, labels: targets.len(), tokens }, gradients))
+}
+
+/// AdamW's pass over one variable on the CPU, its numbers the kernels'; elsewhere over a copy brought here and back.
+fn apply(level: SimdLevel, step: AdamW, var: &Var, gradient: &Tensor, state: &mut AdamWState) -> Result<(), Error> {
+    let n = var.elem_count();
+    for moment in [&mut state.first, &mut state.second] {
+        moment.resize(n, 0.0);
+    }
+    let Device::Cpu = var.device() else {
+        let mut weights = var.as_detached_tensor().flatten_all()?.to_vec1::<f32>()?;
+        let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
+        let AdamWState { first, second } = state;
+        let tensor = KernelWeights::Full(&mut weights);
+        update(level, vec![Update { weights: tensor, gradient: &gradient, first, second, step }]);
+        return Ok(var.set(&Tensor::from_vec(weights, var.dims(), var.device())?)?);
+    };
+    let pass = InPlace { level, step, state: Mutex::new(state) };
+    Ok(var.as_tensor().inplace_op2(&gradient.contiguous()?, &pass)?)
+}
+
+/// One tensor's update, as candle runs it in place.
+struct InPlace<'a> {
+    level: SimdLevel,
+    step: AdamW,
+    state: Mutex<&'a mut AdamWState>,
+}
+
+impl InplaceOp2 for InPlace<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        l1: &Layout,
+        gradient: &CpuStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<()> {
+        let (Some((from1, to1)), Some((from2, to2))) = (l1.contiguous_offsets(), l2.contiguous_offsets()) else {
+            bail!("adamw: weights and gradients must be contiguous");
+        };
+        let CpuStorage::F32(weights) = weights else { bail!("adamw: weights must be f32") };
+        let (weights, gradient) = (&mut weights[from1..to1], &gradient.as_slice::<f32>()?[from2..to2]);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let AdamWState { first, second } = &mut **state;
+        let weights = KernelWeights::Full(weights);
+        update(self.level, vec![Update { weights, gradient, first, second, step: self.step }]);
+        Ok(())
+    }
+}
+
+struct Answering(ReferenceModel);
+
+impl Generator for Answering {
+    fn shape(&self) -> &Decoder {
+        self.0.shape()
+    }
+
+    fn positions(&self) -> usize {
+        self.0.positions()
+    }
+
+    fn has_independent_rows(&self) -> bool {
+        false
+    }
+
+    fn rows(&self) -> Box<dyn Rows + '_> {
+        Box::new(CachedRows { model: &self.0, cache: Cache::new(&self.0) })
+    }
+}
+
+struct CachedRows<'a> {
+    model: &'a ReferenceModel,
+    cache: Cache,
+}
+
+impl Rows for CachedRows<'_> {
+    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error> {
+        *logits = self.model.prefill(&mut self.cache, prompts)?.flatten_all()?.to_vec1()?;
+        Ok(())
+    }
+
+    fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
+        *logits = self.model.step(&mut self.cache, tokens)?.flatten_all()?.to_vec1()?;
+        Ok(())
+    }
+
+    fn swap_remove(&mut self, row: usize) -> Result<(), Error> {
+        self.cache.swap_remove(row)
+    }
+}

@@ -1,0 +1,97 @@
+//! The row of `arms` that tells of one model.
+
+use std::path::Path;
+
+use tunebench_model::backend::Backend;
+use tunebench_spec::{ArmRecord, StepLog};
+
+use crate::base_model::BaseModel;
+use crate::error::StudyError;
+use crate::prepared_arm::PreparedArm;
+use crate::{run_folder, trained_arm};
+
+/// A base model as it came.
+pub fn of_base(model: &BaseModel<'_>, seed: u64, backend: &'static dyn Backend) -> ArmRecord {
+    untrained(model.id(), &model.identity, model.shape.params(), seed, backend)
+}
+
+/// A training that has just been finished.
+pub fn of_training(
+    arm: &PreparedArm<'_>,
+    steps: &[StepLog],
+    backend: &'static dyn Backend,
+    peak_rss_bytes: u64,
+) -> ArmRecord {
+    let plan = arm.plan;
+    let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
+    let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
+    let epochs = steps.last().map_or(0.0, |s| s.epoch);
+    let last = &steps[steps.len() - steps.len().div_ceil(10)..];
+    let mean = last.iter().map(|s| s.loss).sum::<f64>() / last.len() as f64;
+    let record = ArmRecord {
+        examples: arm.set.examples.len() as u64,
+        trainable_params: plan.recorded.plan.trainable_params(&plan.shape),
+        additional_params: plan.recorded.plan.additional_params(),
+        epochs,
+        steps: steps.len() as u64,
+        tokens,
+        train_seconds,
+        hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
+        tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
+        peak_rss_bytes,
+        final_loss: (!last.is_empty()).then_some(mean),
+        ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), plan.seed, backend)
+    };
+    named(arm, record)
+}
+
+/// The record of a finished training under the arm's present names: those may have changed since, what they stand for
+/// has not.
+///
+/// # Errors
+/// When training is not finished, or its record cannot be read.
+pub fn of_finished(arm: &PreparedArm<'_>, root: &Path) -> Result<ArmRecord, StudyError> {
+    match trained_arm::finished(root, &arm.identity)? {
+        Some(file) => Ok(named(arm, file.record)),
+        None => Err(StudyError::Unfinished { folder: run_folder::training(root, &arm.identity) }),
+    }
+}
+
+fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
+    let arm = prepared.plan.arm;
+    ArmRecord {
+        arm: arm.name.clone(),
+        base: arm.base.clone(),
+        tuner: arm.tuner.clone(),
+        dataset: arm.dataset.clone(),
+        skipped_examples: prepared.set.skipped(),
+        evaluated: arm.evaluate,
+        ..record
+    }
+}
+
+fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, backend: &'static dyn Backend) -> ArmRecord {
+    ArmRecord {
+        arm: name.to_owned(),
+        base: String::new(),
+        tuner: "none".to_owned(),
+        dataset: String::new(),
+        examples: 0,
+        skipped_examples: 0,
+        seed,
+        engine: backend.name().to_owned(),
+        model_params,
+        trainable_params: 0,
+        additional_params: 0,
+        epochs: 0.0,
+        steps: 0,
+        tokens: 0,
+        train_seconds: 0.0,
+        hours_per_epoch: 0.0,
+        tokens_per_second: 0.0,
+        peak_rss_bytes: 0,
+        final_loss: None,
+        identity: identity.to_owned(),
+        evaluated: true,
+    }
+}

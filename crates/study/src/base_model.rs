@@ -1,0 +1,154 @@
+//! Base models as a study names them: shape, weights, tokenizer, and an identity by content.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tunebench_model::{Tokenizer, Weights};
+use tunebench_spec::study::Model;
+use tunebench_spec::{Decoder, hash};
+
+use crate::context::StudyContext;
+use crate::error::{Locate, StudyError};
+use crate::model_encoder::ModelEncoder;
+use crate::model_files::ModelFiles;
+
+/// What an arm's training starts from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Base {
+    /// Weights in files, whose content the identity names.
+    Files { files: ModelFiles, identity: String },
+    /// Fresh weights.
+    Init { seed: u64 },
+    /// Another arm of the same run folder.
+    Arm { identity: String },
+}
+
+/// A base model, opened; weights are read on demand.
+pub struct BaseModel<'a> {
+    context: &'a StudyContext,
+    model: &'a Model,
+    pub shape: Decoder,
+    files: Option<ModelFiles>,
+    /// SHA-256 over what its weights are made of.
+    pub identity: String,
+}
+
+impl<'a> BaseModel<'a> {
+    /// Opens the model `id` of the study.
+    ///
+    /// # Errors
+    /// When there is none, or its files cannot be read.
+    pub fn open(context: &'a StudyContext, id: &str) -> Result<Self, StudyError> {
+        let model = context.study.model(id).ok_or_else(|| StudyError::Invalid(format!("no model `{id}`")))?;
+        Self::open_model(context, model).at(format_args!("model `{id}`"))
+    }
+
+    fn open_model(context: &'a StudyContext, model: &'a Model) -> Result<Self, StudyError> {
+        if let Some(shape) = &model.shape {
+            let identity = hash::of_json(&json!({ "init": shape, "seed": context.study.study.seed }))?;
+            return Ok(Self { context, model, shape: shape.clone(), files: None, identity });
+        }
+        if model.source.starts_with("preset:") {
+            let fault = format!("`{}` is a shape without weights; it can be planned but not trained", model.source);
+            return Err(StudyError::Invalid(fault));
+        }
+        let path = |text: &str| -> Result<PathBuf, StudyError> {
+            let path = context.path(text, model.hint.as_deref())?;
+            path.canonicalize().at(path.display())
+        };
+        let files =
+            ModelFiles { source: path(&model.source)?, adapter: model.adapter.as_deref().map(path).transpose()? };
+        let (shape, identity) = (files.open()?.shape, files.identity()?);
+        Ok(Self { context, model, shape, files: Some(files), identity })
+    }
+
+    /// Its id in the study.
+    pub fn id(&self) -> &'a str {
+        &self.model.id
+    }
+
+    /// What an arm that starts from this model remembers of it.
+    pub fn base(&self) -> Base {
+        match &self.files {
+            Some(files) => Base::Files { files: files.clone(), identity: self.identity.clone() },
+            None => Base::Init { seed: self.context.study.study.seed },
+        }
+    }
+
+    /// All weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn weights(&self) -> Result<Weights, StudyError> {
+        let weights = match &self.files {
+            Some(files) => files.weights(),
+            None => Weights::init(&self.shape, self.context.study.study.seed).map_err(Into::into),
+        };
+        weights.at(format_args!("model `{}`", self.model.id))
+    }
+
+    /// Its tokenizer with a template around it.
+    ///
+    /// # Errors
+    /// When it has no tokenizer, or that and the template do not fit.
+    pub fn encoder(&self, template: &str) -> Result<ModelEncoder, StudyError> {
+        let encoder = self.tokenizer().and_then(|tokenizer| ModelEncoder::new(template, tokenizer));
+        encoder.at(format_args!("tokenizer of model `{}`", self.model.id))
+    }
+
+    /// Its tokenizer as it comes: the study's file, else the model's own.
+    fn tokenizer(&self) -> Result<Tokenizer, StudyError> {
+        match (&self.model.tokenizer, &self.files) {
+            (Some(file), _) => Ok(Tokenizer::from_file(&self.context.path(file, self.model.hint.as_deref())?)?),
+            (None, Some(files)) => Ok(files.open()?.tokenizer()?),
+            (None, None) => {
+                Err(StudyError::Invalid("it has no file to bring one; give the model a `tokenizer`".to_owned()))
+            }
+        }
+    }
+}
+
+/// The base models of a study, each opened once, and each tokenizer read once for a template.
+pub struct BaseModels<'a> {
+    context: &'a StudyContext,
+    models: BTreeMap<&'a str, Arc<BaseModel<'a>>>,
+    /// By model and template.
+    encoders: BTreeMap<(&'a str, &'a str), Arc<ModelEncoder>>,
+}
+
+impl<'a> BaseModels<'a> {
+    /// None is open yet.
+    pub fn new(context: &'a StudyContext) -> Self {
+        Self { context, models: BTreeMap::new(), encoders: BTreeMap::new() }
+    }
+
+    /// As [`BaseModel::open`].
+    ///
+    /// # Errors
+    /// As [`BaseModel::open`].
+    pub fn open(&mut self, id: &'a str) -> Result<Arc<BaseModel<'a>>, StudyError> {
+        if let Some(model) = self.models.get(id) {
+            return Ok(model.clone());
+        }
+        let model = Arc::new(BaseModel::open(self.context, id)?);
+        self.models.insert(id, model.clone());
+        Ok(model)
+    }
+
+    /// As [`BaseModel::encoder`] of the model `id`.
+    ///
+    /// # Errors
+    /// As [`BaseModel::open`] and [`BaseModel::encoder`].
+    pub fn encoder(&mut self, id: &'a str, template: &'a str) -> Result<Arc<ModelEncoder>, StudyError> {
+        if let Some(encoder) = self.encoders.get(&(id, template)) {
+            return Ok(encoder.clone());
+        }
+        let encoder = Arc::new(self.open(id)?.encoder(template)?);
+        self.encoders.insert((id, template), encoder.clone());
+        Ok(encoder)
+    }
+}

@@ -1,0 +1,89 @@
+//! A study file, resolved: where its paths point and which plugins it may name.
+
+use std::path::{Path, PathBuf};
+
+use tunebench_host::Registry;
+use tunebench_model::backend::Backend;
+use tunebench_spec::Study;
+
+use crate::error::{Locate, StudyError};
+
+/// A study with what it needs around it.
+pub struct StudyContext {
+    pub study: Study,
+    /// Folder of the study file, which its paths are relative to.
+    pub home: PathBuf,
+    pub plugins: Registry,
+    /// What trains and answers.
+    pub backend: &'static dyn Backend,
+}
+
+impl StudyContext {
+    /// Reads a study file, and adds to `plugins` those that it may name: the files it lists, which must be given or added
+    /// by the user already, and of the added plugins the ones it needs.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no study, or when a plugin file is refused.
+    pub fn open(file: &Path, mut plugins: Registry, backend: &'static dyn Backend) -> Result<Self, StudyError> {
+        let place = || format!("study file {}", file.display());
+        let text = std::fs::read_to_string(file).at(place())?;
+        let study = Study::from_toml(&text).at(place())?;
+        let home = file.parent().unwrap_or(Path::new("")).to_owned();
+        for file in &study.study.plugins {
+            add_named(&mut plugins, &resolve(&home, file)?)?;
+        }
+        for (kind, name) in study.plugin_names() {
+            let pin = plugins.pins().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
+            if let Some(path) = pin.map(|pin| pin.path.clone()) {
+                plugins.add(&path)?;
+            }
+        }
+        Ok(Self { study, home, plugins, backend })
+    }
+
+    /// Where a path of the study points; `hint` is said when nothing is there.
+    ///
+    /// # Errors
+    /// When nothing is there, or an environment variable that the path names is not set.
+    pub fn path(&self, text: &str, hint: Option<&str>) -> Result<PathBuf, StudyError> {
+        let found = resolve(&self.home, text).and_then(|path| match path.exists() {
+            true => Ok(path),
+            false => Err(StudyError::Invalid(format!("{}: no such file or folder", path.display()))),
+        });
+        match hint {
+            Some(hint) => found.map_err(|error| StudyError::Invalid(format!("{error}; {hint}"))),
+            None => found,
+        }
+    }
+}
+
+/// A plugin that a study file names: a study may come from anywhere, so the user must have said yes to the file.
+fn add_named(plugins: &mut Registry, path: &Path) -> Result<(), StudyError> {
+    let path = path.canonicalize().at(format_args!("plugin file {}", path.display()))?;
+    let is_given = plugins.plugins().any(|plugin| plugin.path == path);
+    if !is_given && plugins.pins().of(&path).is_none() {
+        return Err(StudyError::UntrustedPlugin { path });
+    }
+    plugins.add(&path)?;
+    Ok(())
+}
+
+/// `text` with its `${NAME}`s replaced from the environment, relative to `home` unless absolute.
+fn resolve(home: &Path, text: &str) -> Result<PathBuf, StudyError> {
+    let mut path = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, after)) = after.split_once('}') else {
+            return Err(StudyError::Invalid(format!("{text}: a `${{` without its `}}`")));
+        };
+        let Some(value) = std::env::var(name).ok().filter(|v| !v.is_empty()) else {
+            let fault = format!("the environment variable {name} is not set, which `{text}` needs");
+            return Err(StudyError::Invalid(fault));
+        };
+        path += before;
+        path += &value;
+        rest = after;
+    }
+    path += rest;
+    Ok(home.join(path))
+}

@@ -1,0 +1,166 @@
+//! What can go wrong with a study, and what of it fails one arm alone.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use tunebench_host::HostError;
+
+use crate::memory;
+
+/// Why a study cannot be planned, run or opened again. A message says what is wrong, where, and what to do; it quotes
+/// its source.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// A plugin refused, or broke: [`HostError::is_fault`].
+    #[error(transparent)]
+    Plugin(#[from] HostError),
+    #[error("arm `{arm}`: it starts from `{parent}`, which failed")]
+    ParentFailed { arm: String, parent: String },
+    /// What is wrong with one arm.
+    #[error("arm `{arm}`: {source}")]
+    Arm { arm: String, source: Box<Self> },
+    /// What is wrong with a model, a dataset, a file or another place.
+    #[error("{place}: {source}")]
+    At { place: String, source: Box<Self> },
+    /// The study asks for what cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    #[error(
+        "the study names the plugin file {0}, which may run any code; if you trust it, run `tunebench plugins add {0}`, \
+         or give it with --plugin",
+        path.display()
+    )]
+    UntrustedPlugin { path: PathBuf },
+    #[error("no arm `{name}`; there are: {known}")]
+    UnknownArm { name: String, known: String },
+    #[error(
+        "training takes {} at its peak, and this machine has {}. {}",
+        memory::shown(*needed),
+        memory::shown(*total),
+        memory::REMEDY
+    )]
+    TooLarge { needed: u64, total: u64 },
+    #[error("`{0}` is a base model as it came; nothing was trained")]
+    NothingTrained(String),
+    #[error("{}: its training is not finished", folder.display())]
+    Unfinished { folder: PathBuf },
+    #[error("{}: its files are not those the arm was trained on; bring those back or run the study again", path.display())]
+    BaseChanged { path: PathBuf },
+    #[error("{}: answers are missing after answering", path.display())]
+    AnswersMissing { path: PathBuf },
+    /// Not all answers of a model could be judged; the others have the status failed, and a later run judges them.
+    #[error("`{model}`: judging stopped: {reason}")]
+    JudgingStopped { model: String, reason: String },
+    /// The end of a run in which something failed.
+    #[error(
+        "{} failed; what is done is kept, run the study again to go on: {}",
+        .0.len(),
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Failed(Vec<Self>),
+    /// A file of the run folder that is not what was written.
+    #[error("{source}; {remedy}")]
+    Damaged { source: tunebench_files::Error, remedy: &'static str },
+    #[error(transparent)]
+    Files(#[from] tunebench_files::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Definition(#[from] tunebench_spec::study::StudyError),
+    #[error(transparent)]
+    Shape(#[from] tunebench_spec::decoder::ConfigError),
+    #[error(transparent)]
+    Model(#[from] tunebench_model::Error),
+    #[error(transparent)]
+    Dataset(#[from] tunebench_dataset::Error),
+    #[error(transparent)]
+    Training(#[from] tunebench_train::Error),
+    #[error(transparent)]
+    Generation(#[from] tunebench_generate::Error),
+    #[error(transparent)]
+    Judging(#[from] tunebench_judge::JudgeError),
+    #[error(transparent)]
+    Results(#[from] tunebench_results::Error),
+}
+
+impl StudyError {
+    /// Whether this fails the arm it is about, and what starts from that, and nothing else: a plugin broke while it
+    /// worked. Anything else that is found before work begins is wrong with the study, and ends the run.
+    pub fn fails_its_arm_only(&self) -> bool {
+        match self {
+            Self::Plugin(error) => error.is_fault(),
+            Self::ParentFailed { .. } => true,
+            Self::Arm { source, .. } | Self::At { source, .. } => source.fails_its_arm_only(),
+            _ => false,
+        }
+    }
+}
+
+/// Says where an error happened.
+pub(crate) trait Locate<T> {
+    /// Puts `PLACE: ` in front.
+    fn at(self, place: impl Display) -> Result<T, StudyError>;
+
+    /// Puts ``arm `NAME`: `` in front.
+    fn in_arm(self, arm: &str) -> Result<T, StudyError>;
+}
+
+impl<T, E: Into<StudyError>> Locate<T> for Result<T, E> {
+    fn at(self, place: impl Display) -> Result<T, StudyError> {
+        self.map_err(|error| StudyError::At { place: place.to_string(), source: Box::new(error.into()) })
+    }
+
+    fn in_arm(self, arm: &str) -> Result<T, StudyError> {
+        self.map_err(|error| match error.into() {
+            named @ StudyError::ParentFailed { .. } => named,
+            error => StudyError::Arm { arm: arm.to_owned(), source: Box::new(error) },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugin(is_broken: bool) -> StudyError {
+        let [plugin, doing, reason] = ["stress", "reading rows", "because"].map(str::to_owned);
+        match is_broken {
+            true => HostError::Panicked { plugin, doing, reason }.into(),
+            false => HostError::Refused { plugin, doing, reason }.into(),
+        }
+    }
+
+    #[test]
+    fn only_what_a_plugin_broke_fails_its_arm_alone() {
+        let within = |error: StudyError| Err::<(), _>(error).at("dataset `x`").in_arm("a").unwrap_err();
+        let parent = || StudyError::ParentFailed { arm: "b".into(), parent: "a".into() };
+        for (error, want) in [
+            (plugin(true), true),
+            (plugin(false), false),
+            (parent(), true),
+            (StudyError::Invalid("no".into()), false),
+            (std::io::Error::other("no").into(), false),
+        ] {
+            assert_eq!(error.fails_its_arm_only(), want, "{error}");
+            let error = within(error);
+            assert_eq!(error.fails_its_arm_only(), want, "{error}");
+        }
+        assert!(!StudyError::Failed(vec![plugin(true)]).fails_its_arm_only());
+    }
+
+    #[test]
+    fn messages_say_each_thing_once() {
+        let error = Err::<(), _>(plugin(false)).at("dataset `x`").in_arm("a").unwrap_err();
+        assert_eq!(error.to_string(), "arm `a`: dataset `x`: plugin `stress`: reading rows: because");
+        let parent = StudyError::ParentFailed { arm: "b".into(), parent: "a".into() };
+        let parent = Err::<(), _>(parent).in_arm("b").unwrap_err();
+        assert_eq!(parent.to_string(), "arm `b`: it starts from `a`, which failed");
+        assert_eq!(
+            StudyError::Failed(vec![error, parent]).to_string(),
+            "2 failed; what is done is kept, run the study again to go on: arm `a`: dataset `x`: plugin `stress`: \
+             reading rows: because; arm `b`: it starts from `a`, which failed"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! Generation: a model's answers to the evaluation items, kept one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+use tunebench_dataset::Unusable;
+use tunebench_files::JsonLines;
+use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
+use tunebench_model::backend::{Backend, Generator};
+use tunebench_spec::random::Stream;
+use tunebench_spec::study::GenerationSettings;
+use tunebench_spec::{Example, Generation, hash};
+
+use crate::error::{Locate, StudyError};
+use crate::model_encoder::ModelEncoder;
+use crate::observer::{Event, Observer};
+
+/// The finish of an item that the model could not be asked.
+pub const SKIPPED: &str = "not_asked";
+
+/// Raised when a change of the code changes what is answered.
+const ANSWERING_VERSION: u32 = 1;
+
+const REMEDY: &str = "delete the file to make it anew";
+
+/// What generations depend on beside the model.
+pub struct GenerationRequest<'a> {
+    pub items: &'a [Example],
+    pub settings: &'a GenerationSettings,
+    pub encoder: &'a ModelEncoder,
+    pub seed: u64,
+    pub backend: &'static dyn Backend,
+}
+
+/// The items that a model can be asked, and those that it cannot.
+struct Prompts<'a> {
+    prompts: Vec<Prompt>,
+    /// Item and text of each prompt.
+    items: Vec<(&'a Example, String)>,
+    skipped: Vec<(&'a Example, Unusable)>,
+}
+
+impl<'a> GenerationRequest<'a> {
+    /// Names the answers of the model with this identity: by what it is asked, not by how that is judged.
+    ///
+    /// # Errors
+    /// When an item has no JSON form.
+    pub fn identity(&self, model: &str) -> Result<String, StudyError> {
+        let GenerationSettings { max_new_tokens, temperature, batch_size } = self.settings;
+        let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
+        Ok(hash::of_json(&json!({
+            "answering": [self.backend.name(), ANSWERING_VERSION.to_string()],
+            "model": model,
+            "items": asked,
+            "template": self.encoder.encoder.template().name,
+            "tokenizer": self.encoder.tokenizer_hash,
+            "stop": self.encoder.encoder.stop_tokens(),
+            "seed": self.seed,
+            "settings": [max_new_tokens, batch_size],
+            "temperature": temperature,
+        }))?)
+    }
+
+    /// The generations that are already there, in the order of the items, under the model's present name; `None` when
+    /// some are missing.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn finished(&self, path: &Path, model: &str) -> Result<Option<Vec<Generation>>, StudyError> {
+        let found: Vec<Generation> = tunebench_files::read_lines(path).map_err(damaged)?;
+        let mut found: BTreeMap<String, Generation> = found.into_iter().map(|g| (g.item.clone(), g)).collect();
+        let generations = self.items.iter().map(|item| {
+            let (arm, reference) = (model.to_owned(), item.reference.clone());
+            Some(Generation { arm, category: category(item), reference, ..found.remove(&item.id)? })
+        });
+        Ok(generations.collect())
+    }
+
+    /// Answers what is not answered yet.
+    ///
+    /// # Errors
+    /// When the model fails, or the file is damaged or cannot be written.
+    pub fn generate(
+        &self,
+        model: &dyn Generator,
+        path: &Path,
+        name: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
+        let (mut file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
+        let done: BTreeSet<String> = found.into_iter().map(|g| g.item).collect();
+        let Prompts { prompts, items, skipped } = self.prompts(model.positions());
+        for (item, reason) in skipped.iter().filter(|(item, _)| !done.contains(&item.id)) {
+            file.append(&skipped_generation(name, item, reason))?;
+        }
+        // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
+        // one that was broken off is answered again as a whole.
+        let slots = self.settings.batch_size;
+        let is_missing = |i: &usize| !done.contains(&items[*i].0.id);
+        let mut groups = groups(&prompts, if model.has_independent_rows() { usize::MAX } else { slots });
+        if model.has_independent_rows() {
+            groups.iter_mut().for_each(|group| group.retain(is_missing));
+        }
+        let mut count = done.len();
+        observer.on_event(&Event::GenerationStarted { model: name, items: prompts.len(), done: count });
+        let settings = self.settings();
+        for group in groups.iter().filter(|group| group.iter().any(&is_missing)) {
+            let asked: Vec<&Prompt> = group.iter().map(|&i| &prompts[i]).collect();
+            let mut last = Instant::now();
+            answer(model, &asked, &settings, slots, &mut |i, found| -> Result<(), StudyError> {
+                // Answers are made side by side: the seconds of each are those since the one before it.
+                let seconds = std::mem::replace(&mut last, Instant::now()).elapsed().as_secs_f64();
+                if !is_missing(&group[i]) {
+                    return Ok(());
+                }
+                let (item, prompt) = &items[group[i]];
+                let generation = Generation {
+                    prompt: prompt.clone(),
+                    answer: self.encoder.encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
+                    prompt_tokens: asked[i].tokens.len() as u64,
+                    new_tokens: found.tokens.len() as u64,
+                    finish: found.finish.as_str().to_owned(),
+                    seconds,
+                    ..empty(name, item)
+                };
+                file.append(&generation)?;
+                count += 1;
+                observer.on_event(&Event::Generated { done: count, generation: &generation });
+                Ok(())
+            })
+            .in_arm(name)?;
+        }
+        Ok(())
+    }
+
+    /// The items as prompts for a model with so many positions.
+    fn prompts(&self, positions: usize) -> Prompts<'a> {
+        let mut all = Prompts { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
+        for item in self.items {
+            let found = self.encoder.encoder.prompt(&item.turns).and_then(|prompt| match prompt.tokens.len() {
+                0 => Err(Unusable("the prompt is empty".into())),
+                n if n >= positions => {
+                    Err(Unusable(format!("{n} tokens of prompt; the model has positions for {positions}")))
+                }
+                _ => Ok(prompt),
+            });
+            match found {
+                Ok(prompt) => {
+                    let key = Stream::named(self.seed, &item.id).next_u64();
+                    all.prompts.push(Prompt { tokens: prompt.tokens, key });
+                    all.items.push((item, prompt.text));
+                }
+                Err(reason) => all.skipped.push((item, reason)),
+            }
+        }
+        all
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            max_new_tokens: self.settings.max_new_tokens,
+            sampling: Sampling::new(self.settings.temperature, self.seed),
+            stop_tokens: self.encoder.encoder.stop_tokens().to_vec(),
+        }
+    }
+}
+
+fn category(item: &Example) -> String {
+    item.category.clone().unwrap_or_else(|| "all".to_owned())
+}
+
+/// The model could not be asked, and why.
+fn skipped_generation(model: &str, item: &Example, reason: &Unusable) -> Generation {
+    Generation { prompt: format!("(not asked: {reason})"), ..empty(model, item) }
+}
+
+/// No answer to an item.
+fn empty(model: &str, item: &Example) -> Generation {
+    Generation {
+        arm: model.to_owned(),
+        item: item.id.clone(),
+        category: category(item),
+        prompt: String::new(),
+        answer: String::new(),
+        reference: item.reference.clone(),
+        prompt_tokens: 0,
+        new_tokens: 0,
+        finish: SKIPPED.to_owned(),
+        seconds: 0.0,
+    }
+}
+
+fn damaged(source: tunebench_files::Error) -> StudyError {
+    match source {
+        tunebench_files::Error::Line { .. } => StudyError::Damaged { source, remedy: REMEDY },
+        other => other.into(),
+    }
+}

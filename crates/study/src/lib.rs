@@ -1,0 +1,122 @@
+//! The study engine: plans, runs and resumes a study, and tells an [`Observer`] what happens. It prints nothing.
+//!
+//! ```text
+//! study file ─ context ─ arm_plan ─ preparation ─ work (a graph of named pieces) ─ run ─ frames
+//!                           │            │                                          │
+//!                         memory   base_model, examples, identity      executor: training, generations, judgements
+//! ```
+//!
+//! - [`context`]: a study file with its folder and plugins; [`arm_plan`]: what each arm trains, from shapes alone, and
+//!   the [`memory`] that takes
+//! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
+//! - [`examples`]: datasets through their plugins, each read and tokenized once
+//! - [`prepared_arm`]: an arm ready to be trained, named by [`identity`]; [`preparation`]: all of them, and the [`evaluation`]
+//! - [`work`]: the order of work as plain data
+//! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
+//! - [`training`], [`generations`], [`judgements`]: the three kinds of work
+//! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
+//! - [`arm_record`], [`frames`]: the rows that come of it
+//! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
+//! - [`observer`]: what is told; [`error`]: what can go wrong
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod arm_plan;
+pub mod arm_record;
+pub mod base_model;
+pub mod chat;
+pub mod context;
+pub mod error;
+pub mod evaluated_model;
+pub mod evaluation;
+pub mod examples;
+pub mod executor;
+pub mod frames;
+pub mod generations;
+pub mod identity;
+pub mod judgements;
+pub mod labels;
+pub mod memory;
+pub mod model_encoder;
+pub mod model_files;
+pub mod observer;
+pub mod preparation;
+pub mod prepared_arm;
+pub mod run;
+pub mod run_folder;
+pub mod trained_arm;
+pub mod training;
+pub mod work;
+
+use std::path::Path;
+use tunebench_model::backend::Backend;
+
+use tunebench_host::Registry;
+
+pub use arm_plan::PlanReport;
+pub use base_model::Base;
+pub use chat::Chat;
+pub use context::StudyContext;
+pub use error::StudyError;
+pub use labels::{ArmLabels, ExampleLabels};
+pub use observer::{ArmForecast, Event, Observer};
+pub use run::RunOptions;
+pub use trained_arm::TrainedArm;
+pub use work::{Piece, PieceKind, WorkGraph};
+
+/// A study, opened: from here it is planned and run.
+pub struct Study {
+    context: StudyContext,
+}
+
+impl Study {
+    /// Opens a study file. `plugins` are those it may name without listing their files; `engine` trains and answers.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no study, or a plugin file is refused.
+    pub fn open(file: &Path, plugins: Registry, backend: &'static dyn Backend) -> Result<Self, StudyError> {
+        Ok(Self { context: StudyContext::open(file, plugins, backend)? })
+    }
+
+    /// What the file says.
+    pub fn definition(&self) -> &tunebench_spec::Study {
+        &self.context.study
+    }
+
+    /// What each arm trains, in the study's order, before a weight is read.
+    ///
+    /// # Errors
+    /// What is wrong with the study, or what a plugin broke.
+    pub fn plan(&self) -> Result<Vec<PlanReport>, StudyError> {
+        Ok(arm_plan::reports(&self.context, &arm_plan::plan(&self.context)?.whole()?))
+    }
+
+    /// As [`labels::labels`].
+    ///
+    /// # Errors
+    /// As [`labels::labels`].
+    pub fn labels<E: From<StudyError>>(
+        &self,
+        only: Option<&str>,
+        show: usize,
+        take: &mut dyn FnMut(ArmLabels) -> Result<(), E>,
+    ) -> Result<(), E> {
+        labels::labels(&self.context, only, show, &mut |_: &Event<'_>| {}, take)
+    }
+
+    /// The work of a run of `only` these arms and what they start from, all when empty; nothing of it is done.
+    ///
+    /// # Errors
+    /// As [`run::work`].
+    pub fn work(&self, only: &[String], observer: &mut dyn Observer) -> Result<WorkGraph, StudyError> {
+        run::work(&self.context, only, observer)
+    }
+
+    /// Runs the study into the folder `out`, or goes on with a run of it.
+    ///
+    /// # Errors
+    /// As [`run::run`].
+    pub fn run(&self, out: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        run::run(&self.context, out, options, observer)
+    }
+}

@@ -1,0 +1,40 @@
+//! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
+
+use tunebench_kernels::machine;
+use tunebench_model::backend::Backend;
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Recipe};
+
+/// What to do about a training that does not fit.
+pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
+
+/// 1.5 GiB, for messages.
+pub fn shown(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Bytes that this machine has; none where the system does not say.
+pub fn of_machine() -> Option<u64> {
+    machine::memory::total()
+}
+
+/// Bytes at the peak of training by this engine, where that can be said beforehand.
+pub(crate) fn training(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> Option<u64> {
+    let &Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, packing, .. } =
+        recipe;
+    let count = recorded.plan.virtual_count();
+    let longest = count + max_length;
+    // By tokens or in packed rows, examples may be as many as their tokens, each behind virtual ones.
+    let step = match (batch_tokens, packing) {
+        (0, false) => batch_size.saturating_mul(longest),
+        (0, true) => batch_size.saturating_mul(max_length).saturating_mul(1 + count),
+        (tokens, _) => tokens.saturating_mul(1 + count),
+    };
+    let tokens = step.min(micro_batch_tokens.max(longest));
+    backend.training_memory(shape, recorded, tokens, gradient_checkpointing)
+}

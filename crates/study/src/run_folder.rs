@@ -1,0 +1,63 @@
+//! What a run keeps, and where. Work is named by the hash of all that it depends on, so finished work is found
+//! again, changed work gets a new name, and nothing is ever overwritten by something else.
+//!
+//! ```text
+//! OUT/study.toml             the study as it was run
+//! OUT/*.parquet              the frames: all that an analyst needs
+//! OUT/work/train-ID/         one arm's training: checkpoint, steps.jsonl, result, arm.json when finished
+//! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
+//! OUT/work/replies.jsonl     every reply of a judge model, with its request
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use tunebench_files as files;
+
+use crate::error::{Locate, StudyError};
+
+/// A run folder, locked while a study writes to it.
+pub struct RunFolder {
+    root: PathBuf,
+    _lock: files::Lock,
+}
+
+impl RunFolder {
+    /// Opens or makes the folder for writing.
+    ///
+    /// # Errors
+    /// When it cannot be made, or another run is writing to it.
+    pub fn open(root: &Path) -> Result<Self, StudyError> {
+        let work = root.join("work");
+        files::create_folder(&work).at(format_args!("run folder {}", root.display()))?;
+        let lock = files::Lock::acquire(&work.join("lock"))?;
+        Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of an arm's training.
+    pub fn training(&self, identity: &str) -> PathBuf {
+        training(&self.root, identity)
+    }
+
+    /// The file of a model's generations.
+    pub fn generations(&self, identity: &str) -> PathBuf {
+        self.root.join("work").join(format!("answers-{}.jsonl", short(identity)))
+    }
+
+    /// The file of a judge model's replies.
+    pub fn replies(&self) -> PathBuf {
+        self.root.join("work/replies.jsonl")
+    }
+}
+
+/// The folder of an arm's training within a run folder.
+pub fn training(root: &Path, identity: &str) -> PathBuf {
+    root.join("work").join(format!("train-{}", short(identity)))
+}
+
+fn short(identity: &str) -> &str {
+    identity.get(..16).unwrap_or(identity)
+}

@@ -1,0 +1,138 @@
+//! A trained arm in a run folder, opened without its study, its plugins or its data.
+//!
+//! `arm.json` is written last, so its presence says that the training beside it is finished.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tunebench_files as files;
+use tunebench_model::{Tokenizer, Tuning, Weights};
+use tunebench_spec::{ArmRecord, Decoder, StepLog};
+
+use crate::base_model::Base;
+use crate::error::{Locate, StudyError};
+use crate::run_folder;
+
+/// What `arm.json` says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArmFile {
+    pub record: ArmRecord,
+    pub shape: Decoder,
+    /// How a conversation becomes text for this arm's evaluation.
+    pub template: String,
+    pub base: Base,
+}
+
+/// A trained arm with its weights.
+pub struct TrainedArm {
+    pub file: ArmFile,
+    /// What it started from.
+    pub weights: Weights,
+    pub tuning: Tuning,
+    pub tokenizer: Tokenizer,
+}
+
+/// The arm file of a finished training; `None` when it is not finished.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>, StudyError> {
+    let path = run_folder::training(root, identity).join("arm.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let file = files::read_json(&path);
+    file.map(Some).map_err(|source| StudyError::Damaged { source, remedy: "delete its folder to train it again" })
+}
+
+/// The log of a training.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn steps(root: &Path, identity: &str) -> Result<Vec<StepLog>, StudyError> {
+    Ok(tunebench_train::steps(&run_folder::training(root, identity))?)
+}
+
+/// Marks a training as finished.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn finish(root: &Path, file: &ArmFile) -> Result<(), StudyError> {
+    Ok(files::write_json(&run_folder::training(root, &file.record.identity).join("arm.json"), file)?)
+}
+
+/// Opens a finished arm with all its weights.
+///
+/// # Errors
+/// When it is not finished, or a file of it or of its base is missing or damaged.
+pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
+    let folder = run_folder::training(root, identity);
+    let Some(file) = finished(root, identity)? else { return Err(StudyError::Unfinished { folder }) };
+    let weights = base_weights(root, &file.base, &file.shape)?;
+    let tuning = tunebench_train::load_result(&folder, &file.shape).in_arm(&file.record.arm)?;
+    let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json"))?;
+    Ok(TrainedArm { file, weights, tuning, tokenizer })
+}
+
+/// The weights that an arm's training starts from.
+///
+/// # Errors
+/// As [`open`], and when the files are not those the arm was trained on.
+pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights, StudyError> {
+    match base {
+        Base::Init { seed } => Ok(Weights::init(shape, *seed)?),
+        Base::Arm { identity } => {
+            let parent = open(root, identity)?;
+            let name = &parent.file.record.arm;
+            parent.tuning.merge(shape, parent.weights).at(format_args!("folding `{name}` into its weights"))
+        }
+        Base::Files { files, identity } if files.identity()? != *identity => {
+            Err(StudyError::BaseChanged { path: files.source.clone() })
+        }
+        Base::Files { files, .. } => files.weights(),
+    }
+}
+
+/// The arm of this name in a run folder, by its `arms.parquet`.
+///
+/// # Errors
+/// When there is none, or nothing of it was trained; else as [`open`].
+pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
+    let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
+    let Some(record) = arms.iter().find(|r| r.arm == arm) else {
+        let known: Vec<&str> = arms.iter().map(|r| r.arm.as_str()).collect();
+        return Err(StudyError::UnknownArm { name: arm.to_owned(), known: known.join(", ") }).at(root.display());
+    };
+    if record.steps == 0 {
+        return Err(StudyError::NothingTrained(arm.to_owned()));
+    }
+    open(root, &record.identity)
+}
+
+impl TrainedArm {
+    /// Where the base weights came from, for an adapter's own file.
+    pub fn base_name(&self) -> String {
+        match &self.file.base {
+            Base::Files { files, .. } => files.source.display().to_string(),
+            Base::Init { .. } | Base::Arm { .. } => self.file.record.base.clone(),
+        }
+    }
+
+    /// Writes the adapter alone, as a PEFT folder.
+    ///
+    /// # Errors
+    /// When what was trained is no adapter that PEFT knows, or the folder cannot be written.
+    pub fn save_adapter(&self, out: &Path) -> Result<(), StudyError> {
+        let base = self.base_name();
+        Ok(tunebench_train::peft::save(out, &self.file.shape, &self.weights, &base, &self.tuning)?)
+    }
+
+    /// Writes the whole model with the tuning folded in, as a Hugging Face folder, f32.
+    ///
+    /// # Errors
+    /// When the tuning cannot be folded in, or the folder cannot be written.
+    pub fn save_merged(self, out: &Path) -> Result<(), StudyError> {
+        let weights = self.tuning.merge(&self.file.shape, self.weights)?;
+        Ok(tunebench_model::save(out, &self.file.shape, &weights, Some(&self.tokenizer))?)
+    }
+}
