@@ -16,7 +16,7 @@ use tunebench_spec::decoder::Dims;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Example};
 
-use crate::median;
+use crate::figures::median;
 use crate::tokens::SEED;
 
 /// Options of `boundary`.

@@ -159,7 +159,7 @@ fn a_tuner_that_misbehaves_is_named_with_the_step() {
 }
 
 /// As [`TUNER`], of a dataset whose rows a study reads.
-const DATASET: [(&str, &[&str]); 9] = [
+const DATASET: [(&str, &[&str]); 8] = [
     ("panic-in-open", &["opening the source", "asked to panic in open"]),
     ("panic-in-next", &["reading rows", "asked to panic in next"]),
     ("panic-in-position", &["reading rows", "asked to panic in position"]),

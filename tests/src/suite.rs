@@ -6,7 +6,7 @@
 mod bench;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
-/// Studies through crates/study, by a program of its own: no terminal, no command line.
+/// Studies through `crates/study`, by a program of its own: no terminal, no command line.
 mod engine;
 /// Plugins built with an older and with a newer contract than this one.
 mod forward_compat;

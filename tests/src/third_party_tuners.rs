@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use half::bf16;
 use serde_json::{Value, json};
 use tunebench_host::Registry;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::fast::{Cache, Model, Options, memory};
 use tunebench_model::{ReferenceModel, Tuning, Weights};
@@ -16,7 +17,7 @@ use tunebench_testkit::compare::{Agreement, assert_all_close, assert_rounded, er
 use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
 use tunebench_testkit::{kink, values};
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::support;

@@ -46,6 +46,8 @@ pub enum StudyError {
     Unfinished { folder: PathBuf },
     #[error("{}: its files are not those the arm was trained on; bring those back or run the study again", path.display())]
     BaseChanged { path: PathBuf },
+    #[error("{}: another run is writing to it; let it end first", folder.display())]
+    Busy { folder: PathBuf },
     #[error("{}: answers are missing after answering", path.display())]
     AnswersMissing { path: PathBuf },
     /// Not all answers of a model could be judged; the others have the status failed, and a later run judges them.

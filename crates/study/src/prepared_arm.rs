@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tunebench_model::backend::Backend;
+use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::StepLog;
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::{Base, BaseModels};

@@ -29,7 +29,10 @@ impl RunFolder {
     pub fn open(root: &Path) -> Result<Self, StudyError> {
         let work = root.join("work");
         files::create_folder(&work).at(format_args!("run folder {}", root.display()))?;
-        let lock = files::Lock::acquire(&work.join("lock"))?;
+        let lock = files::Lock::acquire(&work.join("lock")).map_err(|error| match error {
+            files::Error::Locked { .. } => StudyError::Busy { folder: root.to_owned() },
+            error => error.into(),
+        })?;
         Ok(Self { root: root.to_owned(), _lock: lock })
     }
 

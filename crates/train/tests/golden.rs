@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{Agreement, assert_all_close, bits};
 use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
 use tunebench_testkit::methods::recorded;
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.

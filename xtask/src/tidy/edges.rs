@@ -26,8 +26,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "crates/study",
         &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results"],
     ),
-    // Prints what the study engine and the analyses say; of the model's crate, how many threads compute.
-    ("crates/cli", &["spec", "host", "model", "study", "analysis"]),
+    // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
+    ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (

@@ -21,7 +21,7 @@ pub fn run(args: &Quickstart, shared: &Shared) -> Result<()> {
         written.eval_items,
         data.display()
     ));
-    let study = Study::open(&data.join("study.toml"), plugin_files::registry(shared)?, shared.engine)?;
+    let study = Study::open(&data.join("study.toml"), plugin_files::registry(shared)?, shared.backend)?;
     study.run(out, &RunOptions::default(), &mut Terminal::default())?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     let out = out.display();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tunebench_spec::decoder::{Decoder, Dims, Norm};
-use tunebench_spec::plan::{RecipeOverrides, Schedule};
+use tunebench_spec::recipe::{RecipeOverrides, Schedule};
 use tunebench_spec::study::{Arm, ChatSettings, Dataset, Eval, GenerationSettings, Header, Model, Sources, Study};
 
 /// How much of everything: what decides how long the quickstart takes.
