@@ -22,8 +22,11 @@ use tunebench_testkit::golden::Rows;
 use tunebench_testkit::methods::{ALL, adapted, behind, dora, full, lora};
 use tunebench_testkit::values;
 
+/// What a decoder has beyond LLaMA.
+type Change = fn(&mut Decoder);
+
 /// LLaMA's but for heads that do not fill the hidden width, changed by `change`.
-fn decoder(change: fn(&mut Decoder)) -> Decoder {
+fn decoder(change: Change) -> Decoder {
     let mut decoder = Decoder::llama(Dims {
         vocab_size: 96,
         hidden_size: 32,
@@ -63,7 +66,7 @@ fn post_norms(decoder: &mut Decoder) {
     decoder.names = decoder.names.clone().with(&names);
 }
 
-const DECODERS: [(&str, fn(&mut Decoder)); 4] = [
+const DECODERS: [(&str, Change); 4] = [
     ("biases everywhere", biases),
     ("norms of queries and keys", qk_norm),
     ("a window in some layers, and a scale of scores", window_and_scale),
@@ -160,7 +163,7 @@ fn a_text_by_the_cache_scores_as_at_once_by_the_reference_path() {
 
 #[test]
 fn what_the_fast_engine_lacks_is_refused_before_a_weight_is_read() {
-    let cases: [(fn(&mut Decoder), &str); 10] = [
+    let cases: [(Change, &str); 10] = [
         (|d| d.norm.kind = NormKind::Layer, "plain RMS norms"),
         (|d| d.norm.kind = NormKind::Rms { unit_offset: true }, "plain RMS norms"),
         (post_norms, "norms behind"),
