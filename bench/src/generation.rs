@@ -11,8 +11,9 @@ use tunebench_generate::{Prompt, Sampling, Settings, answer};
 use tunebench_model::Tuning;
 use tunebench_model::backend::{self, Backend, FAST, Parts};
 
+use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model};
-use crate::{median, peak_rss_mib, tokens};
+use crate::tokens;
 
 /// Options of `generate`.
 #[derive(clap::Args)]

@@ -5,6 +5,7 @@
 //! cost; [`model`] and [`tokens`] are shared.
 
 mod boundary;
+mod figures;
 mod generation;
 mod model;
 mod products;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use tunebench_kernels::machine::{self, threads};
+use tunebench_kernels::machine::threads;
 
 /// Measure one thing in this process and print it as a line of JSON.
 #[derive(Parser)]
@@ -81,33 +82,5 @@ fn run(command: &Command) -> Result<Vec<Value>> {
         Command::Kernels(args) => products::measure(args),
         Command::Boundary(args) => boundary::measure(args),
         Command::Shared(args) => Ok(vec![shared::write(args)?]),
-    }
-}
-
-/// Peak resident memory so far in MiB; 0 where the system does not say.
-fn peak_rss_mib() -> f64 {
-    machine::memory::peak().unwrap_or(0) as f64 / f64::from(1 << 20)
-}
-
-/// The middle of some numbers, the mean of the two in the middle when their number is even; NaN of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_or_between_the_two() {
-        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), 3.0);
-        assert!(median(vec![]).is_nan());
     }
 }

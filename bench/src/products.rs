@@ -10,7 +10,7 @@ use tunebench_kernels::SimdLevel;
 use tunebench_kernels::gemm::{Matrix, MatrixMut, Store, gemm, peak};
 use tunebench_spec::random::Stream;
 
-use crate::median;
+use crate::figures::median;
 use crate::tokens::SEED;
 
 /// Options of `kernels`.

@@ -6,19 +6,20 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::ValueEnum;
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, fast};
-use tunebench_spec::plan::Schedule;
+use tunebench_spec::Schedule;
 use tunebench_spec::{Decoder, Recipe};
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, train};
 
+use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model, Tuner};
+use crate::tokens;
 use crate::tokens::SEED;
-use crate::{median, peak_rss_mib, tokens};
 
 /// Options of `train`.
 #[derive(clap::Args)]

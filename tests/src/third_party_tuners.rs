@@ -7,16 +7,17 @@ use candle_core::{Device, Tensor};
 use half::bf16;
 use serde_json::{Value, json};
 use tunebench_host::Registry;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::fast::{Cache, Model, Options, memory};
 use tunebench_model::{ReferenceModel, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Op, Recipe, Schedule};
-use tunebench_testkit::compare::{Agreement, assert_all_close, assert_rounded, error};
+use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, assert_rounded, error};
 use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
 use tunebench_testkit::{kink, values};
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, load_result, peft, steps, train};
 
 use crate::support;
@@ -169,9 +170,8 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
         let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         (0..10).map(chosen).collect()
     });
-    // Ours adds in another order. The fast engine computes in bf16, a model 32 wide: 0.027 is seen of the values, and
-    // 0.16 would be if B learned at A's rate.
-    for (engine, loss, values) in [(REFERENCE, 2e-6, 2e-5), (FAST, 0.02, 0.05)] {
+    // The reference adds in another order; the fast engine computes in bf16, as in crates/train/tests/golden.rs.
+    for (backend, loss, is_exact) in [(REFERENCE, 2e-6, true), (FAST, 0.02, false)] {
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
             arm: "lora-plus",
@@ -181,7 +181,7 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
             examples: &examples,
             recipe: &recipe,
             seed: 3,
-            engine,
+            backend,
             dir: dir.path(),
         };
         train(job, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -195,20 +195,15 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
             assert_eq!(found.len(), expected.len());
             for (step, (found, expected)) in found.into_iter().zip(expected).enumerate() {
                 let is_close = (found - expected).abs() <= tolerance * expected;
-                assert!(is_close, "{engine:?}, {key} of step {step}: {found} for {expected}");
+                assert!(is_close, "{backend:?}, {key} of step {step}: {found} for {expected}");
             }
         }
         let result = load_result(dir.path(), &shape).unwrap();
         let expected = section("tiny/lora_plus.safetensors", "lora_plus.final.");
-        assert!(result.values().keys().eq(expected.keys()));
-        for (name, expected) in expected {
-            let off = error(&result.values()[&name], &expected);
-            let begin = &tuning.values()[&name];
-            println!(
-                "{engine:?} {name} {off} {:?}",
-                Agreement::of(&(&result.values()[&name] - begin).unwrap(), &(&expected - begin).unwrap())
-            );
-            assert!(off < values, "{engine:?}: {name} is off by {off}");
+        let what = format!("{backend:?}");
+        assert_moved_alike(&what, tuning.values(), result.values(), &expected);
+        if is_exact {
+            assert_all_close(&what, result.values(), &expected, |_| 2e-5);
         }
     }
 }

@@ -80,7 +80,7 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
     for (plugin, options, method, _) in methods() {
         let recorded = record(plugin, options, &shape);
         let start = Tuning::init(&shape, &weights, recorded.clone(), 1).unwrap();
-        for (engine, recompute) in [(REFERENCE, false), (FAST, false), (FAST, true)] {
+        for (backend, recompute) in [(REFERENCE, false), (FAST, false), (FAST, true)] {
             let recipe = Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
             let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
             let run = |folder: &tempfile::TempDir, until: u64| {
@@ -92,13 +92,13 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
                     examples: &examples,
                     recipe: &recipe,
                     seed: 1,
-                    engine,
+                    backend,
                     dir: folder.path(),
                 };
                 let more = |step| if step < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
                 train(job, &mut |step| more(step.step)).unwrap()
             };
-            let what = format!("{method}, {engine:?}");
+            let what = format!("{method}, {backend:?}");
             assert_eq!(run(&folders[0], 99), Outcome::Finished, "{what}");
             assert_eq!((run(&folders[1], 5), run(&folders[1], 99)), (Outcome::Stopped, Outcome::Finished), "{what}");
 

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod ci;
+mod levels;
 mod newer;
 pub mod plugins;
 pub mod test;

@@ -31,13 +31,10 @@ enum Command {
     #[command(after_help = "Examples:
   cargo xtask test
   cargo xtask test plugins            only tests with `plugins` in their name
-  cargo xtask test --no-fail-fast     all of them, whatever fails")]
-    Test {
-        /// Passed on to `cargo test --workspace`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
-    /// All that a change must pass, cheapest first: formatting, tidy, clippy, tests, the quickstart.
+  cargo xtask test --no-fail-fast     all of them, whatever fails
+  cargo xtask test --levels           all of them, then what computes as on lesser CPUs")]
+    Test(xtask::test::Args),
+    /// All that a change must pass, cheapest first: formatting, tidy, clippy, tests at every CPU level, the quickstart.
     #[command(after_help = "Example: cargo xtask ci")]
     Ci,
     /// Check files, crate edges and ARCHITECTURE.md; lists all faults.
@@ -59,7 +56,7 @@ BENCHMARKS.md says what is measured and how, and what was seen.")]
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Plugins => xtask::plugins::run(),
-        Command::Test { args } => xtask::test::run(&args),
+        Command::Test(args) => xtask::test::run(&args),
         Command::Ci => xtask::ci::run(),
         Command::Tidy => xtask::tidy::run(),
         Command::Bench(args) => xtask::bench::run(&args),

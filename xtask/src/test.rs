@@ -12,12 +12,22 @@ use anyhow::{Context as _, Result};
 use crate::plugins::build_all;
 use crate::workspace::{Workspace, run as run_command};
 
+#[derive(clap::Args)]
+pub struct Args {
+    /// Then run the tests of what computes again, at each lower level of CPU instructions that this machine has.
+    #[arg(long)]
+    levels: bool,
+    /// Passed on to `cargo test --workspace`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
 /// Builds tunebench, its plugins and the benchmark program, builds and tests the third-party plugins, then runs
-/// `cargo test --workspace` with `args`.
+/// `cargo test --workspace`.
 ///
 /// # Errors
 /// When a build or a test fails.
-pub fn run(args: &[OsString]) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::members_only()?;
     run_command(build_all(&workspace).args(["--package", crate::bench::PACKAGE]))?;
     let target = workspace.target.join("third-party");
@@ -33,7 +43,10 @@ pub fn run(args: &[OsString]) -> Result<ExitCode> {
         let manifest = workspace.root.join("tests/third-party").join(folder).join("Cargo.toml");
         run_command(build.arg(manifest).arg("--target-dir").arg(&target))?;
     }
-    run_command(workspace.cargo(["test", "--workspace"]).args(args))?;
+    run_command(workspace.cargo(["test", "--workspace"]).args(&args.args))?;
+    if args.levels {
+        crate::levels::run(&workspace)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

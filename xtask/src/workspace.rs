@@ -41,6 +41,7 @@ pub struct Dependency {
 #[derive(Deserialize)]
 struct Target {
     crate_types: Vec<String>,
+    src_path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +65,13 @@ struct ResolvedDependency {
 struct DependencyKind {
     /// None for a normal dependency.
     kind: Option<String>,
+}
+
+impl Package {
+    /// As cargo's messages name it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Workspace {
@@ -116,8 +124,22 @@ impl Workspace {
 
     /// The folder of a member, from the root: `crates/spec`.
     pub fn folder(&self, package: &Package) -> String {
-        let folder = package.manifest_path.parent().unwrap_or(&self.root);
-        folder.strip_prefix(&self.root).unwrap_or(folder).to_string_lossy().replace('\\', "/")
+        self.relative(package.manifest_path.parent().unwrap_or(&self.root))
+    }
+
+    /// A path with `/` between its parts, from the root where it lies below it.
+    fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('\\', "/")
+    }
+
+    /// The files below `src` in which the members' crates begin, from the root: `crates/spec/src/lib.rs`.
+    pub fn roots(&self) -> Vec<String> {
+        let of_package = |package: &Package| {
+            let source = format!("{}/src/", self.folder(package));
+            let files = package.targets.iter().map(|target| self.relative(&target.src_path));
+            files.filter(|file| file.starts_with(&source)).collect::<Vec<_>>()
+        };
+        self.members().flat_map(of_package).collect()
     }
 
     /// The names of the packages that are built as plugin libraries.

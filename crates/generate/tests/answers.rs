@@ -1,21 +1,21 @@
-//! Answers of the tiny golden model: the continuation transformers gives, whatever shares the batch, on both engines.
+//! Answers of the golden models: the continuations transformers gives, whatever shares the batch, on every backend.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use tunebench_generate::{Answer, Error, Finish, Model, Prompt, Sampling, Settings, answer, groups};
+use tunebench_generate::{Answer, Error, Finish, Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::Tuning;
-use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
+use tunebench_model::backend::{self, Backend, FAST, Generator, Parts, REFERENCE};
 use tunebench_spec::VirtualKind;
 use tunebench_testkit::golden::{self, FAMILIES, Greedy};
 use tunebench_testkit::methods::{VIRTUAL, behind, frozen};
 
-fn model(engine: &'static dyn Backend, family: &str) -> Model {
+fn model(backend: &dyn Backend, family: &str) -> Box<dyn Generator> {
     let (shape, weights) = golden::model(family);
-    Model::new(engine, &shape, weights, Tuning::none()).unwrap()
+    backend.generator(Parts { shape: &shape, weights, tuning: Tuning::none() }).unwrap()
 }
 
 /// All answers, in the order of their prompts.
-fn answers(model: &Model, prompts: &[&Prompt], settings: &Settings, places: usize) -> Vec<Answer> {
+fn answers(model: &dyn Generator, prompts: &[&Prompt], settings: &Settings, places: usize) -> Vec<Answer> {
     let mut found = vec![None; prompts.len()];
     let mut keep = |i: usize, answer: Answer| -> Result<(), Error> {
         assert!(found[i].replace(answer).is_none(), "answered twice");
@@ -38,19 +38,19 @@ fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) ->
 
 #[test]
 fn greedy_is_transformers() {
-    for (family, engine) in FAMILIES.into_iter().flat_map(|family| backend::ALL.map(|engine| (family, engine))) {
-        let (model, fixture) = (model(engine, family), fixture(family));
+    for (family, backend) in FAMILIES.into_iter().flat_map(|family| backend::ALL.map(|backend| (family, backend))) {
+        let (what, model, fixture) = (format!("{family}, {backend:?}"), model(backend, family), fixture(family));
         let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
         let expected: Vec<Answer> =
             fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length }).collect();
         let greedy = settings(12, vec![], Sampling::Greedy);
         // All at once; and one after the other, each in the place of the one before.
         for places in [3, 2, 1] {
-            assert_eq!(answers(&model, &prompts, &greedy, places), expected, "{family}, {engine}, {places} places");
+            assert_eq!(answers(&*model, &prompts, &greedy, places), expected, "{what}, {places} places");
         }
         // A lead of 0.25 is 250 there: the second token has a chance of e^-250.
         let cold = settings(12, vec![], Sampling::new(0.001, 5));
-        assert_eq!(answers(&model, &prompts, &cold, 3), expected, "{family}, {engine}, the paper's temperature");
+        assert_eq!(answers(&*model, &prompts, &cold, 3), expected, "{what}, the paper's temperature");
     }
 }
 
@@ -61,7 +61,7 @@ fn a_stop_token_ends_its_row_and_no_other() {
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     for (row, (_, new)) in fixture.iter().enumerate() {
         let stop = new[4];
-        let answers = answers(&model, &prompts, &settings(12, vec![stop], Sampling::Greedy), 2);
+        let answers = answers(&*model, &prompts, &settings(12, vec![stop], Sampling::Greedy), 2);
         for (i, (answer, (_, new))) in answers.iter().zip(&fixture).enumerate() {
             let end = new.iter().position(|t| *t == stop);
             let finish = if end.is_some() { Finish::Stop } else { Finish::Length };
@@ -77,11 +77,11 @@ fn draws_depend_on_the_key_and_not_on_neighbours() {
     let fixture = fixture("tiny");
     let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
     let hot = settings(12, vec![], Sampling::new(1.5, 3));
-    let together = answers(&model, &prompts, &hot, 3);
+    let together = answers(&*model, &prompts, &hot, 3);
     for (prompt, expected) in prompts.iter().zip(&together) {
-        assert_eq!(&answers(&model, &[prompt], &hot, 1)[0], expected);
+        assert_eq!(&answers(&*model, &[prompt], &hot, 1)[0], expected);
     }
-    let other = answers(&model, &prompts, &settings(12, vec![], Sampling::new(1.5, 4)), 3);
+    let other = answers(&*model, &prompts, &settings(12, vec![], Sampling::new(1.5, 4)), 3);
     assert_ne!(other, together, "another seed");
 }
 
@@ -90,20 +90,20 @@ fn an_answer_ends_where_the_positions_do() {
     let model = model(FAST, "tiny");
     let last = model.shape().max_position_embeddings;
     let prompt = Prompt { tokens: vec![5; last - 3], key: 0 };
-    let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
+    let answers = answers(&*model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
     assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));
 }
 
 #[test]
 fn virtual_tokens_take_their_positions_from_prompt_and_answer() {
     let (shape, weights) = golden::model("tiny");
-    for (engine, kind) in [(FAST, VirtualKind::Embeddings), (REFERENCE, VirtualKind::KeysValues)] {
+    for (backend, kind) in [(FAST, VirtualKind::Embeddings), (REFERENCE, VirtualKind::KeysValues)] {
         let recorded = behind(frozen(&shape), &shape, kind, false);
         let tuning = Tuning::init(&shape, &weights, recorded, 1).unwrap();
-        let model = Model::new(engine, &shape, weights.clone(), tuning).unwrap();
+        let model = backend.generator(Parts { shape: &shape, weights: weights.clone(), tuning }).unwrap();
         assert_eq!(model.positions(), shape.max_position_embeddings - VIRTUAL);
         let prompt = Prompt { tokens: vec![5; model.positions() - 3], key: 0 };
-        let answers = answers(&model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
+        let answers = answers(&*model, &[&prompt], &settings(12, vec![], Sampling::Greedy), 1);
         assert_eq!((answers[0].tokens.len(), answers[0].finish), (3, Finish::Length));
     }
 }

@@ -134,19 +134,15 @@ fn attention_of_bf16_is_right() {
 }
 
 /// Windows of one key, within a vector, at the edges of strips, tasks and blocks, and longer than a sequence.
-const WINDOWS: [usize; 9] = [1, 5, 31, 32, 64, 100, 192, 193, 300];
+const WINDOWS: [usize; 6] = [1, 31, 64, 100, 192, 300];
 
 #[test]
 fn a_sliding_window_is_right() {
     emulated::tiles();
-    for heads in [LAYOUTS[1], LAYOUTS[2], LAYOUTS[4]] {
-        for window in WINDOWS {
-            let spec = AttentionSpec { window: Some(window), ..AttentionSpec::causal(heads) };
-            for ends in [&[7, 8, 72][..], &[64, 500]] {
-                check::<f32>(&spec, ends, TOLERANCES_F32);
-                check::<bf16>(&spec, ends, TOLERANCES_BF16);
-            }
-        }
+    for (window, heads) in WINDOWS.into_iter().zip([LAYOUTS[1], LAYOUTS[4]].into_iter().cycle()) {
+        let spec = AttentionSpec { window: Some(window), ..AttentionSpec::causal(heads) };
+        check::<f32>(&spec, &[7, 300, 490], TOLERANCES_F32);
+        check::<bf16>(&spec, &[7, 300, 490], TOLERANCES_BF16);
     }
 }
 
@@ -288,7 +284,7 @@ fn decoding_a_token_is_the_last_row_of_the_whole() {
         for &heads in LAYOUTS {
             let (qkv, d_out) = inputs::<E>(heads, 311);
             let width = heads.heads * heads.head_dim;
-            for window in [None, Some(1), Some(32), Some(50), Some(215)] {
+            for window in [None, Some(1), Some(50)] {
                 let spec = AttentionSpec { window, ..AttentionSpec::causal(heads) };
                 let right = plain(&spec, &ends, &qkv, &d_out).out;
                 let last: Vec<f64> =

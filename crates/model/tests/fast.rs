@@ -37,16 +37,16 @@ const CASES: [Case; 12] = [
     }),
 ];
 
-/// Small models with grouped heads: those of the families, and one whose head is tied and whose rotary positions are scaled.
-fn models() -> impl Iterator<Item = &'static str> {
-    FAMILIES.into_iter().chain(["tiny-llama3"])
+/// Models and the rows they are tried on: those of the families, and a LLaMA whose head is tied and whose rotary positions are
+/// scaled.
+fn models() -> impl Iterator<Item = (&'static str, Rows)> {
+    FAMILIES.into_iter().map(|family| (family, Rows::of(family))).chain([("tiny-llama3", Rows::tiny())])
 }
 
 #[test]
 fn loss_and_gradients_are_the_reference_paths() {
     emulated::tiles();
-    let rows = Rows::tiny();
-    for (folder, (name, recorded)) in models().flat_map(|folder| CASES.map(|case| (folder, case))) {
+    for ((folder, rows), (name, recorded)) in models().flat_map(|model| CASES.map(|case| (model.clone(), case))) {
         let (shape, weights) = model(folder);
         let weights = values::halved(&shape, &weights);
         let tuning = values::moved(&shape, &weights, recorded(&shape));
@@ -76,9 +76,8 @@ fn loss_and_gradients_are_the_reference_paths() {
 #[test]
 fn logits_and_loss_without_training_are_the_reference_paths() {
     emulated::tiles();
-    for folder in models() {
+    for (folder, rows) in models() {
         let (shape, weights) = model(folder);
-        let rows = Rows::tiny();
         let (padded, targets) = rows.batch();
         let tuning = values::moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.3));
         let reference = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
@@ -134,11 +133,11 @@ fn rounding_turns_no_golden_continuation() {
 #[test]
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
     emulated::tiles();
-    for (folder, level) in models().flat_map(|folder| levels().into_iter().map(move |level| (folder, level))) {
+    for (folder, level) in models().flat_map(|(folder, _)| levels().into_iter().map(move |level| (folder, level))) {
         let (shape, weights) = model(folder);
         let options = Options { level, recompute: false, packed: false };
         let mut model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
-        let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % 96).collect();
+        let text: Vec<u32> = (0..60).map(|i| (i * 37 + 11) % shape.vocab_size as u32).collect();
         let whole = |model: &Model<f32>, n: usize| {
             let batch = Batch::unlabelled([&text[..n]], 0).unwrap();
             model.logits(&batch, &[n - 1], &mut Workspace::default()).unwrap()

@@ -73,7 +73,7 @@ fn a_long_text_step_by_step_scores_as_at_once() {
     for family in FAMILIES {
         // Longer than the cache grows at a time.
         let model = base(family);
-        let text: Vec<u32> = (0..150).map(|i| (i * 31 + 7) % 96).collect();
+        let text: Vec<u32> = (0..150).map(|i| (i * 31 + 7) % model.shape().vocab_size as u32).collect();
         let mut cache = Cache::new(&model);
         let mut scores = model.prefill(&mut cache, &[&text[..3]]).unwrap();
         for token in &text[3..] {

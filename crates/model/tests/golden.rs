@@ -113,12 +113,12 @@ fn pieces_of_a_batch_add_up_to_the_whole() {
 
 #[test]
 fn merged_weights_are_those_of_peft_and_compute_the_same() {
-    for (family, method) in FAMILIES.into_iter().flat_map(|f| ["lora_all_linear", "dora"].map(|method| (f, method))) {
-        let (model, tuning) = tuned(family, method);
+    for (family, method) in cases().filter(|(_, method)| ["lora_all_linear", "dora"].contains(&method.as_str())) {
+        let (model, tuning) = tuned(family, &method);
         let (shape, weights) = golden::model(family);
         let merged = tuning.merge(&shape, weights).unwrap();
         let expected = section(&format!("{family}/{method}.safetensors"), &format!("merged.{method}."));
-        assert_eq!(expected.len(), 3);
+        assert!(expected.len() >= 2);
         for (name, expected) in &expected {
             let worst = error(&merged.get(name).unwrap(), expected);
             assert!(worst <= MERGED, "{family}, {method} {name}: {worst:e}");
@@ -152,7 +152,7 @@ fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
     let (shape, weights) = model("tiny-llama3");
     assert!(path("tiny-llama3/model.safetensors.index.json").exists() && shape.tie_word_embeddings);
     let fixtures = tensors("tiny-llama3/fixtures.safetensors");
-    let frequencies = Tensor::new(rotary::frequencies(&shape), &Device::Cpu).unwrap();
+    let frequencies = Tensor::new(rotary::frequencies(&shape).unwrap(), &Device::Cpu).unwrap();
     assert!(error(&frequencies, &fixtures["inv_freq"]) < 1e-7);
 
     let ids: Vec<Vec<i64>> = fixtures["input_ids"].to_dtype(DType::I64).unwrap().to_vec2().unwrap();

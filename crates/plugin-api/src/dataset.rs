@@ -3,9 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::abi::SourceBox;
-use crate::records::ReadAt;
-use crate::{Error, Result, Row};
+use crate::source::Source;
+use crate::{Result, Row};
 
 /// Turns the bytes of a source into rows, in a fixed order.
 pub trait Dataset: Sized + Send + 'static {
@@ -45,31 +44,4 @@ pub struct Position {
     pub offset: u64,
     /// Rows of that file before this place.
     pub row: u64,
-}
-
-/// The files of a dataset, read through the host.
-pub struct Source {
-    inner: SourceBox,
-    files: Vec<String>,
-}
-
-impl Source {
-    pub(crate) fn new(inner: SourceBox) -> Self {
-        let files = inner.files().into_iter().map(Into::into).collect();
-        Self { inner, files }
-    }
-}
-
-impl ReadAt for Source {
-    fn files(&self) -> &[String] {
-        &self.files
-    }
-
-    fn read(&self, file: usize, offset: u64, max: usize) -> std::result::Result<Vec<u8>, String> {
-        let file = u32::try_from(file).map_err(|_| "no such file".to_owned())?;
-        match self.inner.read(file, offset, max as u64).into_result() {
-            Ok(bytes) => Ok(bytes.into_vec()),
-            Err(e) => Err(Error::from(e).message().to_owned()),
-        }
-    }
 }

@@ -279,6 +279,7 @@ mod guard;
 mod judge;
 mod plan;
 mod records;
+mod source;
 pub mod testing;
 mod tuner;
 
@@ -286,10 +287,11 @@ pub use data::{
     ChatMessage, ChatReply, ChatRequest, Dim, Example, Init, JudgeStep, Model, Param, Recipe, Role, Row, Schedule,
     Site, TunePlan, Turn, VirtualKind, VirtualTokens, Weight, WeightPlan,
 };
-pub use dataset::{Dataset, Position, Source};
+pub use dataset::{Dataset, Position};
 pub use error::{Error, Result};
 pub use judge::Judge;
-pub use records::{ReadAt, Record, Records};
+pub use records::{Record, Records};
+pub use source::{ReadAt, Source};
 pub use tuner::{Ops, Tensor, Tuner};
 
 /// All that a plugin usually needs.

@@ -1,11 +1,9 @@
 //! Reading JSON Lines or a JSON array row by row, from any place in the middle, without ever holding a whole file.
 
-use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{RResult, RString, RVec};
 use serde_json::Value;
 
-use crate::abi::{AbiResult, AbiSource, SourceBox};
-use crate::{Error, Example, Position, Result, Row, Source};
+use crate::source::ReadAt;
+use crate::{Error, Example, Position, Result, Row};
 
 /// The most bytes one row may have; a longer one is reported as a bad row.
 pub const MAX_ROW_BYTES: usize = 64 << 20;
@@ -14,18 +12,6 @@ pub const MAX_ROW_BYTES: usize = 64 << 20;
 const CHUNK_BYTES: usize = 1 << 20;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-
-/// Files that can be read at any offset: a [`crate::Source`], or text in memory for a test.
-pub trait ReadAt {
-    /// Names, for messages.
-    fn files(&self) -> &[String];
-
-    /// At most `max` bytes of a file from `offset` on; none at or behind its end.
-    ///
-    /// # Errors
-    /// When the file cannot be read, and why.
-    fn read(&self, file: usize, offset: u64, max: usize) -> std::result::Result<Vec<u8>, String>;
-}
 
 /// One row of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,31 +247,6 @@ impl<S: ReadAt> Records<S> {
             self.window = Window { file, start: offset, bytes };
         }
         Ok(&self.window.bytes[(offset - self.window.start) as usize..])
-    }
-}
-
-impl Source {
-    /// A source of texts in memory under the given names, to try a dataset on.
-    pub fn in_memory<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let files = files.into_iter().map(|(name, text)| (name.into(), text.to_vec())).collect();
-        Self::new(SourceBox::from_value(Memory { files }, TD_Opaque))
-    }
-}
-
-struct Memory {
-    files: Vec<(RString, Vec<u8>)>,
-}
-
-impl AbiSource for Memory {
-    fn files(&self) -> RVec<RString> {
-        self.files.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn read(&self, file: u32, offset: u64, max: u64) -> AbiResult<RVec<u8>> {
-        let bytes = self.files.get(file as usize).map_or(&[][..], |(_, text)| text);
-        let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or(&[]);
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        RResult::ROk(rest[..rest.len().min(max)].into())
     }
 }
 

@@ -59,10 +59,11 @@ impl RunFrames {
     /// When a file cannot be written; the old one is then still whole.
     pub fn write(&self, root: &Path) -> Result<(), StudyError> {
         let rows = || self.order.iter().filter_map(|name| self.rows.get(name));
-        results::write_arms(root, &rows().flat_map(|r| r.arms.clone()).collect::<Vec<_>>())?;
         results::write_steps(root, &rows().flat_map(|r| r.steps.clone()).collect::<Vec<_>>())?;
         results::write_generations(root, &rows().flat_map(|r| r.generations.clone()).collect::<Vec<_>>())?;
         results::write_judgements(root, &rows().flat_map(|r| r.judgements.clone()).collect::<Vec<_>>())?;
+        // Last, so that a model with a row here has all its others, whenever the run is killed.
+        results::write_arms(root, &rows().flat_map(|r| r.arms.clone()).collect::<Vec<_>>())?;
         Ok(())
     }
 }

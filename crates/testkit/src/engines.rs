@@ -11,7 +11,7 @@ use tunebench_spec::Decoder;
 use crate::golden::Rows;
 
 /// The levels that this CPU has, up to the one that `TUNEBENCH_CPU` names: all that a test of the fast engine must pass on.
-pub fn levels() -> Vec<Level> {
+pub fn levels() -> Vec<SimdLevel> {
     let highest = SimdLevel::chosen().unwrap();
     SimdLevel::available().filter(|level| *level <= highest).collect()
 }

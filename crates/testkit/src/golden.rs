@@ -9,8 +9,8 @@ use tunebench_dataset::Tokenized;
 use tunebench_model::{Batch, Targets, Weights, open};
 use tunebench_spec::Decoder;
 
-/// The golden model of each family, of the same sizes and with the same files.
-pub const FAMILIES: [&str; 1] = ["tiny"];
+/// The golden model of each family, all with the same files; `tiny` is a LLaMA.
+pub const FAMILIES: [&str; 4] = ["tiny", "qwen2", "qwen3", "mistral"];
 
 /// By how many logits the best token of a golden continuation leads the second, so that no CPU's rounding turns it: the
 /// scripts choose prompts by what rounding does to each, and `rounding_turns_no_golden_continuation` asks again.
@@ -69,6 +69,7 @@ pub fn cases() -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// Examples of a batch, cut to their lengths.
+#[derive(Clone, Debug)]
 pub struct Rows {
     pub tokens: Vec<Vec<u32>>,
     pub is_label: Vec<Vec<bool>>,

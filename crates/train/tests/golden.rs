@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 use candle_core::Tensor;
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
-use tunebench_testkit::compare::{Agreement, assert_all_close, bits};
+use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, bits};
 use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
 use tunebench_testkit::methods::recorded;
-use tunebench_train::batches::{BatchLayout, Steps};
+use tunebench_train::batches::Steps;
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
@@ -79,8 +80,8 @@ impl Case {
         Self { family, method, shape, weights, start, report }
     }
 
-    /// The ten steps on an engine: their log, and what was trained.
-    fn train(&self, engine: &'static dyn Backend, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
+    /// The ten steps on a backend: their log, and what was trained.
+    fn train(&self, backend: &dyn Backend, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
         let recipe = recipe(self.report["peak_learning_rate"].as_f64().unwrap(), micro_batch_tokens);
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
@@ -91,7 +92,7 @@ impl Case {
             examples: &examples(self.family, &recipe),
             recipe: &recipe,
             seed: SEED,
-            engine,
+            backend,
             dir: dir.path(),
         };
         assert_eq!(train(job, &mut |_| ControlFlow::Continue(())).unwrap(), Outcome::Finished);
@@ -141,7 +142,8 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
     }
 }
 
-/// The fast engine computes in bf16: the ten losses are those of f32 within the roundings of a model 32 wide.
+/// The fast engine computes in bf16. A logit is off by some 2 % of the logits' spread, and a loss of some 20 labels by a
+/// fifth of that; with what the steps before have rounded, by less than 1 %. Twice as much is allowed.
 #[test]
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
     for case in Case::all() {
@@ -149,13 +151,8 @@ fn ten_steps_of_the_fast_engine_stay_beside_them() {
         let (log, result) = case.train(FAST, 1000);
         for (step, expected) in log.iter().zip(floats(&case.report["losses"])) {
             let found = step.loss;
-            println!("{what}: loss {}", (found - expected).abs() / expected);
+            assert!((found - expected).abs() < 0.02 * expected, "{what}, step {}: {found} for {expected}", step.step);
         }
-        for (name, end) in case.end() {
-            let begin = &case.start.values()[&name];
-            let update = |end: &Tensor| (end - begin).unwrap();
-            let agreement = Agreement::of(&update(&result.values()[&name]), &update(&end));
-            println!("{what}: {name} {agreement:?}");
-        }
+        assert_moved_alike(&what, case.start.values(), result.values(), &case.end());
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::REFERENCE;
 use tunebench_model::{Batch, DropoutKey, Gradients, ReferenceModel, Targets, Tuning};
 use tunebench_spec::random::Stream;
@@ -16,7 +17,7 @@ use tunebench_spec::{Recipe, StepLog};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, lora};
-use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
+use tunebench_train::batches::{MicroBatch, Steps};
 use tunebench_train::{Job, Outcome, load_result, steps, train};
 
 const SEED: u64 = 7;

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use tunebench_dataset::Tokenized;
 use tunebench_model::Tuning;
+use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::REFERENCE;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
@@ -16,7 +17,7 @@ use tunebench_testkit::compare::{bits, flat};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, full, lora};
 use tunebench_testkit::record::param;
-use tunebench_train::batches::{BatchLayout, MicroBatch, Steps};
+use tunebench_train::batches::{MicroBatch, Steps};
 use tunebench_train::{Error, Job, load_result, steps, train};
 
 fn recipe() -> Recipe {

@@ -19,7 +19,7 @@ use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
 use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
 
-/// What is trained, and by which engine.
+/// What is trained, and by which backend.
 type Plan<'a> = (&'static dyn Backend, &'a dyn Fn(&Decoder) -> RecordedPlan);
 
 /// Three epochs of four steps; checkpoints after 3, 6, 9.
@@ -48,14 +48,14 @@ fn examples() -> Vec<Tokenized> {
 
 fn run(
     dir: &Path,
-    (engine, plan): Plan<'_>,
+    (backend, plan): Plan<'_>,
     on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>,
 ) -> Result<Outcome, Error> {
     let (shape, weights) = model("tiny");
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
     let (examples, recipe) = (examples(), recipe());
     let (shape, examples, recipe) = (&shape, &examples, &recipe);
-    let job = Job { arm: "arm", shape, weights, tuning, examples, recipe, seed: 9, engine, dir };
+    let job = Job { arm: "arm", shape, weights, tuning, examples, recipe, seed: 9, backend, dir };
     train(job, on_step)
 }
 

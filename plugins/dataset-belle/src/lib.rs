@@ -46,7 +46,7 @@ impl Dataset for Belle {
             if self.rubric_files.contains(&record.file) {
                 continue;
             }
-            let row = record.into_row(|place, value| schema::example(place, value, &self.options));
+            let row = record.into_row(|place, value| schema::example(place, value, &self.options.separator));
             return self.with_rubric(row).map(Some);
         }
     }

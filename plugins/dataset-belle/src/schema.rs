@@ -13,14 +13,15 @@
 use serde_json::{Map, Value};
 use tunebench_plugin_api::prelude::*;
 
-use crate::{Options, dialogue};
+use crate::dialogue;
 
 type Fields = Map<String, Value>;
 /// Why a row cannot be used; equal faults have equal reasons.
 type Fault = String;
-type Read = fn(&Fields, &Options) -> std::result::Result<Vec<Turn>, Fault>;
+type Read = fn(&Fields, &str) -> std::result::Result<Vec<Turn>, Fault>;
 
-/// Keys that a row must have, and how it is then read. The first match counts.
+/// Keys that a row must have, and how it is then read, given what to put between an instruction and its input. The first
+/// match counts.
 const SCHEMAS: [(&[&str], Read); 7] = [
     (&["question", "class"], question),
     (&["conversations"], conversations),
@@ -35,7 +36,7 @@ const SCHEMAS: [(&[&str], Read); 7] = [
 ///
 /// # Errors
 /// The reason why the row cannot be used.
-pub fn example(id: &str, row: &Value, options: &Options) -> std::result::Result<Example, Fault> {
+pub fn example(id: &str, row: &Value, separator: &str) -> std::result::Result<Example, Fault> {
     let Value::Object(fields) = row else { return Err("not a JSON object".into()) };
     let Some((_, read)) = SCHEMAS.iter().find(|(keys, _)| keys.iter().all(|key| fields.contains_key(*key))) else {
         let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
@@ -43,7 +44,7 @@ pub fn example(id: &str, row: &Value, options: &Options) -> std::result::Result<
         keys.truncate(10);
         return Err(format!("no known schema has the keys: {}", keys.join(", ")));
     };
-    let turns = read(fields, options)?;
+    let turns = read(fields, separator)?;
     let is_item = fields.contains_key("question");
     let class = if is_item { Some(class_name(required(fields, "class")?)) } else { None };
     let reference = if is_item { text(fields, "std_answer")? } else { "" };
@@ -78,28 +79,28 @@ pub fn category(class: String) -> String {
     }
 }
 
-fn question(fields: &Fields, _: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn question(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
     Ok(vec![Turn::new(Role::User, required(fields, "question")?)])
 }
 
-fn plain_text(fields: &Fields, _: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn plain_text(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
     Ok(vec![Turn::new(Role::Assistant, required(fields, "text")?)])
 }
 
-fn input_target(fields: &Fields, _: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn input_target(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
     let answer = if fields.contains_key("target") { "target" } else { "output" };
     with_answer(prompt_turns(required(fields, "input")?)?, required(fields, answer)?)
 }
 
-fn seed_task(fields: &Fields, options: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn seed_task(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
     let Some([Value::Object(instance)]) = fields["instances"].as_array().map(Vec::as_slice) else {
         return Err("`instances` does not hold exactly one object".into());
     };
-    let prompt = join(text(fields, "instruction")?, text(instance, "input")?, options);
+    let prompt = join(text(fields, "instruction")?, text(instance, "input")?, separator);
     with_answer(prompt_turns(&prompt)?, required(instance, "output")?)
 }
 
-fn instruction(fields: &Fields, options: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn instruction(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
     let mut turns = system(fields)?;
     match fields.get("history") {
         None | Some(Value::Null) => {}
@@ -114,16 +115,16 @@ fn instruction(fields: &Fields, options: &Options) -> std::result::Result<Vec<Tu
         }
         Some(_) => return Err("`history` is not a list of [question, answer]".into()),
     }
-    let prompt = join(text(fields, "instruction")?, text(fields, "input")?, options);
+    let prompt = join(text(fields, "instruction")?, text(fields, "input")?, separator);
     turns.extend(prompt_turns(&prompt)?);
     with_answer(turns, required(fields, "output")?)
 }
 
-fn conversations(fields: &Fields, _: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn conversations(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
     said(fields, "conversations")
 }
 
-fn messages(fields: &Fields, _: &Options) -> std::result::Result<Vec<Turn>, Fault> {
+fn messages(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
     said(fields, "messages")
 }
 
@@ -153,8 +154,8 @@ fn system(fields: &Fields) -> std::result::Result<Vec<Turn>, Fault> {
     Ok(if is_blank(content) { vec![] } else { vec![Turn::new(Role::System, content)] })
 }
 
-fn join(instruction: &str, input: &str, options: &Options) -> String {
-    let separator = if is_blank(instruction) || is_blank(input) { "" } else { &options.separator };
+fn join(instruction: &str, input: &str, separator: &str) -> String {
+    let separator = if is_blank(instruction) || is_blank(input) { "" } else { separator };
     [instruction, separator, input].concat()
 }
 

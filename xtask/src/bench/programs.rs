@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Args;
+use super::args::Args;
 use super::case::{Case, NEW_TOKENS, PROMPT_TOKENS, PROMPTS};
 use super::report::{Answered, Crossing, Kernel, Trained};
 use crate::workspace::show;

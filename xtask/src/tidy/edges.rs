@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
     ("crates/files", &[]),
     ("crates/plugin-api", &[]),
-    ("crates/host", &["spec", "plugin-api"]),
+    ("crates/host", &["spec", "files", "plugin-api"]),
     ("crates/dataset", &["spec"]),
     ("crates/kernels", &["spec"]),
     ("crates/model", &["spec", "files", "kernels", "testkit"]),

@@ -4,6 +4,8 @@ mod abi;
 mod edges;
 mod files;
 mod map;
+mod modules;
+mod thin;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -43,12 +45,17 @@ pub fn check() -> Result<Report> {
     let workspace = Workspace::with_dependencies()?;
     let paths = list_files(&workspace.root)?;
     let mut faults = Vec::new();
+    let mut thin = thin::Lines::default();
     for path in &paths {
         let bytes = std::fs::read(workspace.root.join(path)).with_context(|| path.clone())?;
         faults.extend(files::faults(path, &bytes));
+        thin.count(path, &bytes);
     }
+    faults.extend(thin.faults());
     faults.extend(files::stale_exceptions(&paths));
     faults.extend(edges::faults(&workspace));
+    let text = |path: &str| std::fs::read_to_string(workspace.root.join(path)).ok();
+    faults.extend(modules::faults(&workspace.roots(), text));
     let folders: Vec<String> = workspace.members().map(|p| workspace.folder(p)).collect();
     let map = std::fs::read_to_string(workspace.root.join(map::FILE)).context(map::FILE)?;
     faults.extend(abi::faults(&workspace)?);

@@ -7,6 +7,7 @@
 
 pub mod study;
 mod sums;
+mod task;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 use tunebench_spec::random::Stream;
 
 use study::Sizes;
-use tasks::{CLASSES, Class, Split, Task};
+use task::Task;
+use tasks::{CLASSES, Class, Split};
 use words::RUBRICS;
 use world::Fact;
 

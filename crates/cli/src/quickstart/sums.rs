@@ -2,7 +2,7 @@
 
 use tunebench_spec::random::Stream;
 
-use super::tasks::Task;
+use super::task::Task;
 use super::words::{FOOD, FRUIT, LARGEST_OPERAND, PEOPLE, member, number, pick, pick_two};
 
 /// How an answer is written.

@@ -4,32 +4,12 @@
 use tunebench_spec::random::Stream;
 
 use super::sums;
+use super::task::Task;
 use super::words::{
     ANIMAL, CLOTHES, COLOUR, DAYS, FOOD, FRUIT, INSTRUMENT, JOB, KINDS, LARGEST_COUNT, PEOPLE, QUALITIES, TOOL, TOWNS,
     WEATHERS, member, number, pick, pick_two,
 };
 use super::world::{Fact, QUESTIONS};
-
-/// One instruction with its answer.
-pub struct Task {
-    pub instruction: String,
-    pub input: String,
-    pub output: String,
-    /// What a judge compares with: the output, or all that would be right.
-    pub reference: String,
-}
-
-impl Task {
-    pub fn new(instruction: impl Into<String>, input: impl Into<String>, output: impl Into<String>) -> Self {
-        let output = output.into();
-        Self { instruction: instruction.into(), input: input.into(), reference: output.clone(), output }
-    }
-
-    /// What the model is asked: BELLE joins instruction and input with nothing between.
-    pub fn question(&self) -> String {
-        format!("{}{}", self.instruction, self.input)
-    }
-}
 
 /// Whether a task is to learn from or to be asked. What decides it beyond chance: one fact and one word in four
 /// are only ever asked about in the evaluation, and so known from the pre-training text alone.

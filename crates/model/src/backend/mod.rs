@@ -4,12 +4,12 @@
 
 mod fast;
 mod reference;
+mod registry;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use candle_core::Device;
 use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::ConfigError;
@@ -17,6 +17,8 @@ use tunebench_spec::plan::RecordedPlan;
 
 use crate::optim::{AdamWState, AdamWStates};
 use crate::{Error, Tuning, Weights};
+
+pub use registry::{ALL, FAST, REFERENCE, named};
 
 /// A way of computing a model. All of them mean the same numbers and differ by rounding.
 pub trait Backend: fmt::Debug + Send + Sync {
@@ -50,26 +52,6 @@ pub struct Parts<'a> {
     pub shape: &'a Decoder,
     pub weights: Weights,
     pub tuning: Tuning,
-}
-
-/// Passes written by hand over CPU kernels: weights and activations in bf16, trained weights in f32.
-pub const FAST: &dyn Backend = &fast::Fast;
-
-/// Plain operations of a tensor library under its autograd, f32, on the CPU: slow, and what others are tested against.
-pub const REFERENCE: &dyn Backend = &reference::Reference { device: Device::Cpu };
-
-/// Every backend, the default first.
-pub const ALL: [&dyn Backend; 2] = [FAST, REFERENCE];
-
-/// The backend of this name.
-///
-/// # Errors
-/// A sentence that lists the names.
-pub fn named(name: &str) -> Result<&'static dyn Backend, String> {
-    let names = || ALL.map(Backend::name).join(", ");
-    ALL.into_iter()
-        .find(|backend| backend.name() == name)
-        .ok_or_else(|| format!("no engine `{name}`; there are: {}", names()))
 }
 
 /// One example of a micro-batch.

@@ -3,7 +3,8 @@
 use super::array::Array;
 use super::evaluate::Values;
 use super::forward::{normal_below, normal_density, sigmoid};
-use super::graph::{Graph, Node, Op};
+use super::graph::{Graph, Node};
+use super::op::Op;
 
 impl Graph {
     /// One gradient a node, of the sum of `upstream · output`; none where no gradient arrives. `values` are those of

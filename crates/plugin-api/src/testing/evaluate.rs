@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::array::Array;
-use super::graph::{Graph, Op, record};
+use super::graph::{Graph, record};
+use super::op::Op;
 use super::shapes::fixed;
 use crate::{Dim, Error, Result, Site, Tuner};
 

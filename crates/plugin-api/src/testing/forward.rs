@@ -4,7 +4,8 @@
 
 use super::array::Array;
 use super::evaluate::Values;
-use super::graph::{Graph, Node, Op};
+use super::graph::{Graph, Node};
+use super::op::Op;
 use crate::{Dim, Result};
 
 impl Graph {

@@ -2,7 +2,8 @@
 
 use super::array::Array;
 use super::evaluate::{Evaluation, Values};
-use super::graph::{Graph, Op};
+use super::graph::Graph;
+use super::op::Op;
 use super::random::Random;
 use crate::{Error, Init, Param, Result};
 

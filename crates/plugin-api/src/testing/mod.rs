@@ -18,6 +18,7 @@ mod graph;
 mod judge;
 mod maths;
 mod model;
+mod op;
 mod plan;
 mod random;
 mod shapes;

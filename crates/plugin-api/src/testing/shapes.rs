@@ -3,7 +3,7 @@
 //! The token axis may be mapped over but never reduced or contracted: a site that mixed tokens would let an answer
 //! see its own future and other examples.
 
-use super::graph::Op;
+use super::op::Op;
 use crate::{Dim, Site};
 
 /// `[t, 64]` for messages.

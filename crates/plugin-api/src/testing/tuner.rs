@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::graph::Op;
+use super::op::Op;
 use super::site::SiteCheck;
 use super::{options, plan, tiny_model, virtual_tokens};
 use crate::{Error, Model, Result, Tuner};
