@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tunebench_host::{Isolation, Options, Pins, Registry, Runner};
+use tunebench_host::{Isolation, Launcher, LockFile, Options, Registry};
 use tunebench_kernels::SimdLevel;
 use tunebench_model::fast::{self, Batch};
 use tunebench_model::{DropoutKey, Tuning, Weights};
@@ -50,7 +50,7 @@ pub fn measure(args: &Args) -> Result<Vec<Value>> {
     for file in &files {
         loads.push(timed(|| Ok(thread.add(file).map(|_| ())?))?.1 * 1e3);
     }
-    let mut process = Registry::new(Pins::default(), Runner { isolation, ..Runner::default() });
+    let mut process = Registry::new(LockFile::default(), Launcher { isolation, ..Launcher::default() });
     for file in &files {
         process.add(file)?;
     }

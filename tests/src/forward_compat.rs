@@ -39,7 +39,7 @@ fn older_and_newer_plugins_work_in_this_host() {
         [("frozen-contains", "it is 4", 1.0), ("frozen-contains", "5", 0.0), ("newer-length", "5", 0.0)]
     {
         let step = registry.judge(judge, &options(json!({}))).unwrap().step(&last, answer, &[]).unwrap();
-        assert!(matches!(step, JudgeStep::Verdict { score, .. } if score == want), "{judge}: {step:?}");
+        assert!(matches!(step, JudgeStep::Score { score, .. } if score == want), "{judge}: {step:?}");
     }
 }
 

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::Serialize;
 use serde_json::Value;
-use tunebench_spec::hash;
+use tunebench_results::{Frames, Record};
+use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog, hash};
 
 use crate::study::Study;
 
@@ -64,54 +66,55 @@ judge = "reference"
 generation = { max_new_tokens = 2, batch_size = 2 }
 "#;
 
-const FRAMES: [&str; 5] = ["arms", "steps", "generations", "judgements", "scores"];
-
 /// What differs between two runs that do the same.
 const MEASURED: [&str; 5] = ["seconds", "train_seconds", "hours_per_epoch", "tokens_per_second", "peak_rss_bytes"];
 
 /// Runs at once.
 const TOGETHER: usize = 2;
 
-/// All that a study left in `out`: each file but the frames, and the rows of each frame, without what was measured.
-fn left(study: &Study, out: &str) -> BTreeMap<PathBuf, String> {
-    let root = study.path(out);
+/// All that a study left in its run folder, file by file, without what was measured.
+fn left(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
                 true => folders.push(path),
-                false => drop(found.insert(path.strip_prefix(&root).unwrap().to_owned(), content(&path))),
+                false => drop(found.insert(path.strip_prefix(root).unwrap().to_owned(), content(&path))),
             }
         }
-    }
-    for frame in FRAMES {
-        let sql = format!("SELECT * FROM {frame}");
-        let mut rows: Value = serde_json::from_str(&study.run(&["query", out, &sql, "--json"])).unwrap();
-        forget_measured(&mut rows);
-        found.insert(format!("{frame}.parquet").into(), rows.to_string());
     }
     found
 }
 
 fn content(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
-    let without_measured = |json: &[u8]| {
-        let mut value: Value = serde_json::from_slice(json).unwrap();
-        forget_measured(&mut value);
-        value.to_string()
-    };
-    match path.extension().and_then(|e| e.to_str()) {
+    let parse = |json: &[u8]| without_measured(serde_json::from_slice(json).unwrap());
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+    match name {
+        "arms.parquet" => rows::<ArmRecord>(path),
+        "steps.parquet" => rows::<StepLog>(path),
+        "generations.parquet" => rows::<Generation>(path),
+        "judgements.parquet" => rows::<Judgement>(path),
         // Answers stand in the order in which they ended, which depends on what was asked together.
-        Some("jsonl") => {
-            let mut lines: Vec<String> = bytes.split_inclusive(|b| *b == b'\n').map(without_measured).collect();
+        _ if name.ends_with(".jsonl") => {
+            let mut lines: Vec<String> = bytes.split_inclusive(|b| *b == b'\n').map(parse).collect();
             lines.sort();
             lines.join("\n")
         }
-        Some("json") => without_measured(&bytes),
-        Some("parquet") => "by its rows".to_owned(),
+        _ if name.ends_with(".json") => parse(&bytes),
         _ => hash::of_bytes(&bytes),
     }
+}
+
+fn rows<R: Record + Serialize>(frame: &Path) -> String {
+    let rows: Vec<R> = Frames::open(frame.parent().unwrap()).unwrap().read().unwrap();
+    without_measured(serde_json::to_value(rows).unwrap())
+}
+
+fn without_measured(mut value: Value) -> String {
+    forget_measured(&mut value);
+    value.to_string()
 }
 
 fn forget_measured(value: &mut Value) {
@@ -131,7 +134,7 @@ fn a_study_killed_at_any_write_ends_as_if_it_had_not_been() {
     study.write("study.toml", STUDY);
     let run = |out: &str| ["study", "study.toml", "--out", out].map(str::to_owned);
     study.run(&run("whole").each_ref().map(String::as_str));
-    let expected = left(&study, "whole");
+    let expected = left(&study.path("whole"));
     assert!(expected.len() > 15, "{expected:?}");
 
     // One kill after the other, until the study ends before it comes to it.
@@ -148,7 +151,7 @@ fn a_study_killed_at_any_write_ends_as_if_it_had_not_been() {
         }
         assert!(killed.status.code().is_none() || cfg!(not(unix)), "{kill}: {killed:?}");
         study.run(&arguments);
-        assert_eq!(left(&study, &out), expected, "killed at {kill}");
+        assert_eq!(left(&study.path(&out)), expected, "killed at {kill}");
     };
     std::thread::scope(|scope| {
         (0..TOGETHER).for_each(|_| drop(scope.spawn(kill_and_go_on)));

@@ -176,7 +176,7 @@ fn a_library_that_is_no_plugin_is_refused() {
 
 pub fn refused(path: &Path, want: &str, why: &str) {
     let error = Registry::default().add(path).map(|p| p.manifest.clone()).expect_err(&path.display().to_string());
-    let HostError::Load { path: named, step, reason } = &error else { panic!("{error}") };
+    let HostError::Load { path: named, check: step, reason } = &error else { panic!("{error}") };
     assert_eq!((named.as_path(), step.as_str()), (path, want), "{error}");
     assert!(reason.contains(why), "{error}");
     let message = error.to_string();

@@ -21,7 +21,8 @@ pub struct Shared {
     /// A plugin file beside those that come with tunebench; may be repeated.
     #[arg(long = "plugin", global = true, value_name = "FILE")]
     pub plugins: Vec<PathBuf>,
-    /// Run each plugin in a process of its own, with limits: one that breaks fails what needs it and nothing else.
+    /// Run each plugin in a process of its own, in a sandbox: it can open no file and reach no network, and one that
+    /// breaks fails what needs it and nothing else.
     #[arg(long, global = true)]
     pub isolate: bool,
     /// Longest time that a plugin may take for one answer.

@@ -16,7 +16,7 @@ use clap::Parser as _;
 use tunebench_kernels::machine::threads;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == tunebench_host::process::ARGUMENT) {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == tunebench_host::WORKER_ARGUMENT) {
         return tunebench_host::serve();
     }
     let args = args::Args::parse();
@@ -43,9 +43,9 @@ fn main() -> ExitCode {
 
 /// Ends with `code`, unless a plugin broke where no command could say so.
 fn end(code: u8) -> ! {
-    let faults = tunebench_host::faults();
-    faults.iter().for_each(|fault| output::status(format!("error: {fault}")));
-    tunebench_host::exit(if faults.is_empty() { code } else { 1 })
+    let errors = tunebench_host::take_late_errors();
+    errors.iter().for_each(|error| output::status(format!("error: {error}")));
+    tunebench_host::exit(if errors.is_empty() { code } else { 1 })
 }
 
 /// Becomes a process with its threads given: as many as the environment says, or as the machine has.

@@ -25,6 +25,11 @@ pub fn status(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", printable(line.as_ref()));
 }
 
+/// Writes a line of what the user should know although nothing failed.
+pub fn warn(text: &str) {
+    status(format!("warning: {text}"));
+}
+
 /// Text from outside with what would steer a terminal or hide text made visible; line breaks stay.
 pub fn printable(text: &str) -> String {
     text.split('\n').map(escape::line).collect::<Vec<_>>().join("\n")

@@ -4,13 +4,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tunebench_host::{Isolation, Pins, Registry, Runner};
+use tunebench_host::{Isolation, Launcher, LockFile, Registry};
+use tunebench_study::Study;
 
 use crate::args::Shared;
+use crate::output::warn;
+
+/// Opens a study with the plugins that it may name, and says what the user should know of them.
+pub fn open_study(file: &Path, shared: &Shared) -> Result<Study> {
+    let study = Study::open(file, registry(shared)?, shared.backend)?;
+    study.warnings().for_each(warn);
+    Ok(study)
+}
 
 /// The plugins that any study may name: those beside the executable and those given; and how all are run.
-pub fn registry(shared: &Shared) -> Result<Registry> {
-    let mut plugins = Registry::new(pins()?, runner(shared)?);
+fn registry(shared: &Shared) -> Result<Registry> {
+    let mut plugins = Registry::new(lock_file()?, launcher(shared)?);
     for file in installed_files()?.iter().chain(&shared.plugins) {
         plugins.add(file)?;
     }
@@ -23,17 +32,17 @@ pub fn installed_files() -> Result<Vec<PathBuf>> {
 }
 
 /// What has been added.
-pub fn pins() -> Result<Pins> {
-    Ok(Pins::open(&lock_file()?)?)
+pub fn lock_file() -> Result<LockFile> {
+    Ok(LockFile::open(&lock_file_path()?)?)
 }
 
 /// How plugins are run.
-pub fn runner(shared: &Shared) -> Result<Runner> {
+pub fn launcher(shared: &Shared) -> Result<Launcher> {
     let isolation = match shared.isolate {
-        false => Isolation::Thread,
+        false => Isolation::InProcess,
         true => Isolation::Process(executable()?),
     };
-    Ok(Runner { deadline: Duration::from_secs(shared.plugin_timeout), isolation })
+    Ok(Launcher { timeout: Duration::from_secs(shared.plugin_timeout), isolation })
 }
 
 fn executable() -> Result<PathBuf> {
@@ -41,7 +50,7 @@ fn executable() -> Result<PathBuf> {
 }
 
 /// Where added plugins are kept.
-fn lock_file() -> Result<PathBuf> {
+fn lock_file_path() -> Result<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let home = folder("TUNEBENCH_HOME")
         .or_else(|| Some(folder("XDG_CONFIG_HOME")?.join("tunebench")))

@@ -1,26 +1,30 @@
 //! The plugins a study may name: those beside the executable, and files named explicitly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::library::Plugin;
-use crate::{DatasetPlugin, HostError, JudgePlugin, Pins, Runner, TunerPlugin};
+use crate::error::HostError;
+use crate::load::{LockFile, Plugin};
+use crate::options::Options;
+use crate::plugin::{DatasetPlugin, JudgePlugin, TunerPlugin};
+use crate::worker::Launcher;
 
 /// Checked plugins by kind and name, and how they are run.
 #[derive(Clone, Default)]
 pub struct Registry {
     plugins: BTreeMap<(String, String), Plugin>,
-    pins: Pins,
-    runner: Runner,
+    lock_file: LockFile,
+    launcher: Launcher,
+    warnings: BTreeSet<String>,
 }
 
 /// File names of installed plugins begin with one of these.
 const PREFIXES: [&str; 3] = ["tuner_", "dataset_", "judge_"];
 
 impl Registry {
-    /// No plugin yet; files are compared with `pins`, and plugins run as `runner` says.
-    pub fn new(pins: Pins, runner: Runner) -> Self {
-        Self { plugins: BTreeMap::new(), pins, runner }
+    /// No plugin yet; files are compared with `lock_file`, and plugins run as `launcher` says.
+    pub fn new(lock_file: LockFile, launcher: Launcher) -> Self {
+        Self { lock_file, launcher, ..Self::default() }
     }
 
     /// The plugin files in a folder: `libtuner_*.so` and alike, sorted.
@@ -46,7 +50,9 @@ impl Registry {
         if let Some(key) = self.key_of(path) {
             return Ok(&self.plugins[&key]);
         }
-        let plugin = self.runner.load(path, &self.pins).1?;
+        let (checks, plugin) = self.launcher.load(path, &self.lock_file);
+        self.warnings.extend(checks.into_iter().filter_map(|check| check.warning));
+        let plugin = plugin?;
         let key = (plugin.manifest.kind.clone(), plugin.manifest.name.clone());
         if let Some(first) = self.plugins.get(&key) {
             let (kind, name) = key;
@@ -56,8 +62,13 @@ impl Registry {
     }
 
     /// What has been added by the user.
-    pub fn pins(&self) -> &Pins {
-        &self.pins
+    pub fn lock_file(&self) -> &LockFile {
+        &self.lock_file
+    }
+
+    /// What the user should know of the plugins that were loaded, each once: of protections that isolation lacks here.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(String::as_str)
     }
 
     /// All plugins, by kind and name.
@@ -80,24 +91,24 @@ impl Registry {
     ///
     /// # Errors
     /// When there is none of the name or it refuses the options.
-    pub fn tuner(&self, name: &str, options: &crate::Options) -> Result<TunerPlugin, HostError> {
-        TunerPlugin::open(&self.runner, self.find("tuner", name)?, options)
+    pub fn tuner(&self, name: &str, options: &Options) -> Result<TunerPlugin, HostError> {
+        TunerPlugin::open(&self.launcher, self.find("tuner", name)?, options)
     }
 
     /// A dataset over files.
     ///
     /// # Errors
     /// When there is none of the name, a file cannot be opened, or it refuses the options.
-    pub fn dataset(&self, name: &str, files: &[PathBuf], options: &crate::Options) -> Result<DatasetPlugin, HostError> {
-        DatasetPlugin::open(&self.runner, self.find("dataset", name)?, files, options)
+    pub fn dataset(&self, name: &str, files: &[PathBuf], options: &Options) -> Result<DatasetPlugin, HostError> {
+        DatasetPlugin::open(&self.launcher, self.find("dataset", name)?, files, options)
     }
 
     /// A judge with its options.
     ///
     /// # Errors
     /// When there is none of the name or it refuses the options.
-    pub fn judge(&self, name: &str, options: &crate::Options) -> Result<JudgePlugin, HostError> {
-        JudgePlugin::open(&self.runner, self.find("judge", name)?, options)
+    pub fn judge(&self, name: &str, options: &Options) -> Result<JudgePlugin, HostError> {
+        JudgePlugin::open(&self.launcher, self.find("judge", name)?, options)
     }
 
     fn key_of(&self, path: &Path) -> Option<(String, String)> {

@@ -29,15 +29,15 @@ pub(crate) fn prices(settings: &ChatSettings) -> Result<Option<Prices>, JudgeErr
     ];
     for (field, amount) in amounts {
         if amount.is_some_and(|v| !(v.is_finite() && v >= 0.0)) {
-            return Err(JudgeError::Settings { field, fault: "must be 0 or more".into() });
+            return Err(JudgeError::Settings { field, reason: "must be 0 or more".into() });
         }
     }
     match (settings.usd_per_million_prompt_tokens, settings.usd_per_million_completion_tokens, settings.budget_usd) {
         (Some(prompt), Some(completion), _) => Ok(Some(Prices { prompt: prompt / 1e6, completion: completion / 1e6 })),
         (None, None, None) => Ok(None),
         _ => {
-            let fault = "needs both usd_per_million_prompt_tokens and usd_per_million_completion_tokens".into();
-            Err(JudgeError::Settings { field: "a price or budget_usd", fault })
+            let reason = "needs both usd_per_million_prompt_tokens and usd_per_million_completion_tokens".into();
+            Err(JudgeError::Settings { field: "a price or budget_usd", reason })
         }
     }
 }

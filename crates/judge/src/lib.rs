@@ -5,7 +5,7 @@
 //! - `store`: every paid reply in `replies.jsonl`, so that nothing is paid for twice
 //! - `budget`: prices, and the promise that the budget is not passed
 //!
-//! A judge is anything that implements [`Steps`]; this crate knows no plugin.
+//! A judge is anything that implements [`Judge`]; this crate knows no plugin.
 
 mod budget;
 mod chat;
@@ -14,4 +14,4 @@ mod run;
 mod store;
 
 pub use error::JudgeError;
-pub use run::{Outcome, Progress, Steps, Task, judge, tasks};
+pub use run::{Judge, Outcome, Progress, Task, judge, tasks};

@@ -11,15 +11,15 @@ use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, Judge
 use crate::JudgeError;
 use crate::budget::{self, Budget, Prices};
 use crate::chat::{Chat, Failure, Reply, Usage};
-use crate::store::{Claim, Question, Recorded, Store};
+use crate::store::{Claim, RequestKey, Store, StoredReply};
 
 /// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
-const MAX_ASKS: usize = 8;
+const MAX_REQUESTS: usize = 8;
 /// Requests in a row, all attempts used up, after which the server counts as down.
 const MAX_FAILURES_IN_A_ROW: u32 = 10;
 
 /// A judge: its next step given an item, an answer and the replies so far. Pure: the same input gives the same step.
-pub trait Steps: Sync {
+pub trait Judge: Sync {
     /// # Errors
     /// Why the judge itself failed; the judgement then is `failed` and made again in a later run.
     fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String>;
@@ -97,7 +97,7 @@ pub struct Outcome {
 /// When nothing can begin: settings that cannot work, or a store that cannot be opened. What ends a run later is in
 /// [`Outcome::stopped`].
 pub fn judge(
-    steps: &dyn Steps,
+    judge: &dyn Judge,
     tasks: &[Task<'_>],
     settings: &ChatSettings,
     replies: &Path,
@@ -107,7 +107,7 @@ pub fn judge(
     let chat = Chat::new(settings)?;
     let (store, notes) = Store::open(replies)?;
     let spent = prices.map_or(0.0, |p| store.billed().into_iter().map(|usage| p.cost(usage)).sum());
-    let desk = Desk {
+    let shared = SharedState {
         chat,
         store,
         budget: Budget::new(prices, settings.budget_usd, spent),
@@ -118,22 +118,22 @@ pub fn judge(
     };
     let next = AtomicUsize::new(0);
     let mut slots: Vec<Option<Judgement>> = vec![None; tasks.len()];
-    let mut state = Progress { total: tasks.len(), ..desk.progress(Progress::default()) };
+    let mut state = Progress { total: tasks.len(), ..shared.progress(Progress::default()) };
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..(settings.concurrency as usize).min(tasks.len()) {
-            let (sender, next, desk) = (sender.clone(), &next, &desk);
+            let (sender, next, shared) = (sender.clone(), &next, &shared);
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(task) = tasks.get(index) else { return };
-                    if sender.send((index, desk.judgement(steps, task))).is_err() {
+                    if sender.send((index, shared.judgement(judge, task))).is_err() {
                         return;
                     }
                 }
             });
         }
-        drop(sender); // so that the loop ends with the last worker
+        drop(sender); // so that the loop ends with the last thread
         for (index, judgement) in receiver {
             state.done += 1;
             match judgement.status {
@@ -142,16 +142,16 @@ pub fn judge(
                 JudgementStatus::Failed => state.failed += 1,
             }
             slots[index] = Some(judgement);
-            state = desk.progress(state);
+            state = shared.progress(state);
             progress(&state);
         }
     });
     let judgements = slots.into_iter().flatten().collect();
-    Ok(Outcome { judgements, stopped: desk.chat.stopped(), progress: state, notes })
+    Ok(Outcome { judgements, stopped: shared.chat.stopped(), progress: state, notes })
 }
 
-/// What the workers share.
-struct Desk {
+/// What the threads of a run share.
+struct SharedState {
     chat: Chat,
     store: Store,
     budget: Budget,
@@ -161,7 +161,7 @@ struct Desk {
     replayed: AtomicU64,
 }
 
-impl Desk {
+impl SharedState {
     fn progress(&self, state: Progress) -> Progress {
         Progress {
             paid: self.paid.load(Ordering::Relaxed),
@@ -171,107 +171,107 @@ impl Desk {
         }
     }
 
-    fn judgement(&self, steps: &dyn Steps, task: &Task<'_>) -> Judgement {
+    fn judgement(&self, judge: &dyn Judge, task: &Task<'_>) -> Judgement {
         let mut judgement = Judgement {
             cost_usd: self.prices.map(|_| 0.0),
-            ..Judgement::begin(task.generation, steps.name(), task.repeat)
+            ..Judgement::begin(task.generation, judge.name(), task.repeat)
         };
-        let (status, reason) = match self.conclude(steps, task, &mut judgement) {
+        let (status, reason) = match self.conclude(judge, task, &mut judgement) {
             Ok(conclusion) => conclusion,
-            Err(fault) => (JudgementStatus::Failed, fault),
+            Err(reason) => (JudgementStatus::Failed, reason),
         };
         Judgement { status, reason, ..judgement }
     }
 
-    /// Steps until the judge has its verdict. Fills in what the replies tell, and the score when there is one.
+    /// Steps until the judge has its score. Fills in what the replies tell, and the score when there is one.
     fn conclude(
         &self,
-        steps: &dyn Steps,
+        judge: &dyn Judge,
         task: &Task<'_>,
         judgement: &mut Judgement,
     ) -> Result<(JudgementStatus, String), String> {
         let mut replies = Vec::new();
         loop {
-            let step = steps
+            let step = judge
                 .step(task.item, &task.generation.answer, &replies)
-                .map_err(|fault| format!("the judge itself failed: {fault}"))?;
+                .map_err(|reason| format!("the judge itself failed: {reason}"))?;
             let request = match step {
                 JudgeStep::Ask { request } => request,
                 JudgeStep::Unscored { reason } => return Ok((JudgementStatus::Unscored, reason)),
-                JudgeStep::Verdict { score, reason } if (0.0..=1.0).contains(&score) => {
+                JudgeStep::Score { score, reason } if (0.0..=1.0).contains(&score) => {
                     judgement.score = Some(score);
                     return Ok((JudgementStatus::Scored, reason));
                 }
-                JudgeStep::Verdict { score, reason } => {
-                    let fault = format!("the judge gave {score}, which is not from 0 to 1: {reason}");
-                    return Ok((JudgementStatus::Unscored, fault));
+                JudgeStep::Score { score, reason } => {
+                    let reason = format!("the judge gave {score}, which is not from 0 to 1: {reason}");
+                    return Ok((JudgementStatus::Unscored, reason));
                 }
             };
-            if replies.len() == MAX_ASKS {
-                let fault = format!("the judge has no verdict after {MAX_ASKS} replies");
-                return Ok((JudgementStatus::Unscored, fault));
+            if replies.len() == MAX_REQUESTS {
+                let reason = format!("the judge has no score after {MAX_REQUESTS} replies");
+                return Ok((JudgementStatus::Unscored, reason));
             }
             let base_url = self.chat.base_url().to_owned();
-            let question = Question { base_url, repeat: task.repeat, ask: replies.len() as u32, request };
-            judgement.request_hash = question.hash()?;
-            let recorded = self.answer(&judgement.request_hash, question)?;
-            judgement.seconds += recorded.seconds;
-            judgement.cost_usd = match (self.prices, recorded.reply.usage, judgement.cost_usd) {
+            let key = RequestKey { base_url, repeat: task.repeat, ask: replies.len() as u32, request };
+            judgement.request_hash = key.hash()?;
+            let stored = self.reply(&judgement.request_hash, key)?;
+            judgement.seconds += stored.seconds;
+            judgement.cost_usd = match (self.prices, stored.reply.usage, judgement.cost_usd) {
                 (Some(prices), Some(usage), Some(cost)) => Some(cost + prices.cost(usage)),
                 _ => None, // a reply without usage: the sum is unknown
             };
-            judgement.model = recorded.reply.model;
-            judgement.reply.clone_from(&recorded.reply.chat.content);
-            replies.push(recorded.reply.chat);
+            judgement.model = stored.reply.model;
+            judgement.reply.clone_from(&stored.reply.chat.content);
+            replies.push(stored.reply.chat);
         }
     }
 
-    /// The reply to a question, from the store or the server.
-    fn answer(&self, hash: &str, question: Question) -> Result<Recorded, String> {
+    /// The reply to a request, from the store or the server.
+    fn reply(&self, hash: &str, key: RequestKey) -> Result<StoredReply, String> {
         let slot = match self.store.claim(hash) {
-            Claim::Known(recorded) => {
+            Claim::Known(stored) => {
                 self.replayed.fetch_add(1, Ordering::Relaxed);
-                return Ok(recorded);
+                return Ok(stored);
             }
             Claim::Yours(slot) => slot,
         };
         if let Some(reason) = self.chat.stopped() {
             return Err(not_asked(&reason));
         }
-        let ceiling = Usage::ceiling(&question.request);
+        let ceiling = Usage::ceiling(&key.request);
         let reservation = self.budget.reserve(ceiling).map_err(|reason| self.stop(reason))?;
-        let sent = self.chat.send(&question.request, hash).map_err(|failure| match failure {
-            Failure::Request(fault) => fault,
-            Failure::Server(fault) => self.count_failure(fault),
+        let response = self.chat.send(&key.request, hash).map_err(|failure| match failure {
+            Failure::Request(reason) => reason,
+            Failure::Server(reason) => self.count_failure(reason),
             Failure::Stopped(reason) => not_asked(&reason),
         })?;
         self.failures_in_a_row.store(0, Ordering::Relaxed);
-        let reply = match Reply::read(&sent.body) {
+        let reply = match Reply::read(&response.body) {
             Ok(reply) => reply,
-            Err(fault) => {
+            Err(reason) => {
                 reservation.pay(ceiling); // not kept, but perhaps billed: this run's budget takes it for spent
-                return Err(fault);
+                return Err(reason);
             }
         };
-        let recorded = slot.keep(question, sent, reply).map_err(|reason| self.stop(reason))?;
-        reservation.pay(recorded.billed);
+        let stored = slot.keep(key, response, reply).map_err(|reason| self.stop(reason))?;
+        reservation.pay(stored.billed);
         self.paid.fetch_add(1, Ordering::Relaxed);
-        Ok(recorded)
+        Ok(stored)
     }
 
-    fn count_failure(&self, fault: String) -> String {
+    fn count_failure(&self, reason: String) -> String {
         let failures = 1 + self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
         if failures >= MAX_FAILURES_IN_A_ROW {
             let url = self.chat.base_url().to_owned();
-            self.chat.stop(JudgeError::Unreachable { url, failures, fault: fault.clone() });
+            self.chat.stop(JudgeError::Unreachable { url, failures, reason: reason.clone() });
         }
-        fault
+        reason
     }
 
-    fn stop(&self, reason: JudgeError) -> String {
-        let fault = not_asked(&reason);
-        self.chat.stop(reason);
-        fault
+    fn stop(&self, error: JudgeError) -> String {
+        let reason = not_asked(&error);
+        self.chat.stop(error);
+        reason
     }
 }
 

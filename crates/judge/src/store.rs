@@ -13,12 +13,12 @@ use tunebench_files::{JsonLines, Salvaged};
 use tunebench_spec::{ChatRequest, hash};
 
 use crate::JudgeError;
-use crate::chat::{Reply, Sent, Usage};
+use crate::chat::{RawResponse, Reply, Usage};
 
 /// What tells one request from another. The repeat and the place among an answer's requests count: a judge that
 /// asks the same twice wants two replies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Question {
+pub(crate) struct RequestKey {
     pub base_url: String,
     pub repeat: u32,
     /// From 0: which of this answer's requests it is.
@@ -26,7 +26,7 @@ pub(crate) struct Question {
     pub request: ChatRequest,
 }
 
-impl Question {
+impl RequestKey {
     pub(crate) fn hash(&self) -> Result<String, String> {
         hash::of_json(self).map_err(|e| format!("unsendable request: {e}"))
     }
@@ -36,7 +36,7 @@ impl Question {
 struct Line {
     hash: String,
     #[serde(flatten)]
-    question: Question,
+    key: RequestKey,
     /// The body as it came.
     response: String,
     request_id: String,
@@ -45,7 +45,7 @@ struct Line {
 
 /// A stored reply.
 #[derive(Clone, Debug)]
-pub(crate) struct Recorded {
+pub(crate) struct StoredReply {
     pub reply: Reply,
     pub seconds: f64,
     /// The reply's usage or, where the server gave none, the most it can have been.
@@ -59,14 +59,14 @@ pub(crate) struct Store {
 
 struct State {
     lines: JsonLines<Line>,
-    replies: BTreeMap<String, Recorded>,
+    replies: BTreeMap<String, StoredReply>,
     /// Hashes being asked for: a second asker waits for the first's reply.
     in_flight: BTreeSet<String>,
 }
 
 /// The answer to "who asks this?"
 pub(crate) enum Claim<'a> {
-    Known(Recorded),
+    Known(StoredReply),
     Yours(Slot<'a>),
 }
 
@@ -80,8 +80,8 @@ impl Store {
         let mut notes = Vec::new();
         for (number, line) in (1..).zip(found) {
             match line.map_err(|e| e.to_string()).and_then(read) {
-                Ok((hash, recorded)) => drop(replies.insert(hash, recorded)),
-                Err(fault) => notes.push(format!("{name}:{number}: unusable reply, it will be asked again: {fault}")),
+                Ok((hash, stored)) => drop(replies.insert(hash, stored)),
+                Err(reason) => notes.push(format!("{name}:{number}: unusable reply, it will be asked again: {reason}")),
             }
         }
         if cut_bytes > 0 {
@@ -100,8 +100,8 @@ impl Store {
     pub(crate) fn claim(&self, hash: &str) -> Claim<'_> {
         let mut state = self.lock();
         loop {
-            if let Some(recorded) = state.replies.get(hash) {
-                return Claim::Known(recorded.clone());
+            if let Some(stored) = state.replies.get(hash) {
+                return Claim::Known(stored.clone());
             }
             if state.in_flight.insert(hash.to_owned()) {
                 return Claim::Yours(Slot { store: self, hash: hash.to_owned() });
@@ -115,7 +115,7 @@ impl Store {
     }
 }
 
-/// The right to ask one question; given back when dropped.
+/// The right to send one request; given back when dropped.
 pub(crate) struct Slot<'a> {
     store: &'a Store,
     hash: String,
@@ -123,14 +123,14 @@ pub(crate) struct Slot<'a> {
 
 impl Slot<'_> {
     /// Keeps a reply: on disk when this returns.
-    pub(crate) fn keep(self, question: Question, sent: Sent, reply: Reply) -> Result<Recorded, JudgeError> {
-        let recorded = record(&question.request, reply, sent.seconds);
-        let (hash, Sent { body: response, request_id, seconds }) = (self.hash.clone(), sent);
-        let line = Line { hash, question, response, request_id, seconds };
+    pub(crate) fn keep(self, key: RequestKey, response: RawResponse, reply: Reply) -> Result<StoredReply, JudgeError> {
+        let stored = record(&key.request, reply, response.seconds);
+        let (hash, RawResponse { body: response, request_id, seconds }) = (self.hash.clone(), response);
+        let line = Line { hash, key, response, request_id, seconds };
         let mut state = self.store.lock();
         state.lines.append(&line).and_then(|()| state.lines.sync()).map_err(not_kept)?;
-        state.replies.insert(self.hash.clone(), recorded.clone());
-        Ok(recorded)
+        state.replies.insert(self.hash.clone(), stored.clone());
+        Ok(stored)
     }
 }
 
@@ -141,28 +141,28 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> Recorded {
+fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> StoredReply {
     let billed = reply.usage.unwrap_or_else(|| Usage::ceiling(request));
-    Recorded { reply, seconds, billed }
+    StoredReply { reply, seconds, billed }
 }
 
-fn read(line: Line) -> Result<(String, Recorded), String> {
+fn read(line: Line) -> Result<(String, StoredReply), String> {
     let reply = Reply::read(&line.response)?;
-    Ok((line.hash, record(&line.question.request, reply, line.seconds)))
+    Ok((line.hash, record(&line.key.request, reply, line.seconds)))
 }
 
 fn not_opened(error: tunebench_files::Error) -> JudgeError {
     let path = error.path().display().to_string();
-    let fault = match error {
+    let reason = match error {
         tunebench_files::Error::Locked { .. } => "another run is judging into this folder; let it end".to_owned(),
         error => why(&error),
     };
-    JudgeError::Store { path, fault }
+    JudgeError::Store { path, reason }
 }
 
 fn not_kept(error: tunebench_files::Error) -> JudgeError {
     let path = error.path().display().to_string();
-    JudgeError::Store { path, fault: format!("a paid reply could not be kept: {}", why(&error)) }
+    JudgeError::Store { path, reason: format!("a paid reply could not be kept: {}", why(&error)) }
 }
 
 /// Without the path, which the error that is made of it says.

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use support::{AskOnce, Response, Server, answers, request};
 use tempfile::TempDir;
-use tunebench_judge::{JudgeError, Outcome, Steps, judge, tasks};
+use tunebench_judge::{Judge, JudgeError, Outcome, judge, tasks};
 use tunebench_spec::study::ChatSettings;
 use tunebench_spec::{ChatReply, Example, JudgeStep, JudgementStatus as Status};
 
-fn run_with(steps: &dyn Steps, n: usize, repeats: u32, settings: &ChatSettings, folder: &Path) -> Outcome {
+fn run_with(by: &dyn Judge, n: usize, repeats: u32, settings: &ChatSettings, folder: &Path) -> Outcome {
     let (items, generations) = answers(n);
     let tasks = tasks(&generations, &items, repeats).unwrap();
     let mut calls = 0;
-    let outcome = judge(steps, &tasks, settings, &folder.join("replies.jsonl"), &mut |state| {
+    let outcome = judge(by, &tasks, settings, &folder.join("replies.jsonl"), &mut |state| {
         calls += 1;
         assert_eq!((state.done, state.total), (calls, tasks.len()));
     })
@@ -298,7 +298,7 @@ type Step = fn(usize) -> Result<JudgeStep, String>;
 
 struct Fixed(Step);
 
-impl Steps for Fixed {
+impl Judge for Fixed {
     fn step(&self, _: &Example, _: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
         (self.0)(replies.len())
     }
@@ -308,8 +308,8 @@ impl Steps for Fixed {
     }
 }
 
-fn verdict(score: f64) -> Result<JudgeStep, String> {
-    Ok(JudgeStep::Verdict { score, reason: "because".into() })
+fn score(score: f64) -> Result<JudgeStep, String> {
+    Ok(JudgeStep::Score { score, reason: "because".into() })
 }
 
 #[test]
@@ -317,11 +317,11 @@ fn a_judge_without_a_model_needs_neither_key_nor_server() {
     let settings =
         ChatSettings { key_variable: "TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into(), ..ChatSettings::default() };
     let cases: [(Step, Option<f64>, Status, &str); 7] = [
-        (|_| verdict(0.0), Some(0.0), Status::Scored, "because"),
-        (|_| verdict(1.0), Some(1.0), Status::Scored, "because"),
-        (|_| verdict(1.5), None, Status::Unscored, "gave 1.5, which is not from 0 to 1"),
-        (|_| verdict(-0.1), None, Status::Unscored, "gave -0.1"),
-        (|_| verdict(f64::NAN), None, Status::Unscored, "gave NaN"),
+        (|_| score(0.0), Some(0.0), Status::Scored, "because"),
+        (|_| score(1.0), Some(1.0), Status::Scored, "because"),
+        (|_| score(1.5), None, Status::Unscored, "gave 1.5, which is not from 0 to 1"),
+        (|_| score(-0.1), None, Status::Unscored, "gave -0.1"),
+        (|_| score(f64::NAN), None, Status::Unscored, "gave NaN"),
         (|_| Ok(JudgeStep::Unscored { reason: "empty".into() }), None, Status::Unscored, "empty"),
         (|_| Err("it panicked".into()), None, Status::Failed, "the judge itself failed: it panicked"),
     ];
@@ -339,14 +339,14 @@ fn a_judge_without_a_model_needs_neither_key_nor_server() {
 fn a_judge_may_ask_several_times_but_not_for_ever() {
     let server = Server::start(|_, _| Response::reply("x"));
     let twice: Step = |replies| match replies {
-        2 => verdict(0.25),
+        2 => score(0.25),
         _ => Ok(JudgeStep::Ask { request: request("the same") }),
     };
     let outcome = run_with(&Fixed(twice), 1, 1, &server.settings(), folder().path());
     assert_eq!((outcome.judgements[0].score, server.count()), (Some(0.25), 2), "asked twice, paid twice");
     let endless = Fixed(|_| Ok(JudgeStep::Ask { request: request("again") }));
     let outcome = run_with(&endless, 1, 1, &server.settings(), folder().path());
-    assert_eq!(outcome.judgements[0].reason, "the judge has no verdict after 8 replies");
+    assert_eq!(outcome.judgements[0].reason, "the judge has no score after 8 replies");
     assert_eq!((outcome.judgements[0].status, server.count()), (Status::Unscored, 10));
 }
 

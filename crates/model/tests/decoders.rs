@@ -9,6 +9,7 @@ use half::bf16;
 use tunebench_model::fast::{Batch, Cache, Model, Options, Workspace, check_supported};
 use tunebench_model::{Error, ReferenceModel, Tuning, Weights};
 use tunebench_spec::decoder::{Activation, Dims, NormKind, NormPlacement, Part, Positions, Window};
+use tunebench_spec::names::Role;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Decoder, VirtualKind};
@@ -33,11 +34,7 @@ fn decoder(change: fn(&mut Decoder)) -> Decoder {
     decoder
 }
 
-fn qkv_bias(decoder: &mut Decoder) {
-    decoder.attention.qkv_bias = true;
-}
-
-fn all_biases(decoder: &mut Decoder) {
+fn biases(decoder: &mut Decoder) {
     (decoder.attention.qkv_bias, decoder.attention.output_bias, decoder.mlp.bias) = (true, true, true);
 }
 
@@ -45,36 +42,36 @@ fn qk_norm(decoder: &mut Decoder) {
     decoder.attention.qk_norm = true;
 }
 
-fn window(decoder: &mut Decoder) {
+fn window_and_scale(decoder: &mut Decoder) {
     decoder.attention.window = Some(Window { size: 3, full_layers: vec![1] });
-}
-
-fn scale(decoder: &mut Decoder) {
     decoder.attention.scale = Some(0.2);
 }
 
 fn everything(decoder: &mut Decoder) {
-    for change in [all_biases, qk_norm, window, scale] {
+    for change in [biases, qk_norm, window_and_scale] {
         change(decoder);
     }
     decoder.tie_word_embeddings = true;
 }
 
-const DECODERS: [(&str, fn(&mut Decoder)); 6] = [
-    ("biases of q, k and v", qkv_bias),
-    ("biases everywhere", all_biases),
+fn post_norms(decoder: &mut Decoder) {
+    decoder.norm_placement = NormPlacement::PreAndPost;
+    let names = [(Role::PostAttentionNorm, "post_attention"), (Role::PostMlpNorm, "post_mlp")];
+    decoder.names = decoder.names.clone().with(&names);
+}
+
+const DECODERS: [(&str, fn(&mut Decoder)); 4] = [
+    ("biases everywhere", biases),
     ("norms of queries and keys", qk_norm),
-    ("a window in some layers", window),
-    ("a scale of scores", scale),
-    ("everything", everything),
+    ("a window in some layers, and a scale of scores", window_and_scale),
+    ("everything, and a tied head", everything),
 ];
 
 /// A method's name and what it records for a model.
 type Case = (&'static str, fn(&Decoder) -> RecordedPlan);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 4] = [
     ("ft", full),
-    ("lora", |shape| adapted(shape, &ALL, lora, 0.0)),
     ("lora with dropout behind keys and values", |shape| {
         behind(adapted(shape, &ALL, lora, 0.3), shape, VirtualKind::KeysValues, false)
     }),
@@ -163,7 +160,7 @@ fn what_the_fast_engine_lacks_is_refused_before_a_weight_is_read() {
     let cases: [(fn(&mut Decoder), &str); 10] = [
         (|d| d.norm.kind = NormKind::Layer, "plain RMS norms"),
         (|d| d.norm.kind = NormKind::Rms { unit_offset: true }, "plain RMS norms"),
-        (|d| d.norm_placement = NormPlacement::PreAndPost, "norms behind"),
+        (post_norms, "norms behind"),
         (|d| d.positions = Positions::Learned { offset: 0 }, "rotary"),
         (|d| d.positions = Positions::Alibi, "rotary"),
         (|d| d.embedding.scale = Some(5.6), "embeddings"),

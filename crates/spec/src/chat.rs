@@ -36,7 +36,8 @@ pub enum JudgeStep {
     /// Send this request, then ask me again with its reply added.
     Ask { request: ChatRequest },
     /// `score` in 0..=1.
-    Verdict { score: f64, reason: String },
+    #[serde(rename = "verdict")]
+    Score { score: f64, reason: String },
     /// This answer cannot be scored, and why: null in the frame, never 0.
     Unscored { reason: String },
 }

@@ -33,8 +33,8 @@ impl StudyContext {
             add_named(&mut plugins, &resolve(&home, file)?)?;
         }
         for (kind, name) in study.plugin_names() {
-            let pin = plugins.pins().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
-            if let Some(path) = pin.map(|pin| pin.path.clone()) {
+            let locked = plugins.lock_file().named(kind, name).filter(|_| plugins.find(kind, name).is_err());
+            if let Some(path) = locked.map(|locked| locked.path.clone()) {
                 plugins.add(&path)?;
             }
         }
@@ -61,7 +61,7 @@ impl StudyContext {
 fn add_named(plugins: &mut Registry, path: &Path) -> Result<(), StudyError> {
     let path = path.canonicalize().at(format_args!("plugin file {}", path.display()))?;
     let is_given = plugins.plugins().any(|plugin| plugin.path == path);
-    if !is_given && plugins.pins().of(&path).is_none() {
+    if !is_given && plugins.lock_file().of(&path).is_none() {
         return Err(StudyError::UntrustedPlugin { path });
     }
     plugins.add(&path)?;

@@ -127,10 +127,10 @@ mod tests {
     use super::*;
 
     fn plugin(is_broken: bool) -> StudyError {
-        let [plugin, doing, reason] = ["stress", "reading rows", "because"].map(str::to_owned);
+        let [plugin, operation, reason] = ["stress", "reading rows", "because"].map(str::to_owned);
         match is_broken {
-            true => HostError::Panicked { plugin, doing, reason }.into(),
-            false => HostError::Refused { plugin, doing, reason }.into(),
+            true => HostError::Panicked { plugin, operation, reason }.into(),
+            false => HostError::Refused { plugin, operation, reason }.into(),
         }
     }
 

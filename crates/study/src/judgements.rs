@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 use tunebench_host::{HostError, JudgePlugin};
-use tunebench_judge::{Outcome, Steps, judge, tasks};
+use tunebench_judge::{Judge, Outcome, judge, tasks};
 use tunebench_spec::study::Eval;
 use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus, hash};
 
@@ -92,7 +92,7 @@ impl PluginSteps<'_> {
     }
 }
 
-impl Steps for PluginSteps<'_> {
+impl Judge for PluginSteps<'_> {
     fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
         self.plugin.step(item, answer, replies).map_err(|error| {
             let text = error.to_string();

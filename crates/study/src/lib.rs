@@ -83,6 +83,11 @@ impl Study {
         &self.context.study
     }
 
+    /// What the user should know of the plugins that were loaded for it, each once.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.context.plugins.warnings()
+    }
+
     /// What each arm trains, in the study's order, before a weight is read.
     ///
     /// # Errors

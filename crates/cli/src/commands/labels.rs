@@ -1,14 +1,14 @@
 //! `tunebench labels`: the tokens an arm learns from, before a step is made.
 
 use anyhow::Result;
-use tunebench_study::{ArmLabels, ExampleLabels, Study};
+use tunebench_study::{ArmLabels, ExampleLabels};
 
 use crate::args::{Labels, Shared};
 use crate::output::{print, printable};
 use crate::plugin_files;
 
 pub fn run(args: &Labels, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
+    let study = plugin_files::open_study(&args.file, shared)?;
     study.labels(args.arm.as_deref(), args.show, &mut |arm| show(&arm))
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tunebench_analysis::{Cell, Table};
-use tunebench_study::{PlanReport, Study};
+use tunebench_study::PlanReport;
 
 use crate::args::{Plan, Shared};
 use crate::output::{OutputFormat, print, print_tables};
@@ -11,7 +11,7 @@ use crate::plugin_files;
 const GIB: f64 = (1u64 << 30) as f64;
 
 pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
+    let study = plugin_files::open_study(&args.file, shared)?;
     let arms = study.plan()?;
     if args.json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&arms)?));

@@ -7,12 +7,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tunebench_analysis::escape;
-use tunebench_host::pins::Pin;
-use tunebench_host::{HostError, Pins, Plugin, Registry};
+use tunebench_host::{HostError, LockFile, LockedPlugin, Plugin, Registry};
 
 use crate::args::{PluginsCommand, Shared};
-use crate::output::{print, status};
-use crate::plugin_files::{installed_files, pins, runner};
+use crate::output::{print, status, warn};
+use crate::plugin_files::{installed_files, launcher, lock_file};
 
 pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
     match command {
@@ -26,18 +25,19 @@ pub fn run(command: &PluginsCommand, shared: &Shared) -> Result<()> {
 /// All that a study may name; and what is refused, with the reason why: a file that has changed since it was added, or is
 /// gone, or is no plugin of this host.
 fn list(as_json: bool, shared: &Shared) -> Result<()> {
-    let pins = pins()?;
-    let mut plugins = Registry::new(pins.clone(), runner(shared)?);
+    let lock_file = lock_file()?;
+    let mut plugins = Registry::new(lock_file.clone(), launcher(shared)?);
     let mut rows = Vec::new();
-    for file in installed_files()?.iter().chain(&shared.plugins).chain(pins.iter().map(|pin| &pin.path)) {
+    for file in installed_files()?.iter().chain(&shared.plugins).chain(lock_file.iter().map(|locked| &locked.path)) {
         if let Err(error) = plugins.add(file) {
-            rows.push(refusal(file, pins.of(file), &error));
+            rows.push(refusal(file, lock_file.of(file), &error));
         }
     }
     let described = plugins
         .plugins()
-        .map(|plugin| describe(plugin, if pins.of(&plugin.path).is_some() { "added" } else { "ready" }));
+        .map(|plugin| describe(plugin, if lock_file.of(&plugin.path).is_some() { "added" } else { "ready" }));
     rows.splice(0..0, described);
+    plugins.warnings().for_each(warn);
     if as_json {
         return print(&format!("{}\n", serde_json::to_string_pretty(&rows)?));
     }
@@ -49,38 +49,39 @@ fn list(as_json: bool, shared: &Shared) -> Result<()> {
     })
 }
 
-fn refusal(file: &Path, pin: Option<&Pin>, error: &HostError) -> Value {
+fn refusal(file: &Path, locked: Option<&LockedPlugin>, error: &HostError) -> Value {
     json!({
-        "kind": pin.map(|pin| &pin.kind),
-        "name": pin.map(|pin| &pin.name),
-        "version": pin.map(|pin| &pin.version),
+        "kind": locked.map(|locked| &locked.kind),
+        "name": locked.map(|locked| &locked.name),
+        "version": locked.map(|locked| &locked.version),
         "description": error.to_string(),
-        "sha256": pin.map(|pin| &pin.sha256),
+        "sha256": locked.map(|locked| &locked.sha256),
         "file": file,
         "status": "refused",
     })
 }
 
-/// Each step of loading a file, up to the one that it does not pass.
+/// Each check of a file, up to the one that it does not pass.
 fn check(file: &Path, as_json: bool, shared: &Shared) -> Result<()> {
-    let (steps, plugin) = runner(shared)?.load(file, &pins()?);
+    let (checks, plugin) = launcher(shared)?.load(file, &lock_file()?);
+    checks.iter().filter_map(|check| check.warning.as_deref()).for_each(warn);
     if as_json {
-        let described = json!({ "steps": steps, "plugin": describe(&plugin?, "ready") });
+        let described = json!({ "steps": checks, "plugin": describe(&plugin?, "ready") });
         return print(&format!("{}\n", serde_json::to_string_pretty(&described)?));
     }
-    for step in steps {
-        print(&format!("{}\n", escape::line(&format!("ok  {:10}  {}", step.name, step.found))))?;
+    for check in checks {
+        print(&format!("{}\n", escape::line(&format!("ok  {:10}  {}", check.name, check.found))))?;
     }
     plugin?;
     Ok(())
 }
 
 fn add(file: &Path, shared: &Shared) -> Result<()> {
-    let (mut pins, runner) = (pins()?, runner(shared)?);
+    let (mut lock_file, launcher) = (lock_file()?, launcher(shared)?);
     // What was pinned before does not matter now: adding again is how a changed file is accepted.
-    let plugin = runner.load(file, &Pins::default()).1?;
+    let plugin = launcher.load(file, &LockFile::default()).1?;
     let m = &plugin.manifest;
-    for installed in installed_files()?.iter().filter_map(|file| runner.load(file, &Pins::default()).1.ok()) {
+    for installed in installed_files()?.iter().filter_map(|file| launcher.load(file, &LockFile::default()).1.ok()) {
         let is_other = installed.path != plugin.path;
         if is_other && (&installed.manifest.kind, &installed.manifest.name) == (&m.kind, &m.name) {
             bail!(
@@ -91,8 +92,15 @@ fn add(file: &Path, shared: &Shared) -> Result<()> {
             );
         }
     }
-    pins.add(&plugin)?;
-    status(format!("added {} `{}` {}, {}, to {}", m.kind, m.name, m.version, plugin.sha256, pins.file().display()));
+    lock_file.add(&plugin)?;
+    status(format!(
+        "added {} `{}` {}, {}, to {}",
+        m.kind,
+        m.name,
+        m.version,
+        plugin.sha256,
+        lock_file.path().display()
+    ));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tunebench_analysis as analysis;
-use tunebench_study::{RunOptions, Study};
+use tunebench_study::RunOptions;
 
 use crate::args::{Quickstart, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables, status};
@@ -21,7 +21,7 @@ pub fn run(args: &Quickstart, shared: &Shared) -> Result<()> {
         written.eval_items,
         data.display()
     ));
-    let study = Study::open(&data.join("study.toml"), plugin_files::registry(shared)?, shared.backend)?;
+    let study = plugin_files::open_study(&data.join("study.toml"), shared)?;
     study.run(out, &RunOptions::default(), &mut Terminal::default())?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     let out = out.display();

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tunebench_analysis as analysis;
-use tunebench_study::{RunOptions, Study};
+use tunebench_study::RunOptions;
 
 use crate::args::{Shared, Study as StudyArgs};
 use crate::output::{OutputFormat, Terminal, print_tables};
 use crate::plugin_files;
 
 pub fn run(args: &StudyArgs, shared: &Shared) -> Result<()> {
-    let study = Study::open(&args.file, plugin_files::registry(shared)?, shared.backend)?;
+    let study = plugin_files::open_study(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run };
     study.run(&out, &options, &mut Terminal::default())?;

@@ -1,6 +1,6 @@
 //! The chat transport: one request, as many attempts as the settings allow, at the pace they allow.
 
-mod gate;
+mod rate_limiter;
 mod reply;
 mod retry;
 
@@ -17,7 +17,7 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::study::ChatSettings;
 
 pub(crate) use self::reply::{Reply, Usage};
-use self::{gate::Gate, reply::ErrorBody, retry::Advice};
+use self::{rate_limiter::RateLimiter, reply::ErrorBody, retry::RetryDecision};
 use crate::JudgeError;
 
 /// The largest body that is read; a chat reply is a few kilobytes.
@@ -33,15 +33,15 @@ pub(crate) struct Chat {
     key: Option<String>,
     retries: u32,
     timeout: Duration,
-    gate: Gate,
+    limiter: RateLimiter,
     /// Made at the first request, so that a judge that asks nothing needs neither key nor certificates.
     client: OnceLock<Result<Client, JudgeError>>,
 }
 
 /// A successful response as it came, the key blanked out should the server echo it.
-pub(crate) struct Sent {
+pub(crate) struct RawResponse {
     pub body: String,
-    /// `x-request-id`, for questions to the server's operator; empty when not given.
+    /// `x-request-id`, for inquiries with the server's operator; empty when not given.
     pub request_id: String,
     /// Of the attempt that succeeded.
     pub seconds: f64,
@@ -62,14 +62,14 @@ impl Chat {
     /// Checks the settings and reads the key from the environment; connects to nothing.
     pub(crate) fn new(settings: &ChatSettings) -> Result<Self, JudgeError> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        let endpoint = endpoint(&base_url).map_err(|fault| JudgeError::Settings { field: "base_url", fault })?;
+        let endpoint = endpoint(&base_url).map_err(|reason| JudgeError::Settings { field: "base_url", reason })?;
         for (field, value) in [
             ("requests_per_minute", u64::from(settings.requests_per_minute)),
             ("concurrency", u64::from(settings.concurrency)),
             ("timeout_seconds", settings.timeout_seconds),
         ] {
             if value == 0 {
-                return Err(JudgeError::Settings { field, fault: "must be at least 1".into() });
+                return Err(JudgeError::Settings { field, reason: "must be at least 1".into() });
             }
         }
         let key = std::env::var(&settings.key_variable).ok().map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
@@ -81,7 +81,7 @@ impl Chat {
             key,
             retries: settings.retries,
             timeout: Duration::from_secs(settings.timeout_seconds),
-            gate: Gate::new(settings.requests_per_minute),
+            limiter: RateLimiter::new(settings.requests_per_minute),
             client: OnceLock::new(),
         })
     }
@@ -92,18 +92,18 @@ impl Chat {
 
     /// Sends nothing more, now or later, and wakes who waits. The first reason stays.
     pub(crate) fn stop(&self, reason: JudgeError) {
-        self.gate.stop(reason);
+        self.limiter.stop(reason);
     }
 
     pub(crate) fn stopped(&self) -> Option<JudgeError> {
-        self.gate.stopped()
+        self.limiter.stopped()
     }
 
     /// Sends one request and repeats it as [`retry`] says. `name` seeds the jitter.
     ///
     /// # Errors
     /// [`Failure`]; of [`Failure::Stopped`] the caller need not call [`Chat::stop`] again.
-    pub(crate) fn send(&self, request: &ChatRequest, name: &str) -> Result<Sent, Failure> {
+    pub(crate) fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure> {
         let headers = self.authorization().map_err(|e| self.give_up(e))?;
         let client = self.client.get_or_init(|| self.connect()).as_ref().map_err(|e| self.give_up(e.clone()))?;
         // The field is `max_tokens`, which OpenAI calls deprecated in favour of `max_completion_tokens`: it is the
@@ -112,20 +112,20 @@ impl Chat {
         let mut jitter = Stream::named(0, name);
         let mut attempt = 0;
         loop {
-            self.gate.turn().map_err(Failure::Stopped)?;
+            self.limiter.acquire().map_err(Failure::Stopped)?;
             let (reason, after) = match self.attempt(client, headers.as_ref(), &body) {
-                Ok(sent) => return Ok(sent),
+                Ok(response) => return Ok(response),
                 Err(Attempt::Failed(reason)) => return Err(Failure::Request(reason)),
-                Err(Attempt::Stop(fault)) => {
-                    return Err(self.give_up(JudgeError::Refused { url: self.base_url.clone(), fault }));
+                Err(Attempt::Stop(reason)) => {
+                    return Err(self.give_up(JudgeError::Refused { url: self.base_url.clone(), reason }));
                 }
-                Err(Attempt::Again { reason, after }) => (reason, after),
+                Err(Attempt::Retry { reason, after }) => (reason, after),
             };
             if attempt == self.retries {
                 return Err(Failure::Server(format!("gave up after attempt {}: {reason}", attempt + 1)));
             }
             let delay = after.unwrap_or_else(|| retry::backoff(attempt, jitter.uniform()));
-            self.gate.pause(delay).map_err(Failure::Stopped)?;
+            self.limiter.pause(delay).map_err(Failure::Stopped)?;
             attempt += 1;
         }
     }
@@ -165,10 +165,10 @@ impl Chat {
         if self.loopback {
             builder = builder.no_proxy();
         }
-        builder.build().map_err(|e| JudgeError::Client { fault: chain(&e) })
+        builder.build().map_err(|e| JudgeError::Client { reason: chain(&e) })
     }
 
-    fn attempt(&self, client: &Client, key: Option<&HeaderValue>, body: &[u8]) -> Result<Sent, Attempt> {
+    fn attempt(&self, client: &Client, key: Option<&HeaderValue>, body: &[u8]) -> Result<RawResponse, Attempt> {
         let start = Instant::now();
         let mut request = client.post(self.endpoint.clone()).header(CONTENT_TYPE, "application/json");
         if let Some(key) = key {
@@ -177,29 +177,29 @@ impl Chat {
         let mut response = request
             .body(body.to_vec())
             .send()
-            .map_err(|e| Attempt::Again { reason: self.redact(&describe(&e, self.timeout)), after: None })?;
+            .map_err(|e| Attempt::Retry { reason: self.redact(&describe(&e, self.timeout)), after: None })?;
         let status = response.status().as_u16();
         let text = self.read(&mut response, start);
         if status == 200 {
             let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
             let request_id = self.redact(id);
-            return Ok(Sent { body: text?, request_id, seconds: start.elapsed().as_secs_f64() });
+            return Ok(RawResponse { body: text?, request_id, seconds: start.elapsed().as_secs_f64() });
         }
         // An error without a readable body is still an error of that status.
         let error = ErrorBody::read(&text.unwrap_or_default());
         let reason = format!("HTTP {status}: {}", error.message);
-        match retry::advise(status, response.headers(), &error, SystemTime::now()) {
-            Advice::Again { after } => {
+        match retry::decide(status, response.headers(), &error, SystemTime::now()) {
+            RetryDecision::Retry { after } => {
                 if let (429, Some(delay)) = (status, after) {
-                    self.gate.hold(delay); // it speaks for the account, not for one request
+                    self.limiter.hold(delay); // it speaks for the account, not for one request
                 }
-                Err(Attempt::Again { reason, after })
+                Err(Attempt::Retry { reason, after })
             }
-            Advice::Fail => Err(Attempt::Failed(reason)),
-            Advice::TooLong { wait } => {
+            RetryDecision::Fail => Err(Attempt::Failed(reason)),
+            RetryDecision::TooLong { wait } => {
                 Err(Attempt::Failed(format!("{reason} (asks to wait {} s; run again later)", wait.as_secs())))
             }
-            Advice::Stop => Err(Attempt::Stop(reason)),
+            RetryDecision::Stop => Err(Attempt::Stop(reason)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Chat {
         loop {
             let n = response.read(&mut piece).map_err(|e| {
                 let reason = format!("the response broke off after {} bytes: {}", bytes.len(), chain(&e));
-                Attempt::Again { reason: self.redact(&reason), after: None }
+                Attempt::Retry { reason: self.redact(&reason), after: None }
             })?;
             if n == 0 {
                 break;
@@ -221,7 +221,7 @@ impl Chat {
             }
             if start.elapsed() > self.timeout {
                 let reason = format!("no complete response within {} s", self.timeout.as_secs());
-                return Err(Attempt::Again { reason, after: None });
+                return Err(Attempt::Retry { reason, after: None });
             }
         }
         let text = String::from_utf8(bytes).map_err(|e| Attempt::Failed(format!("the response is not UTF-8: {e}")))?;
@@ -237,7 +237,7 @@ impl Chat {
 }
 
 enum Attempt {
-    Again { reason: String, after: Option<Duration> },
+    Retry { reason: String, after: Option<Duration> },
     Failed(String),
     Stop(String),
 }
@@ -300,8 +300,8 @@ mod tests {
     fn addresses_that_cannot_serve_are_refused() {
         for url in ["", "api.openai.com/v1", "ftp://host/v1", "https://me:secret@host/v1", "https://host/v1?key=secret"]
         {
-            let fault = endpoint(url).unwrap_err();
-            assert!(!fault.contains("secret"), "{fault}");
+            let reason = endpoint(url).unwrap_err();
+            assert!(!reason.contains("secret"), "{reason}");
         }
     }
 }

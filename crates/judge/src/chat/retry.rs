@@ -22,10 +22,11 @@ const QUOTA_CODES: [&str; 5] = [
 /// or model.
 const STOP_STATUSES: [u16; 9] = [301, 302, 303, 307, 308, 401, 402, 404, 405];
 
+/// What becomes of a request after an error response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Advice {
+pub(super) enum RetryDecision {
     /// `after` is the server's wish; without one, [`backoff`].
-    Again {
+    Retry {
         after: Option<Duration>,
     },
     Fail,
@@ -35,9 +36,9 @@ pub(super) enum Advice {
     Stop,
 }
 
-pub(super) fn advise(status: u16, headers: &HeaderMap, error: &ErrorBody, now: SystemTime) -> Advice {
+pub(super) fn decide(status: u16, headers: &HeaderMap, error: &ErrorBody, now: SystemTime) -> RetryDecision {
     if STOP_STATUSES.contains(&status) || QUOTA_CODES.iter().any(|code| error.is(code)) {
-        return Advice::Stop;
+        return RetryDecision::Stop;
     }
     let again = match header(headers, "x-should-retry") {
         Some("true") => true,
@@ -45,11 +46,11 @@ pub(super) fn advise(status: u16, headers: &HeaderMap, error: &ErrorBody, now: S
         _ => matches!(status, 408 | 409 | 429 | 500..),
     };
     if !again {
-        return Advice::Fail;
+        return RetryDecision::Fail;
     }
     match wish(headers, now) {
-        Some(wait) if wait > MAX_WAIT => Advice::TooLong { wait },
-        after => Advice::Again { after },
+        Some(wait) if wait > MAX_WAIT => RetryDecision::TooLong { wait },
+        after => RetryDecision::Retry { after },
     }
 }
 
@@ -111,31 +112,31 @@ mod tests {
     }
 
     #[test]
-    fn advice_follows_status_headers_and_code() {
-        let again = |ms: u64| Advice::Again { after: Some(Duration::from_millis(ms)) };
-        let soon = || Advice::Again { after: None };
-        let too_long = |s| Advice::TooLong { wait: Duration::from_secs(s) };
+    fn decision_follows_status_headers_and_code() {
+        let again = |ms: u64| RetryDecision::Retry { after: Some(Duration::from_millis(ms)) };
+        let soon = || RetryDecision::Retry { after: None };
+        let too_long = |s| RetryDecision::TooLong { wait: Duration::from_secs(s) };
         let rate = r#"{"error":{"message":"slow","code":"rate_limit_exceeded"}}"#;
         let quota = r#"{"error":{"message":"none left","type":"insufficient_quota","code":null}}"#;
         let spend = r#"{"error":{"message":"none left","code":"project_spend_limit_exceeded"}}"#;
         // 784111777 is the date below; `now` is 7 seconds before.
         const DATE: Pairs = &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")];
-        let cases: Vec<(u16, Pairs, &str, Advice)> = vec![
+        let cases: Vec<(u16, Pairs, &str, RetryDecision)> = vec![
             (408, &[], "", soon()),
             (409, &[], "", soon()),
             (429, &[], rate, soon()),
             (500, &[], "", soon()),
             (503, &[], "<html>", soon()),
-            (400, &[], "", Advice::Fail),
-            (403, &[], "", Advice::Fail),
-            (422, &[], "", Advice::Fail),
-            (401, &[], "", Advice::Stop),
-            (404, &[], "", Advice::Stop),
-            (307, &[], "", Advice::Stop),
-            (429, &[], quota, Advice::Stop),
-            (429, &[("x-should-retry", "true")], spend, Advice::Stop),
+            (400, &[], "", RetryDecision::Fail),
+            (403, &[], "", RetryDecision::Fail),
+            (422, &[], "", RetryDecision::Fail),
+            (401, &[], "", RetryDecision::Stop),
+            (404, &[], "", RetryDecision::Stop),
+            (307, &[], "", RetryDecision::Stop),
+            (429, &[], quota, RetryDecision::Stop),
+            (429, &[("x-should-retry", "true")], spend, RetryDecision::Stop),
             (400, &[("x-should-retry", "true")], "", soon()),
-            (500, &[("x-should-retry", "false")], "", Advice::Fail),
+            (500, &[("x-should-retry", "false")], "", RetryDecision::Fail),
             (429, &[("retry-after-ms", "250"), ("retry-after", "9")], rate, again(250)),
             (429, &[("retry-after", "1.5")], rate, again(1500)),
             (503, DATE, "", again(7000)),
@@ -148,8 +149,8 @@ mod tests {
             (503, &[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], "", soon()),
         ];
         for (status, pairs, body, expected) in cases {
-            let advice = advise(status, &headers(pairs), &ErrorBody::read(body), at(784_111_770));
-            assert_eq!(advice, expected, "{status} {pairs:?} {body}");
+            let decision = decide(status, &headers(pairs), &ErrorBody::read(body), at(784_111_770));
+            assert_eq!(decision, expected, "{status} {pairs:?} {body}");
         }
     }
 

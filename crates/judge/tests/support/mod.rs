@@ -139,11 +139,11 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, script: &Script) -> Option<(
 /// Asks once with the answer as the prompt and reads the reply as a number.
 pub struct AskOnce;
 
-impl tunebench_judge::Steps for AskOnce {
+impl tunebench_judge::Judge for AskOnce {
     fn step(&self, _: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
         let Some(reply) = replies.first() else { return Ok(JudgeStep::Ask { request: request(answer) }) };
         Ok(match reply.content.parse() {
-            Ok(score) => JudgeStep::Verdict { score, reason: format!("said {}", reply.content) },
+            Ok(score) => JudgeStep::Score { score, reason: format!("said {}", reply.content) },
             Err(_) => JudgeStep::Unscored { reason: format!("no number: {}", reply.content) },
         })
     }

@@ -1,5 +1,9 @@
 //! A dataset of one question a line that misbehaves as it is told.
 
+use std::io::Read as _;
+use std::os::fd::FromRawFd as _;
+use std::sync::OnceLock;
+
 use tunebench_plugin_api::abi::{
     AbiDataset, AbiDataset_TO, AbiResult, DatasetBox, PluginRoot, PluginRoot_Ref, SourceBox,
 };
@@ -34,10 +38,60 @@ impl Drop for Stress {
     }
 }
 
+/// Whether the initialiser of this library could read the environment of the process that started it.
+static INITIALISER: OnceLock<std::io::Result<()>> = OnceLock::new();
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static RUN: extern "C" fn() = look_around;
+
+extern "C" fn look_around() {
+    let _ = INITIALISER.set(environment_of_parent());
+}
+
+fn environment_of_parent() -> std::io::Result<()> {
+    let path = format!("/proc/{}/environ", std::os::unix::process::parent_id());
+    std::fs::read(path).map(drop)
+}
+
+/// What lies behind a descriptor that the host's own parent may have left open.
+fn inherited() -> std::io::Result<()> {
+    // SAFETY: none; this is the misdeed. The file is not closed here.
+    let mut file = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(INHERITED) });
+    file.read_exact(&mut [0; 11])
+}
+
+/// Where the tests leave a file open.
+const INHERITED: i32 = 9;
+
+/// Looks at what a plugin has no business with, and refuses with what came of it.
+fn look_at(deed: &str, folder: &str) -> Option<Error> {
+    let result = match deed {
+        "read" => std::fs::read(std::path::Path::new(folder).join("kept")).map(drop),
+        "stat" => std::fs::metadata(std::path::Path::new(folder).join("kept")).map(drop),
+        "list" => std::fs::read_dir("/").map(drop),
+        "read-environment" => environment_of_parent(),
+        "read-memory" => std::fs::File::open(format!("/proc/{}/mem", std::os::unix::process::parent_id())).map(drop),
+        "read-inherited" => inherited(),
+        "read-early" => match INITIALISER.get()? {
+            Ok(()) => Ok(()),
+            Err(e) => Err(e.kind().into()),
+        },
+        _ => return None,
+    };
+    Some(match result {
+        Ok(()) => Error::new(format!("it was possible to {deed}")),
+        Err(e) => Error::new(format!("to {deed}: {e}")),
+    })
+}
+
 /// Does what a plugin has no business with, when told so by `DEED ADDRESS FOLDER`, and refuses if that was possible.
 fn reach_out(misdeed: &str) -> Result<()> {
     let words: Vec<&str> = misdeed.splitn(3, ' ').collect();
     let &[deed, address, folder] = words.as_slice() else { return Ok(()) };
+    if let Some(refusal) = look_at(deed, folder) {
+        return Err(refusal);
+    }
     let at = |name: &str| std::path::Path::new(folder).join(name);
     let done = match deed {
         "write" => std::fs::File::create(at("written")).is_ok() | std::fs::File::create(at("kept")).is_ok(),

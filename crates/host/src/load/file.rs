@@ -11,7 +11,7 @@ const LARGEST_FILE: u64 = 512 << 20;
 const DATA: [&str; 8] = ["safetensors", "gguf", "bin", "parquet", "jsonl", "arrow", "csv", "pt"];
 
 /// Refuses files where anybody's downloads may lie: the working directory, and folders of models, data or results.
-pub(crate) fn check_place(path: &Path) -> Result<(), String> {
+pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
     let remedy = "move the plugin to a folder of its own";
     let folder = path.parent().unwrap_or(path);
     // What was built or installed with this program lies beside it, wherever it is started.
@@ -69,12 +69,10 @@ pub(crate) fn check_owners(_: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether it is a file at all.
-pub(crate) fn check_kind(path: &Path) -> Result<(), String> {
-    match path.metadata().map_err(|e| e.to_string())?.is_file() {
-        true => Ok(()),
-        false => Err("not a file".into()),
-    }
+/// Where a file is, without links.
+pub(crate) fn find(path: &Path) -> Result<PathBuf, String> {
+    let path = path.canonicalize().map_err(|e| e.to_string())?;
+    if path.is_file() { Ok(path) } else { Err("not a file".into()) }
 }
 
 /// The bytes of a file that has a plugin's size; no more are read, should it grow meanwhile.
@@ -100,30 +98,60 @@ pub(crate) struct Copy {
 
 /// What keeps a copy there.
 enum Kept {
+    /// Sealed; in memory.
     Memory(File),
+    /// On disk under no name.
+    #[cfg(target_os = "linux")]
+    Nameless(File),
+    #[cfg(not(target_os = "linux"))]
     Folder(tempfile::TempDir),
 }
 
 impl Copy {
-    /// In sealed memory; where the system has none that may be executed, in a folder that only this user can enter.
+    /// In sealed memory; where the system has none that may be executed, a file that nobody else can name.
     pub fn new(bytes: &[u8], name: &str) -> Result<Self, String> {
         if let Ok(file) = sealed(bytes) {
-            let path = descriptor_path(&file);
-            return Ok(Self { path, described: "sealed in memory", kept: Kept::Memory(file) });
+            return Ok(Self { path: descriptor_path(&file), described: "sealed in memory", kept: Kept::Memory(file) });
         }
-        let fail = |e: std::io::Error| format!("a private copy: {e}");
-        let folder = tempfile::Builder::new().prefix("tunebench-plugin-").tempdir().map_err(fail)?;
+        Self::write_to_disk(bytes, name).map_err(|e| format!("a private copy: {e}"))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_to_disk(bytes: &[u8], _: &str) -> std::io::Result<Self> {
+        use std::io::Write as _;
+        let mut file = tempfile::tempfile()?;
+        file.write_all(bytes)?;
+        Ok(Self { path: descriptor_path(&file), described: "a private copy on disk", kept: Kept::Nameless(file) })
+    }
+
+    /// In a folder that only this user can enter.
+    #[cfg(not(target_os = "linux"))]
+    fn write_to_disk(bytes: &[u8], name: &str) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tunebench-plugin-").tempdir()?;
         let path = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
-        std::fs::write(&path, bytes).map_err(fail)?;
+        std::fs::write(&path, bytes)?;
         Ok(Self { path, described: "a private copy on disk", kept: Kept::Folder(folder) })
     }
 
-    /// Once it is open: the file may go, where the system lets it; the memory stays, for libraries are found again by
-    /// their names, and a descriptor's number is the name here.
+    /// The copy, where it is a file on disk that is opened by its descriptor.
+    pub fn on_disk(&self) -> Option<&File> {
+        match &self.kept {
+            #[cfg(target_os = "linux")]
+            Kept::Nameless(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Once it is open: libraries are found again by their names, and a descriptor's number is the name here, so the
+    /// descriptor stays. A folder may go, where the system lets it.
     pub fn keep(self) {
         match self.kept {
             Kept::Memory(file) => std::mem::forget(file),
+            #[cfg(target_os = "linux")]
+            Kept::Nameless(file) => std::mem::forget(file),
+            #[cfg(not(target_os = "linux"))]
             Kept::Folder(folder) if cfg!(unix) => drop(folder),
+            #[cfg(not(target_os = "linux"))]
             Kept::Folder(folder) => std::mem::forget(folder),
         }
     }

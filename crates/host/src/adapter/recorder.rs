@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use abi_stable::std_types::{RErr, ROk, RSlice, RStr};
-use serde_json::{Map, Value};
 use tunebench_plugin_api::abi::{AbiError, AbiOps, AbiResult, Handle, code};
 use tunebench_spec::graph::show_shape;
-use tunebench_spec::shapes::{SiteShape, infer, name_of};
+use tunebench_spec::shapes::{SiteShape, infer};
 use tunebench_spec::{Dim, Graph, Node, Op};
+
+use crate::operations;
 
 /// One recording. Handles carry its number, so that one kept from another recording is found out.
 pub struct Recorder<'a> {
@@ -69,12 +70,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn apply(&self, name: &str, version: u32, inputs: &[Handle], attributes: &str) -> Result<Handle, String> {
-        // What cannot be read is looked at again to say why; what can is known.
-        let op = parse(name, attributes)
-            .map_err(|fault| if is_known(name, version) { fault } else { unknown(name, version) })?;
-        if version != 1 || op == Op::Input {
-            return Err(unknown(name, version));
-        }
+        let op = operations::parse(name, version, attributes)?;
         let inputs = inputs.iter().map(|h| self.index(*h)).collect::<Result<_, _>>()?;
         self.push(op, inputs)
     }
@@ -91,7 +87,7 @@ impl<'a> Recorder<'a> {
 
 impl AbiOps for Recorder<'_> {
     fn has_op(&self, name: RStr<'_>, version: u32) -> bool {
-        is_known(&lossy(&name), version)
+        operations::is_known(&lossy(&name), version)
     }
 
     fn call(
@@ -110,50 +106,6 @@ fn lossy<'a>(text: &'a RStr<'_>) -> Cow<'a, str> {
     String::from_utf8_lossy(text.as_bytes())
 }
 
-fn unknown(name: &str, version: u32) -> String {
-    format!("this host has no operation `{name}` in version {version}; update tunebench")
-}
-
-/// Whether this host has an operation; every one is in its first version so far.
-pub(crate) fn is_known(name: &str, version: u32) -> bool {
-    // With each attribute that any operation needs, a known name parses and an unknown one does not.
-    let all = r#"{"name":"","by":1,"axis":0,"shape":[],"dtype":"f32","p":0}"#;
-    version == 1 && name != "input" && parse(name, all).is_ok()
-}
-
-const WITHOUT_ATTRIBUTES: [Op; 17] = [
-    Op::Base,
-    Op::Weight,
-    Op::Matmul,
-    Op::Add,
-    Op::Sub,
-    Op::Mul,
-    Op::Div,
-    Op::Transpose,
-    Op::Gelu,
-    Op::Silu,
-    Op::Relu,
-    Op::Sigmoid,
-    Op::Tanh,
-    Op::Exp,
-    Op::Sqrt,
-    Op::Detach,
-    Op::Input,
-];
-
-/// The operation of this name: the names are those of [`Op`]'s variants.
-fn parse(name: &str, attributes: &str) -> Result<Op, String> {
-    // Most operations have no attributes, and a study records thousands.
-    if attributes == "{}"
-        && let Some(op) = WITHOUT_ATTRIBUTES.iter().find(|op| name_of(op) == name)
-    {
-        return Ok(op.clone());
-    }
-    let mut object: Map<String, Value> = serde_json::from_str(attributes).map_err(|e| format!("`{name}`: {e}"))?;
-    object.insert("op".into(), name.into());
-    serde_json::from_value(Value::Object(object)).map_err(|e| format!("`{name}`: {e}"))
-}
-
 /// The nodes that `output` depends on, in order.
 fn prune(nodes: &[Node], output: usize) -> Graph {
     let mut needed = vec![false; nodes.len()];
@@ -162,12 +114,12 @@ fn prune(nodes: &[Node], output: usize) -> Graph {
         needed[i] = true;
         stack.extend(nodes[i].inputs.iter().copied().filter(|&j| !needed[j]));
     }
-    let mut place = vec![0; nodes.len()];
+    let mut new_index = vec![0; nodes.len()];
     let mut kept = Vec::new();
     for (i, node) in nodes.iter().enumerate().filter(|(i, _)| needed[*i]) {
-        place[i] = kept.len();
-        let inputs = node.inputs.iter().map(|&j| place[j]).collect();
+        new_index[i] = kept.len();
+        let inputs = node.inputs.iter().map(|&j| new_index[j]).collect();
         kept.push(Node { inputs, ..node.clone() });
     }
-    Graph { output: place[output], nodes: kept }
+    Graph { output: new_index[output], nodes: kept }
 }

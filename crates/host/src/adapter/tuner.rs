@@ -1,4 +1,4 @@
-//! A loaded tuner: its plan for a model, checked, and its maths recorded per adapted weight.
+//! A tuner beside its plugin: its plan for a model, checked, and the graphs that it records for each adapted weight.
 
 use std::collections::BTreeMap;
 
@@ -11,35 +11,10 @@ use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::shapes::SiteShape;
 use tunebench_spec::{Decoder, Dim, Graph, Init, ParamSpec, TunePlan, VirtualTokens};
 
-use crate::place::{Place, Runner};
-use crate::record::Recorder;
-use crate::session::{Reply, Request};
-use crate::{HostError, Options, Plugin};
+use super::recorder::Recorder;
+use crate::error::HostError;
 
-/// A tuner with its options.
-pub struct TunerPlugin {
-    place: Place,
-}
-
-impl TunerPlugin {
-    pub(crate) fn open(runner: &Runner, plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
-        Ok(Self { place: runner.open(plugin, options, &[])? })
-    }
-
-    /// What is trained of `shape`, and the recorded maths of every adapted weight. Equal graphs are kept once.
-    ///
-    /// # Errors
-    /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records maths
-    /// whose shapes do not fit.
-    pub fn record(&mut self, shape: &Decoder) -> Result<RecordedPlan, HostError> {
-        match self.place.call("recording its maths", Request::Record(Box::new(shape.clone())))? {
-            Reply::RecordedPlan(recorded) => Ok(*recorded),
-            other => Err(other.unexpected(self.place.name())),
-        }
-    }
-}
-
-/// A tuner where it runs.
+/// A plugin's tuner with its options.
 pub(crate) struct Tuner {
     name: String,
     inner: TunerBox,
@@ -52,7 +27,11 @@ impl Tuner {
         Ok(Self { name: name.to_owned(), inner })
     }
 
-    /// As [`TunerPlugin::record`].
+    /// What is trained of `shape`, and the graphs recorded for every adapted weight. Equal graphs are kept once.
+    ///
+    /// # Errors
+    /// When the plugin refuses, panics, plans for weights that do not exist or forgets some, or records graphs whose
+    /// shapes do not fit.
     pub fn record(&self, shape: &Decoder) -> Result<RecordedPlan, HostError> {
         let model = describe(shape);
         let plan = self.plan(&model, shape)?;
@@ -73,17 +52,17 @@ impl Tuner {
     }
 
     fn plan(&self, model: &Model, shape: &Decoder) -> Result<TunePlan, HostError> {
-        let doing = "planning";
+        let operation = "planning";
         let json = to_json(model);
         let answer = self.inner.plan(RStr::from(json.as_str())).into_result();
-        let answer = answer.map_err(|e| HostError::from_abi(&self.name, doing, &e))?;
-        let invalid = |e: serde_json::Error| HostError::invalid(&self.name, doing, e);
+        let answer = answer.map_err(|e| HostError::from_abi(&self.name, operation, &e))?;
+        let invalid = |e: serde_json::Error| HostError::invalid(&self.name, operation, e);
         // First as the contract reads it, which passes over fields of a newer one.
         let read: tunebench_plugin_api::TunePlan = serde_json::from_slice(answer.as_bytes()).map_err(invalid)?;
         let plan: TunePlan = serde_json::from_str(&to_json(&read)).map_err(invalid)?;
         let count = plan.virtual_tokens.as_ref().map_or(Ok(()), |tokens| tokens.check(shape));
         let checked = count.and_then(|()| read.check(model).map_err(|e| e.message().to_owned()));
-        checked.map_err(|fault| HostError::invalid(&self.name, doing, fault))?;
+        checked.map_err(|error| HostError::invalid(&self.name, operation, error))?;
         Ok(plan)
     }
 
@@ -135,19 +114,19 @@ impl Tuner {
         has_input: bool,
         call: impl FnOnce(OpsRef<'_>, Handle) -> AbiResult<ROption<Handle>>,
     ) -> Result<Option<Graph>, HostError> {
-        let doing = format!("recording `{method}` of {label}");
+        let operation = format!("recording `{method}` of {label}");
         let recorder = Recorder::new(label, site);
         // The other methods see no input; a handle they invent is refused.
         let x = match has_input {
-            true => recorder.input().map_err(|e| HostError::invalid(&self.name, &doing, e))?,
+            true => recorder.input().map_err(|e| HostError::invalid(&self.name, &operation, e))?,
             false => Handle(u64::MAX),
         };
         let output = {
             let ops: OpsRef<'_> = AbiOps_TO::from_ptr(abi_stable::sabi_types::RRef::new(&recorder), TD_Opaque);
-            call(ops, x).into_result().map_err(|e| HostError::from_abi(&self.name, &doing, &e))?
+            call(ops, x).into_result().map_err(|e| HostError::from_abi(&self.name, &operation, &e))?
         };
         let ROption::RSome(output) = output else { return Ok(None) };
-        recorder.finish(output, expected).map(Some).map_err(|e| HostError::invalid(&self.name, &doing, e))
+        recorder.finish(output, expected).map(Some).map_err(|e| HostError::invalid(&self.name, &operation, e))
     }
 }
 

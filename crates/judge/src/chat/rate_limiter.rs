@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::JudgeError;
 
-pub(super) struct Gate {
+pub(super) struct RateLimiter {
     spacing: Duration,
     state: Mutex<State>,
     stopping: Condvar,
@@ -17,7 +17,7 @@ struct State {
     stopped: Option<JudgeError>,
 }
 
-impl Gate {
+impl RateLimiter {
     pub(super) fn new(per_minute: u32) -> Self {
         let state = State { next: Instant::now(), stopped: None };
         Self {
@@ -28,19 +28,19 @@ impl Gate {
     }
 
     /// Takes the next free slot and waits for it. Every attempt takes one: failed requests count toward the limit.
-    pub(super) fn turn(&self) -> Result<(), JudgeError> {
+    pub(super) fn acquire(&self) -> Result<(), JudgeError> {
         let mut state = self.lock();
         let slot = state.next.max(Instant::now());
         state.next = slot + self.spacing;
         self.sleep_until(state, slot)
     }
 
-    /// Waits, out of turn.
+    /// Waits, and takes no slot.
     pub(super) fn pause(&self, delay: Duration) -> Result<(), JudgeError> {
         self.sleep_until(self.lock(), Instant::now() + delay)
     }
 
-    /// Lets no further turn begin before `delay` is over.
+    /// Lets no further request leave before `delay` is over.
     pub(super) fn hold(&self, delay: Duration) {
         let mut state = self.lock();
         state.next = state.next.max(Instant::now() + delay);
@@ -78,23 +78,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_are_spaced() {
-        let gate = Gate::new(60 * 50); // 20 ms apart
+    fn requests_are_spaced() {
+        let limiter = RateLimiter::new(60 * 50); // 20 ms apart
         let start = Instant::now();
         for _ in 0..4 {
-            gate.turn().unwrap();
+            limiter.acquire().unwrap();
         }
         assert!(start.elapsed() >= Duration::from_millis(60), "{:?}", start.elapsed());
     }
 
     #[test]
     fn a_stop_wakes_the_sleepers() {
-        let gate = Gate::new(60);
+        let limiter = RateLimiter::new(60);
         let (start, pause) = (Instant::now(), Duration::from_secs(600));
         std::thread::scope(|scope| {
-            let sleeper = scope.spawn(|| gate.pause(pause));
+            let sleeper = scope.spawn(|| limiter.pause(pause));
             std::thread::sleep(Duration::from_millis(20));
-            gate.stop(JudgeError::Client { fault: "over".into() });
+            limiter.stop(JudgeError::Client { reason: "over".into() });
             assert!(sleeper.join().unwrap().is_err());
         });
         assert!(start.elapsed() < pause);

@@ -2,7 +2,6 @@
 
 use object::read::elf::{DynamicTable, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, LittleEndian as LE, Object as _, ObjectSymbol as _, elf};
-use tunebench_plugin_api::abi::PROBE_SYMBOL;
 
 /// What a library asks of whoever loads it.
 type Table<'a> = DynamicTable<'a, elf::FileHeader64<Endianness>>;
@@ -33,12 +32,28 @@ const REFUSED: [(i64, &str); 6] = [
     (elf::DT_DEPAUDIT, "DEPAUDIT"),
 ];
 
-/// Whether these bytes are a whole shared library for this machine that needs nothing but the C library and exports
-/// the probe. Says the libraries it needs.
+/// A whole shared library for this machine that needs nothing but the C library.
+pub struct Elf<'a> {
+    file: ElfFile64<'a, Endianness>,
+    /// Names of the libraries it needs, as the dynamic section gives them.
+    pub needed: Vec<String>,
+}
+
+impl Elf<'_> {
+    /// Whether it defines this symbol for others.
+    pub fn exports(&self, symbol: &str) -> bool {
+        self.file.dynamic_symbols().any(|s| s.is_definition() && s.name() == Ok(symbol))
+    }
+}
+
+/// Reads a library's headers.
 ///
 /// A truncated library would kill the process when it is mapped, and any library runs code when it is opened; so both
 /// are found out here.
-pub(crate) fn check(bytes: &[u8]) -> Result<Vec<String>, String> {
+///
+/// # Errors
+/// Why these bytes are no such library.
+pub fn read(bytes: &[u8]) -> Result<Elf<'_>, String> {
     if bytes.get(..4) != Some(&elf::ELFMAG) {
         return Err("not a shared library (no ELF header)".into());
     }
@@ -70,11 +85,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Vec<String>, String> {
     if let Some(name) = needed.iter().find(|name| !NEEDED.contains(&name.as_str())) {
         return Err(format!("it needs the library {name:?}; a plugin may link the C library only"));
     }
-    let is_probe = |s: &object::read::elf::ElfSymbol64<'_, '_>| s.is_definition() && s.name() == Ok(PROBE_SYMBOL);
-    if !file.dynamic_symbols().any(|s| is_probe(&s)) {
-        return Err(crate::library::no_probe());
-    }
-    Ok(needed)
+    Ok(Elf { file, needed })
 }
 
 /// Whether sections, from which names and symbols are read here, are where the program headers, which alone the system

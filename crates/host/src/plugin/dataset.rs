@@ -1,0 +1,62 @@
+//! A dataset with its options, over files: a stream of rows with their positions.
+
+use std::path::PathBuf;
+
+use tunebench_spec::Row;
+
+use crate::adapter::{PositionedRow, Reply, Request};
+use crate::error::HostError;
+use crate::load::Plugin;
+use crate::options::Options;
+use crate::worker::{Launcher, Worker};
+
+/// A stream of rows.
+pub struct DatasetPlugin {
+    worker: Worker,
+    batch: std::vec::IntoIter<PositionedRow>,
+    /// Rows to ask for next.
+    ask: u64,
+}
+
+/// Most rows per crossing of the boundary. The first crossing after a seek asks for one, each further one for twice as
+/// many: who jumps from row to row reads little in vain.
+const MOST_ROWS: u64 = 256;
+
+impl DatasetPlugin {
+    pub(crate) fn open(
+        launcher: &Launcher,
+        plugin: &Plugin,
+        files: &[PathBuf],
+        options: &Options,
+    ) -> Result<Self, HostError> {
+        let worker = launcher.open(plugin, options, files)?;
+        Ok(Self { worker, batch: Vec::new().into_iter(), ask: MOST_ROWS })
+    }
+
+    /// The next row with the position where it begins; `None` at the end.
+    ///
+    /// # Errors
+    /// When the source cannot be read on, or the plugin fails.
+    #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends after an error
+    pub fn next(&mut self) -> Result<Option<(String, Row)>, HostError> {
+        if self.batch.len() == 0 {
+            let reply = self.worker.call("reading rows", Request::Rows(self.ask))?;
+            self.ask = (2 * self.ask).min(MOST_ROWS);
+            match reply {
+                Reply::Rows(rows) => self.batch = rows.into_iter(),
+                other => return Err(other.unexpected(self.worker.plugin())),
+            }
+        }
+        Ok(self.batch.next().map(|row| (row.position.to_string(), row.row)))
+    }
+
+    /// Continue from a position that [`DatasetPlugin::next`] gave, perhaps in another process.
+    ///
+    /// # Errors
+    /// When the position is not one of this source.
+    pub fn seek(&mut self, position: &str) -> Result<(), HostError> {
+        self.batch = Vec::new().into_iter();
+        self.ask = 1;
+        self.worker.call(&format!("seeking to {position}"), Request::Seek(position.to_owned())).map(|_| ())
+    }
+}
