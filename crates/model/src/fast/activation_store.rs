@@ -17,6 +17,12 @@ pub(super) struct ActivationStore<E> {
 }
 
 impl<E: Clone + Default> ActivationStore<E> {
+    /// Keeps nothing: all layers leave their activations in one place.
+    pub fn keep_none(&mut self) {
+        self.layers.resize_with(self.layers.len().max(1), Activations::default);
+        (self.first, self.recompute) = (usize::MAX, false);
+    }
+
     /// Keeps all that `count` layers compute, from layer `first` on; nothing of those below.
     pub fn keep_all(&mut self, count: usize, first: usize) {
         let places = count - first + 1;

@@ -170,7 +170,7 @@ impl<E: Storage> Builder<E> {
         let id = self.site_id(name)?;
         let params = self.params(name, specs)?;
         let Some(form) = fusion::lora(&graph, specs) else {
-            return Ok(Map::Graph(Box::new(GraphSite { id, graph, params, weight, dims })));
+            return Ok(Map::Graph(GraphSite { id, graph, params, weight, dims }));
         };
         let (a, b) = (params.0[&form.a].slot, params.0[&form.b].slot);
         let dropout = form.dropout.filter(|(_, p)| *p > 0.0);

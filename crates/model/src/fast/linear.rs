@@ -42,7 +42,7 @@ pub(super) enum Map<E> {
     /// `x Wᵀ`, and LoRA's term beside it.
     Product { weight: LinearWeight<E>, lora: Option<Lora> },
     /// By a recorded graph over the frozen weight.
-    Graph(Box<GraphSite<E>>),
+    Graph(GraphSite<E>),
 }
 
 /// The term `s · dropout(x) Aᵀ Bᵀ` of a product (Hu et al. 2021).

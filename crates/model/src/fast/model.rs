@@ -123,6 +123,7 @@ impl<E: Storage> Model<E> {
         self.check(batch)?;
         let prefix = self.prefix(None)?;
         let pass = self.pass(batch, None, prefix.as_ref());
+        work.activations.keep_none();
         self.forward(&pass, batch, work)?;
         self.head.loss(&pass, &work.x, batch, &mut work.head)
     }
@@ -135,6 +136,7 @@ impl<E: Storage> Model<E> {
         self.check(batch)?;
         let prefix = self.prefix(None)?;
         let pass = self.pass(batch, None, prefix.as_ref());
+        work.activations.keep_none();
         self.forward(&pass, batch, work)?;
         let indices: Vec<usize> = indices.iter().map(|i| batch.index_behind_prefix(*i)).collect();
         let mut logits = Vec::new();
@@ -174,27 +176,42 @@ impl<E: Storage> Model<E> {
             return Ok(0.0);
         }
         let prefix = self.prefix(Some(key))?;
-        let pass = &self.pass(batch, Some(key), prefix.as_ref());
-        let Workspace { activations, scratch, head, x, dx, d_prefix } = work;
-
-        let (count, first) = (self.layers.len(), self.first_trained_layer);
+        let pass = self.pass(batch, Some(key), prefix.as_ref());
         match self.options.recompute {
-            true => activations.recompute(count, first),
-            false => activations.keep_all(count, first),
+            true => work.activations.recompute(self.layers.len(), self.first_trained_layer),
+            false => work.activations.keep_all(self.layers.len(), self.first_trained_layer),
         }
+        self.forward(&pass, batch, work)?;
+        self.backward(&pass, batch, gradients, work)
+    }
+
+    /// Through all layers to `work.x [n, d]`, keeping of them what `work.activations` was told to.
+    fn forward(&self, pass: &Pass<'_, E>, batch: &Batch, work: &mut Workspace<E>) -> Result<(), Error> {
+        let Workspace { activations, scratch, x, .. } = work;
         self.embedding.forward(pass, batch, self.shape.hidden_size, x);
         for (i, layer) in self.layers.iter().enumerate() {
             layer.forward(pass, activations.forward(i, x), scratch, &mut OwnTokens, x)?;
         }
+        Ok(())
+    }
 
+    /// The loss of `work.x`, and from it back to the lowest that is trained.
+    fn backward(
+        &self,
+        pass: &Pass<'_, E>,
+        batch: &Batch,
+        gradients: &mut Gradients,
+        work: &mut Workspace<E>,
+    ) -> Result<f64, Error> {
+        let Workspace { activations, scratch, head, x, dx, d_prefix } = work;
+        let (count, first) = (self.layers.len(), self.first_trained_layer);
         resize(dx, batch.len() * self.shape.hidden_size);
-        resize(d_prefix, prefix.as_ref().map_or(0, Prefix::len));
+        resize(d_prefix, pass.prefix.map_or(0, Prefix::len));
         d_prefix.fill(0.0);
         let back = &mut BackwardPass { pass, gradients, d_prefix };
         let is_below_head = first < count || self.embedding.is_trained();
         let loss = self.head.backward(back, x, batch, head, is_below_head.then_some(dx.as_mut_slice()))?;
-        let is_below_layers =
-            self.embedding.is_trained() || prefix.as_ref().is_some_and(|prefix| !prefix.is_in_layers());
+        let is_below_layers = self.embedding.is_trained() || pass.prefix.is_some_and(|prefix| !prefix.is_in_layers());
         for i in (first..count).rev() {
             let acts = activations.backward(i);
             if self.options.recompute {
@@ -207,17 +224,6 @@ impl<E: Storage> Model<E> {
             tokens.backward(&self.trained, pass.dropout, back.d_prefix, back.gradients)?;
         }
         Ok(loss)
-    }
-
-    /// Through all layers, keeping nothing: `work.x [n, d]`.
-    fn forward(&self, pass: &Pass<'_, E>, batch: &Batch, work: &mut Workspace<E>) -> Result<(), Error> {
-        let Workspace { activations, scratch, x, .. } = work;
-        activations.keep_all(self.layers.len(), self.layers.len());
-        self.embedding.forward(pass, batch, self.shape.hidden_size, x);
-        for (i, layer) in self.layers.iter().enumerate() {
-            layer.forward(pass, activations.forward(i, x), scratch, &mut OwnTokens, x)?;
-        }
-        Ok(())
     }
 
     /// A pass over a batch.

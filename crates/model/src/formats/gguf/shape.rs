@@ -119,11 +119,11 @@ fn config(keys: &Keys<'_>, header: &Header) -> Result<Json, Error> {
         return Err(Error::unsupported(keys.path, what));
     }
     let context = keys.dim_or("context_length", 2048)?;
-    if let Some(size) = keys.get("attention.sliding_window") {
-        if keys.dim("attention.sliding_window")? < context {
-            let what = format!("has a sliding window of {size:?}, which no reader of this architecture knows");
-            return Err(Error::unsupported(keys.path, what));
-        }
+    if let Some(size) = keys.get("attention.sliding_window")
+        && keys.dim("attention.sliding_window")? < context
+    {
+        let what = format!("has a sliding window of {size:?}, which no reader of this architecture knows");
+        return Err(Error::unsupported(keys.path, what));
     }
     let has = |name: &str| header.tensors.contains_key(name);
     Ok(json!({
