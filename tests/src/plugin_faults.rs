@@ -12,7 +12,7 @@ use crate::study::{lines, tokenizer};
 use crate::support;
 
 /// A folder with a study of one or two arms over rows of its own; one step of training.
-struct Study {
+pub struct Study {
     folder: TempDir,
 }
 
@@ -78,7 +78,7 @@ generation = { max_new_tokens = 2, batch_size = 4 }
 "#;
 
 impl Study {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rows = (0..8).map(|i| json!({ "q": format!("row {i}") }));
         fs::write(folder.path().join("rows.jsonl"), lines(rows)).unwrap();
@@ -88,7 +88,7 @@ impl Study {
     }
 
     /// Runs the study with one plugin of a kind told to misbehave: exit status, and what was said.
-    fn run(&self, command: &str, kind: &str, misdeed: &str, more: &[&str]) -> (Option<i32>, String) {
+    pub fn run(&self, command: &str, kind: &str, misdeed: &str, more: &[&str]) -> (Option<i32>, String) {
         self.start(Command::new(support::executable()), command, (kind, misdeed), more)
     }
 
@@ -136,7 +136,7 @@ impl Study {
 }
 
 /// The lines of what was said that are errors.
-fn errors(said: &str) -> String {
+pub fn errors(said: &str) -> String {
     said.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>().join("\n")
 }
 
@@ -213,55 +213,6 @@ fn a_judge_that_misbehaves_is_named_and_answers_are_kept() {
     let (status, said) = study.run("study", "none", "", &[]);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("already trained") && said.contains("4 scored"), "{said}");
-}
-
-/// Seconds after which a plugin is given up here: long beside what a sound call takes on a machine that has much else to
-/// do, so that it is the plugin told to hang that is given up, and no other.
-const TIMEOUT: &str = "10";
-
-/// What never ends: a command and more of its arguments, the kind of the plugin, its misdeed, and the step that is named.
-const ENDLESS: [(&[&str], &str, &str, &str); 5] = [
-    (&["plan"], "tuner", "endless-plan", "recording its graphs"),
-    (&["plan"], "tuner", "endless-forward", "recording its graphs"),
-    (&["plan"], "tuner", "endless-drop", "being dropped"),
-    (&["labels"], "dataset", "endless-next", "reading rows"),
-    (&["study", "--only", "sound"], "judge", "endless-step", "judging"),
-];
-
-/// All at once, since they do nothing but wait: each in this process and in one of its own, with the same message.
-#[test]
-fn a_plugin_that_never_answers_is_given_up() {
-    let timeout = ["--plugin-timeout", TIMEOUT];
-    let given_up = format!("no answer within {TIMEOUT} s");
-    std::thread::scope(|scope| {
-        for (command, kind, misdeed, step) in ENDLESS {
-            let given_up = &given_up;
-            let run = move |isolated: &[&str]| {
-                let study = Study::new();
-                let more = [&command[1..], &timeout, isolated].concat();
-                let (status, said) = study.run(command[0], kind, misdeed, &more);
-                let error = errors(&said).lines().next_back().unwrap_or_default().to_owned();
-                assert_eq!(status, Some(1), "{kind} {misdeed}: {said}");
-                for want in [step, given_up, "--plugin-timeout", "stress"] {
-                    assert!(error.contains(want), "{kind} {misdeed}: no {want:?} in: {said}");
-                }
-                error
-            };
-            let (here, apart) = (scope.spawn(move || run(&[])), scope.spawn(move || run(&["--isolate"])));
-            scope.spawn(move || assert_eq!(here.join().unwrap(), apart.join().unwrap(), "{kind} {misdeed}"));
-        }
-        // An initialiser that never ends is given up too, and the program ends all the same.
-        for isolated in [&[][..], &["--isolate"]] {
-            let given_up = &given_up;
-            scope.spawn(move || {
-                let folder = tempfile::tempdir().unwrap();
-                let slow = support::third_party("stress-slow");
-                let arguments = [&["plugins", "check", slow.to_str().unwrap()], &timeout[..], isolated].concat();
-                let (status, said) = tunebench(folder.path(), &arguments);
-                assert!(status == Some(1) && said.contains(&format!("loading: {given_up}")), "{said}");
-            });
-        }
-    });
 }
 
 /// What no guard can hold within one process: the plugin's name, and how its process ended.
@@ -454,7 +405,7 @@ const STEPS: [&str; 13] = [
 ];
 
 /// The executable with a home of its own.
-fn tunebench(home: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub fn tunebench(home: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(support::executable());
     let output = command.args(arguments).env("TUNEBENCH_HOME", home).output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())

@@ -18,6 +18,8 @@ mod kills;
 mod plugin_authoring;
 /// Plugins that misbehave, and files that are none, in the real executable.
 mod plugin_faults;
+/// Plugins that never answer.
+mod plugin_timeouts;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
 /// Whole studies by the executable; bad input.

@@ -11,7 +11,7 @@ use tunebench_model::graph::site;
 use tunebench_spec::graph::{DType, Dim, Graph, Node, Op};
 use tunebench_spec::random::Stream;
 use tunebench_spec::shapes::{SiteShape, infer, name_of};
-use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
+use tunebench_spec::{ParamSpec, WeightPlan};
 
 use crate::support;
 

@@ -40,13 +40,15 @@ fn run_in_few_lines(build: &mut Command) -> Result<()> {
     for line in BufReader::new(output).lines() {
         let line = line.context("reading what cargo prints")?;
         match line.split_whitespace().next() {
-            Some("Compiling") => crates += 1,
+            Some("Compiling") => {
+                if crates == 0 {
+                    eprintln!("building tunebench and its plugins; the first time takes minutes");
+                }
+                crates += 1;
+            }
             // Another cargo is at work in the same folder.
             Some("Blocking") => eprintln!("{}", line.trim()),
             _ => kept += &format!("{line}\n"),
-        }
-        if crates == 1 && last.elapsed() < BETWEEN_LINES && kept.is_empty() {
-            eprintln!("building tunebench and its plugins; the first time takes minutes");
         }
         if last.elapsed() >= BETWEEN_LINES {
             eprintln!("building: crate {crates}");

@@ -1,8 +1,6 @@
 //! Attention against plain sums in f64, on every level, for several heads and lengths, however many threads.
 #![allow(clippy::unwrap_used)]
 
-mod emulated;
-
 use half::bf16;
 use tunebench_kernels::attention::{AttentionSpec, BLOCK, Heads, PagedCache, Saved, backward, decode, forward};
 use tunebench_kernels::{Element, SimdLevel};
@@ -119,7 +117,7 @@ const TOLERANCES_BF16: [f64; 3] = [8e-3, 4e-3, 5e-2];
 
 #[test]
 fn attention_of_f32_is_right() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for (&heads, &ends) in LAYOUTS.iter().flat_map(|heads| ENDS.iter().map(move |ends| (heads, ends))) {
         check::<f32>(&AttentionSpec::causal(heads), ends, TOLERANCES_F32);
     }
@@ -127,7 +125,7 @@ fn attention_of_f32_is_right() {
 
 #[test]
 fn attention_of_bf16_is_right() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for (&heads, &ends) in LAYOUTS.iter().flat_map(|heads| ENDS.iter().map(move |ends| (heads, ends))) {
         check::<bf16>(&AttentionSpec::causal(heads), ends, TOLERANCES_BF16);
     }
@@ -138,7 +136,7 @@ const WINDOWS: [usize; 6] = [1, 31, 64, 100, 192, 300];
 
 #[test]
 fn a_sliding_window_is_right() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for (window, heads) in WINDOWS.into_iter().zip([LAYOUTS[1], LAYOUTS[4]].into_iter().cycle()) {
         let spec = AttentionSpec { window: Some(window), ..AttentionSpec::causal(heads) };
         check::<f32>(&spec, &[7, 300, 490], TOLERANCES_F32);
@@ -148,7 +146,7 @@ fn a_sliding_window_is_right() {
 
 #[test]
 fn a_scale_of_its_own_is_used() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let spec = AttentionSpec { scale: 0.2, ..AttentionSpec::causal(LAYOUTS[1]) };
     check::<f32>(&spec, &[70, 203], TOLERANCES_F32);
     check::<bf16>(&spec, &[70, 203], TOLERANCES_BF16);
@@ -156,7 +154,7 @@ fn a_scale_of_its_own_is_used() {
 
 #[test]
 fn a_window_as_long_as_a_sequence_changes_no_byte() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     fn check<E: Element>() {
         let (whole, ends) = (AttentionSpec::causal(LAYOUTS[1]), [150, 450]);
         let (qkv, d_out) = inputs::<E>(whole.heads, 450);
@@ -183,7 +181,7 @@ fn levels_and_windows(heads: Heads) -> impl Iterator<Item = (SimdLevel, Attentio
 
 #[test]
 fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let heads = Heads { heads: 6, kv_heads: 2, head_dim: 32 };
     let ends = [3, 203, 503, 510];
     let (qkv, d_out) = inputs::<bf16>(heads, 510);
@@ -202,7 +200,7 @@ fn an_example_is_the_same_bytes_whatever_stands_beside_it() {
 
 #[test]
 fn threads_change_no_byte() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let heads = Heads { heads: 3, kv_heads: 1, head_dim: 64 };
     let ends = [600, 660];
     let (qkv, d_out) = inputs::<bf16>(heads, 660);
@@ -223,7 +221,7 @@ fn threads_change_no_byte() {
 
 #[test]
 fn nothing_is_attended_to_by_nobody() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let spec = AttentionSpec::causal(LAYOUTS[0]);
     for level in SimdLevel::available() {
         for ends in [&[][..], &[0, 0]] {
@@ -237,7 +235,7 @@ fn nothing_is_attended_to_by_nobody() {
 
 #[test]
 fn numbers_that_are_none_are_not_hidden() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let heads = Heads { heads: 1, kv_heads: 1, head_dim: 8 };
     let (mut qkv, d_out) = inputs::<f32>(heads, 40);
     qkv[30 * 24 + 8] = f32::NAN;
@@ -278,7 +276,7 @@ fn decoded<E: Element>(level: SimdLevel, spec: &AttentionSpec, ends: &[usize], q
 
 #[test]
 fn decoding_a_token_is_the_last_row_of_the_whole() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     fn check<E: Element>(tolerance: f64) {
         let ends = [1, 33, 65, 96, 311];
         for &heads in LAYOUTS {

@@ -1,8 +1,6 @@
 //! Products against sums in f64, on every level, for every order of operands, however many threads.
 #![allow(clippy::unwrap_used)]
 
-mod emulated;
-
 use half::bf16;
 use tunebench_kernels::gemm::{Matrix, MatrixMut, Store, gemm, gemm_single_thread};
 use tunebench_kernels::{Element, SimdLevel};
@@ -75,7 +73,7 @@ const SHAPES: &[([usize; 2], &[usize])] = &[
 
 #[test]
 fn products_are_right_on_every_level() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for level in SimdLevel::available() {
         for &(shape, ks) in SHAPES {
             for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -91,7 +89,7 @@ fn products_are_right_on_every_level() {
 
 #[test]
 fn a_row_is_the_same_bytes_whatever_stands_beside_it() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let (n, k) = (75, 130);
     let (a, b): (Vec<bf16>, Vec<bf16>) = (random("a", 50 * k), random("b", k * n));
     for level in SimdLevel::available() {

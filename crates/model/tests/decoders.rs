@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../kernels/tests/emulated/mod.rs"]
-mod emulated;
-
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
@@ -102,7 +99,7 @@ fn weights(shape: &Decoder) -> Weights {
 
 #[test]
 fn loss_and_gradients_are_the_reference_paths() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let rows = Rows::tiny();
     for ((part, change), (method, recorded)) in DECODERS.into_iter().flat_map(|d| CASES.map(|case| (d, case))) {
         let shape = decoder(change);
@@ -131,7 +128,7 @@ fn loss_and_gradients_are_the_reference_paths() {
 /// Across blocks of the cache and far beyond the window.
 #[test]
 fn a_text_by_the_cache_scores_as_at_once_by_the_reference_path() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let text: Vec<u32> = (0..45).map(|i| (i * 31 + 7) % 96).collect();
     for (part, change) in DECODERS {
         let shape = decoder(change);
@@ -175,6 +172,7 @@ fn what_the_fast_engine_lacks_is_refused_before_a_weight_is_read() {
         (|d| d.mlp.gated = false, "gate"),
         (|d| d.mlp.activation = Activation::Gelu, "SiLU"),
     ];
+    tunebench_amx_emulator::install();
     let options = Options { level: levels()[0], recompute: false, packed: false };
     for (change, expected) in cases {
         let shape = decoder(change);

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-#[path = "../../kernels/tests/emulated/mod.rs"]
-mod emulated;
-
 use candle_core::Device;
 use half::bf16;
 use tunebench_model::fast::{self, Batch, Model, Options, Workspace};
@@ -45,7 +42,7 @@ fn models() -> impl Iterator<Item = (&'static str, Rows)> {
 
 #[test]
 fn loss_and_gradients_are_the_reference_paths() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for ((folder, rows), (name, recorded)) in models().flat_map(|model| CASES.map(|case| (model.clone(), case))) {
         let (shape, weights) = model(folder);
         let weights = values::halved(&shape, &weights);
@@ -75,7 +72,7 @@ fn loss_and_gradients_are_the_reference_paths() {
 
 #[test]
 fn logits_and_loss_without_training_are_the_reference_paths() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for (folder, rows) in models() {
         let (shape, weights) = model(folder);
         let (padded, targets) = rows.batch();
@@ -102,7 +99,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 /// What lets golden continuations be compared in bf16 on any CPU: rounding moves no lead by half of it.
 #[test]
 fn rounding_turns_no_golden_continuation() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for family in FAMILIES {
         let (shape, weights) = model(family);
         let reference = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
@@ -132,7 +129,7 @@ fn rounding_turns_no_golden_continuation() {
 
 #[test]
 fn rows_of_a_cache_continue_as_the_whole_text_does() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     for (folder, level) in models().flat_map(|(folder, _)| levels().into_iter().map(move |level| (folder, level))) {
         let (shape, weights) = model(folder);
         let options = Options { level, recompute: false, packed: false };
@@ -177,7 +174,7 @@ fn rows_of_a_cache_continue_as_the_whole_text_does() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let (shape, weights) = model("tiny");
     let options = Options { level: levels()[0], recompute: false, packed: false };
     let model = Model::<f32>::new(&shape, weights, Tuning::none(), options).unwrap();
@@ -208,7 +205,7 @@ fn what_does_not_fit_is_refused() {
 /// A gradient for each trained tensor, in the order of the model's list, whatever has arrived.
 #[test]
 fn gradients_are_reached_in_one_order_and_can_be_changed() {
-    emulated::tiles();
+    tunebench_amx_emulator::install();
     let (shape, weights) = model("tiny");
     let tuning = values::moved(&shape, &weights, adapted(&shape, &ALL, lora, 0.0));
     let options = Options { level: levels()[0], recompute: false, packed: false };

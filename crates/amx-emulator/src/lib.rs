@@ -7,7 +7,7 @@
 
 /// Has this process treat AMX as its CPU's best level, by its own tiles or by emulated ones. Where the level below is
 /// missing too, nothing is emulated. Call it before anything that looks at levels.
-pub fn tiles() {
+pub fn install() {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     tiles::emulate_if_missing();
 }
