@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use tunebench_spec::plan::{Recipe, RecipeOverrides, Schedule};
+use tunebench_spec::{Recipe, RecipeOverrides, Schedule};
 use tunebench_spec::random::Stream;
 
 #[test]
