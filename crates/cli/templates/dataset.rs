@@ -33,7 +33,10 @@ impl Dataset for Questions {
     type Options = Options;
 
     fn open(source: Source, options: Options) -> Result<Self> {
-        Ok(Self { records: Records::new(source), purpose: options.purpose })
+        Ok(Self {
+            records: Records::new(source),
+            purpose: options.purpose,
+        })
     }
 
     fn next(&mut self) -> Result<Option<Row>> {
@@ -60,7 +63,13 @@ fn example(place: &str, row: &Value, purpose: Purpose) -> std::result::Result<Ex
         Purpose::Eval => reference = Some(answer.to_owned()),
     }
     let category = row["category"].as_str().map(str::to_owned);
-    Ok(Example { id: place.into(), turns, category, reference, rubric: None })
+    Ok(Example {
+        id: place.into(),
+        turns,
+        category,
+        reference,
+        rubric: None,
+    })
 }
 
 /// A text field that says something.
@@ -78,23 +87,35 @@ mod tests {
 
     use super::*;
 
-    const FILE: (&str, &str) =
-        ("sums.jsonl", "{\"question\": \"2+1?\", \"answer\": \"3\"}\n\n{\"question\": \"2+2?\"}\nnonsense\n");
+    const FILE: (&str, &str) = (
+        "sums.jsonl",
+        "{\"question\": \"2+1?\", \"answer\": \"3\"}\n\n{\"question\": \"2+2?\"}\nnonsense\n",
+    );
 
     #[test]
     fn rows_are_examples_or_skips_with_a_reason() {
         let rows = read_rows::<Questions>(&[FILE], json!({})).unwrap();
-        let [Row::Example(sum), Row::Skip { place, reason }, Row::Skip { .. }] = &rows[..] else {
+        let [
+            Row::Example(sum),
+            Row::Skip { place, reason },
+            Row::Skip { .. },
+        ] = &rows[..]
+        else {
             panic!("{rows:?}");
         };
         assert_eq!((sum.question(), sum.turns.len()), ("2+1?", 2));
-        assert_eq!((place.as_str(), reason.as_str()), ("sums.jsonl:3", "`answer` is missing or empty"));
+        assert_eq!(
+            (place.as_str(), reason.as_str()),
+            ("sums.jsonl:3", "`answer` is missing or empty")
+        );
     }
 
     #[test]
     fn an_evaluation_keeps_the_answer_from_the_model() {
         let rows = read_rows::<Questions>(&[FILE], json!({ "purpose": "eval" })).unwrap();
-        let Row::Example(sum) = &rows[0] else { panic!("{rows:?}") };
+        let Row::Example(sum) = &rows[0] else {
+            panic!("{rows:?}")
+        };
         assert_eq!((sum.turns.len(), sum.reference.as_deref()), (1, Some("3")));
     }
 }

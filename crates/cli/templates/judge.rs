@@ -23,9 +23,17 @@ pub struct ExactMatch(Options);
 impl ExactMatch {
     /// The words of a text, one space apart, without the full stop at its end.
     fn plain(&self, text: &str) -> String {
-        let words: Vec<&str> = text.trim().trim_end_matches('.').split_whitespace().collect();
+        let words: Vec<&str> = text
+            .trim()
+            .trim_end_matches('.')
+            .split_whitespace()
+            .collect();
         let text = words.join(" ");
-        if self.0.ignore_case { text.to_lowercase() } else { text }
+        if self.0.ignore_case {
+            text.to_lowercase()
+        } else {
+            text
+        }
     }
 }
 
@@ -41,11 +49,20 @@ impl Judge for ExactMatch {
     fn step(&self, item: &Example, answer: &str, _replies: &[ChatReply]) -> Result<JudgeStep> {
         // In doubt no score: a guess would count as a measurement.
         let Some(reference) = &item.reference else {
-            return Ok(JudgeStep::Unscored { reason: "the item has no reference".into() });
+            return Ok(JudgeStep::Unscored {
+                reason: "the item has no reference".into(),
+            });
         };
         let is_same = self.plain(answer) == self.plain(reference);
-        let reason = if is_same { "the reference" } else { "not the reference" };
-        Ok(JudgeStep::Verdict { score: f64::from(is_same), reason: reason.into() })
+        let reason = if is_same {
+            "the reference"
+        } else {
+            "not the reference"
+        };
+        Ok(JudgeStep::Verdict {
+            score: f64::from(is_same),
+            reason: reason.into(),
+        })
     }
 }
 
@@ -61,7 +78,13 @@ mod tests {
     fn item(reference: Option<&str>) -> Example {
         let turns = vec![Turn::new(Role::User, "The capital of France?")];
         let reference = reference.map(String::from);
-        Example { id: "1".into(), turns, category: None, reference, rubric: None }
+        Example {
+            id: "1".into(),
+            turns,
+            category: None,
+            reference,
+            rubric: None,
+        }
     }
 
     #[test]
@@ -74,7 +97,9 @@ mod tests {
             (json!({}), "", 0.0),
         ] {
             let run = judge::<ExactMatch>(options, &item(Some("Paris")), answer, &[]).unwrap();
-            let JudgeStep::Verdict { score, .. } = run.step else { panic!("{run:?}") };
+            let JudgeStep::Verdict { score, .. } = run.step else {
+                panic!("{run:?}")
+            };
             assert_eq!(score, expected, "{answer:?}");
         }
     }

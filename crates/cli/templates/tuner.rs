@@ -20,7 +20,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let targets = ["q_proj", "v_proj"].map(String::from).to_vec();
-        Self { r: 8, alpha: 16.0, dropout: 0.05, targets }
+        Self {
+            r: 8,
+            alpha: 16.0,
+            dropout: 0.05,
+            targets,
+        }
     }
 }
 
@@ -49,15 +54,28 @@ impl Tuner for Lora {
     fn plan(&self, model: &Model) -> Result<TunePlan> {
         let Options { r, targets, .. } = &self.0;
         let mut plan = TunePlan::frozen(model);
-        for weight in model.linears().filter(|w| targets.iter().any(|t| t == w.target())) {
-            let a = Param::new("lora_A", [*r, weight.in_features()], Init::KaimingUniform { a: 5f64.sqrt() });
+        for weight in model
+            .linears()
+            .filter(|w| targets.iter().any(|t| t == w.target()))
+        {
+            let a = Param::new(
+                "lora_A",
+                [*r, weight.in_features()],
+                Init::KaimingUniform { a: 5f64.sqrt() },
+            );
             let b = Param::new("lora_B", [weight.out_features(), *r], Init::Zeros);
             plan.adapt(weight, vec![a, b]);
         }
         if plan == TunePlan::frozen(model) {
-            return Err(Error::new(format!("the model has none of the targets {}", targets.join(", "))));
+            return Err(Error::new(format!(
+                "the model has none of the targets {}",
+                targets.join(", ")
+            )));
         }
-        plan.recipe = Recipe { learning_rate: Some(2e-4), ..Recipe::default() };
+        plan.recipe = Recipe {
+            learning_rate: Some(2e-4),
+            ..Recipe::default()
+        };
         Ok(plan)
     }
 

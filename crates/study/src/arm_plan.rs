@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tunebench_model::backend::Backend;
+use tunebench_model::families;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Decoder, Recipe};
@@ -93,7 +94,10 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     let study = &context.study;
     let mut shapes = BTreeMap::new();
     for model in &study.models {
-        shapes.insert(model.id.as_str(), shape(context, model).at(format_args!("model `{}`", model.id))?);
+        let place = format_args!("model `{}`", model.id);
+        let shape = shape(context, model).at(place)?;
+        context.backend.check(&shape).at(place)?;
+        shapes.insert(model.id.as_str(), shape);
     }
     let mut plans = Plans { arms: Vec::new(), broken: Vec::new() };
     for arm in &study.arms {
@@ -168,6 +172,7 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     }
     if let Some(shape) = &model.shape {
         shape.check()?;
+        families::find(families::ALL, &shape.family)?;
         return Ok(shape.clone());
     }
     let path = context.path(&model.source, model.hint.as_deref())?;

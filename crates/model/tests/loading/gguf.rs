@@ -2,8 +2,9 @@
 
 use std::f64::consts::TAU;
 
+use candle_core::Device;
 use serde_json::Value;
-use tunebench_model::open;
+use tunebench_model::{Batch, ReferenceModel, Tuning, open};
 use tunebench_spec::decoder::{Positions, RopeScaling};
 
 use crate::folders::numbers;
@@ -12,42 +13,71 @@ use crate::{golden, refusal};
 
 const TOKENS: [&str; 4] = ["a", "b", "c", "d"];
 
+/// A report of `tests/golden/gguf`.
+fn report(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(golden("gguf").join(name)).unwrap()).unwrap()
+}
+
+/// Whether a file has the configuration, and the weights, that the gguf package says; yields the types of its tensors.
+fn equals_the_gguf_packages(file: &str, config: &Value, expected: &Value) -> Vec<String> {
+    let source = open(&golden("gguf").join(file)).unwrap();
+    let shape = serde_json::to_value(&source.shape).unwrap();
+    for (key, value) in config.as_object().unwrap().iter().filter(|(key, _)| !key.ends_with("token_id")) {
+        assert_eq!(shape[key].as_f64(), value.as_f64(), "{file}: {key}");
+    }
+    assert_eq!(shape["tie_word_embeddings"], expected["tied_head"]);
+    let weights = source.weights().unwrap();
+    let tensors = expected["tensors"].as_object().unwrap();
+    assert_eq!(weights.len(), tensors.len());
+    for (name, expected) in tensors {
+        let tensor = weights.get(name).unwrap();
+        let values = numbers(&tensor);
+        let columns = *tensor.dims().last().unwrap();
+        for sample in expected["samples"].as_array().unwrap() {
+            let sample: Vec<f64> = sample.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            let (at, value) = match sample[..] {
+                [i, value] => (i as usize, value),
+                [row, column, value] => (row as usize * columns + column as usize, value),
+                _ => panic!("{sample:?}"),
+            };
+            assert!((f64::from(values[at]) - value).abs() <= 1e-6 * value.abs(), "{file} {name} {at}");
+        }
+        let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+        let expected = expected["sum_of_squares"].as_f64().unwrap();
+        assert!((squares / expected - 1.0).abs() < 1e-6, "{file} {name}: {squares} {expected}");
+    }
+    tensors.values().map(|tensor| tensor["type"].as_str().unwrap().to_owned()).collect()
+}
+
 /// The values of every storage type, and the order of rows in q and k, are those of the gguf package.
 #[test]
 fn values_equal_the_gguf_packages() {
-    let expected: Value = serde_json::from_slice(&std::fs::read(golden("gguf/expected.json")).unwrap()).unwrap();
-    let (files, config) = (expected["files"].as_object().unwrap(), &expected["config"]);
-    let mut types = std::collections::BTreeSet::new();
-    for (file, expected) in files {
-        let source = open(&golden("gguf").join(file)).unwrap();
-        let shape = serde_json::to_value(&source.shape).unwrap();
-        for (key, value) in config.as_object().unwrap().iter().filter(|(key, _)| !key.ends_with("token_id")) {
-            assert_eq!(shape[key].as_f64(), value.as_f64(), "{file}: {key}");
-        }
-        assert_eq!(shape["tie_word_embeddings"], expected["tied_head"]);
-        let weights = source.weights().unwrap();
-        let tensors = expected["tensors"].as_object().unwrap();
-        assert_eq!(weights.len(), tensors.len());
-        for (name, expected) in tensors {
-            types.insert(expected["type"].as_str().unwrap());
-            let tensor = weights.get(name).unwrap();
-            let values = numbers(&tensor);
-            let columns = *tensor.dims().last().unwrap();
-            for sample in expected["samples"].as_array().unwrap() {
-                let sample: Vec<f64> = sample.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-                let (at, value) = match sample[..] {
-                    [i, value] => (i as usize, value),
-                    [row, column, value] => (row as usize * columns + column as usize, value),
-                    _ => panic!("{sample:?}"),
-                };
-                assert!((f64::from(values[at]) - value).abs() <= 1e-6 * value.abs(), "{file} {name} {at}");
-            }
-            let squares: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
-            let expected = expected["sum_of_squares"].as_f64().unwrap();
-            assert!((squares / expected - 1.0).abs() < 1e-6, "{file} {name}: {squares} {expected}");
-        }
-    }
+    let expected = report("expected.json");
+    let files = expected["files"].as_object().unwrap();
+    let of = |(file, report)| equals_the_gguf_packages(file, &expected["config"], report);
+    let types: std::collections::BTreeSet<String> = files.iter().flat_map(of).collect();
     assert_eq!(types.into_iter().collect::<Vec<_>>().join(" "), "BF16 F16 F32 Q4_0 Q4_1 Q4_K Q6_K Q8_0");
+}
+
+/// Files of other families, with what llama.cpp's converter calls and orders otherwise, and their logits by transformers.
+#[test]
+fn every_family_opens_as_llama_cpp_writes_it() {
+    let report = report("families.json");
+    let files = report["files"].as_object().unwrap();
+    assert_eq!(files.len(), 3);
+    for (file, expected) in files {
+        equals_the_gguf_packages(file, &expected["config"], expected);
+        let source = open(&golden("gguf").join(file)).unwrap();
+        assert_eq!(source.shape.family, expected["architecture"].as_str().unwrap());
+        let weights = source.weights().unwrap();
+        let model = ReferenceModel::new(&source.shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let ids = expected["input_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32);
+        let ids: Vec<u32> = ids.collect();
+        let found = model.logits(&Batch::right_padded(&[&ids]).unwrap(), &[ids.len() as u32 - 1]).unwrap();
+        let expected = expected["last_logits"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32);
+        let off = numbers(&found).into_iter().zip(expected).fold(0f32, |m, (f, e)| m.max((f - e).abs()));
+        assert!(off < 5e-5, "{file}: {off}");
+    }
 }
 
 #[test]
@@ -140,7 +170,13 @@ fn what_is_not_supported_is_named() {
         (|w| w.set("llama.block_count", Item::U32(0)), &["llama.block_count", "from 1"]),
         (|w| w.set("llama.block_count", Item::U32(9_999_999)), &["num_hidden_layers", "9999999"]),
         (|w| w.set("llama.attention.head_count", Item::I32s(vec![2])), &["head_count", "a list"]),
-        (|w| w.set("llama.attention.key_length", Item::U32(2)), &["heads of 2, 4 of it rotated"]),
+        (
+            |w| {
+                w.set("llama.attention.key_length", Item::U32(2));
+                w.set("llama.rope.dimension_count", Item::U32(4));
+            },
+            &["heads of 2, 4 of it rotated"],
+        ),
         (|w| w.set("general.alignment", Item::U32(24)), &["general.alignment", "24"]),
         (|w| w.tensor("blk.0.ffn_up.weight").2 = 99, &["blk.0.ffn_up.weight", "GGML type 99", "Q4_K"]),
         (|w| drop(w.tensors.pop()), &["model.norm.weight", "missing", "[8]"]),

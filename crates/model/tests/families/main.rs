@@ -1,0 +1,188 @@
+//! Families: config.json in both key styles, what each family makes of it and writes, what is refused; and one more family.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+mod opt;
+
+use candle_core::Device;
+use tunebench_model::fast::{Model, Options, Workspace, check_supported};
+use tunebench_model::families::{ALL, Family, from_config_json, to_config_json};
+use tunebench_model::{DropoutKey, ReferenceModel, Tuning, open_as};
+use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling};
+use tunebench_testkit::compare::{assert_all_close, error};
+use tunebench_testkit::engines::{batch, levels};
+use tunebench_testkit::golden::{self, Rows, json, section, tensors};
+use tunebench_testkit::methods::full;
+
+/// Adding a family is one file, [`opt`], and one line.
+const FAMILIES: &[Family] = &[
+    opt::FAMILY, //
+];
+
+fn config(extra: &str) -> String {
+    format!(
+        r#"{{"model_type":"llama","vocab_size":100,"hidden_size":32,"intermediate_size":64,"num_hidden_layers":2,
+            "num_attention_heads":4{extra}}}"#
+    )
+}
+
+#[test]
+fn old_and_new_keys_mean_the_same() {
+    let old = r#","rope_theta":500000.0,"torch_dtype":"bfloat16","rope_scaling":{"type":"llama3","factor":8.0,
+        "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}"#;
+    let new = r#","dtype":"bfloat16","rope_parameters":{"rope_theta":500000.0,"rope_type":"llama3","factor":8.0,
+        "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}"#;
+    let [old, new] = [old, new].map(|extra| from_config_json(ALL, &config(extra)).unwrap());
+    assert_eq!(old, new);
+    assert_eq!((old.attention.head_dim, old.attention.kv_heads), (8, 4));
+    let scaling = Some(RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    });
+    assert_eq!(old.positions, Positions::Rotary { theta: 500_000.0, scaling });
+}
+
+#[test]
+fn a_written_config_reads_back() {
+    let shape = from_config_json(ALL, &config(r#","head_dim":12,"num_key_value_heads":2"#)).unwrap();
+    let written = to_config_json(ALL, &shape).unwrap().to_string();
+    assert_eq!(from_config_json(ALL, &written).unwrap(), shape);
+}
+
+#[test]
+fn what_cannot_be_built_is_refused_by_name() {
+    for (extra, expected) in [
+        (r#","num_key_value_heads":3"#, "num_key_value_heads"),
+        (r#","head_dim":7"#, "head_dim"),
+        (r#","hidden_act":"quick_gelu""#, "quick_gelu"),
+        (r#","attention_bias":"yes""#, "attention_bias"),
+        (r#","architectures":["MambaForCausalLM"]"#, "MambaForCausalLM"),
+        (r#","architectures":["MistralForCausalLM"]"#, "`llama` is not supported"),
+        (r#","rope_scaling":{"rope_type":"yarn","factor":2.0}"#, "yarn"),
+        (r#","rope_theta":"big""#, "rope_theta"),
+        (r#","rope_theta":-1"#, "rope_theta"),
+        (r#","head_dim":99999999999"#, "head_dim"),
+    ] {
+        let error = from_config_json(ALL, &config(extra)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{extra}: {error}");
+    }
+    let missing = from_config_json(ALL, r#"{"hidden_size": 32}"#).unwrap_err();
+    assert!(matches!(missing, ConfigError::Key { .. }), "{missing}");
+    assert!(matches!(from_config_json(ALL, "{"), Err(ConfigError::Json(_))));
+}
+
+/// The defaults of transformers where a key is missing, and which layers have a window.
+#[test]
+fn each_family_reads_its_own_keys() {
+    let of = |family: &str, extra: &str| {
+        let text = config(extra).replace(r#""llama""#, &format!("{family:?}"));
+        from_config_json(ALL, &text)
+    };
+    let heads = r#","num_key_value_heads":2"#;
+    let windows = |family: &str, extra: &str| {
+        let decoder = of(family, &format!("{heads}{extra}")).unwrap();
+        (0..2).map(|layer| decoder.attention.window_of(layer)).collect::<Vec<_>>()
+    };
+    let on = r#","use_sliding_window":true,"sliding_window":7"#;
+    for (family, extra, expected) in [
+        ("mistral", "", [Some(4096), Some(4096)]),
+        ("mistral", r#","sliding_window":null"#, [None, None]),
+        ("mistral", r#","sliding_window":5"#, [Some(5), Some(5)]),
+        ("qwen2", r#","sliding_window":7"#, [None, None]),
+        ("qwen2", &format!(r#"{on},"max_window_layers":1"#), [None, Some(7)]),
+        ("qwen2", &format!(r#"{on},"max_window_layers":0"#), [Some(7), Some(7)]),
+        ("qwen2", on, [None, None]),
+        ("qwen3", &format!(r#"{on},"layer_types":["sliding_attention","full_attention"]"#), [Some(7), None]),
+    ] {
+        assert_eq!(windows(family, extra), expected, "{family} {extra}");
+    }
+    let qwen3 = of("qwen3", heads).unwrap();
+    assert_eq!((qwen3.attention.head_dim, qwen3.attention.qk_norm, qwen3.max_position_embeddings), (128, true, 32768));
+    let qwen2 = of("qwen2", heads).unwrap();
+    assert!(qwen2.attention.qkv_bias && !qwen2.attention.output_bias && !qwen2.attention.qk_norm);
+    for (family, extra, expected) in [
+        ("qwen2", "", "num_key_value_heads (32)"),
+        ("mistral", "", "num_key_value_heads (8)"),
+        ("mistral", r#","num_key_value_heads":2,"sliding_window":0"#, "sliding_window"),
+        ("mistral", r#","num_key_value_heads":2,"layer_types":["full_attention"]"#, "layer_types"),
+        ("qwen3", &format!(r#"{heads}{on},"layer_types":["full_attention"]"#), "1 entries for 2 layers"),
+        ("qwen3", &format!(r#"{heads},"layer_types":["full_attention","sliding_attention"]"#), "sliding layers, but"),
+        ("qwen3", &format!(r#"{heads},"layer_types":["full_attention","chunked"]"#), "chunked"),
+        ("gemma", heads, "gemma"),
+    ] {
+        let message = of(family, extra).unwrap_err().to_string();
+        assert!(message.contains(expected), "{family} {extra}: {message}");
+    }
+}
+
+/// transformers reads back what is written, since its own files are what the fixtures are: config in, config out, same decoder.
+#[test]
+fn every_golden_config_survives_being_written() {
+    for folder in [&golden::FAMILIES[..], &["qwen2-window", "qwen3-window", "mistral-full", "tiny-llama3"]].concat() {
+        let (shape, _) = golden::model(folder);
+        let written = to_config_json(ALL, &shape).unwrap();
+        assert_eq!(from_config_json(ALL, &written.to_string()).unwrap(), shape, "{folder}: {written}");
+    }
+}
+
+/// Which layers slide, and no window at all, on both engines.
+#[test]
+fn variants_of_windows_score_as_transformers() {
+    tunebench_amx_emulator::install();
+    for folder in ["qwen2-window", "qwen3-window", "mistral-full"] {
+        let (shape, weights) = golden::model(folder);
+        let rows = Rows::of(folder);
+        let expected = tensors(&format!("{folder}/fixtures.safetensors"))["logits"].clone();
+        let per_label = json(&format!("{folder}/fixtures.json"))["loss"].as_f64().unwrap();
+        let reference = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
+        let (padded, targets) = rows.batch();
+        for (row, length) in padded.lengths().iter().enumerate() {
+            let indices: Vec<u32> = (0..*length).map(|i| padded.index(row, i)).collect();
+            let found = reference.logits(&padded, &indices).unwrap();
+            let worst = error(&found, &expected.get(row).unwrap().narrow(0, 0, *length).unwrap());
+            assert!(worst < 2e-6, "{folder}, row {row}: {worst:e}");
+        }
+        let loss = reference.loss(&padded, &targets).unwrap();
+        assert!((loss / targets.len() as f64 / per_label - 1.0).abs() < 1e-6, "{folder}: {loss}");
+        for level in levels() {
+            let options = Options { level, recompute: false, packed: false };
+            let model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
+            let found = model.loss(&batch(&rows, 0), &mut Workspace::default()).unwrap();
+            assert!((found / loss - 1.0).abs() < 1e-5, "{folder}, {}: {found} for {loss}", level.name());
+        }
+    }
+}
+
+/// Layer norms, GELU, learned positions, an MLP without a gate: what the reference path computes and the fast engine leaves to
+/// it, by name.
+#[test]
+fn a_family_is_one_file() {
+    let source = open_as(FAMILIES, &golden::path("opt")).unwrap();
+    let (shape, weights) = (&source.shape, source.weights().unwrap());
+    let rows = Rows::of("opt");
+    let tuning = Tuning::init(shape, &weights, full(shape), 0).unwrap();
+    let model = ReferenceModel::new(shape, &weights, &tuning, &Device::Cpu).unwrap();
+    let (batch, targets) = rows.batch();
+    let expected = tensors("opt/fixtures.safetensors")["logits"].clone();
+    for (row, length) in batch.lengths().iter().enumerate() {
+        let indices: Vec<u32> = (0..*length).map(|i| batch.index(row, i)).collect();
+        let worst = error(
+            &model.logits(&batch, &indices).unwrap(),
+            &expected.get(row).unwrap().narrow(0, 0, *length).unwrap(),
+        );
+        assert!(worst < 5e-6, "row {row}: {worst:e}");
+    }
+    let report = json("opt/fixtures.json");
+    let labels = report["label_tokens"].as_u64().unwrap() as f64;
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &DropoutKey::new(0, 0, vec![0, 1, 2])).unwrap();
+    assert!((loss / labels / report["loss"].as_f64().unwrap() - 1.0).abs() < 2e-6, "{loss}");
+    let gradients = gradients.into_iter().map(|(name, g)| (name, (g / labels).unwrap())).collect();
+    let expected = section("opt/fixtures.safetensors", "grad.");
+    assert_all_close("opt", &gradients, &expected, |_| 3e-5);
+
+    let lacks = check_supported(shape).unwrap_err().to_string();
+    assert!(lacks.contains("RMS") && lacks.contains("gate") && lacks.contains("`--engine reference`"), "{lacks}");
+    assert!(golden::path("opt/config.json").exists() && tunebench_model::open(&golden::path("opt")).is_err());
+}
