@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use tunebench_spec::{Recipe, RecipeOverrides, Schedule};
 use tunebench_spec::random::Stream;
+use tunebench_spec::{Recipe, RecipeOverrides, Schedule};
 
 #[test]
 fn cosine_with_warm_up_is_transformers() {

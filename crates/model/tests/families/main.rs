@@ -5,8 +5,8 @@
 mod opt;
 
 use candle_core::Device;
-use tunebench_model::fast::{Model, Options, Workspace, check_supported};
 use tunebench_model::families::{ALL, Family, from_config_json, to_config_json};
+use tunebench_model::fast::{Model, Options, Workspace, check_supported};
 use tunebench_model::{DropoutKey, ReferenceModel, Tuning, open_as};
 use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling};
 use tunebench_testkit::compare::{assert_all_close, error};
@@ -168,10 +168,8 @@ fn a_family_is_one_file() {
     let expected = tensors("opt/fixtures.safetensors")["logits"].clone();
     for (row, length) in batch.lengths().iter().enumerate() {
         let indices: Vec<u32> = (0..*length).map(|i| batch.index(row, i)).collect();
-        let worst = error(
-            &model.logits(&batch, &indices).unwrap(),
-            &expected.get(row).unwrap().narrow(0, 0, *length).unwrap(),
-        );
+        let worst =
+            error(&model.logits(&batch, &indices).unwrap(), &expected.get(row).unwrap().narrow(0, 0, *length).unwrap());
         assert!(worst < 5e-6, "row {row}: {worst:e}");
     }
     let report = json("opt/fixtures.json");

@@ -54,7 +54,7 @@ fn equals_the_gguf_packages(file: &str, config: &Value, expected: &Value) -> Vec
 fn values_equal_the_gguf_packages() {
     let expected = report("expected.json");
     let files = expected["files"].as_object().unwrap();
-    let of = |(file, report)| equals_the_gguf_packages(file, &expected["config"], report);
+    let of = |(file, report): (&String, &Value)| equals_the_gguf_packages(file, &expected["config"], report);
     let types: std::collections::BTreeSet<String> = files.iter().flat_map(of).collect();
     assert_eq!(types.into_iter().collect::<Vec<_>>().join(" "), "BF16 F16 F32 Q4_0 Q4_1 Q4_K Q6_K Q8_0");
 }
