@@ -26,7 +26,8 @@ pub fn run() -> Result<ExitCode> {
     if !report.faults.is_empty() {
         bail!("{} faults", report.faults.len());
     }
-    println!("tidy: {} files, {} crates", report.files, report.crates);
+    let circles = modules::ALLOWED.len();
+    println!("tidy: {} files, {} crates, {circles} circles of modules", report.files, report.crates);
     Ok(ExitCode::SUCCESS)
 }
 
