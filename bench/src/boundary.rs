@@ -1,6 +1,6 @@
 //! What the boundary between host and plugins costs: loading a file, recording a tuner, a row of a dataset, a judge's
-//! step, each with the plugin on a thread and in a process of its own; and a training step with recorded maths beside
-//! one with the same maths as a checkpoint holds it, when no plugin is asked.
+//! step, each with the plugin on a thread and in a process of its own; and a training step with recorded graphs beside
+//! one with the same computation as a checkpoint holds it, when no plugin is asked.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ pub enum Error {
     Tokenizer { path: PathBuf, fault: String },
     #[error("the tuning plan does not fit the model at `{weight}`: {fault}")]
     Plan { weight: String, fault: String },
-    /// Recorded maths, perhaps from a damaged file.
+    /// Recorded graphs, perhaps from a damaged file.
     #[error("the recorded maths at `{weight}` cannot be run: {fault}")]
     Graph { weight: String, fault: String },
     /// A backward pass through a model that keeps its weights for the forward pass alone.

@@ -1,4 +1,4 @@
-//! What is trained of a model: the plan with its recorded maths, and the values of all it trains.
+//! What is trained of a model: the plan with its recorded graphs, and the values of all it trains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +88,7 @@ impl Tuning {
         }
     }
 
-    /// The plan and its maths.
+    /// The plan and its graphs.
     pub fn recorded(&self) -> &RecordedPlan {
         &self.recorded
     }

@@ -141,7 +141,7 @@ fn an_adapter_that_has_learnt_nothing_changes_nothing() {
     let lora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     assert_eq!(bits(&lora.logits(&batch, &indices(&batch)).unwrap()), bits(&base));
 
-    // DoRA's magnitudes begin at the norms of the rows, computed by its own recorded maths.
+    // DoRA's magnitudes begin at the norms of the rows, computed by its own recorded graphs.
     let tuning = Tuning::init(&shape, &weights, recorded(&shape, "dora"), 7).unwrap();
     let dora = ReferenceModel::new(&shape, &weights, &tuning, &Device::Cpu).unwrap();
     assert!(error(&dora.logits(&batch, &indices(&batch)).unwrap(), &base) < 1e-6);

@@ -1,4 +1,4 @@
-//! The recorded maths of an adapted site: a small graph over named host operations.
+//! The recorded graphs of an adapted site: a small graph over named host operations.
 //!
 //! A tuner writes `forward`, `merge` and parameter initialisers once against opaque handles; the host records
 //! them as a [`Graph`], which is checked for shapes before anything is loaded and is saved in the checkpoint,

@@ -35,7 +35,7 @@ pub enum Init {
         low: f64,
         high: f64,
     },
-    /// By the tuner's own recorded maths over the base weight and the parameters listed before it.
+    /// By the tuner's own recorded graphs over the base weight and the parameters listed before it.
     Computed,
 }
 

@@ -43,7 +43,7 @@ fn one() -> f64 {
 }
 
 impl TunePlan {
-    /// Parameters that an optimiser updates: trainable weights, and the parameters of adapted ones and virtual tokens.
+    /// Parameters that an optimizer updates: trainable weights, and the parameters of adapted ones and virtual tokens.
     pub fn trainable_params(&self, model: &Decoder) -> u64 {
         let sizes: BTreeMap<String, u64> = model.weights().into_iter().map(|w| (w.name.clone(), w.len())).collect();
         let count = |(name, plan): (&String, &WeightPlan)| match plan {

@@ -35,7 +35,7 @@ pub struct ArmRecord {
     pub evaluated: bool,
 }
 
-/// One optimiser step.
+/// One optimizer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLog {
     pub arm: String,

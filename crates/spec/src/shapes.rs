@@ -15,7 +15,7 @@ pub struct SiteShape<'a> {
 }
 
 impl<'a> SiteShape<'a> {
-    /// Where maths is made of parameters alone: no input and no weight.
+    /// Where a graph is made of parameters alone: no input and no weight.
     pub fn without_weight(params: Vec<(&'a str, &'a [usize])>) -> Self {
         Self { out_features: 0, in_features: 0, params }
     }

@@ -98,7 +98,7 @@ pub(crate) fn is_finished(dir: &Path) -> bool {
     dir.join(RESULT).is_dir()
 }
 
-/// The outcome of a finished training in `dir`: its plan, its recorded maths and its trained values.
+/// The outcome of a finished training in `dir`: its plan, its recorded graphs and its trained values.
 ///
 /// # Errors
 /// When a file is missing or damaged, or does not fit the model.

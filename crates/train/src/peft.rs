@@ -32,11 +32,11 @@ struct Site {
     is_dora: bool,
 }
 
-/// Writes `tuning` to `dir`. The maths is checked: at every site `W + scale·B·A` (for DoRA with its magnitudes) must
+/// Writes `tuning` to `dir`. The graph is checked: at every site `W + scale·B·A` (for DoRA with its magnitudes) must
 /// be what the tuner's own merge yields, so that PEFT computes what was trained.
 ///
 /// # Errors
-/// [`Error::NotPeft`] when something else was trained, e.g. whole weights, or other maths.
+/// [`Error::NotPeft`] when something else was trained, e.g. whole weights, or another computation.
 pub fn save(dir: &Path, shape: &Decoder, base: &Weights, base_name: &str, tuning: &Tuning) -> Result<(), Error> {
     let sites = sites(tuning)?;
     check(shape, base, tuning, &sites)?;

@@ -1,5 +1,5 @@
 //! Rows of several examples and steps of so many tokens: every example once, within the limits, the same however a run
-//! is interrupted, and the same maths as without.
+//! is interrupted, and the same computation as without.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 

@@ -95,7 +95,7 @@ fn what_peft_could_not_compute_is_not_written() {
     assert!(save(&begin(full(&shape))).contains("trained as a whole"));
     assert!(save(&Tuning::none()).contains("no weight is adapted"));
 
-    // Parameters of the right names, but other maths: LoRA whose merge leaves the scale out.
+    // Parameters of the right names, but another computation: LoRA whose merge leaves the scale out.
     let mut plan = adapted(&shape, &["q_proj"], lora, 0.0);
     for graphs in &mut plan.graphs {
         for node in &mut graphs.merge.as_mut().unwrap().nodes {

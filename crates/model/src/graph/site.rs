@@ -108,7 +108,7 @@ pub(crate) fn check(
     check_at(weight, &SiteShape { out_features, in_features, params: shapes_by_name(params) }, graph, expected)
 }
 
-/// As [`check`], for the maths of virtual tokens, which has neither input nor weight.
+/// As [`check`], for the graph of virtual tokens, which has neither input nor weight.
 pub(crate) fn check_virtual(graph: &Graph, tokens: &VirtualTokens, model: &Decoder) -> Result<(), Error> {
     let site = SiteShape::without_weight(shapes_by_name(&tokens.params));
     check_at(VirtualTokens::NAME, &site, graph, &tokens.shape(model))

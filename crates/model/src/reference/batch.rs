@@ -20,7 +20,7 @@ pub struct Batch {
     lengths: Vec<usize>,
     width: usize,
     /// Places of virtual tokens, before all else in each row.
-    front: usize,
+    prefix: usize,
     side: Side,
 }
 
@@ -63,11 +63,11 @@ impl Batch {
             tokens.extend(std::iter::repeat_n(PADDING, padding - before));
             positions.extend((0..width).map(|i| i.saturating_sub(before) as u32));
         }
-        Ok(Self { tokens, positions, lengths, width, front: 0, side })
+        Ok(Self { tokens, positions, lengths, width, prefix: 0, side })
     }
 
     /// The same rows, each behind `count` places of virtual tokens.
-    pub(crate) fn behind(&self, count: usize) -> Cow<'_, Self> {
+    pub(crate) fn with_prefix(&self, count: usize) -> Cow<'_, Self> {
         if count == 0 {
             return Cow::Borrowed(self);
         }
@@ -78,12 +78,12 @@ impl Batch {
             positions.extend(0..count as u32);
             positions.extend(places.iter().map(|p| p + count as u32));
         }
-        let (lengths, width, front) = (self.lengths.clone(), self.width + count, self.front + count);
-        Cow::Owned(Self { tokens, positions, lengths, width, front, side: self.side })
+        let (lengths, width, prefix) = (self.lengths.clone(), self.width + count, self.prefix + count);
+        Cow::Owned(Self { tokens, positions, lengths, width, prefix, side: self.side })
     }
 
-    /// Indices among the tokens of this batch as they are among those of [`Batch::behind`].
-    pub(crate) fn indices_behind<'a>(&self, count: usize, indices: &'a [u32]) -> Cow<'a, [u32]> {
+    /// Indices among the tokens of this batch as they are among those of [`Batch::with_prefix`].
+    pub(crate) fn indices_with_prefix<'a>(&self, count: usize, indices: &'a [u32]) -> Cow<'a, [u32]> {
         if count == 0 {
             return Cow::Borrowed(indices);
         }
@@ -107,12 +107,12 @@ impl Batch {
 
     /// Index of token `i` of row `row` among all `b·t`.
     pub fn index(&self, row: usize, i: usize) -> u32 {
-        (row * self.width + self.front + self.padding_before(row) + i) as u32
+        (row * self.width + self.prefix + self.padding_before(row) + i) as u32
     }
 
     /// Padding that a row begins with, after its virtual tokens.
     fn padding_before(&self, row: usize) -> usize {
-        if self.side == Side::Left { self.width - self.front - self.lengths[row] } else { 0 }
+        if self.side == Side::Left { self.width - self.prefix - self.lengths[row] } else { 0 }
     }
 
     pub(crate) fn tokens(&self) -> &[u32] {
@@ -135,7 +135,7 @@ impl Batch {
         let rows = if self.side == Side::Right { 1 } else { self.rows() };
         let mut mask = Vec::with_capacity(rows * self.width * self.width);
         for row in 0..rows {
-            let padding = self.front..self.front + self.padding_before(row);
+            let padding = self.prefix..self.prefix + self.padding_before(row);
             for query in 0..self.width {
                 let is_near = |key: usize| window.is_none_or(|size| key + size > query);
                 let sees = |key: usize| key == query || key < query && !padding.contains(&key) && is_near(key);
@@ -177,9 +177,9 @@ impl Targets {
         Ok(targets)
     }
 
-    /// The same labels in the rows of [`Batch::behind`].
-    pub(crate) fn behind(&self, batch: &Batch, count: usize) -> Cow<'_, Self> {
-        match batch.indices_behind(count, &self.from) {
+    /// The same labels in the rows of [`Batch::with_prefix`].
+    pub(crate) fn with_prefix(&self, batch: &Batch, count: usize) -> Cow<'_, Self> {
+        match batch.indices_with_prefix(count, &self.from) {
             Cow::Borrowed(_) => Cow::Borrowed(self),
             Cow::Owned(from) => Cow::Owned(Self { from, labels: self.labels.clone() }),
         }

@@ -128,7 +128,7 @@ impl ReferenceModel {
     /// that it had.
     pub fn prefill<R: AsRef<[u32]>>(&self, cache: &mut Cache, prompts: &[R]) -> Result<Tensor, Error> {
         let batch = Batch::right_padded(prompts)?;
-        let (count, batch) = (self.virtual_count(), &*batch.behind(self.virtual_count()));
+        let (count, batch) = (self.virtual_count(), &*batch.with_prefix(self.virtual_count()));
         let context = self.context(batch, Pass::Eval)?;
         let mut x = self.embedded(&self.embed(batch.tokens())?, batch.positions(), &context)?;
         let first = cache.len();

@@ -13,7 +13,7 @@ use crate::graph::ops;
 use crate::reference::build::Builder;
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
-use crate::reference::virtual_tokens::Front;
+use crate::reference::virtual_tokens::Prefix;
 use crate::reference::weight::Pass;
 
 /// What all layers of one pass share.
@@ -27,13 +27,13 @@ pub(crate) struct Context<'a> {
     pub mask: Tensor,
     pub window_mask: Option<Tensor>,
     /// What stands in front of the rows; none where a row goes on from a cache.
-    pub front: Option<Front>,
+    pub prefix: Option<Prefix>,
 }
 
 impl Context<'_> {
     /// What the first layer takes, `[n, d]`, from the embeddings of all tokens.
     pub fn embedded(&self, x: &Tensor) -> Result<Tensor, Error> {
-        self.front.as_ref().map_or_else(|| Ok(x.clone()), |front| front.embedded(x, self.rows))
+        self.prefix.as_ref().map_or_else(|| Ok(x.clone()), |prefix| prefix.embedded(x, self.rows))
     }
 }
 
@@ -160,8 +160,8 @@ impl Attention {
         let q = rotate(by_head(self.q.apply(x, pass)?, self.heads, q_norm)?)?;
         let keys = rotate(by_head(self.k.apply(x, pass)?, self.kv_heads, k_norm)?)?;
         let values = by_head(self.v.apply(x, pass)?, self.kv_heads, None)?;
-        let [keys, values] = match &context.front {
-            Some(front) => front.keys_values(layer, [keys, values])?,
+        let [keys, values] = match &context.prefix {
+            Some(prefix) => prefix.keys_values(layer, [keys, values])?,
             None => [keys, values],
         };
         let mask = context.window_mask.as_ref().filter(|_| self.has_window).unwrap_or(&context.mask);

@@ -16,7 +16,7 @@ use crate::graph::ops;
 use crate::reference::batch::{Batch, Targets};
 use crate::reference::layer::Context;
 use crate::reference::model::{ReferenceModel, within};
-use crate::reference::virtual_tokens::Front;
+use crate::reference::virtual_tokens::Prefix;
 use crate::reference::weight::Pass;
 
 /// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
@@ -56,9 +56,9 @@ impl ReferenceModel {
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn loss(&self, batch: &Batch, targets: &Targets) -> Result<f64, Error> {
         let count = self.virtual_count();
-        let x = self.run(&batch.behind(count))?;
+        let x = self.run(&batch.with_prefix(count))?;
         let mut sum = 0.0;
-        for (from, labels) in self.slices(&targets.behind(batch, count)) {
+        for (from, labels) in self.slices(&targets.with_prefix(batch, count)) {
             let logits = self.logits_of(&x, from)?;
             let (losses, _) = ops::cross_entropy(&logits, &Tensor::new(labels, self.device())?)?;
             sum += total(&losses)?;
@@ -79,14 +79,15 @@ impl ReferenceModel {
         if key.examples() != batch.rows() {
             return Err(Error::Batch(format!("{} rows, but a dropout key of {}", batch.rows(), key.examples())));
         }
-        let (targets, batch) = (&*targets.behind(batch, self.virtual_count()), &*batch.behind(self.virtual_count()));
+        let (targets, batch) =
+            (&*targets.with_prefix(batch, self.virtual_count()), &*batch.with_prefix(self.virtual_count()));
         let context = self.context(batch, Pass::Train(key))?;
         let input = leaf(&self.embed(batch.tokens())?, self.embedding.is_trained())?;
         let output = self.embedded(&input, batch.positions(), &context)?;
         let mut x = output.detach();
         let mut tracked = is_tracked(&output);
         let mut segments = vec![Segment { input, output }];
-        let is_in_layers = context.front.as_ref().is_some_and(Front::is_in_layers);
+        let is_in_layers = context.prefix.as_ref().is_some_and(Prefix::is_in_layers);
         for layer in &self.layers {
             let input = leaf(&x, tracked)?;
             let output = layer.forward(&input, &context, within)?;
@@ -107,8 +108,8 @@ impl ReferenceModel {
             let zeros = self.embedding.get(Pass::Eval).zeros_like()?;
             add(&mut gradients, &name, zeros.index_add(&tokens, &of_embedded, 0)?)?;
         }
-        if let (Some(front), Some(gradient)) = (&context.front, gradients.remove(VirtualTokens::NAME)) {
-            collect(&mut front.seeded(gradient)?.backward()?, self, &context, &mut gradients)?;
+        if let (Some(prefix), Some(gradient)) = (&context.prefix, gradients.remove(VirtualTokens::NAME)) {
+            collect(&mut prefix.seeded(gradient)?.backward()?, self, &context, &mut gradients)?;
         }
         Ok((loss, gradients))
     }
@@ -172,7 +173,7 @@ fn collect(
     context: &Context<'_>,
     gradients: &mut Gradients,
 ) -> Result<(), Error> {
-    if let Some(gradient) = context.front.as_ref().and_then(|front| found.remove(&front.leaf)) {
+    if let Some(gradient) = context.prefix.as_ref().and_then(|prefix| found.remove(&prefix.leaf)) {
         add(gradients, VirtualTokens::NAME, gradient)?;
     }
     for (name, param) in model.params() {

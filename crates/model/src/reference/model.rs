@@ -121,7 +121,7 @@ impl ReferenceModel {
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn hidden(&self, batch: &Batch) -> Result<Tensor, Error> {
         let count = self.virtual_count();
-        let x = self.norm.apply(&self.run(&batch.behind(count))?, Pass::Eval)?;
+        let x = self.norm.apply(&self.run(&batch.with_prefix(count))?, Pass::Eval)?;
         let x = x.reshape((batch.rows(), count + batch.width(), self.shape.hidden_size))?;
         Ok(x.narrow(1, count, batch.width())?)
     }
@@ -135,7 +135,7 @@ impl ReferenceModel {
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn logits(&self, batch: &Batch, indices: &[u32]) -> Result<Tensor, Error> {
         let count = self.virtual_count();
-        self.logits_of(&self.run(&batch.behind(count))?, &batch.indices_behind(count, indices))
+        self.logits_of(&self.run(&batch.with_prefix(count))?, &batch.indices_with_prefix(count, indices))
     }
 
     pub(crate) fn logits_of(&self, x: &Tensor, indices: &[u32]) -> Result<Tensor, Error> {
@@ -200,7 +200,7 @@ impl ReferenceModel {
             rotation,
             mask: batch.mask(None, &self.device)?,
             window_mask: self.window().map(|size| batch.mask(Some(size), &self.device)).transpose()?,
-            front: self.virtual_tokens.as_ref().map(|tokens| tokens.front(pass)).transpose()?,
+            prefix: self.virtual_tokens.as_ref().map(|tokens| tokens.prefix(pass)).transpose()?,
         })
     }
 
@@ -227,7 +227,7 @@ impl ReferenceModel {
             rotation,
             mask: mask(None)?,
             window_mask: self.window().map(|size| mask(Some(size))).transpose()?,
-            front: None,
+            prefix: None,
         })
     }
 

@@ -15,32 +15,32 @@ use crate::reference::weight::Pass;
 pub(crate) struct VirtualTokens {
     pub kind: VirtualKind,
     pub count: usize,
-    /// The maths of their value and its parameters.
+    /// The graph of their value and its parameters.
     pub site: Site,
 }
 
 /// Their value in one pass.
-pub(crate) struct Front {
+pub(crate) struct Prefix {
     kind: VirtualKind,
     count: usize,
-    /// `[c, w]`, as the maths has made it.
+    /// `[c, w]`, as the graph has made it.
     value: Tensor,
-    /// The same as a leaf, which layers read: it gathers gradients before they go through the maths.
+    /// The same as a leaf, which layers read: it gathers gradients before they go through the graph.
     pub leaf: Tensor,
 }
 
 impl VirtualTokens {
-    pub fn front(&self, pass: Pass<'_>) -> Result<Front, Error> {
+    pub fn prefix(&self, pass: Pass<'_>) -> Result<Prefix, Error> {
         let value = self.site.run(None, None, pass)?;
         let leaf = match pass {
             Pass::Eval => value.clone(),
             Pass::Train(_) => Var::from_tensor(&value.detach())?.into_inner(),
         };
-        Ok(Front { kind: self.kind, count: self.count, value, leaf })
+        Ok(Prefix { kind: self.kind, count: self.count, value, leaf })
     }
 }
 
-impl Front {
+impl Prefix {
     /// Whether every layer reads it, not the first alone.
     pub fn is_in_layers(&self) -> bool {
         self.kind == VirtualKind::KeysValues
@@ -52,12 +52,12 @@ impl Front {
             return Ok(x.clone());
         }
         let (n, d) = x.dims2()?;
-        let front = self.leaf.unsqueeze(0)?.broadcast_as((rows, self.count, d))?;
+        let prefix = self.leaf.unsqueeze(0)?.broadcast_as((rows, self.count, d))?;
         let rest = x.reshape((rows, n / rows, d))?.narrow(1, self.count, n / rows - self.count)?;
-        Ok(Tensor::cat(&[&front, &rest], 1)?.reshape((n, d))?)
+        Ok(Tensor::cat(&[&prefix, &rest], 1)?.reshape((n, d))?)
     }
 
-    /// Keys and values `[b, k, t, e]` of layer `layer` with the given ones in front; as they are where the value is
+    /// Keys and values `[b, k, t, e]` of layer `layer` with the given ones in prefix; as they are where the value is
     /// embeddings.
     pub fn keys_values(&self, layer: usize, [keys, values]: [Tensor; 2]) -> Result<[Tensor; 2], Error> {
         if !self.is_in_layers() {
@@ -65,10 +65,10 @@ impl Front {
         }
         let (b, k, t, e) = keys.dims4()?;
         let put = |part: usize, x: &Tensor| -> Result<Tensor, Error> {
-            let front = self.leaf.narrow(1, (2 * layer + part) * k * e, k * e)?; // [c, k e]
-            let front = front.reshape((self.count, k, e))?.transpose(0, 1)?.unsqueeze(0)?;
-            let front = front.broadcast_as((b, k, self.count, e))?;
-            Ok(Tensor::cat(&[&front, &x.narrow(2, self.count, t - self.count)?], 2)?.contiguous()?)
+            let prefix = self.leaf.narrow(1, (2 * layer + part) * k * e, k * e)?; // [c, k e]
+            let prefix = prefix.reshape((self.count, k, e))?.transpose(0, 1)?.unsqueeze(0)?;
+            let prefix = prefix.broadcast_as((b, k, self.count, e))?;
+            Ok(Tensor::cat(&[&prefix, &x.narrow(2, self.count, t - self.count)?], 2)?.contiguous()?)
         };
         Ok([put(0, &keys)?, put(1, &values)?])
     }

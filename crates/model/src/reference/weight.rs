@@ -15,7 +15,7 @@ pub(crate) enum Pass<'a> {
     Train(&'a DropoutKey),
 }
 
-/// A tensor that an optimiser updates.
+/// A tensor that an optimizer updates.
 #[derive(Clone, Debug)]
 pub struct Param {
     pub var: Var,

@@ -178,7 +178,10 @@ fn a_family_is_one_file() {
     assert!((loss / labels / report["loss"].as_f64().unwrap() - 1.0).abs() < 2e-6, "{loss}");
     let gradients = gradients.into_iter().map(|(name, g)| (name, (g / labels).unwrap())).collect();
     let expected = section("opt/fixtures.safetensors", "grad.");
-    assert_all_close("opt", &gradients, &expected, |_| 3e-5);
+    // A key's bias moves all scores of a query alike, which softmax does not see: its gradient is rounding alone, which is
+    // held to a unit in the last place of the others, not of itself.
+    let tolerance = |name: &str| if name.ends_with("k_proj.bias") { 1e-3 } else { 3e-5 };
+    assert_all_close("opt", &gradients, &expected, tolerance);
 
     let lacks = check_supported(shape).unwrap_err().to_string();
     assert!(lacks.contains("RMS") && lacks.contains("gate") && lacks.contains("`--engine reference`"), "{lacks}");

@@ -36,8 +36,8 @@ const UNSUPPORTED: [(&str, &str); 13] = [
 /// Beginnings that leave the base weights alone; others (PiSSA, OLoRA, CorDA, LoftQ) replace them.
 const HARMLESS_INITS: [&str; 5] = ["true", "false", "gaussian", "eva", "orthogonal"];
 
-/// How the maths of one site goes.
-struct Maths {
+/// How the graph of one site goes.
+struct SiteForm {
     scale: f64,
     dropout: f64,
     is_dora: bool,
@@ -67,8 +67,8 @@ pub fn load(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
         let Some([out, wide]) = linear(shape, &weight) else {
             return Err(not_peft(format!("the model has no linear weight `{weight}`")));
         };
-        let (maths, params) = site(&config, &weight, &tensors)?;
-        let graphs = record([out, wide], &maths, &params).map_err(|e| not_peft(format!("`{weight}`: {e}")))?;
+        let (form, params) = site(&config, &weight, &tensors)?;
+        let graphs = record([out, wide], &form, &params).map_err(|e| not_peft(format!("`{weight}`: {e}")))?;
         let index = recorded.graphs.iter().position(|g| *g == graphs).unwrap_or_else(|| {
             recorded.graphs.push(graphs);
             recorded.graphs.len() - 1
@@ -131,8 +131,8 @@ fn linear(shape: &Decoder, weight: &str) -> Option<[usize; 2]> {
     found.shape.try_into().ok()
 }
 
-/// The maths of a site, and its parameters by the shapes of their tensors.
-fn site(config: &Value, weight: &str, tensors: &BTreeMap<&str, Tensor>) -> Result<(Maths, Vec<ParamSpec>), Error> {
+/// The graph of a site, and its parameters by the shapes of their tensors.
+fn site(config: &Value, weight: &str, tensors: &BTreeMap<&str, Tensor>) -> Result<(SiteForm, Vec<ParamSpec>), Error> {
     let is_dora = flag(config, "use_dora");
     let expected: BTreeSet<&str> = KNOWN.iter().take(if is_dora { 3 } else { 2 }).copied().collect();
     let found: BTreeSet<&str> = tensors.keys().copied().collect();
@@ -156,7 +156,7 @@ fn site(config: &Value, weight: &str, tensors: &BTreeMap<&str, Tensor>) -> Resul
         lr_scale: 1.0,
     };
     let params = KNOWN.iter().filter(|name| tensors.contains_key(**name)).map(spec).collect();
-    Ok((Maths { scale: alpha / by, dropout, is_dora }, params))
+    Ok((SiteForm { scale: alpha / by, dropout, is_dora }, params))
 }
 
 fn flag(config: &Value, key: &str) -> bool {
@@ -177,29 +177,29 @@ fn ends_with_module(module: &str, end: &str) -> bool {
 }
 
 /// `base(x) + s B A dropout(x)`, for DoRA times `magnitude / norm(W + s B A)` without a gradient through the norm.
-fn record(linear: [usize; 2], maths: &Maths, params: &[ParamSpec]) -> Result<SiteGraphs, String> {
+fn record(linear: [usize; 2], form: &SiteForm, params: &[ParamSpec]) -> Result<SiteGraphs, String> {
     let out = Dim::Fixed(linear[0]);
     let mut forward = Recorder::new(linear, params);
     let x = forward.op(Op::Input, &[])?;
     let base = forward.op(Op::Base, &[x])?;
-    let dropped = if maths.dropout > 0.0 { forward.op(Op::Dropout { p: maths.dropout }, &[x])? } else { x };
+    let dropped = if form.dropout > 0.0 { forward.op(Op::Dropout { p: form.dropout }, &[x])? } else { x };
     let (a, b) = (forward.param(KNOWN[0])?, forward.param(KNOWN[1])?);
     let (a, b) = (forward.op(Op::Transpose, &[a])?, forward.op(Op::Transpose, &[b])?);
     let low = forward.op(Op::Matmul, &[dropped, a])?; // [t, r]
     let high = forward.op(Op::Matmul, &[low, b])?; // [t, out]
-    let scaled = forward.op(Op::Scale { by: maths.scale }, &[high])?;
+    let scaled = forward.op(Op::Scale { by: form.scale }, &[high])?;
     let mut y = forward.op(Op::Add, &[base, scaled])?;
-    if maths.is_dora {
-        let (_, ratio) = forward.magnitudes(maths.scale)?;
+    if form.is_dora {
+        let (_, ratio) = forward.magnitudes(form.scale)?;
         let row = forward.op(Op::Reshape { shape: vec![out] }, &[ratio])?;
         y = forward.op(Op::Mul, &[y, row])?;
     }
     let mut merge = Recorder::new(linear, params);
-    let merged = if maths.is_dora {
-        let (adapted, ratio) = merge.magnitudes(maths.scale)?;
+    let merged = if form.is_dora {
+        let (adapted, ratio) = merge.magnitudes(form.scale)?;
         merge.op(Op::Mul, &[adapted, ratio])?
     } else {
-        merge.adapted(maths.scale)?
+        merge.adapted(form.scale)?
     };
     Ok(SiteGraphs { forward: forward.graph(y), merge: Some(merge.graph(merged)), inits: BTreeMap::new() })
 }
