@@ -172,7 +172,8 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     }
     if let Some(shape) = &model.shape {
         shape.check()?;
-        families::find(families::ALL, &shape.family)?;
+        // Exports will need it.
+        families::to_config_json(families::ALL, shape)?;
         return Ok(shape.clone());
     }
     let path = context.path(&model.source, model.hint.as_deref())?;

@@ -58,17 +58,6 @@ impl<'a> Config<'a> {
         value.as_bool().ok_or(ConfigError::Key { key, expected: "true or false" })
     }
 
-    /// Refuses a switch that is on.
-    ///
-    /// # Errors
-    /// Names it.
-    pub fn refuse(&self, key: &'static str) -> Result<(), ConfigError> {
-        match self.is_on(key)? {
-            true => Err(ConfigError::Unsupported(format!("`{key}` = true is not supported for this family"))),
-            false => Ok(()),
-        }
-    }
-
     /// `hidden_act`, SiLU when it is missing.
     ///
     /// # Errors

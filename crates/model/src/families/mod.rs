@@ -99,7 +99,8 @@ fn unknown(families: &[Family], found: &str) -> ConfigError {
 /// A decoder as a Hugging Face `config.json`, readable by transformers 4 and 5.
 ///
 /// # Errors
-/// [`ConfigError::Architecture`] when its family is not among `families`.
+/// [`ConfigError::Architecture`] when its family is not among `families`, [`ConfigError::Unsupported`] when the family's
+/// keys cannot say all of it: whoever read them would compute another model.
 pub fn to_config_json(families: &[Family], decoder: &Decoder) -> Result<Value, ConfigError> {
     let family = find(families, &decoder.family)?;
     let mut config = json!({
@@ -115,6 +116,10 @@ pub fn to_config_json(families: &[Family], decoder: &Decoder) -> Result<Value, C
     });
     if let (Some(config), Value::Object(own)) = (config.as_object_mut(), (family.write)(decoder)) {
         config.extend(own);
+    }
+    if read(family, &Config(&config))? != *decoder {
+        let why = format!("no `config.json` of the family `{}` says all of this decoder", family.name);
+        return Err(ConfigError::Unsupported(why));
     }
     Ok(config)
 }

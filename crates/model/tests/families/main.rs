@@ -8,7 +8,9 @@ use candle_core::Device;
 use tunebench_model::families::{ALL, Family, from_config_json, to_config_json};
 use tunebench_model::fast::{Model, Options, Workspace, check_supported};
 use tunebench_model::{DropoutKey, ReferenceModel, Tuning, open_as};
-use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling};
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling, Window};
+use tunebench_spec::names::{Names, Role};
 use tunebench_testkit::compare::{assert_all_close, error};
 use tunebench_testkit::engines::{batch, levels};
 use tunebench_testkit::golden::{self, Rows, json, section, tensors};
@@ -124,6 +126,24 @@ fn every_golden_config_survives_being_written() {
         let (shape, _) = golden::model(folder);
         let written = to_config_json(ALL, &shape).unwrap();
         assert_eq!(from_config_json(ALL, &written.to_string()).unwrap(), shape, "{folder}: {written}");
+    }
+}
+
+/// A decoder that a study describes by itself may be none of its family's.
+#[test]
+fn what_config_json_cannot_say_is_not_written() {
+    let plain = from_config_json(ALL, &config("")).unwrap();
+    let changes: [fn(&mut Decoder); 4] = [
+        |d| d.attention.qkv_bias = true, // and o's, in LLaMA's words
+        |d| d.attention.window = Some(Window { size: 3, full_layers: vec![] }),
+        |d| d.attention.scale = Some(0.5),
+        |d| d.names = Names::default().with(&[(Role::Head, "head")]),
+    ];
+    for change in changes {
+        let mut decoder = plain.clone();
+        change(&mut decoder);
+        let message = to_config_json(ALL, &decoder).unwrap_err().to_string();
+        assert!(message.contains("`llama` says all of this decoder"), "{message}");
     }
 }
 
