@@ -12,8 +12,8 @@ use tunebench_results::Frames;
 use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
 use tunebench_study::{Event, PieceKind, RunOptions, Study, StudyError};
 
-use crate::study::{lines, tokenizer};
 use crate::support;
+use crate::tiny::{self, lines, tokenizer};
 
 /// Two arms and one that starts from the second, over rows of their own; seconds to run.
 const STUDY: &str = r#"
@@ -27,22 +27,7 @@ batch_size = 4
 max_length = 48
 warmup_steps = 0
 learning_rate = 1e-3
-[[model]]
-id = "tiny"
-source = "init:"
-tokenizer = "tokenizer.json"
-[model.shape]
-vocab_size = 300
-hidden_size = 16
-intermediate_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-num_key_value_heads = 1
-head_dim = 8
-max_position_embeddings = 96
-rope_theta = 10000.0
-rms_norm_eps = 1e-5
-tie_word_embeddings = true
+MODEL
 [[dataset]]
 id = "few"
 plugin = "stress"
@@ -92,7 +77,7 @@ impl Place {
     /// The third arm is tuned by `tuner` with these options.
     fn new(tuner: &str, options: &str) -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap() };
-        let text = STUDY.replace("TUNER", tuner).replace("OPTIONS", options);
+        let text = STUDY.replace("MODEL", &tiny::model(1)).replace("TUNER", tuner).replace("OPTIONS", options);
         place.write("study.toml", &text.replace("NOTES", place.path("notes").to_str().unwrap()));
         place.write("rows.jsonl", &lines((0..20).map(|i| json!({ "q": format!("row {i}") }))));
         // The last one is longer than the model can read.

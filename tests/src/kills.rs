@@ -11,6 +11,7 @@ use tunebench_results::{Frames, Record};
 use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog, hash};
 
 use crate::study::Study;
+use crate::tiny;
 
 /// An arm with two checkpoints, of which one is replaced, and one that starts from it.
 const STUDY: &str = r#"
@@ -24,22 +25,7 @@ max_length = 64
 learning_rate = 1e-2
 warmup_steps = 0
 checkpoint_steps = 1
-[[model]]
-id = "tiny"
-source = "init:"
-tokenizer = "tokenizer.json"
-[model.shape]
-vocab_size = 300
-hidden_size = 16
-intermediate_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-num_key_value_heads = 1
-head_dim = 8
-max_position_embeddings = 96
-rope_theta = 10000.0
-rms_norm_eps = 1e-5
-tie_word_embeddings = true
+MODEL
 [[dataset]]
 id = "few"
 plugin = "belle"
@@ -131,7 +117,7 @@ fn forget_measured(value: &mut Value) {
 #[test]
 fn a_study_killed_at_any_write_ends_as_if_it_had_not_been() {
     let study = Study::new();
-    study.write("study.toml", STUDY);
+    study.write("study.toml", &STUDY.replace("MODEL", &tiny::model(1)));
     let run = |out: &str| ["study", "study.toml", "--out", out].map(str::to_owned);
     study.run(&run("whole").each_ref().map(String::as_str));
     let expected = left(&study.path("whole"));

@@ -8,8 +8,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::study::{lines, tokenizer};
 use crate::support;
+use crate::tiny::{self, lines, tokenizer};
 
 /// A folder with a study of one or two arms over rows of its own; one step of training.
 pub struct Study {
@@ -27,22 +27,7 @@ batch_size = 4
 max_length = 48
 max_steps = 1
 warmup_steps = 0
-[[model]]
-id = "tiny"
-source = "init:"
-tokenizer = "tokenizer.json"
-[model.shape]
-vocab_size = 300
-hidden_size = 16
-intermediate_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-num_key_value_heads = 1
-head_dim = 8
-max_position_embeddings = 96
-rope_theta = 10000.0
-rms_norm_eps = 1e-5
-tie_word_embeddings = true
+MODEL
 [[dataset]]
 id = "good"
 plugin = "stress"
@@ -109,7 +94,8 @@ impl Study {
     ) -> (Option<i32>, String) {
         let told = |this: &str| if kind == this { misdeed } else { "" };
         let tuner = if kind == "tuner" { format!("misdeed = \"{misdeed}\"") } else { String::new() };
-        let text = STUDY.replace("DATASET", told("dataset")).replace("JUDGE", told("judge")).replace("TUNER", &tuner);
+        let text = STUDY.replace("MODEL", &tiny::model(1));
+        let text = text.replace("DATASET", told("dataset")).replace("JUDGE", told("judge")).replace("TUNER", &tuner);
         fs::write(self.folder.path().join("study.toml"), text).unwrap();
         process.args([command, "study.toml"]).current_dir(self.folder.path());
         process.env("TUNEBENCH_HOME", self.folder.path().join("home"));

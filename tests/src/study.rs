@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support;
+use crate::tiny::{self, lines, tokenizer};
 
 /// A folder with a study of five arms over data of its own, seconds to run.
 pub struct Study {
@@ -27,22 +28,7 @@ max_length = 64
 learning_rate = 1e-2
 warmup_steps = 0
 checkpoint_steps = 2
-[[model]]
-id = "tiny"
-source = "init:"
-tokenizer = "tokenizer.json"
-[model.shape]
-vocab_size = 300
-hidden_size = 16
-intermediate_size = 32
-num_hidden_layers = 2
-num_attention_heads = 2
-num_key_value_heads = 1
-head_dim = 8
-max_position_embeddings = 96
-rope_theta = 10000.0
-rms_norm_eps = 1e-5
-tie_word_embeddings = true
+MODEL
 [[dataset]]
 id = "few"
 plugin = "belle"
@@ -113,7 +99,7 @@ impl Study {
         study.write("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
         let dora = support::third_party("dora");
         let dora = dora.to_str().unwrap();
-        study.write("study.toml", &STUDY.replace("DORA", dora));
+        study.write("study.toml", &STUDY.replace("MODEL", &tiny::model(2)).replace("DORA", dora));
         study.run(&["plugins", "add", dora]);
         study
     }
@@ -158,28 +144,6 @@ fn said(output: Output, status: i32) -> String {
     assert_eq!(output.status.code(), Some(status), "{text}");
     assert!(!text.contains("panicked"), "{text}");
     text
-}
-
-pub fn lines(rows: impl IntoIterator<Item = Value>) -> String {
-    rows.into_iter().map(|row| format!("{row}\n")).collect()
-}
-
-/// A byte-level vocabulary: `</s>` and the 256 bytes.
-pub fn tokenizer() -> Value {
-    let mut vocabulary = serde_json::Map::new();
-    vocabulary.insert("</s>".into(), 0.into());
-    for byte in 0..=255u32 {
-        vocabulary.insert(format!("<0x{byte:02X}>"), (byte + 1).into());
-    }
-    json!({
-        "version": "1.0",
-        "added_tokens": [{"id": 0, "content": "</s>", "special": true, "single_word": false, "lstrip": false,
-                          "rstrip": false, "normalized": false}],
-        "normalizer": null, "pre_tokenizer": null, "post_processor": null,
-        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]},
-        "model": {"type": "BPE", "vocab": vocabulary, "merges": [], "byte_fallback": true, "unk_token": null,
-                  "fuse_unk": false, "dropout": null, "continuing_subword_prefix": null, "end_of_word_suffix": null},
-    })
 }
 
 /// Every file of trained values below a folder, with the hash of its bytes.

@@ -30,5 +30,7 @@ mod support;
 mod testing_kit;
 /// The third-party tuners on both engines, and in training.
 mod third_party_tuners;
+/// What small studies are made of.
+mod tiny;
 /// Prompt tuning, P-tuning and prefix tuning, as third-party plugins write them, against PEFT.
 mod virtual_tokens;
