@@ -3,7 +3,7 @@
 //! Names and order are the file format. A column that is added, renamed or removed, or whose meaning changes, raises
 //! [`crate::FORMAT_VERSION`].
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 
 use crate::column::{ColumnSpec, Record, record};
 use crate::scores::ScoreRow;
@@ -23,41 +23,54 @@ impl Frame {
 }
 
 /// Every frame of a run folder, in the order of the stages that write them.
-pub const FRAMES: [Frame; 5] = [
+pub const FRAMES: [Frame; 6] = [
     Frame::of::<ArmRecord>(),
     Frame::of::<StepLog>(),
+    Frame::of::<LossLog>(),
     Frame::of::<Generation>(),
     Frame::of::<Judgement>(),
     Frame::of::<ScoreRow>(),
 ];
 
 record!("arms", ArmRecord {
-    arm: String, "", "name of the arm in the study; rows are in the study's order";
+    arm: String, "", "name of the arm in the study; a row for each of its trainings, in the study's order";
+    candidate: String, "", "the values that a grid gave this training, as learning_rate=0.0002 options.r=8; empty without a grid";
+    selected: bool, "", "whether the training stands for its arm: no grid, or the candidate that was chosen";
     base: String, "", "the model or arm it starts from";
     tuner: String, "", "plugin that says what is trained";
+    options: String, "", "the tuner's options as a JSON object";
     dataset: String, "", "id of the training set";
+    template: String, "", "how a conversation becomes text";
+    recipe: String, "", "the recipe as a JSON object: of each field its value and origin (default, tuner, fitted, study, arm or grid)";
     examples: u64, "examples", "training examples used per epoch";
     skipped_examples: u64, "examples", "training examples left out, for example without a label token";
-    seed: u64, "", "seed of every random choice of the arm";
+    held_out_examples: u64, "examples", "examples of the source kept from training, to measure the held-out loss";
+    seed: u64, "", "seed of every random choice of the training";
     engine: String, "", "reference or fast";
+    precision: String, "", "what the engine computes in";
     model_params: u64, "parameters", "parameters of the model, adapters excluded";
     trainable_params: u64, "parameters", "parameters that training changes";
     additional_params: u64, "parameters", "parameters added by adapters";
     epochs: f64, "epochs", "passes over the training set";
-    steps: u64, "steps", "optimiser steps";
+    steps: u64, "steps", "optimizer steps";
+    kept_step: u64, "steps", "step whose weights are the result: the last one, but with load_best_model_at_end";
     tokens: u64, "tokens", "tokens trained on, padding excluded, all epochs together";
     train_seconds: f64, "seconds", "wall time of training";
     hours_per_epoch: f64, "hours", "wall time of one epoch";
     tokens_per_second: f64, "tokens/second", "training throughput, padding excluded";
     peak_rss_bytes: u64, "bytes", "largest resident memory of the process while it trained";
+    predicted_seconds: Option<f64>, "seconds", "wall time of training as predicted before it began; null where it could not be";
+    predicted_peak_bytes: Option<u64>, "bytes", "memory at the peak of training as predicted before it began; null where it could not be";
     final_loss: Option<f64>, "nats/token", "mean loss of the last tenth of the steps, per label token; null for a base model";
-    identity: String, "", "SHA-256 of all that the arm depends on";
-    evaluated: bool, "", "whether the arm takes part in the evaluation";
+    identity: String, "", "SHA-256 of all that the training depends on";
+    evaluated: bool, "", "whether its model takes part in the evaluation";
 });
 
 record!("steps", StepLog {
     arm: String, "", "name of the arm";
-    step: u64, "steps", "optimiser step, from 1";
+    candidate: String, "", "as in arms";
+    seed: u64, "", "seed of the training";
+    step: u64, "steps", "optimizer step, from 1";
     epoch: f64, "epochs", "epochs done after this step";
     loss: f64, "nats/token", "mean over the label tokens of the whole accumulated batch";
     learning_rate: f64, "1", "learning rate of the step";
@@ -66,24 +79,44 @@ record!("steps", StepLog {
     seconds: f64, "seconds", "wall time of the step";
 });
 
+record!("losses", LossLog {
+    arm: String, "", "name of the arm";
+    candidate: String, "", "as in arms";
+    seed: u64, "", "seed of the training";
+    step: u64, "steps", "optimizer steps done; 0 is the plain base model";
+    set: String, "", "held_out: rows kept from training; general: a fixed text of general language";
+    set_hash: String, "", "SHA-256 of the tokens it was measured on; losses of other ones are not comparable";
+    loss: f64, "nats/token", "mean over the label tokens";
+    bits_per_byte: f64, "bits/byte", "sum over the label tokens per UTF-8 byte of their text; comparable over tokenizers";
+    tokens: u64, "tokens", "label tokens";
+    bytes: u64, "bytes", "UTF-8 bytes of the text that the labels are";
+    is_final: bool, "", "whether it is the loss of the training's result, not of a state on the way";
+});
+
 record!("generations", Generation {
     arm: String, "", "name of the arm";
+    seed: u64, "", "seed of the training whose model answered";
     item: String, "", "id of the evaluation item";
+    item_hash: String, "", "SHA-256 of the item's turns, category and reference: the same question has it under any id";
+    prompt_hash: String, "", "SHA-256 of the prompt and the settings of generation";
     category: String, "", "category of the item";
     prompt: String, "", "text given to the model, template included";
     answer: String, "", "what the model answered";
     reference: Option<String>, "", "reference answer of the item; null when it has none";
     prompt_tokens: u64, "tokens", "length of the prompt";
     new_tokens: u64, "tokens", "length of the answer";
-    finish: String, "", "stop at an end-of-sequence token, length at the limit";
+    finish: String, "", "stop at an end-of-sequence token, length at the limit, not_asked where the model could not be asked";
     seconds: f64, "seconds", "wall time of the answer";
 });
 
 record!("judgements", Judgement {
     arm: String, "", "name of the arm";
+    seed: u64, "", "seed of the training whose model answered";
     item: String, "", "id of the evaluation item";
+    item_hash: String, "", "as in generations";
     category: String, "", "category of the item";
     judge: String, "", "plugin that judged";
+    judge_hash: String, "", "SHA-256 of the judge: plugin, options, server, and the item's rubric";
     repeat: u32, "", "number of this judgement among those of one answer, from 0";
     score: Option<f64>, "score 0..1", "the verdict; null unless status is scored";
     status: JudgementStatus, "", "scored, unscored (the judge could not tell) or failed (it could not be asked)";
@@ -97,6 +130,7 @@ record!("judgements", Judgement {
 
 record!("scores", ScoreRow {
     arm: String, "", "name of the arm";
+    seed: u64, "", "seed of the training whose model answered; a row for each";
     judge: String, "", "plugin that judged";
     category: String, "", "category of the items, or `macro average` or `micro average` over all";
     items: u64, "items", "items with a judgement";

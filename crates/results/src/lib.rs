@@ -1,6 +1,6 @@
 //! The product of a study: its records as Parquet files that any Parquet reader opens.
 //!
-//! A run folder holds one file per frame: `arms`, `steps`, `generations`, `judgements`, and `scores`, which is derived
+//! A run folder holds one file per frame: `arms`, `steps`, `losses`, `generations`, `judgements`, and `scores`, which is derived
 //! from the judgements. Each frame's columns are declared once, in [`frames`]; the file's metadata carries the format
 //! version and what each column means. [`Frames::query`] answers SQL over all of them.
 //!
@@ -22,5 +22,5 @@ pub mod store;
 pub use column::{ColumnSpec, Record};
 pub use error::{Error, Result};
 pub use frames::{FRAMES, Frame};
-pub use scores::{MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow, derive_scores, item_scores};
-pub use store::{FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_steps};
+pub use scores::{ItemKey, ItemScore, MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow, derive_scores, item_scores};
+pub use store::{FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps};

@@ -1,4 +1,4 @@
-//! The derived frame: what each arm scored in each category, and what it could have scored.
+//! The derived frame: what each training of an arm scored in each category, and what it could have scored.
 //!
 //! An item without a score is never dropped in silence: it is counted, and the bounds say what the mean would be if all
 //! such items had scored 0 or 1.
@@ -14,10 +14,11 @@ pub const MACRO_AVERAGE: &str = "macro average";
 /// The category of an arm's mean over all its items.
 pub const MICRO_AVERAGE: &str = "micro average";
 
-/// One arm's scores in one category by one judge.
+/// What one training of an arm scored in one category by one judge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreRow {
     pub arm: String,
+    pub seed: u64,
     pub judge: String,
     pub category: String,
     /// Items with a judgement: `scored + unscored + failed`.
@@ -41,16 +42,29 @@ pub struct ItemScore {
     pub score: Option<f64>,
 }
 
-/// (arm, judge, item).
-pub type ItemKey = (String, String, String);
+/// Which answer by whom: the name of the item is its content, or its id where that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ItemKey {
+    pub arm: String,
+    pub seed: u64,
+    pub judge: String,
+    pub item: String,
+}
 
-/// One entry per (arm, judge, item): repeats averaged; without any score, failed if any repeat failed.
+impl ItemKey {
+    fn of(judgement: &Judgement) -> Self {
+        let Judgement { arm, seed, judge, item, item_hash, .. } = judgement;
+        let item = if item_hash.is_empty() { item } else { item_hash };
+        Self { arm: arm.clone(), seed: *seed, judge: judge.clone(), item: item.clone() }
+    }
+}
+
+/// One entry per answer and judge: repeats averaged; without any score, failed if any repeat failed.
 /// An item listed under two categories keeps the first.
 pub fn item_scores(judgements: &[Judgement]) -> BTreeMap<ItemKey, ItemScore> {
     let mut repeats: BTreeMap<ItemKey, Vec<&Judgement>> = BTreeMap::new();
     for judgement in judgements {
-        let key = (judgement.arm.clone(), judgement.judge.clone(), judgement.item.clone());
-        repeats.entry(key).or_default().push(judgement);
+        repeats.entry(ItemKey::of(judgement)).or_default().push(judgement);
     }
     repeats.into_iter().map(|(key, repeats)| (key, item_score(&repeats))).collect()
 }
@@ -67,7 +81,7 @@ fn item_score(repeats: &[&Judgement]) -> ItemScore {
     ItemScore { category, status, score: mean(&scores) }
 }
 
-/// The scores of every arm, in the order in which arms first appear: its categories by name, then the macro and the
+/// The scores of every training, in the order in which they first appear: its categories by name, then the macro and the
 /// micro average.
 ///
 /// # Errors
@@ -78,24 +92,26 @@ pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
         return Err(Error::ReservedCategory(judgement.category.clone()));
     }
 
-    let mut items: BTreeMap<(String, String), BTreeMap<String, Vec<ItemScore>>> = BTreeMap::new();
-    for ((arm, judge, _), item) in item_scores(judgements) {
-        items.entry((arm, judge)).or_default().entry(item.category.clone()).or_default().push(item);
+    let mut items: BTreeMap<(String, u64, String), BTreeMap<String, Vec<ItemScore>>> = BTreeMap::new();
+    for (ItemKey { arm, seed, judge, .. }, item) in item_scores(judgements) {
+        items.entry((arm, seed, judge)).or_default().entry(item.category.clone()).or_default().push(item);
     }
 
     // What a judge can never tell (an offline one, say, of a poem) is left out of every arm's average alike.
     let judged: BTreeSet<(&str, &str)> = items
         .iter()
-        .flat_map(|((_, judge), categories)| categories.iter().map(move |(name, items)| (judge, name, items)))
+        .flat_map(|((_, _, judge), categories)| categories.iter().map(move |(name, items)| (judge, name, items)))
         .filter(|(_, _, items)| items.iter().any(|item| item.score.is_some()))
         .map(|(judge, name, _)| (judge.as_str(), name.as_str()))
         .collect();
     let mut seen = BTreeSet::new();
-    let order = judgements.iter().map(|j| (j.arm.clone(), j.judge.clone())).filter(|key| seen.insert(key.clone()));
+    let keys = judgements.iter().map(|j| (j.arm.clone(), j.seed, j.judge.clone()));
+    let order = keys.filter(|key| seen.insert(key.clone()));
     let mut rows = Vec::new();
-    for (arm, judge) in order {
-        let Some(categories) = items.get(&(arm.clone(), judge.clone())) else { continue };
-        let row = |category: &str, items: &[ItemScore]| score_row(&arm, &judge, category, items);
+    for key in order {
+        let Some(categories) = items.get(&key) else { continue };
+        let (arm, seed, judge) = key;
+        let row = |category: &str, items: &[ItemScore]| score_row((&arm, seed, &judge), category, items);
         let by_category: Vec<ScoreRow> = categories.iter().map(|(category, items)| row(category, items)).collect();
         let all: Vec<ItemScore> = categories.values().flatten().cloned().collect();
         let micro = row(MICRO_AVERAGE, &all);
@@ -108,7 +124,7 @@ pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
     Ok(rows)
 }
 
-fn score_row(arm: &str, judge: &str, category: &str, items: &[ItemScore]) -> ScoreRow {
+fn score_row((arm, seed, judge): (&str, u64, &str), category: &str, items: &[ItemScore]) -> ScoreRow {
     let count = |status| items.iter().filter(|item| item.status == status).count() as u64;
     let scores: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
     let bound = |missing: f64| {
@@ -117,6 +133,7 @@ fn score_row(arm: &str, judge: &str, category: &str, items: &[ItemScore]) -> Sco
     };
     ScoreRow {
         arm: arm.to_owned(),
+        seed,
         judge: judge.to_owned(),
         category: category.to_owned(),
         items: items.len() as u64,

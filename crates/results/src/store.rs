@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataFrame, PolarsError};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_files::write_file;
-use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
 
 use crate::column::{ColumnSpec, Record};
 use crate::error::{Error, Result};
@@ -15,7 +15,9 @@ use crate::scores::derive_scores;
 use crate::seal::{self, Seal};
 
 /// Version of the frames' columns and their meaning, in each file's metadata under `tunebench.format_version`.
-pub const FORMAT_VERSION: u32 = 1;
+///
+/// Version 2 has a row for each training of an arm, the frame `losses`, and the content of items, prompts and judges.
+pub const FORMAT_VERSION: u32 = 2;
 
 const VERSION_KEY: &str = "tunebench.format_version";
 /// The first and last bytes of a Parquet file.
@@ -34,6 +36,14 @@ pub fn write_arms(dir: &Path, rows: &[ArmRecord]) -> Result<()> {
 /// # Errors
 /// As [`write_arms`].
 pub fn write_steps(dir: &Path, rows: &[StepLog]) -> Result<()> {
+    write(dir, rows)
+}
+
+/// Writes `losses.parquet`.
+///
+/// # Errors
+/// As [`write_arms`].
+pub fn write_losses(dir: &Path, rows: &[LossLog]) -> Result<()> {
     write(dir, rows)
 }
 

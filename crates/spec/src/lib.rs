@@ -37,6 +37,6 @@ pub use graph::{Dim, Graph, Node, Op};
 pub use param::{Init, ParamSpec};
 pub use plan::{RecordedPlan, TunePlan, WeightPlan};
 pub use recipe::{Recipe, RecipeOverrides, Schedule};
-pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 pub use study::Study;
 pub use virtual_tokens::{VirtualKind, VirtualTokens};

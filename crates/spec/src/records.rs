@@ -2,43 +2,81 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One trained arm, or a base model as it is.
+/// One training of an arm, or a base model as it is.
+///
+/// An arm is trained once for each of its seeds, and, where it has a grid, once for each candidate with the first of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmRecord {
     pub arm: String,
+    /// The values that a grid gave this training, as `learning_rate=0.0002 options.r=8`; empty without a grid.
+    #[serde(default)]
+    pub candidate: String,
+    /// Whether it stands for its arm: no grid, or the candidate that was chosen.
+    #[serde(default = "yes")]
+    pub selected: bool,
     /// The model or arm it starts from.
     pub base: String,
     pub tuner: String,
+    /// The tuner's options as a JSON object.
+    #[serde(default)]
+    pub options: String,
     pub dataset: String,
+    #[serde(default)]
+    pub template: String,
+    /// The recipe as a JSON object: of each field its `value` and `origin` (default, tuner, fitted, study, arm or grid).
+    #[serde(default)]
+    pub recipe: String,
     /// Training examples used per epoch.
     pub examples: u64,
     pub skipped_examples: u64,
+    /// Examples of its source that are kept from training, to measure the held-out loss.
+    #[serde(default)]
+    pub held_out_examples: u64,
     pub seed: u64,
     /// `reference` or `fast`.
     pub engine: String,
+    /// What the engine computes in.
+    #[serde(default)]
+    pub precision: String,
     pub model_params: u64,
     pub trainable_params: u64,
     pub additional_params: u64,
     pub epochs: f64,
     pub steps: u64,
+    /// The step whose weights are the result: the last, but with `load_best_model_at_end`.
+    #[serde(default)]
+    pub kept_step: u64,
     /// Tokens trained on, padding excluded, all epochs together.
     pub tokens: u64,
     pub train_seconds: f64,
     pub hours_per_epoch: f64,
     pub tokens_per_second: f64,
     pub peak_rss_bytes: u64,
+    /// Said before it began; null where it could not be said.
+    #[serde(default)]
+    pub predicted_seconds: Option<f64>,
+    #[serde(default)]
+    pub predicted_peak_bytes: Option<u64>,
     /// Mean loss of the last tenth of the steps, nats per label token; null for a base model.
     pub final_loss: Option<f64>,
-    /// SHA-256 of all that the arm depends on.
+    /// SHA-256 of all that the training depends on.
     pub identity: String,
-    /// Whether the arm takes part in the evaluation.
+    /// Whether it takes part in the evaluation.
     pub evaluated: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One optimizer step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLog {
     pub arm: String,
+    #[serde(default)]
+    pub candidate: String,
+    #[serde(default)]
+    pub seed: u64,
     /// From 1.
     pub step: u64,
     /// Epochs done after this step.
@@ -53,11 +91,51 @@ pub struct StepLog {
     pub seconds: f64,
 }
 
+/// The held-out rows of a study, as [`LossLog::set`] names them.
+pub const HELD_OUT: &str = "held_out";
+/// The fixed text of general language.
+pub const GENERAL: &str = "general";
+
+/// The loss of a model on text that it does not learn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossLog {
+    pub arm: String,
+    #[serde(default)]
+    pub candidate: String,
+    #[serde(default)]
+    pub seed: u64,
+    /// Optimizer steps done; 0 is the plain base model.
+    pub step: u64,
+    /// [`HELD_OUT`] or [`GENERAL`].
+    pub set: String,
+    /// SHA-256 of the tokens it was measured on: losses of other ones are not comparable.
+    pub set_hash: String,
+    /// Mean over the label tokens, nats.
+    pub loss: f64,
+    /// The sum over the label tokens in bits, per UTF-8 byte of their text: comparable over tokenizers.
+    pub bits_per_byte: f64,
+    /// Label tokens.
+    pub tokens: u64,
+    /// UTF-8 bytes of the text that the labels are.
+    pub bytes: u64,
+    /// Whether it is the loss of the result, not of a state on the way.
+    pub is_final: bool,
+}
+
 /// One answer of one arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
     pub arm: String,
+    /// Of the training whose model answered.
+    #[serde(default)]
+    pub seed: u64,
     pub item: String,
+    /// SHA-256 of the item's turns, category and reference: the same question has it under any id.
+    #[serde(default)]
+    pub item_hash: String,
+    /// SHA-256 of the prompt and the settings of generation.
+    #[serde(default)]
+    pub prompt_hash: String,
     pub category: String,
     /// The text given to the model, template included.
     pub prompt: String,
@@ -65,7 +143,7 @@ pub struct Generation {
     pub reference: Option<String>,
     pub prompt_tokens: u64,
     pub new_tokens: u64,
-    /// `stop` at an end-of-sequence token, `length` at the limit.
+    /// `stop` at an end-of-sequence token, `length` at the limit, `not_asked` where the model could not be asked.
     pub finish: String,
     pub seconds: f64,
 }
@@ -85,9 +163,19 @@ pub enum JudgementStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     pub arm: String,
+    /// Of the training whose model answered.
+    #[serde(default)]
+    pub seed: u64,
     pub item: String,
+    /// As [`Generation::item_hash`].
+    #[serde(default)]
+    pub item_hash: String,
     pub category: String,
     pub judge: String,
+    /// SHA-256 of the judge: plugin, options, server, and the rubric of the item. Judgements under different ones do not
+    /// measure the same.
+    #[serde(default)]
+    pub judge_hash: String,
     /// From 0, when an answer is judged several times.
     pub repeat: u32,
     /// In 0..=1; null unless `status` is scored.
@@ -110,9 +198,12 @@ impl Judgement {
     pub fn begin(generation: &Generation, judge: &str, repeat: u32) -> Self {
         Self {
             arm: generation.arm.clone(),
+            seed: generation.seed,
             item: generation.item.clone(),
+            item_hash: generation.item_hash.clone(),
             category: generation.category.clone(),
             judge: judge.to_owned(),
+            judge_hash: String::new(),
             repeat,
             score: None,
             status: JudgementStatus::Failed,
