@@ -2,6 +2,7 @@
 //! tokens that are learnt.
 //!
 //! - [`select`](mod@select): the first N examples of a seeded order, in one reading that holds no more than those
+//! - [`holdout`]: what of a source is kept apart to measure by, decided by content
 //! - [`template`]: how a conversation is written; [`encoder`]: how that becomes tokens
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
@@ -12,6 +13,7 @@
 
 pub mod encoder;
 pub mod error;
+pub mod holdout;
 pub mod labels;
 pub mod select;
 pub mod skips;
@@ -21,8 +23,9 @@ pub mod tokenizer;
 
 pub use encoder::{Encoder, Prompt};
 pub use error::{Error, Unusable};
+pub use holdout::{Apart, ContentKey, HoldOut, content_key};
 pub use labels::{LabelDump, LabelledToken, Warning};
-pub use select::{Selection, Wanted, select};
+pub use select::{Selection, Wanted, select, select_apart};
 pub use skips::Skips;
 pub use template::Template;
 pub use tokenize::{Settings, TokenStats, Tokenization, Tokenized};
