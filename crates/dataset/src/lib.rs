@@ -3,6 +3,7 @@
 //!
 //! - [`select`](mod@select): the first N examples of a seeded order, in one reading that holds no more than those
 //! - [`holdout`]: what of a source is kept apart to measure by, decided by content
+//! - [`overlap`]: whether a row is nearly an evaluation item
 //! - [`template`]: how a conversation is written; [`encoder`]: how that becomes tokens
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
@@ -15,6 +16,7 @@ pub mod encoder;
 pub mod error;
 pub mod holdout;
 pub mod labels;
+pub mod overlap;
 pub mod select;
 pub mod skips;
 pub mod template;
@@ -25,6 +27,7 @@ pub use encoder::{Encoder, Prompt};
 pub use error::{Error, Unusable};
 pub use holdout::{Apart, ContentKey, HoldOut, content_key};
 pub use labels::{LabelDump, LabelledToken, Warning};
+pub use overlap::{Likeness, Match, Overlap, OverlapReport};
 pub use select::{Selection, Wanted, select, select_apart};
 pub use skips::Skips;
 pub use template::Template;
