@@ -26,7 +26,7 @@ pub mod tokenizer;
 pub use encoder::{Encoder, Prompt};
 pub use error::{Error, Unusable};
 pub use holdout::{Apart, ContentKey, HoldOut, content_key};
-pub use labels::{LabelDump, LabelledToken, Warning};
+pub use labels::{LabelDump, LabelGroup, LabelledToken, Warning};
 pub use overlap::{Likeness, Match, Overlap, OverlapReport};
 pub use select::{Selection, Wanted, select, select_apart};
 pub use skips::Skips;
