@@ -8,12 +8,14 @@
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
 //! - [`labels`]: what exactly is learnt from one example, and warnings, for people to read
+//! - [`general`]: a fixed text of general language, to measure what is forgotten
 //! - [`skips`]: rows that cannot be used, counted by reason
 //!
 //! Nothing here opens a file or knows a plugin: rows come as an iterator.
 
 pub mod encoder;
 pub mod error;
+pub mod general;
 pub mod holdout;
 pub mod labels;
 pub mod overlap;
@@ -25,6 +27,7 @@ pub mod tokenizer;
 
 pub use encoder::{Encoder, Prompt};
 pub use error::{Error, Unusable};
+pub use general::GeneralText;
 pub use holdout::{Apart, ContentKey, HoldOut, content_key};
 pub use labels::{LabelDump, LabelGroup, LabelledToken, Warning};
 pub use overlap::{Likeness, Match, Overlap, OverlapReport};
