@@ -11,6 +11,19 @@ pub enum Error {
     NoneWanted,
     #[error("{wanted} examples are asked for but the dataset has {usable} ({skips}); lower `examples` or add data")]
     TooFew { wanted: u64, usable: u64, skips: Skips },
+    #[error(
+        "{wanted} examples are asked for but {usable} are left to learn from, since {apart} are held out ({skips}); lower \
+         `examples`, hold out fewer, or add data"
+    )]
+    TooFewLeft { wanted: u64, usable: u64, apart: u64, skips: Skips },
+    #[error(
+        "all {apart} examples of the dataset are held out, so none is left to learn from; hold out fewer or add data"
+    )]
+    AllApart { apart: u64 },
+    #[error("a share of {share} cannot be held out; it must be above 0 and below 1, e.g. 0.02")]
+    Share { share: f64 },
+    #[error("at least 1 held-out example must be kept to measure by")]
+    NoneKept,
     #[error("{wanted} examples are asked for, but only the first {kept} were kept when the source was read")]
     NotKept { wanted: u64, kept: usize },
     #[error("unknown template `{name}`; there are: {known}")]

@@ -7,7 +7,7 @@ use tunebench_spec::{Example, Turn};
 
 use crate::encoder::Encoder;
 use crate::error::Unusable;
-use crate::tokenize::{Settings, Tokenized, tokenize_any};
+use crate::tokenize::{Settings, Tokenized, learns_end, tokenize_any};
 
 /// One example, token by token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +27,43 @@ pub struct LabelledToken {
     /// What it adds to the text; empty within a character of several tokens.
     pub text: String,
     pub is_label: bool,
+}
+
+/// Tokens that make a stretch of text together: one of them, or those of a character that is split over several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelGroup {
+    pub ids: Vec<u32>,
+    /// Never empty where something is shown: bytes that make no character, because the rest of it is cut off, stand as
+    /// one `�`.
+    pub text: String,
+    /// Whether all of the group are labels.
+    pub is_label: bool,
+}
+
+impl LabelDump {
+    /// The tokens as people read them: those of one character in one group. A character of which only some tokens are
+    /// learnt, as of the very first of a text, is in a group of each kind, and stands in the latter.
+    pub fn groups(&self) -> Vec<LabelGroup> {
+        let mut groups: Vec<LabelGroup> = Vec::new();
+        let mut is_open = false;
+        for token in &self.tokens {
+            match groups.last_mut().filter(|last| is_open && last.is_label == token.is_label) {
+                Some(last) => {
+                    last.ids.push(token.id);
+                    last.text.push_str(&token.text);
+                }
+                None => {
+                    let LabelledToken { id, text, is_label, .. } = token;
+                    groups.push(LabelGroup { ids: vec![*id], text: text.clone(), is_label: *is_label });
+                }
+            }
+            is_open = token.text.is_empty();
+        }
+        if let Some(last) = groups.last_mut().filter(|last| last.text.is_empty()) {
+            last.text.push(char::REPLACEMENT_CHARACTER);
+        }
+        groups
+    }
 }
 
 /// Something that usually means a wrong template, tokenizer or length.
@@ -86,10 +123,9 @@ pub fn inspect(encoder: &Encoder, turns: &[Turn], tokenized: &Tokenized) -> Vec<
     {
         warnings.push(Warning::DoubleBos);
     }
-    let mut labels = tokens.iter().zip(&tokenized.is_label).filter(|(_, is_label)| **is_label).peekable();
-    if labels.peek().is_none() {
+    if tokenized.n_labels() == 0 {
         warnings.push(Warning::FullyMasked);
-    } else if !labels.any(|(id, _)| encoder.stop_tokens().contains(id)) {
+    } else if !learns_end(encoder, tokenized) {
         warnings.push(Warning::NoEos);
     }
     // Without a question there is no prompt to compare with.

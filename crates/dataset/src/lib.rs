@@ -2,17 +2,23 @@
 //! tokens that are learnt.
 //!
 //! - [`select`](mod@select): the first N examples of a seeded order, in one reading that holds no more than those
+//! - [`holdout`]: what of a source is kept apart to measure by, decided by content
+//! - [`overlap`]: whether a row is nearly an evaluation item
 //! - [`template`]: how a conversation is written; [`encoder`]: how that becomes tokens
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
 //! - [`labels`]: what exactly is learnt from one example, and warnings, for people to read
+//! - [`general`]: a fixed text of general language, to measure what is forgotten
 //! - [`skips`]: rows that cannot be used, counted by reason
 //!
 //! Nothing here opens a file or knows a plugin: rows come as an iterator.
 
 pub mod encoder;
 pub mod error;
+pub mod general;
+pub mod holdout;
 pub mod labels;
+pub mod overlap;
 pub mod select;
 pub mod skips;
 pub mod template;
@@ -21,8 +27,11 @@ pub mod tokenizer;
 
 pub use encoder::{Encoder, Prompt};
 pub use error::{Error, Unusable};
-pub use labels::{LabelDump, LabelledToken, Warning};
-pub use select::{Selection, Wanted, select};
+pub use general::GeneralText;
+pub use holdout::{Apart, ContentKey, HoldOut, content_key};
+pub use labels::{LabelDump, LabelGroup, LabelledToken, Warning};
+pub use overlap::{Likeness, Match, Overlap, OverlapReport};
+pub use select::{Selection, Wanted, select, select_apart};
 pub use skips::Skips;
 pub use template::Template;
 pub use tokenize::{Settings, TokenStats, Tokenization, Tokenized};

@@ -4,7 +4,8 @@
 //! beginning of a larger one, whatever the sizes, and adding a row at the end moves no other row past another.
 //!
 //! The source is read once, front to back. A heap keeps the examples with the smallest hashes so far, as many as are
-//! asked for: memory is bounded by what is chosen, not by what is read.
+//! asked for: memory is bounded by what is chosen, not by what is read. Rows that are held out ([`crate::holdout`]) are
+//! taken away first, so that subsets stay nested among those that are left.
 
 use std::collections::BinaryHeap;
 
@@ -12,6 +13,7 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::{Example, Row};
 
 use crate::error::Error;
+use crate::holdout::{Apart, Kept};
 use crate::skips::Skips;
 
 /// How many examples a study wants. The larger of two is the one that holds the other.
@@ -33,8 +35,12 @@ impl From<Option<u64>> for Wanted {
 pub struct Selection {
     /// Smallest hash first.
     examples: Vec<Example>,
-    /// Examples in the whole source.
+    /// Examples in the whole source that may be learnt from.
     pub usable: u64,
+    /// Of what is kept apart, the contents with the smallest hashes, in that order, each once.
+    pub held_out: Vec<Example>,
+    /// Examples of the whole source that are kept apart, equal ones counted each.
+    pub held_out_total: u64,
     /// Rows of the whole source that are no examples.
     pub skips: Skips,
 }
@@ -71,6 +77,20 @@ impl Ord for Ranked {
 /// # Errors
 /// Whatever `rows` reports.
 pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, wanted: Wanted) -> Result<Selection, E> {
+    select_apart(rows, seed, wanted, &Apart::Nothing)
+}
+
+/// As [`select()`], among the examples that are not kept `apart`. Memory holds `wanted` examples and those that `apart`
+/// asks for, whatever is read.
+///
+/// # Errors
+/// Whatever `rows` reports.
+pub fn select_apart<E>(
+    rows: impl IntoIterator<Item = Result<Row, E>>,
+    seed: u64,
+    wanted: Wanted,
+    apart: &Apart,
+) -> Result<Selection, E> {
     let limit = match wanted {
         Wanted::First(count) => count,
         Wanted::All => u64::MAX,
@@ -78,6 +98,7 @@ pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, want
     let mut heap: BinaryHeap<Ranked> = BinaryHeap::new();
     let mut skips = Skips::default();
     let mut usable = 0;
+    let mut kept = Kept::new(apart);
     for (number, row) in (0..).zip(rows) {
         let example = match row? {
             Row::Skip { place, reason } => {
@@ -86,6 +107,7 @@ pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, want
             }
             Row::Example(example) => example,
         };
+        let Some(example) = kept.take(example) else { continue };
         usable += 1;
         let rank = (Stream::new(seed, &[number]).next_u64(), number);
         if usable <= limit {
@@ -97,7 +119,8 @@ pub fn select<E>(rows: impl IntoIterator<Item = Result<Row, E>>, seed: u64, want
         }
     }
     let examples = heap.into_sorted_vec().into_iter().map(|ranked| ranked.example).collect();
-    Ok(Selection { examples, usable, skips })
+    let (held_out, held_out_total) = kept.into_parts();
+    Ok(Selection { examples, usable, held_out, held_out_total, skips })
 }
 
 impl Selection {
@@ -110,7 +133,11 @@ impl Selection {
         let skips = || self.skips.clone();
         match wanted {
             Wanted::First(0) => Err(Error::NoneWanted),
+            _ if usable == 0 && self.held_out_total > 0 => Err(Error::AllApart { apart: self.held_out_total }),
             _ if usable == 0 => Err(Error::Empty { skips: skips() }),
+            Wanted::First(wanted) if usable < wanted && self.held_out_total > 0 => {
+                Err(Error::TooFewLeft { wanted, usable, apart: self.held_out_total, skips: skips() })
+            }
             Wanted::First(wanted) if usable < wanted => Err(Error::TooFew { wanted, usable, skips: skips() }),
             Wanted::First(wanted) if (kept as u64) < wanted => Err(Error::NotKept { wanted, kept }),
             Wanted::First(wanted) => Ok(&self.examples[..wanted as usize]),

@@ -47,6 +47,9 @@ pub struct TokenStats {
     /// Examples of which the end was cut off, and the tokens that this cost.
     pub truncated: u64,
     pub lost_tokens: u64,
+    /// Examples of which nothing was cut off and in which still no label is a token at which generation stops: the model
+    /// is not told where an answer ends, and will write on.
+    pub without_end: u64,
     /// In all examples to train on.
     pub tokens: u64,
     pub label_tokens: u64,
@@ -72,6 +75,7 @@ impl<'e> Tokenization<'e> {
                 self.stats.examples += 1;
                 self.stats.truncated += u64::from(lost > 0);
                 self.stats.lost_tokens += lost as u64;
+                self.stats.without_end += u64::from(lost == 0 && !learns_end(self.encoder, &tokenized));
                 self.stats.tokens += tokenized.tokens.len() as u64;
                 self.stats.label_tokens += tokenized.n_labels() as u64;
                 Some(tokenized)
@@ -86,6 +90,12 @@ impl<'e> Tokenization<'e> {
     pub fn stats(&self) -> &TokenStats {
         &self.stats
     }
+}
+
+/// Whether one of the labels is a token at which generation stops.
+pub fn learns_end(encoder: &Encoder, tokenized: &Tokenized) -> bool {
+    let mut labels = tokenized.tokens.iter().zip(&tokenized.is_label).filter(|(_, is_label)| **is_label);
+    labels.any(|(id, _)| encoder.stop_tokens().binary_search(id).is_ok())
 }
 
 /// The tokens of one example, and how many of its last ones were cut off.

@@ -253,6 +253,59 @@ fn a_dump_shows_each_token_and_what_is_wrong() {
 }
 
 #[test]
+fn a_character_of_several_tokens_is_shown_once() {
+    let groups = |template: &str, max_length, turns: &[(Role, &str)]| -> Vec<(String, usize, bool)> {
+        let settings = Settings { mask_prompt: true, max_length };
+        let groups = dump(&encoder(template), settings, &example(turns)).unwrap().groups();
+        groups.into_iter().map(|group| (group.text, group.ids.len(), group.is_label)).collect()
+    };
+    let group = |text: &str, tokens, is_label| (text.to_owned(), tokens, is_label);
+    let answered = [(USER, "q"), (ASSISTANT, "a答é𝄞")];
+    let start = [group("q", 1, false), group("\n", 1, false), group("a", 1, true)];
+    let whole = [group("答", 3, true), group("é", 2, true), group("𝄞", 4, true), group("</s>", 1, true)];
+    assert_eq!(groups("plain", 100, &answered), [&start[..], &whole[..]].concat());
+    // Cut inside a character: what is there of it is one sign, not one for each byte.
+    assert_eq!(groups("plain", 5, &answered), [&start[..], &[group("�", 2, true)]].concat());
+    assert_eq!(groups("plain", 6, &answered), [&start[..], &whole[..1]].concat());
+    // The first token of a text is no label; its character stands with the others.
+    let first = [group("", 1, false), group("问", 2, true), group("</s>", 1, true)];
+    assert_eq!(groups("text", 100, &[(ASSISTANT, "问")]), first);
+    // Llama's spelling of bytes.
+    let bytes = json!({"version": "1.0", "added_tokens": [], "decoder": {"type": "ByteFallback"},
+        "model": {"type": "BPE", "byte_fallback": true, "merges": [], "unk_token": "?",
+            "vocab": {"?": 0, "</s>": 1, "\n": 2, "a": 3, "<0xE7>": 4, "<0xAD>": 5, "<0x94>": 6}}});
+    let inner = tokenizers::Tokenizer::from_bytes(bytes.to_string()).unwrap();
+    let encoder = Encoder::new("plain", Tokenizer::new(inner, None, vec![1]).unwrap()).unwrap();
+    let dumped = dump(&encoder, LEARN_ANSWERS, &example(&[(USER, "a"), (ASSISTANT, "a答")])).unwrap();
+    let shown: Vec<(String, Vec<u32>)> = dumped.groups().into_iter().map(|g| (g.text, g.ids)).collect();
+    let want = [("a", vec![3]), ("\n", vec![2]), ("a", vec![3]), ("答", vec![4, 5, 6]), ("</s>", vec![1])];
+    assert_eq!(shown, want.map(|(text, ids)| (text.to_owned(), ids)));
+    assert_eq!(dumped.groups().iter().flat_map(|g| &g.ids).count(), dumped.tokens.len());
+}
+
+#[test]
+fn examples_that_do_not_teach_where_an_answer_ends_are_counted() {
+    // Whether the end is learnt from a whole example, and from one without an answer, all of whose tokens are learnt:
+    // there a template ends with a stop token only if it writes one behind every turn or behind the text.
+    for (template, alone) in [("belle", false), ("chatml", true), ("llama3", true), ("plain", false), ("text", true)] {
+        let encoder = encoder(template);
+        let without_end = |settings, turns: &[(Role, &str)]| {
+            let mut tokenization = Tokenization::new(&encoder, settings);
+            assert!(tokenization.add(&example(turns)).is_some(), "{template}");
+            tokenization.stats().without_end
+        };
+        for settings in [LEARN_ANSWERS, LEARN_ALL] {
+            assert_eq!(without_end(settings, &[(USER, "q"), (ASSISTANT, "a")]), 0, "{template}");
+            assert_eq!(without_end(settings, &[(USER, "q"), (ASSISTANT, "a"), (USER, "r")]), 0, "{template}");
+        }
+        assert_eq!(without_end(LEARN_ALL, &[(USER, "qq")]), u64::from(!alone), "{template}");
+        // A cut is counted as that.
+        let cut = Settings { mask_prompt: false, max_length: 4 };
+        assert_eq!(without_end(cut, &[(USER, "qqqqqqqq"), (ASSISTANT, "a")]), 0, "{template}");
+    }
+}
+
+#[test]
 fn tokens_of_other_origin_are_inspected_alike() {
     let encoder = encoder("plain");
     let turns = example(&[(USER, "q"), (ASSISTANT, "a")]).turns;

@@ -19,7 +19,8 @@ pub struct Turn {
 }
 
 /// One conversation. For training, the assistant turns are the labels; for evaluation the last turn is
-/// the user's, and `reference`, `category` and `rubric` tell a judge what a good answer is.
+/// the user's, and `reference`, `category` and `rubric` tell a judge what a good answer is. [`Example::into_item`] makes
+/// the one of the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Stable name of this row within its source, e.g. `train.jsonl:17`.
@@ -35,6 +36,21 @@ pub struct Example {
 }
 
 impl Example {
+    /// This example as an evaluation item: the conversation up to the user's last turn. The answer that stood behind it
+    /// is the reference when the example names none, so that any row that can be learnt from can be asked. One without
+    /// a turn of the user stays as it is; nothing can be asked by it.
+    #[must_use]
+    pub fn into_item(mut self) -> Self {
+        let Some(last) = self.turns.iter().rposition(|turn| turn.role == Role::User) else { return self };
+        let answers = self.turns.split_off(last + 1);
+        let is_blank = |text: &String| text.trim().is_empty();
+        if self.reference.as_ref().is_none_or(is_blank) {
+            let answer = answers.into_iter().find(|turn| turn.role == Role::Assistant).map(|turn| turn.content);
+            self.reference = answer.filter(|text| !is_blank(text));
+        }
+        self
+    }
+
     /// The text of the last user turn: the question of an evaluation item.
     pub fn question(&self) -> &str {
         self.turns.iter().rev().find(|t| t.role == Role::User).map_or("", |t| t.content.as_str())

@@ -5,7 +5,7 @@
 //! - [`study`]: the study file (TOML) and its validation
 //! - [`decoder`]: a decoder as plain data; [`names`]: what its weights are called, and their roles
 //! - [`plan`]: what a tuner does with each weight, and parameter counts; [`param`]: what it adds
-//! - [`recipe`]: the hyper-parameters of a training run
+//! - [`recipe`]: the hyper-parameters of a training run; [`fit`]: how defaults fit the size of the data, and warnings
 //! - [`virtual_tokens`]: what a tuner may put in front of every example
 //! - [`graph`]: the recorded computation of an adapted site
 //! - [`shapes`]: the shape rules of the graph's operations
@@ -17,6 +17,7 @@
 pub mod chat;
 pub mod decoder;
 pub mod example;
+pub mod fit;
 pub mod graph;
 pub mod hash;
 pub mod names;
@@ -33,6 +34,7 @@ mod wire;
 pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
 pub use decoder::Decoder;
 pub use example::{Example, Role, Row, Turn};
+pub use fit::{Fitted, Layers, RecipeWarning};
 pub use graph::{Dim, Graph, Node, Op};
 pub use param::{Init, ParamSpec};
 pub use plan::{RecordedPlan, TunePlan, WeightPlan};

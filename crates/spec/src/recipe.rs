@@ -1,4 +1,14 @@
 //! How a training run goes: its hyper-parameters, complete or in part, and what follows from them.
+//!
+//! A recipe is put together in layers, each more specific than the one before: [`Recipe::base`], the tuner's
+//! recommendation, the study's `[recipe]`, the arm's own. A layer replaces what it names. Two pairs of fields say one
+//! thing in two ways, and a layer that names either replaces both:
+//!
+//! - `warmup_steps` and `warmup_ratio`: how long the warm-up is;
+//! - `batch_size` and `batch_tokens`: what an optimizer step takes.
+//!
+//! A layer that gives both of a pair contradicts itself and is refused. `epochs` and `max_steps` are no such pair:
+//! `max_steps` is a limit on top of any number of epochs.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +39,7 @@ pub struct Recipe {
     pub batch_tokens: usize,
     pub schedule: Schedule,
     pub warmup_steps: usize,
-    /// Of all steps; used when `warmup_steps` is 0. The count is rounded up, as transformers does.
+    /// Of all steps, instead of `warmup_steps`, which is then 0. The count is rounded up, as transformers does.
     pub warmup_ratio: f64,
     pub weight_decay: f64,
     pub beta1: f64,
@@ -64,18 +74,47 @@ fn is_zero(value: &usize) -> bool {
 
 macro_rules! recipe_overrides {
     ($($field:ident: $type:ty),* $(,)?) => {
-        /// A partial [`Recipe`]: what a tuner recommends or a study overrides.
+        /// A partial [`Recipe`], one layer of it: what a tuner recommends or a study overrides.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(try_from = "Given")]
         pub struct RecipeOverrides {
-            $(#[serde(default, skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+            $(#[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+        }
+
+        /// A layer as written, not yet checked.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Given {
+            $($field: Option<$type>,)*
+        }
+
+        impl TryFrom<Given> for RecipeOverrides {
+            type Error = String;
+
+            fn try_from(given: Given) -> Result<Self, String> {
+                let layer = Self { $($field: given.$field,)* };
+                layer.check()?;
+                Ok(layer)
+            }
         }
 
         impl Recipe {
-            /// This recipe with every value that `overrides` gives.
+            /// This recipe with every value that `overrides` gives; of two fields that say one thing in two ways, the
+            /// one that it gives replaces both.
             #[must_use]
             pub fn with(mut self, overrides: &RecipeOverrides) -> Self {
+                self.forget_what_is_said_anew(overrides);
                 $(if let Some(value) = overrides.$field.clone() { self.$field = value; })*
+                self
+            }
+        }
+
+        impl RecipeOverrides {
+            /// Both layers as one, `over` the more specific.
+            #[must_use]
+            pub fn with(mut self, over: &Self) -> Self {
+                self.forget_what_is_said_anew(over);
+                $(if over.$field.is_some() { self.$field = over.$field.clone(); })*
                 self
             }
         }
@@ -87,6 +126,56 @@ recipe_overrides! {
     warmup_steps: usize, warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64,
     max_grad_norm: f64, max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize,
     checkpoint_steps: usize, gradient_checkpointing: bool,
+}
+
+impl RecipeOverrides {
+    /// Whether this layer says each thing in one way only.
+    ///
+    /// # Errors
+    /// A sentence with the two values that contradict each other.
+    pub fn check(&self) -> Result<(), String> {
+        let warmup = (self.warmup_steps.unwrap_or(0), self.warmup_ratio.unwrap_or(0.0));
+        check_warmup(warmup.0, warmup.1)?;
+        match (self.batch_size, self.batch_tokens) {
+            (Some(size), Some(tokens)) if tokens > 0 => Err(format!(
+                "batch_size = {size} and batch_tokens = {tokens} are given together, but a step takes either so many \
+                 examples or so many tokens; remove one of them"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this layer says how long the warm-up is, in either way.
+    pub fn gives_warmup(&self) -> bool {
+        self.warmup_steps.is_some() || self.warmup_ratio.is_some()
+    }
+
+    /// Whether this layer says what an optimizer step takes, in either way.
+    pub fn gives_batch(&self) -> bool {
+        self.batch_size.is_some() || self.batch_tokens.is_some()
+    }
+
+    fn forget_what_is_said_anew(&mut self, over: &Self) {
+        if over.gives_warmup() {
+            (self.warmup_steps, self.warmup_ratio) = (None, None);
+        }
+        // No budget of tokens leaves the number of examples what it was.
+        if over.batch_size.is_some() {
+            self.batch_tokens = None;
+        } else if over.batch_tokens.is_some_and(|tokens| tokens > 0) {
+            self.batch_size = None;
+        }
+    }
+}
+
+fn check_warmup(steps: usize, ratio: f64) -> Result<(), String> {
+    if steps > 0 && ratio != 0.0 {
+        return Err(format!(
+            "warmup_steps = {steps} and warmup_ratio = {ratio} are given together, but both say how long the warm-up \
+             is; remove one of them"
+        ));
+    }
+    Ok(())
 }
 
 impl Recipe {
@@ -136,6 +225,7 @@ impl Recipe {
         if !(0.0..=1.0).contains(&self.warmup_ratio) {
             return Err(format!("warmup_ratio must be from 0 to 1, not {}", self.warmup_ratio));
         }
+        check_warmup(self.warmup_steps, self.warmup_ratio)?;
         if self.batch_size == 0 {
             return Err("batch_size must be at least 1".into());
         }
@@ -150,6 +240,15 @@ impl Recipe {
             ));
         }
         Ok(())
+    }
+
+    fn forget_what_is_said_anew(&mut self, over: &RecipeOverrides) {
+        if over.gives_warmup() {
+            (self.warmup_steps, self.warmup_ratio) = (0, 0.0);
+        }
+        if over.batch_size.is_some() {
+            self.batch_tokens = 0;
+        }
     }
 
     /// Optimiser steps of one epoch of `examples` examples: whole batches, the last one possibly smaller. None when

@@ -25,6 +25,12 @@ fn show(arm: &ArmLabels) -> Result<()> {
         arm.max_length,
         stats.lost_tokens
     ))?;
+    if stats.without_end > 0 {
+        let count = stats.without_end;
+        print(&format!(
+            "  warning: {count} whole examples learn no token that ends the answer; the model will write on\n"
+        ))?;
+    }
     for skips in [&arm.row_skips, &stats.skips].into_iter().filter(|s| s.total() > 0) {
         print(&format!("  {}\n", printable(&skips.to_string())))?;
     }
@@ -37,8 +43,8 @@ fn show_example(example: &ExampleLabels) -> Result<()> {
         Err(reason) => return print(&format!("  {}\n", printable(&format!("{}: {reason}", example.id)))),
     };
     print(&format!("  {} (learnt tokens in brackets)\n", printable(&example.id)))?;
-    let text: String =
-        dump.tokens.iter().map(|t| if t.is_label { format!("[{}]", t.text) } else { t.text.clone() }).collect();
+    let groups = dump.groups().into_iter();
+    let text: String = groups.map(|g| if g.is_label { format!("[{}]", g.text) } else { g.text }).collect();
     print(&format!("{}\n", printable(&text)))?;
     dump.warnings.iter().try_for_each(|warning| print(&format!("  warning: {}\n", printable(&warning.to_string()))))
 }
