@@ -1,14 +1,15 @@
 //! `tunebench`: the command line over the study engine and the analyses.
 //!
 //! [`args`] is what may be said, [`commands`] answers it, [`output`] prints, [`plugin_files`] finds plugins,
-//! [`quickstart`] is the embedded study.
-//! Exit status: 0 done, 1 failed, 2 wrong usage.
+//! [`quickstart`] is the embedded study, [`signals`] end a run early.
+//! Exit status: 0 done, 1 failed, 2 wrong usage, 128 and the number of the signal that ended a run.
 
 mod args;
 mod commands;
 mod output;
 mod plugin_files;
 mod quickstart;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,14 @@ fn main() -> ExitCode {
     if !threads::are_given() {
         return run_again();
     }
-    match commands::run(args) {
+    let signals = match signals::Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::status(format!("error: listening for signals: {error}"));
+            end(1)
+        }
+    };
+    match commands::run(args, &signals) {
         Ok(()) => end(0),
         Err(error) if is_closed_pipe(&error) => end(0),
         Err(error) => {
@@ -36,7 +44,10 @@ fn main() -> ExitCode {
                 }
             }
             output::status(format!("error: {text}"));
-            end(1)
+            match signals.received() {
+                Some(number) => end(128 + number),
+                None => end(1),
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use tunebench_analysis::{Table, escape};
 use tunebench_spec::{ArmRecord, Judgement, JudgementStatus, StepLog};
-use tunebench_study::{ArmForecast, Event, Observer};
+use tunebench_study::{ArmForecast, Event, Observer, OverlapReport, Stop};
+
+use crate::signals::Signals;
 
 /// Off a terminal, at most one line of progress per this long.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -111,10 +113,18 @@ impl Drop for Progress {
     }
 }
 
-/// Tells on standard error what a run of a study does.
+/// Tells on standard error what a run of a study does, and ends it when a signal asks for that.
 #[derive(Default)]
 pub struct Terminal {
     progress: Option<Progress>,
+    signals: Signals,
+}
+
+impl Terminal {
+    /// For a run that the signals may end.
+    pub fn new(signals: Signals) -> Self {
+        Self { progress: None, signals }
+    }
 }
 
 impl Observer for Terminal {
@@ -136,12 +146,19 @@ impl Observer for Terminal {
             status(line);
         }
     }
+
+    fn stop(&self) -> Stop {
+        match self.signals.received() {
+            None => Stop::No,
+            Some(_) => Stop::Soon,
+        }
+    }
 }
 
 /// How far the task at hand is, with a remark, if the event tells that.
 fn advance(event: &Event<'_>) -> Option<(u64, String)> {
     match event {
-        Event::Step(StepLog { step, loss, tokens, seconds, .. }) => {
+        Event::Step { step: StepLog { step, loss, tokens, seconds, .. }, .. } => {
             let rate = *tokens as f64 / seconds.max(1e-9);
             Some((*step, format!("loss {loss:.3}, {rate:.0} tokens/s")))
         }
@@ -164,17 +181,27 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::FramesLost(error) => {
             format!("the frames of an earlier run cannot be read and are made anew: {error}")
         }
+        Event::RowsDropped { arms } => format!(
+            "the frames hold rows of models that are not, or no longer, as the study describes; they are dropped: {}",
+            arms.join(", ")
+        ),
+        Event::Overlap { dataset, overlap } => overlapping(dataset, overlap),
+        Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
+        Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
+        Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
+        Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
+        Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
         Event::BaseStarted { model } => format!("{model} as it is"),
-        Event::ArmStarted { arm, number, count } => format!("[{number}/{count}] {arm}"),
+        Event::ArmStarted { model, number, count } => format!("[{number}/{count}] {model}"),
         Event::AlreadyTrained { .. } => "  already trained".to_owned(),
         Event::ExamplesSkipped { skips, .. } => format!("  rows: {skips}"),
         Event::ExamplesTruncated { examples, lost_tokens, max_length, .. } => {
             format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
         }
-        Event::WarmupTooLong { steps, warmup_steps, .. } => {
-            format!("  {steps} steps in all, {warmup_steps} of warm-up: the learning rate is never reached")
+        Event::Loss { loss, .. } => {
+            format!("  step {}, {}: {:.4} nats per token, {:.4} bits per byte", loss.step, loss.set, loss.loss, loss.bits_per_byte)
         }
-        Event::Trained(record) => trained(record),
+        Event::Trained { record, .. } => trained(record),
         Event::JudgingNote(note) => (*note).to_owned(),
         Event::JudgingFinished { judgements, .. } => format!("  {}", summary(judgements)),
         Event::ModelFailed { error, .. } => format!("  failed: {error}"),
@@ -182,11 +209,44 @@ fn line(event: &Event<'_>) -> Option<String> {
     })
 }
 
+fn held_out(dataset: &str, removed: u64, measured: u64, left_out: u64) -> String {
+    let removed = if removed > 0 { format!("{removed} rows kept from training, ") } else { String::new() };
+    let left_out = match left_out {
+        0 => String::new(),
+        n => format!("; {n} left out there, as evaluation items or as too long"),
+    };
+    format!("{dataset}: {removed}held-out loss on {measured} of them{left_out}")
+}
+
+fn overlapping(dataset: &str, overlap: &OverlapReport) -> String {
+    let pairs: Vec<String> = overlap.pairs.iter().map(|pair| format!("{} is {}", pair.row, pair.item)).collect();
+    format!(
+        "warning: {dataset}: {} of {} training examples are evaluation items, {} more nearly so; scores of {} items tell what \
+         was learnt by heart: {}",
+        overlap.exact,
+        overlap.rows,
+        overlap.near,
+        overlap.items.len(),
+        pairs.join(", ")
+    )
+}
+
+fn chosen(arm: &str, candidate: &str, loss: Option<f64>, edges: &[String]) -> String {
+    let loss = loss.map_or_else(String::new, |loss| format!(", held-out loss {loss:.4}"));
+    let edges: Vec<String> =
+        edges.iter().map(|edge| format!("\nwarning: {arm}: {edge}; the best may lie beyond, widen it")).collect();
+    format!("{arm}: {candidate} is chosen of its grid{loss}{}", edges.concat())
+}
+
 fn described(forecast: &ArmForecast<'_>) -> String {
-    let state = if forecast.is_trained { "already trained" } else { "to be trained" };
+    let state = match (forecast.is_trained, forecast.until) {
+        (true, _) => "already trained".to_owned(),
+        (false, None) => "to be trained".to_owned(),
+        (false, Some(step)) => format!("to be trained to step {step}, and compared there"),
+    };
     format!(
         "{}: {state}; {} examples, {} tokens, {} labels, {} steps, {} trainable parameters",
-        forecast.arm,
+        forecast.model,
         forecast.stats.examples,
         forecast.stats.tokens,
         forecast.stats.label_tokens,

@@ -19,6 +19,7 @@ pub mod decoder;
 pub mod example;
 pub mod fit;
 pub mod graph;
+pub mod grid;
 pub mod hash;
 pub mod names;
 pub mod param;

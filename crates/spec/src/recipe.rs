@@ -109,6 +109,13 @@ macro_rules! recipe_overrides {
             }
         }
 
+        impl Recipe {
+            /// Every value of it, as a layer: also those that are not written where they have their defaults.
+            pub fn stated(&self) -> RecipeOverrides {
+                RecipeOverrides { $($field: Some(self.$field.clone()),)* }
+            }
+        }
+
         impl RecipeOverrides {
             /// Both layers as one, `over` the more specific.
             #[must_use]

@@ -4,7 +4,15 @@
 //! [study]
 //! name = "example"
 //! seed = 1
+//! seeds = 3                        # trainings of each arm
 //! template = "belle"
+//!
+//! [selection]                      # what candidates of grids are compared on, never evaluation items
+//! share = 0.05                     # of each source, kept from training; or dataset = "ID"
+//!
+//! [grid.rates]                     # arms may share it, or have an [arm.grid] of their own
+//! learning_rate = [1e-4, 2e-4, 5e-4]
+//! "options.r" = [8, 64]
 //!
 //! [[model]]
 //! id = "small"
@@ -21,8 +29,9 @@
 //! base = "small"                   # a model or another arm
 //! tuner = "lora-attention"
 //! dataset = "chinese"
-//! options = { r = 8 }
-//! recipe = { learning_rate = 1e-4 }
+//! options = { alpha = 16 }
+//! recipe = { epochs = 2 }
+//! grid = "rates"
 //!
 //! [eval]
 //! items = "questions"
@@ -35,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decoder::Decoder;
+use crate::grid::{ArmGrid, Candidate, Grid, Selection};
 use crate::recipe::RecipeOverrides;
 
 /// A whole study file.
@@ -45,6 +55,11 @@ pub struct Study {
     /// Recipe values for every arm, between the tuner's defaults and an arm's own.
     #[serde(default)]
     pub recipe: RecipeOverrides,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
+    /// Grids by name, for arms to share.
+    #[serde(rename = "grid", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grids: BTreeMap<String, Grid>,
     #[serde(rename = "model")]
     pub models: Vec<Model>,
     #[serde(rename = "dataset", default)]
@@ -62,6 +77,9 @@ pub struct Header {
     pub name: String,
     #[serde(default)]
     pub seed: u64,
+    /// How often each arm is trained: with `seed`, `seed` + 1 and so on.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub seeds: u32,
     /// How a conversation becomes text, in training and in evaluation.
     #[serde(default = "belle")]
     pub template: String,
@@ -151,6 +169,13 @@ pub struct Arm {
     /// The study's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// How often it is trained; as often as the arm it starts from, or the study's, when absent. Training number i starts
+    /// from number i of that arm, or from its only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<u32>,
+    /// The values of recipe or options among which held-out loss decides: a grid, or the name of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<ArmGrid>,
     /// Another template than the study's, e.g. `text` for pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -189,11 +214,14 @@ pub struct GenerationSettings {
     /// 0 is greedy.
     pub temperature: f64,
     pub batch_size: usize,
+    /// Of what is drawn when `temperature` is above 0; the study's when absent. It has nothing to do with training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Default for GenerationSettings {
     fn default() -> Self {
-        Self { max_new_tokens: 256, temperature: 0.0, batch_size: 16 }
+        Self { max_new_tokens: 256, temperature: 0.0, batch_size: 16, seed: None }
     }
 }
 
@@ -242,6 +270,10 @@ fn yes() -> bool {
 
 fn one() -> u32 {
     1
+}
+
+fn is_one(value: &u32) -> bool {
+    *value == 1
 }
 
 /// Why a study cannot be run.
@@ -305,6 +337,87 @@ impl Study {
         base
     }
 
+    /// The grid of an arm; none where it has only itself.
+    pub fn grid<'a>(&'a self, arm: &'a Arm) -> Option<&'a Grid> {
+        match arm.grid.as_ref()? {
+            ArmGrid::Own(grid) => Some(grid),
+            ArmGrid::Named(name) => self.grids.get(name),
+        }
+    }
+
+    /// What is to be trained of an arm: each combination of its grid, or the arm as it is.
+    ///
+    /// # Errors
+    /// When a name or value of the grid is none of the recipe.
+    pub fn candidates(&self, arm: &Arm) -> Result<Vec<Candidate>, StudyError> {
+        let Some(grid) = self.grid(arm) else { return Ok(vec![Candidate::default()]) };
+        grid.candidates().map_err(|fault| StudyError::Value { place: format!("arm `{}`: grid", arm.name), fault })
+    }
+
+    /// How often an arm is trained.
+    pub fn seeds(&self, arm: &Arm) -> u32 {
+        match (arm.seeds, self.arm(&arm.base)) {
+            (Some(seeds), _) => seeds,
+            // Of a parent with a single training, the study decides.
+            (None, Some(parent)) if self.seeds(parent) > 1 => self.seeds(parent),
+            (None, _) => self.study.seeds,
+        }
+    }
+
+    /// The seed of an arm's training number `number`, from 0.
+    pub fn training_seed(&self, arm: &Arm, number: u32) -> u64 {
+        arm.seed.unwrap_or(self.study.seed).wrapping_add(number.into())
+    }
+
+    /// What no study may say of seeds, grids and selection.
+    fn check_trainings(&self) -> Result<(), StudyError> {
+        let fault = |place: &str, fault: String| Err(StudyError::Value { place: place.into(), fault });
+        if self.study.seeds == 0 {
+            return fault("[study]", "seeds must be at least 1".into());
+        }
+        if let Some(selection) = &self.selection {
+            selection.check().or_else(|e| fault("[selection]", e))?;
+            if let Some(id) = &selection.dataset {
+                let datasets: Vec<&str> = self.datasets.iter().map(|d| d.id.as_str()).collect();
+                known("[selection]", "dataset", id, &datasets)?;
+                let items = self.eval.iter().map(|eval| eval.items.as_str()).find(|items| *items == id);
+                if items.is_some() {
+                    return fault(
+                        "[selection]",
+                        format!(
+                            "`{id}` are the evaluation items; choosing by them would make every score too good; name other rows"
+                        ),
+                    );
+                }
+            }
+        }
+        for arm in &self.arms {
+            let place = format!("arm `{}`", arm.name);
+            let seeds = self.seeds(arm);
+            if seeds == 0 {
+                return fault(&place, "seeds must be at least 1".into());
+            }
+            if let Some(parent) = self.arm(&arm.base).filter(|parent| ![1, seeds].contains(&self.seeds(parent))) {
+                let (name, of) = (&parent.name, self.seeds(parent));
+                return fault(
+                    &place,
+                    format!(
+                        "seeds = {seeds}, but `{name}`, which it starts from, has {of}; give both the same, or `{name}` one"
+                    ),
+                );
+            }
+            if let Some(ArmGrid::Named(name)) = &arm.grid {
+                let grids: Vec<&str> = self.grids.keys().map(String::as_str).collect();
+                known(&place, "grid", name, &grids)?;
+            }
+            if self.grid(arm).is_some() && self.selection.is_none() {
+                return fault(&place, "a grid needs [selection], which says what its candidates are compared on: share = 0.05, or dataset = \"ID\"".into());
+            }
+            self.candidates(arm)?;
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), StudyError> {
         unique("model", self.models.iter().map(|m| &m.id))?;
         unique("dataset", self.datasets.iter().map(|d| &d.id))?;
@@ -327,6 +440,7 @@ impl Study {
             known(&place, "dataset", &arm.dataset, &datasets)?;
             bases.push(&arm.name);
         }
+        self.check_trainings()?;
         if let Some(eval) = &self.eval {
             known("[eval]", "dataset", &eval.items, &datasets)?;
             let models: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();

@@ -5,39 +5,70 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tunebench_model::backend::Backend;
 use tunebench_model::families;
+use tunebench_spec::fit::{RecipeWarning, warnings};
+use tunebench_spec::grid::Candidate;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model};
 use tunebench_spec::{Decoder, Recipe};
 
+use crate::arm_recipe::{ArmRecipe, Stated, arm_recipe};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::memory;
 
-/// One arm, planned.
+/// One arm, planned, with the values that a candidate of its grid gives it.
 pub struct ArmPlan<'a> {
     pub arm: &'a Arm,
+    pub candidate: Candidate,
     pub shape: Decoder,
     pub recorded: RecordedPlan,
-    pub recipe: Recipe,
+    /// The study's and the arm's own words on the recipe.
+    stated: (&'a tunebench_spec::RecipeOverrides, &'a tunebench_spec::RecipeOverrides),
     /// How a conversation becomes text for this arm.
     pub template: &'a str,
-    /// The seed of its order, its new parameters and its dropout.
-    pub seed: u64,
+    /// The seeds of its trainings: of their order, new parameters and dropout.
+    pub seeds: Vec<u64>,
     /// The model that its chain of bases begins with.
     pub root_model: &'a str,
 }
 
 impl ArmPlan<'_> {
-    /// Bytes of memory at the peak of training by this engine, where that can be said beforehand.
-    pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
-        memory::training(&self.shape, &self.recorded, &self.recipe, backend)
+    /// Its recipe for so many examples; as the study and the tuner give it where their number is not known.
+    ///
+    /// # Errors
+    /// When it cannot be followed by this model.
+    pub fn recipe(&self, examples: Option<u64>) -> Result<ArmRecipe, StudyError> {
+        let (study, arm) = self.stated;
+        let stated = Stated { study, arm, grid: &self.candidate.recipe };
+        let recipe = arm_recipe(&self.recorded.plan.recipe, stated, examples);
+        recipe
+            .and_then(|recipe| check(&self.shape, &self.recorded, &recipe.recipe).map(|()| recipe))
+            .map_err(|fault| StudyError::Invalid(format!("recipe: {fault}")))
     }
+
+    /// Bytes of memory at the peak of training by this engine and recipe, where that can be said beforehand.
+    pub fn memory(&self, recipe: &Recipe, backend: &'static dyn Backend) -> Option<u64> {
+        memory::training(&self.shape, &self.recorded, recipe, backend)
+    }
+
+    /// The tuner's options, a candidate's values in place of the arm's own.
+    pub fn options(&self) -> BTreeMap<String, serde_json::Value> {
+        options(self.arm, &self.candidate)
+    }
+}
+
+fn options(arm: &Arm, candidate: &Candidate) -> BTreeMap<String, serde_json::Value> {
+    arm.options.iter().chain(&candidate.options).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What is known of an arm before it is run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanReport {
     pub arm: String,
+    /// The values that a grid gives it; empty without a grid. One of an arm's candidates is trained with all seeds.
+    pub candidate: String,
+    /// Trainings of the arm.
+    pub seeds: u32,
     pub base: String,
     pub tuner: String,
     pub dataset: String,
@@ -55,6 +86,8 @@ pub struct PlanReport {
     pub epochs: f64,
     pub batch_size: usize,
     pub learning_rate: f64,
+    /// What was adapted to the number of examples, and what little can come of.
+    pub remarks: Vec<String>,
     /// Bytes of memory at the peak of training, predicted; none for the reference engine.
     pub memory_bytes: Option<u64>,
     /// Whether this machine has so much; none where one of the two is not known.
@@ -69,7 +102,7 @@ impl PlanReport {
     }
 }
 
-/// The arms of a study, planned; and those whose plugin broke over that, with what starts from them.
+/// The arms of a study, planned, one for each candidate; and those whose plugin broke over that, with what starts from them.
 pub struct Plans<'a> {
     pub arms: Vec<ArmPlan<'a>>,
     /// Name, and why.
@@ -102,8 +135,8 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     let mut plans = Plans { arms: Vec::new(), broken: Vec::new() };
     for arm in &study.arms {
         let shape = shapes[study.root_model(arm)].clone();
-        match plan_arm(context, arm, shape, &plans).in_arm(&arm.name) {
-            Ok(planned) => plans.arms.push(planned),
+        match plan_arm(context, arm, &shape, &plans).in_arm(&arm.name) {
+            Ok(planned) => plans.arms.extend(planned),
             Err(error) if error.fails_its_arm_only() => plans.broken.push((&arm.name, error)),
             Err(error) => return Err(error),
         }
@@ -111,33 +144,54 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     Ok(plans)
 }
 
-/// What is known of each planned arm, in their order.
-pub fn reports(context: &StudyContext, plans: &[ArmPlan<'_>]) -> Vec<PlanReport> {
+/// What is known of each planned arm and candidate, in their order.
+///
+/// # Errors
+/// When a recipe cannot be followed with the data that there is.
+pub fn reports(context: &StudyContext, plans: &[ArmPlan<'_>]) -> Result<Vec<PlanReport>, StudyError> {
     plans.iter().map(|plan| report(context, plan)).collect()
 }
 
 fn plan_arm<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
-    shape: Decoder,
+    shape: &Decoder,
     before: &Plans<'_>,
-) -> Result<ArmPlan<'a>, StudyError> {
+) -> Result<Vec<ArmPlan<'a>>, StudyError> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
         return Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: arm.base.clone() });
     }
-    if let Some(parent) = before.arms.iter().find(|p| p.arm.name == arm.base) {
+    for parent in before.arms.iter().filter(|p| p.arm.name == arm.base) {
         check_foldable(parent)?;
     }
-    let recorded = context.plugins.tuner(&arm.tuner, &arm.options)?.record(&shape)?;
-    let recipe = Recipe::base().with(&recorded.plan.recipe).with(&context.study.recipe).with(&arm.recipe);
-    check(&shape, &recorded, &recipe).map_err(|fault| StudyError::Invalid(format!("recipe: {fault}")))?;
-    if recorded.plan.trainable_params(&shape) == 0 {
+    let study = &context.study;
+    let candidates = study.candidates(arm)?;
+    candidates.into_iter().map(|candidate| plan_candidate(context, arm, candidate, shape)).collect()
+}
+
+fn plan_candidate<'a>(
+    context: &'a StudyContext,
+    arm: &'a Arm,
+    candidate: Candidate,
+    shape: &Decoder,
+) -> Result<ArmPlan<'a>, StudyError> {
+    let recorded = context.plugins.tuner(&arm.tuner, &options(arm, &candidate))?.record(shape)?;
+    if recorded.plan.trainable_params(shape) == 0 {
         return Err(StudyError::Invalid(format!("tuner `{}` trains nothing of this model", arm.tuner)));
     }
-    let header = &context.study.study;
-    let template = arm.template.as_deref().unwrap_or(&header.template);
-    let (seed, root_model) = (arm.seed.unwrap_or(header.seed), context.study.root_model(arm));
-    Ok(ArmPlan { arm, shape, recorded, recipe, template, seed, root_model })
+    let study = &context.study;
+    let plan = ArmPlan {
+        arm,
+        candidate,
+        shape: shape.clone(),
+        recorded,
+        stated: (&study.recipe, &arm.recipe),
+        template: arm.template.as_deref().unwrap_or(&study.study.template),
+        seeds: (0..study.seeds(arm)).map(|number| study.training_seed(arm, number)).collect(),
+        root_model: study.root_model(arm),
+    };
+    plan.recipe(None)?;
+    Ok(plan)
 }
 
 /// Whether the recipe can be followed by this model.
@@ -180,16 +234,21 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     Ok(tunebench_model::open(&path)?.shape)
 }
 
-fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> PlanReport {
-    let ArmPlan { arm, shape, recorded, recipe, .. } = plan;
+fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, StudyError> {
+    let ArmPlan { arm, shape, recorded, .. } = plan;
     let model_params = shape.params();
     let additional_params = recorded.plan.additional_params();
     let trainable_params = recorded.plan.trainable_params(shape);
     let total_params = model_params + additional_params;
     let examples = context.study.dataset(&arm.dataset).and_then(|d| d.examples);
-    let memory_bytes = plan.memory(context.backend);
-    PlanReport {
+    let ArmRecipe { recipe, fitted, .. } = plan.recipe(examples)?;
+    let steps = examples.and_then(|n| recipe.total_steps(n));
+    let warned = examples.zip(steps).map(|(examples, steps)| warnings(&recipe, examples, steps)).unwrap_or_default();
+    let memory_bytes = plan.memory(&recipe, context.backend);
+    Ok(PlanReport {
         arm: arm.name.clone(),
+        candidate: plan.candidate.name(),
+        seeds: plan.seeds.len() as u32,
         base: arm.base.clone(),
         tuner: arm.tuner.clone(),
         dataset: arm.dataset.clone(),
@@ -199,11 +258,12 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> PlanReport {
         additional_params,
         trainable_percent: 100.0 * trainable_params as f64 / total_params.max(1) as f64,
         examples,
-        steps: examples.and_then(|n| recipe.total_steps(n)),
+        steps,
         epochs: recipe.epochs,
         batch_size: recipe.batch_size,
         learning_rate: recipe.learning_rate,
+        remarks: fitted.iter().map(ToString::to_string).chain(warned.iter().map(RecipeWarning::to_string)).collect(),
         memory_bytes,
         fits: memory_bytes.zip(memory::of_machine()).map(|(needed, total)| needed <= total),
-    }
+    })
 }

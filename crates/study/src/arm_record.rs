@@ -15,57 +15,74 @@ pub fn of_base(model: &BaseModel<'_>, seed: u64, backend: &'static dyn Backend) 
     untrained(model.id(), &model.identity, model.shape.params(), seed, backend)
 }
 
-/// A training that has just been finished.
+/// A training that has just been finished with the weights of step `kept_step`, or, without such, stopped on the way.
 pub fn of_training(
     arm: &PreparedArm<'_>,
     steps: &[StepLog],
+    kept_step: Option<u64>,
     backend: &'static dyn Backend,
     peak_rss_bytes: u64,
 ) -> ArmRecord {
-    let plan = arm.plan;
+    let (plan, recipe) = (arm.data.plan, &arm.data.recipe.recipe);
     let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
     let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
     let epochs = steps.last().map_or(0.0, |s| s.epoch);
     let last = &steps[steps.len() - steps.len().div_ceil(10)..];
     let mean = last.iter().map(|s| s.loss).sum::<f64>() / last.len() as f64;
     let record = ArmRecord {
-        examples: arm.set.examples.len() as u64,
+        examples: arm.data.set.examples.len() as u64,
         trainable_params: plan.recorded.plan.trainable_params(&plan.shape),
         additional_params: plan.recorded.plan.additional_params(),
         epochs,
         steps: steps.len() as u64,
+        kept_step: kept_step.unwrap_or(0),
         tokens,
         train_seconds,
         hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
+        predicted_peak_bytes: plan.memory(recipe, backend),
         final_loss: (!last.is_empty()).then_some(mean),
-        ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), plan.seed, backend)
+        ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };
     named(arm, record)
 }
 
-/// The record of a finished training under the arm's present names: those may have changed since, what they stand for
-/// has not.
+/// The record of a training, finished or stopped on the way, under the arm's present names: those may have changed since,
+/// what they stand for has not.
 ///
 /// # Errors
-/// When training is not finished, or its record cannot be read.
-pub fn of_finished(arm: &PreparedArm<'_>, root: &Path) -> Result<ArmRecord, StudyError> {
-    match trained_arm::finished(root, &arm.identity)? {
-        Some(file) => Ok(named(arm, file.record)),
+/// When it never ran so far, or its record cannot be read.
+pub fn of_trained(arm: &PreparedArm<'_>, root: &Path) -> Result<ArmRecord, StudyError> {
+    if let Some(file) = trained_arm::finished(root, &arm.identity)? {
+        return Ok(named(arm, file.record));
+    }
+    match trained_arm::stopped(root, &arm.identity)? {
+        Some(record) => Ok(named(arm, record)),
+        None if trained_arm::has_diverged(root, &arm.identity) => {
+            let plan = arm.data.plan;
+            Ok(named(arm, untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, arm.backend)))
+        }
         None => Err(StudyError::Unfinished { folder: run_folder::training(root, &arm.identity) }),
     }
 }
 
 fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
-    let arm = prepared.plan.arm;
+    let (data, arm) = (&prepared.data, prepared.data.plan.arm);
+    let options = serde_json::Map::from_iter(data.plan.options());
     ArmRecord {
         arm: arm.name.clone(),
+        candidate: prepared.key.candidate.clone(),
+        selected: prepared.is_selected,
         base: arm.base.clone(),
         tuner: arm.tuner.clone(),
+        options: serde_json::Value::Object(options).to_string(),
         dataset: arm.dataset.clone(),
-        skipped_examples: prepared.set.skipped(),
-        evaluated: arm.evaluate,
+        template: data.plan.template.to_owned(),
+        recipe: data.recipe.origins.clone(),
+        skipped_examples: data.set.skipped(),
+        held_out_examples: data.set.held_out,
+        evaluated: arm.evaluate && prepared.is_selected,
         ..record
     }
 }
@@ -73,23 +90,33 @@ fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
 fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, backend: &'static dyn Backend) -> ArmRecord {
     ArmRecord {
         arm: name.to_owned(),
+        candidate: String::new(),
+        selected: true,
         base: String::new(),
         tuner: "none".to_owned(),
+        options: "{}".to_owned(),
         dataset: String::new(),
+        template: String::new(),
+        recipe: "{}".to_owned(),
         examples: 0,
         skipped_examples: 0,
+        held_out_examples: 0,
         seed,
         engine: backend.name().to_owned(),
+        precision: backend.precision().to_owned(),
         model_params,
         trainable_params: 0,
         additional_params: 0,
         epochs: 0.0,
         steps: 0,
+        kept_step: 0,
         tokens: 0,
         train_seconds: 0.0,
         hours_per_epoch: 0.0,
         tokens_per_second: 0.0,
         peak_rss_bytes: 0,
+        predicted_seconds: None,
+        predicted_peak_bytes: None,
         final_loss: None,
         identity: identity.to_owned(),
         evaluated: true,

@@ -48,6 +48,15 @@ pub enum StudyError {
     BaseChanged { path: PathBuf },
     #[error("{}: another run is writing to it; let it end first", folder.display())]
     Busy { folder: PathBuf },
+    #[error("stopped; what was computed is kept, run the study again to go on")]
+    Stopped,
+    #[error(
+        "{}: it holds the study `{found}`, and this is `{name}`: its frames would be lost; give this one another folder with --out",
+        folder.display()
+    )]
+    OtherStudy { folder: PathBuf, found: String, name: String },
+    #[error("arm `{arm}`: it has no candidate yet that is the arm, because work on its grid, or on what it starts from, failed")]
+    Undecided { arm: String },
     #[error("{}: answers are missing after answering", path.display())]
     AnswersMissing { path: PathBuf },
     /// Not all answers of a model could be judged; the others have the status failed, and a later run judges them.

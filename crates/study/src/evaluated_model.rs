@@ -1,36 +1,38 @@
-//! A model under the name that it has in the frames: a base model as it came, or an arm.
+//! A model under the name that it has in the frames: a base model as it came, or a training of an arm.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use tunebench_model::backend::Backend;
+use tunebench_model::backend::{Backend, Parts};
 use tunebench_model::{Tuning, Weights};
-use tunebench_spec::Decoder;
+use tunebench_spec::{Decoder, LossLog};
 
 use crate::arm_record;
 use crate::base_model::BaseModel;
 use crate::error::StudyError;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
+use crate::losses;
 use crate::model_encoder::ModelEncoder;
-use crate::observer::Observer;
+use crate::model_key::ModelKey;
+use crate::observer::{ArmForecast, Observer};
 use crate::prepared_arm::PreparedArm;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{self, RunFolder};
 use crate::trained_arm;
 use crate::training;
-use crate::work::WorkIds;
+use crate::work::ModelWork;
 
 /// A model that work is done for.
 pub enum EvaluatedModel<'a> {
-    Base { model: Arc<BaseModel<'a>>, encoder: Arc<ModelEncoder>, seed: u64 },
+    Base { key: ModelKey, model: Arc<BaseModel<'a>>, encoder: Arc<ModelEncoder> },
     Arm(PreparedArm<'a>),
 }
 
 impl EvaluatedModel<'_> {
-    pub fn name(&self) -> &str {
+    pub fn key(&self) -> &ModelKey {
         match self {
-            Self::Base { model, .. } => model.id(),
-            Self::Arm(arm) => &arm.plan.arm.name,
+            Self::Base { key, .. } => key,
+            Self::Arm(arm) => &arm.key,
         }
     }
 
@@ -46,25 +48,63 @@ impl EvaluatedModel<'_> {
     pub fn encoder(&self) -> &ModelEncoder {
         match self {
             Self::Base { encoder, .. } => encoder,
-            Self::Arm(arm) => &arm.encoder,
+            Self::Arm(arm) => &arm.data.encoder,
         }
     }
 
-    /// The names of the work on it.
+    /// Whether it stands for what it is called after, and not for a candidate that may be passed over.
+    pub fn is_selected(&self) -> bool {
+        match self {
+            Self::Base { .. } => true,
+            Self::Arm(arm) => arm.is_selected,
+        }
+    }
+
+    /// The work on it.
     ///
     /// # Errors
     /// When an item has no JSON form.
-    pub fn work_ids(&self, evaluation: Option<&Evaluation<'_>>) -> Result<WorkIds, StudyError> {
-        let (train, is_evaluated) = match self {
-            Self::Base { .. } => (None, true),
-            Self::Arm(arm) => (Some(arm.identity.clone()), arm.plan.arm.evaluate),
+    pub fn work(
+        &self,
+        evaluation: Option<&Evaluation<'_>>,
+        backend: &'static dyn Backend,
+    ) -> Result<ModelWork, StudyError> {
+        let mut work = ModelWork::nothing(self.key().clone());
+        let is_evaluated = match self {
+            Self::Base { .. } => true,
+            Self::Arm(arm) => {
+                work.parent.clone_from(&arm.parent);
+                work.until = arm.until();
+                work.steps = arm.steps;
+                // What stops on the way has the name of the whole, and the step.
+                work.train = Some(match work.until {
+                    Some(step) => tunebench_spec::hash::of_bytes(format!("{}@{step}", arm.identity).as_bytes()),
+                    None => arm.identity.clone(),
+                });
+                if work.until.is_none() {
+                    work.measure = Some(arm.data.losses.identity(&arm.identity, backend)?);
+                }
+                arm.data.plan.arm.evaluate && arm.is_selected
+            }
         };
-        let Some(evaluation) = evaluation.filter(|_| is_evaluated) else {
-            return Ok(WorkIds { train, answer: None, judge: None });
-        };
-        let answer = evaluation.request(self.encoder()).identity(self.identity())?;
-        let judge = Some(evaluation.judging_identity(&answer)?);
-        Ok(WorkIds { train, answer: Some(answer), judge })
+        if let Some(evaluation) = evaluation.filter(|_| is_evaluated) {
+            let answer = evaluation.request(self.encoder(), self.key()).identity(self.identity())?;
+            work.judge = Some(evaluation.judging_identity(&answer)?);
+            work.answer = Some(answer);
+            work.items = evaluation.items().len() as u64;
+        }
+        Ok(work)
+    }
+
+    /// What would be done for it in this run folder, if it is trained.
+    ///
+    /// # Errors
+    /// When a file of an earlier training is damaged.
+    pub fn forecast(&self, root: &Path) -> Result<Option<ArmForecast<'_>>, StudyError> {
+        match self {
+            Self::Base { .. } => Ok(None),
+            Self::Arm(arm) => arm.forecast(root).map(Some),
+        }
     }
 
     /// Trains it, where there is something to train.
@@ -83,16 +123,48 @@ impl EvaluatedModel<'_> {
         }
     }
 
-    /// Its rows in `arms` and `steps`, when it is trained.
+    /// Measures its losses, and those of the plain base model that its chain begins with.
+    ///
+    /// # Errors
+    /// When a model cannot be opened or computed.
+    pub fn measure(&self, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
+        let Self::Arm(arm) = self else { return Ok(()) };
+        let (sets, model, root) = (&arm.data.losses, &arm.data.model, folder.root());
+        let path = |identity: &str| Ok::<_, StudyError>(run_folder::losses(root, &sets.identity(identity, backend)?));
+        losses::measure(sets, &path(&model.identity)?, backend, || {
+            Ok(Parts { shape: &model.shape, weights: model.weights()?, tuning: Tuning::none() })
+        })?;
+        let own = path(&arm.identity)?;
+        // Training measures what it ends with, unless the texts have changed since.
+        let measured: Vec<LossLog> =
+            trained_arm::losses(root, &arm.identity)?.into_iter().filter(|loss| loss.is_final).collect();
+        if !own.exists() && sets.are_measured_by(&measured) {
+            return Ok(tunebench_files::write_json(&own, &measured)?);
+        }
+        let shape = &arm.data.plan.shape;
+        losses::measure(sets, &own, backend, || {
+            let trained = trained_arm::open(root, &arm.identity)?;
+            Ok(Parts { shape, weights: trained.weights, tuning: trained.tuning })
+        })?;
+        Ok(())
+    }
+
+    /// Its rows in `arms`, `steps` and `losses`, as far as it is trained.
     ///
     /// # Errors
     /// When what training wrote cannot be read.
     pub fn rows(&self, backend: &'static dyn Backend, root: &Path) -> Result<ArmRows, StudyError> {
-        let (record, steps) = match self {
-            Self::Base { model, seed, .. } => (arm_record::of_base(model, *seed, backend), Vec::new()),
-            Self::Arm(arm) => (arm_record::of_finished(arm, root)?, arm.step_logs(root)?),
-        };
-        Ok(ArmRows { arms: vec![record], steps, ..ArmRows::default() })
+        match self {
+            Self::Base { key, model, .. } => {
+                Ok(ArmRows { arms: vec![arm_record::of_base(model, key.seed, backend)], ..ArmRows::default() })
+            }
+            Self::Arm(arm) => Ok(ArmRows {
+                arms: vec![arm_record::of_trained(arm, root)?],
+                steps: arm.step_logs(root)?,
+                losses: loss_rows(arm, backend, root)?,
+                ..ArmRows::default()
+            }),
+        }
     }
 
     /// Its weights, and what was trained of them.
@@ -108,4 +180,26 @@ impl EvaluatedModel<'_> {
             }
         }
     }
+}
+
+/// The losses of a training under its present name: those of the plain base model as step 0, those on the way, and that of
+/// its result; on today's texts only.
+fn loss_rows(
+    arm: &PreparedArm<'_>,
+    backend: &'static dyn Backend,
+    root: &Path,
+) -> Result<Vec<LossLog>, StudyError> {
+    let sets = &arm.data.losses;
+    let kept = |identity: &str| -> Result<Vec<LossLog>, StudyError> {
+        let file = run_folder::losses(root, &sets.identity(identity, backend)?);
+        Ok(losses::read(&file)?.unwrap_or_default())
+    };
+    let before = kept(&arm.data.model.identity)?.into_iter().map(|loss| LossLog { step: 0, is_final: false, ..loss });
+    let on_the_way = trained_arm::losses(root, &arm.identity)?.into_iter().filter(|loss| !loss.is_final);
+    let step = trained_arm::kept_step(root, &arm.identity)?;
+    let after = kept(&arm.identity)?.into_iter().map(|loss| LossLog { step: step.unwrap_or(loss.step), is_final: true, ..loss });
+    let ModelKey { arm: name, candidate, seed, .. } = &arm.key;
+    let named = |loss| LossLog { arm: name.clone(), candidate: candidate.clone(), seed: *seed, ..loss };
+    let all = before.chain(on_the_way).chain(after);
+    Ok(all.filter(|loss| sets.0.iter().any(|set| set.hash == loss.set_hash)).map(named).collect())
 }

@@ -11,8 +11,9 @@ use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::examples::Datasets;
 use crate::generations::GenerationRequest;
-use crate::judgements::{self, Judgements};
+use crate::judgements::{self, Judgements, Judging};
 use crate::model_encoder::ModelEncoder;
+use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::run_folder::RunFolder;
 
@@ -40,7 +41,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Self, StudyError> {
         let judge = context.plugins.judge(&eval.judge, &eval.judge_options)?;
         let judge_sha256 = context.plugins.find("judge", &eval.judge)?.sha256.clone();
-        let found = datasets.examples(&eval.items, observer)?;
+        let found = datasets.items(&eval.items, observer)?;
         let items = found.all().at(format_args!("dataset `{}`", eval.items))?.to_vec();
         if found.skips().total() > 0 {
             observer.on_event(&Event::ItemsSkipped(found.skips()));
@@ -58,15 +59,16 @@ impl<'a> Evaluation<'a> {
         self.eval.bases.iter().map(String::as_str)
     }
 
-    /// What a model with this encoder is asked.
-    pub fn request<'b>(&'b self, encoder: &'b ModelEncoder) -> GenerationRequest<'b> {
-        GenerationRequest {
-            items: &self.items,
-            settings: &self.eval.generation,
-            encoder,
-            seed: self.seed,
-            backend: self.backend,
-        }
+    /// What is asked.
+    pub fn items(&self) -> &[Example] {
+        &self.items
+    }
+
+    /// What this model with this encoder is asked. Each training of an arm draws its answers anew.
+    pub fn request<'b>(&'b self, encoder: &'b ModelEncoder, model: &'b ModelKey) -> GenerationRequest<'b> {
+        let seed = self.eval.generation.seed.unwrap_or(self.seed).wrapping_add(u64::from(model.number - 1));
+        let (items, settings, backend) = (&self.items, &self.eval.generation, self.backend);
+        GenerationRequest { items, settings, encoder, model, seed, backend }
     }
 
     /// Names the judgements of the generations of this identity.
@@ -77,17 +79,24 @@ impl<'a> Evaluation<'a> {
         judgements::identity(self.eval, &self.judge_sha256, &self.items, generations)
     }
 
-    /// As [`judgements::judge_generations`].
+    /// As [`Judging::judge`].
     ///
     /// # Errors
-    /// As [`judgements::judge_generations`].
+    /// As [`Judging::judge`].
     pub fn judge(
         &self,
+        model: &ModelKey,
         generations: &[Generation],
         folder: &RunFolder,
         observer: &mut dyn Observer,
     ) -> Result<Judgements, StudyError> {
-        let replies = folder.replies();
-        judgements::judge_generations(&self.judge, self.eval, &replies, &self.items, generations, observer)
+        let judging = Judging {
+            plugin: &self.judge,
+            plugin_sha256: &self.judge_sha256,
+            eval: self.eval,
+            items: &self.items,
+            model,
+        };
+        judging.judge(&folder.replies(), generations, observer)
     }
 }

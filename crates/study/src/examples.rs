@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
-use tunebench_dataset::{Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select};
+use tunebench_dataset::holdout::{Apart, HoldOut, content_key};
+use tunebench_dataset::overlap::{Overlap, OverlapReport};
+use tunebench_dataset::{Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select_apart};
 use tunebench_host::DatasetPlugin;
 use tunebench_spec::study::Dataset;
 use tunebench_spec::{Example, Row, hash};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
+use crate::losses::{LossSet, LossSets};
 use crate::model_encoder::ModelEncoder;
 use crate::observer::{Event, Observer};
 
@@ -23,6 +26,8 @@ pub struct TrainingSet {
     pub row_skips: Skips,
     /// SHA-256 over all tokens and labels.
     pub identity: String,
+    /// Examples of the source that are kept from training.
+    pub held_out: u64,
 }
 
 impl TrainingSet {
@@ -58,10 +63,24 @@ pub struct Datasets<'a> {
     context: &'a StudyContext,
     /// The largest subset that the study takes of each source, by [`source_key`]: smaller ones are its beginning.
     wanted: BTreeMap<String, Wanted>,
-    /// By [`source_key`].
-    selections: BTreeMap<String, Arc<Selection>>,
+    /// By [`source_key`] and what is kept apart.
+    selections: BTreeMap<(String, Use), Arc<Selection>>,
     /// By dataset, [`ModelEncoder::identity`], and whether prompts are masked and where examples are cut.
     tokenized: BTreeMap<(&'a str, String, bool, usize), Arc<TrainingSet>>,
+    /// By dataset, [`ModelEncoder::identity`] and positions; and by the encoder of plain text and positions.
+    held_out: BTreeMap<(&'a str, String, usize), Arc<LossSet>>,
+    general: BTreeMap<(String, usize), Arc<LossSet>>,
+    /// The evaluation items, which nothing else should be like.
+    items: Overlap,
+}
+
+/// What examples are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// To learn from: what `[selection]` holds out is kept apart.
+    Training,
+    /// To be asked, or measured: all of them.
+    Whole,
 }
 
 impl<'a> Datasets<'a> {
@@ -72,17 +91,36 @@ impl<'a> Datasets<'a> {
             let most = wanted.entry(source_key(context, dataset)).or_insert(Wanted::First(0));
             *most = (*most).max(dataset.examples.into());
         }
-        Self { context, wanted, selections: BTreeMap::new(), tokenized: BTreeMap::new() }
+        Self {
+            context,
+            wanted,
+            selections: BTreeMap::new(),
+            tokenized: BTreeMap::new(),
+            held_out: BTreeMap::new(),
+            general: BTreeMap::new(),
+            items: Overlap::default(),
+        }
     }
 
-    /// The chosen examples of the dataset `id`.
+    /// The evaluation items: whatever is learnt from is compared with them, and none is measured on.
+    pub fn set_apart_from(&mut self, items: &[Example]) {
+        self.items = Overlap::new(items);
+    }
+
+    /// The chosen examples of the dataset `id`, to be asked.
+    ///
+    /// # Errors
+    /// When there is no such dataset, or its source cannot be read.
+    pub fn items(&mut self, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
+        self.examples_for(Use::Whole, id, observer)
+    }
+
+    /// The chosen examples of the dataset `id`, to learn from.
     ///
     /// # Errors
     /// When there is no such dataset, or its source cannot be read.
     pub fn examples(&mut self, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
-        let dataset = dataset(self.context, id)?;
-        let selection = self.selection(dataset, observer).at(format_args!("dataset `{id}`"))?;
-        Ok(Examples { selection, wanted: dataset.examples.into() })
+        self.examples_for(Use::Training, id, observer)
     }
 
     /// The tokens of the dataset `id`; examples that cannot be learnt from are counted in its stats.
@@ -103,26 +141,130 @@ impl<'a> Datasets<'a> {
         let found = self.examples(id, observer)?;
         let mut tokenization = Tokenization::new(&encoder.encoder, settings);
         let examples = found.all().at(format_args!("dataset `{id}`"))?;
+        if !self.tokenized.keys().any(|key| key.0 == id) {
+            self.compare_with_items(id, examples, observer);
+        }
         let examples: Vec<Tokenized> = examples.iter().filter_map(|e| tokenization.add(e)).collect();
         let (stats, row_skips) = (tokenization.stats().clone(), found.skips().clone());
-        let set = Arc::new(TrainingSet { identity: identity(&examples), examples, stats, row_skips });
+        let (identity, held_out) = (identity(&examples), found.selection.held_out_total);
+        let set = Arc::new(TrainingSet { identity, examples, stats, row_skips, held_out });
         observer.on_event(&Event::Tokenized { dataset: id, stats: &set.stats });
         self.tokenized.insert(key, set.clone());
         Ok(set)
     }
 
-    fn selection(&mut self, dataset: &Dataset, observer: &mut dyn Observer) -> Result<Arc<Selection>, StudyError> {
-        let key = source_key(self.context, dataset);
+    /// What the losses of a model are measured on that learns from the dataset `id`: what `[selection]` holds out, and the
+    /// text of general language, by its encoder of plain text. `positions` are those that the model has.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub fn loss_sets(
+        &mut self,
+        id: &'a str,
+        encoder: &ModelEncoder,
+        plain: &ModelEncoder,
+        positions: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<LossSets, StudyError> {
+        let mut sets = Vec::new();
+        if let Some(selection) = &self.context.study.selection {
+            sets.push(self.held_out(id, selection, encoder, positions, observer)?);
+        }
+        let key = (plain.identity.clone(), positions);
+        let general = match self.general.get(&key) {
+            Some(set) => set.clone(),
+            None => Arc::new(LossSet::general(plain, positions)?),
+        };
+        self.general.insert(key, general.clone());
+        sets.push(general);
+        sets.retain(|set| !set.examples.is_empty());
+        Ok(LossSets(sets))
+    }
+
+    fn held_out(
+        &mut self,
+        id: &'a str,
+        selection: &'a tunebench_spec::grid::Selection,
+        encoder: &ModelEncoder,
+        positions: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Arc<LossSet>, StudyError> {
+        // One dataset for all arms, or of each arm's source what is kept from it.
+        let of = selection.dataset.as_deref().unwrap_or(id);
+        let key = (of, encoder.identity.clone(), positions);
+        if let Some(set) = self.held_out.get(&key) {
+            return Ok(set.clone());
+        }
+        let (examples, removed) = match &selection.dataset {
+            Some(of) => (self.items(of, observer)?.all().at(format_args!("dataset `{of}`"))?.to_vec(), 0),
+            None => {
+                let found = self.examples(id, observer)?.selection;
+                (found.held_out.clone(), found.held_out_total)
+            }
+        };
+        let count = examples.len();
+        // An item among them would let the evaluation choose what is evaluated.
+        let is_no_item = |example: &Example| self.items.find_in(example).is_none();
+        let examples: Vec<Example> = examples.into_iter().filter(is_no_item).take(selection.examples).collect();
+        let set = Arc::new(LossSet::held_out(encoder, positions, &examples)?);
+        let measured = set.examples.len() as u64;
+        let left_out = count.min(selection.examples) as u64 - measured;
+        if measured == 0 {
+            return Err(StudyError::Invalid(format!(
+                "[selection]: of dataset `{of}` no example can be held out ({count} found); raise share, or name a dataset"
+            )));
+        }
+        observer.on_event(&Event::HeldOut { dataset: of, removed, measured, left_out });
+        self.held_out.insert(key, set.clone());
+        Ok(set)
+    }
+
+    fn compare_with_items(&self, id: &str, examples: &[Example], observer: &mut dyn Observer) {
+        let mut overlap = OverlapReport::default();
+        for example in examples {
+            overlap.add(&self.items, example);
+        }
+        if overlap.found() > 0 {
+            observer.on_event(&Event::Overlap { dataset: id, overlap: &overlap });
+        }
+    }
+
+    fn examples_for(&mut self, what: Use, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
+        let dataset = dataset(self.context, id)?;
+        let selection = self.selection(what, dataset, observer).at(format_args!("dataset `{id}`"))?;
+        Ok(Examples { selection, wanted: dataset.examples.into() })
+    }
+
+    fn selection(
+        &mut self,
+        what: Use,
+        dataset: &Dataset,
+        observer: &mut dyn Observer,
+    ) -> Result<Arc<Selection>, StudyError> {
+        let key = (source_key(self.context, dataset), what);
         if let Some(selection) = self.selections.get(&key) {
             return Ok(selection.clone());
         }
+        let apart = self.apart(what, observer)?;
         let rows = PluginRows(open(self.context, dataset)?);
-        let wanted = self.wanted.get(&key).copied().unwrap_or(dataset.examples.into());
-        let selection = Arc::new(select(rows, seed(self.context, dataset), wanted)?);
+        let wanted = self.wanted.get(&key.0).copied().unwrap_or(dataset.examples.into());
+        let selection = Arc::new(select_apart(rows, seed(self.context, dataset), wanted, &apart)?);
         let Selection { usable, skips, .. } = &*selection;
         observer.on_event(&Event::SourceRead { dataset: &dataset.id, usable: *usable, skips });
         self.selections.insert(key, selection.clone());
         Ok(selection)
+    }
+
+    /// What is kept apart from examples that are read for this.
+    fn apart(&mut self, what: Use, observer: &mut dyn Observer) -> Result<Apart, StudyError> {
+        let study = &self.context.study;
+        let (Some(selection), Use::Training) = (&study.selection, what) else { return Ok(Apart::Nothing) };
+        if let Some(share) = selection.share {
+            return Ok(Apart::Share(HoldOut::new(study.study.seed, share, selection.examples)?));
+        }
+        let Some(id) = &selection.dataset else { return Ok(Apart::Nothing) };
+        let held_out = self.items(id, observer)?;
+        Ok(Apart::Keys(held_out.all().at(format_args!("dataset `{id}`"))?.iter().map(content_key).collect()))
     }
 }
 

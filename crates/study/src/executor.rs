@@ -1,6 +1,7 @@
 //! Does a piece of work: one of training, answering and judging.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tunebench_model::backend::{Backend, Parts};
 use tunebench_spec::{Generation, Judgement};
@@ -9,6 +10,7 @@ use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
+use crate::model_key::ModelKey;
 use crate::judgements::Judgements;
 use crate::observer::Observer;
 use crate::run_folder::RunFolder;
@@ -26,21 +28,20 @@ pub struct ArmOutcome {
 /// What does pieces of work, and where.
 pub struct Executor<'a> {
     backend: &'static dyn Backend,
-    evaluation: Option<Evaluation<'a>>,
+    evaluation: Option<Arc<Evaluation<'a>>>,
     folder: RunFolder,
-    models: BTreeMap<String, EvaluatedModel<'a>>,
+    models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
 
 impl<'a> Executor<'a> {
-    /// For pieces of work on these models.
-    pub fn new(
-        backend: &'static dyn Backend,
-        evaluation: Option<Evaluation<'a>>,
-        folder: RunFolder,
-        models: Vec<EvaluatedModel<'a>>,
-    ) -> Self {
-        let models = models.into_iter().map(|model| (model.name().to_owned(), model)).collect();
-        Self { backend, evaluation, folder, models }
+    /// For pieces of work in this folder.
+    pub fn new(backend: &'static dyn Backend, evaluation: Option<Arc<Evaluation<'a>>>, folder: RunFolder) -> Self {
+        Self { backend, evaluation, folder, models: BTreeMap::new() }
+    }
+
+    /// Takes the models of a round, in place of those it had.
+    pub fn take(&mut self, models: Vec<EvaluatedModel<'a>>) {
+        self.models = models.into_iter().map(|model| (model.key().clone(), model)).collect();
     }
 
     /// Does a piece of work, or finds it done. What it yields joins the outcome of the model's earlier pieces, from which
@@ -57,9 +58,10 @@ impl<'a> Executor<'a> {
         let model = self.model(&piece.model)?;
         match piece.kind {
             PieceKind::Train => model.train(self.backend, &self.folder, observer)?,
+            PieceKind::Measure => model.measure(self.backend, &self.folder)?,
             PieceKind::Answer => outcome.generations = self.answer(model, &piece.id, observer)?,
             PieceKind::Judge => {
-                let found = self.evaluation()?.judge(&outcome.generations, &self.folder, observer)?;
+                let found = self.evaluation()?.judge(model.key(), &outcome.generations, &self.folder, observer)?;
                 Judgements { judgements: outcome.judgements, stopped: outcome.stopped } = found;
             }
         }
@@ -70,12 +72,12 @@ impl<'a> Executor<'a> {
     ///
     /// # Errors
     /// When what training wrote cannot be read.
-    pub fn rows(&self, model: &str) -> Result<ArmRows, StudyError> {
+    pub fn rows(&self, model: &ModelKey) -> Result<ArmRows, StudyError> {
         self.model(model)?.rows(self.backend, self.folder.root())
     }
 
     /// Drops what was prepared for a model, its tokens above all.
-    pub fn forget(&mut self, model: &str) {
+    pub fn forget(&mut self, model: &ModelKey) {
         self.models.remove(model);
     }
 
@@ -86,22 +88,26 @@ impl<'a> Executor<'a> {
         id: &str,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Generation>, StudyError> {
-        let request = self.evaluation()?.request(model.encoder());
+        let request = self.evaluation()?.request(model.encoder(), model.key());
         let path = self.folder.generations(id);
-        if let Some(found) = request.finished(&path, model.name())? {
+        if let Some(found) = request.finished(&path)? {
             return Ok(found);
         }
         let (shape, weights, tuning) = model.load(self.folder.root())?;
         let answering = self.backend.generator(Parts { shape: &shape, weights, tuning })?;
-        request.generate(answering.as_ref(), &path, model.name(), observer)?;
-        request.finished(&path, model.name())?.ok_or(StudyError::AnswersMissing { path })
+        request.generate(answering.as_ref(), &path, observer)?;
+        request.finished(&path)?.ok_or(StudyError::AnswersMissing { path })
     }
 
-    fn model(&self, name: &str) -> Result<&EvaluatedModel<'a>, StudyError> {
-        self.models.get(name).ok_or_else(|| StudyError::Invalid(format!("no work was prepared for `{name}`")))
+    /// The model that a piece is about.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn model(&self, key: &ModelKey) -> Result<&EvaluatedModel<'a>, StudyError> {
+        self.models.get(key).ok_or_else(|| StudyError::Invalid(format!("no work was prepared for `{key}`")))
     }
 
     fn evaluation(&self) -> Result<&Evaluation<'a>, StudyError> {
-        self.evaluation.as_ref().ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))
+        self.evaluation.as_deref().ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))
     }
 }

@@ -1,13 +1,14 @@
 //! The frames of a run folder as they grow: the rows of one model after the other, each replaced as a whole when they
 //! are made anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_results as results;
-use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
 
 use crate::error::StudyError;
+use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 
 /// The rows of one model.
@@ -16,26 +17,28 @@ pub struct ArmRows {
     /// One row.
     pub arms: Vec<ArmRecord>,
     pub steps: Vec<StepLog>,
+    pub losses: Vec<LossLog>,
     pub generations: Vec<Generation>,
     pub judgements: Vec<Judgement>,
 }
 
+/// Arm, candidate and seed.
+type RowKey = (String, String, u64);
+
 /// The rows of all models, in the study's order.
 pub struct RunFrames {
-    order: Vec<String>,
-    rows: BTreeMap<String, ArmRows>,
+    order: Vec<RowKey>,
+    rows: BTreeMap<RowKey, ArmRows>,
+}
+
+fn row_key(key: &ModelKey) -> RowKey {
+    (key.arm.clone(), key.candidate.clone(), key.seed)
 }
 
 impl RunFrames {
-    /// What an earlier run left in the frames, as far as it still is what the study describes, which names each model by
-    /// an identity: a run that breaks off must not take away what was there.
-    pub fn open(
-        root: &Path,
-        order: Vec<String>,
-        identities: &BTreeMap<String, String>,
-        observer: &mut dyn Observer,
-    ) -> Self {
-        let mut rows = match earlier(root) {
+    /// What an earlier run left in the frames: a run that breaks off must not take away what was there.
+    pub fn open(root: &Path, observer: &mut dyn Observer) -> Self {
+        let rows = match earlier(root) {
             Ok(rows) => rows,
             Err(_) if !root.join("arms.parquet").exists() => BTreeMap::new(),
             Err(error) => {
@@ -43,14 +46,29 @@ impl RunFrames {
                 BTreeMap::new()
             }
         };
-        let is_current = |rows: &ArmRows| rows.arms.iter().all(|arm| identities.get(&arm.arm) == Some(&arm.identity));
-        rows.retain(|_, rows| !rows.arms.is_empty() && is_current(rows));
-        Self { order, rows }
+        Self { order: Vec::new(), rows }
+    }
+
+    /// Keeps of what is there what still is as the study describes it, which names each model by an identity; and puts it
+    /// into the study's order. What is dropped is told.
+    pub fn keep(&mut self, order: &[ModelKey], identities: &BTreeMap<ModelKey, String>, observer: &mut dyn Observer) {
+        self.order = order.iter().map(row_key).collect();
+        let identities: BTreeMap<RowKey, &String> = identities.iter().map(|(key, id)| (row_key(key), id)).collect();
+        let is_current = |key: &RowKey, rows: &ArmRows| {
+            !rows.arms.is_empty() && rows.arms.iter().all(|arm| identities.get(key) == Some(&&arm.identity))
+        };
+        let dropped: BTreeSet<String> =
+            self.rows.iter().filter(|(key, rows)| !is_current(key, rows)).map(|(key, _)| key.0.clone()).collect();
+        self.rows.retain(|key, rows| is_current(key, rows));
+        if !dropped.is_empty() {
+            let arms: Vec<String> = dropped.into_iter().collect();
+            observer.on_event(&Event::RowsDropped { arms: &arms });
+        }
     }
 
     /// Puts in the rows of a model, in place of those it had.
-    pub fn replace(&mut self, model: &str, rows: ArmRows) {
-        self.rows.insert(model.to_owned(), rows);
+    pub fn replace(&mut self, model: &ModelKey, rows: ArmRows) {
+        self.rows.insert(row_key(model), rows);
     }
 
     /// Writes all frames.
@@ -58,8 +76,9 @@ impl RunFrames {
     /// # Errors
     /// When a file cannot be written; the old one is then still whole.
     pub fn write(&self, root: &Path) -> Result<(), StudyError> {
-        let rows = || self.order.iter().filter_map(|name| self.rows.get(name));
+        let rows = || self.order.iter().filter_map(|key| self.rows.get(key));
         results::write_steps(root, &rows().flat_map(|r| r.steps.clone()).collect::<Vec<_>>())?;
+        results::write_losses(root, &rows().flat_map(|r| r.losses.clone()).collect::<Vec<_>>())?;
         results::write_generations(root, &rows().flat_map(|r| r.generations.clone()).collect::<Vec<_>>())?;
         results::write_judgements(root, &rows().flat_map(|r| r.judgements.clone()).collect::<Vec<_>>())?;
         // Last, so that a model with a row here has all its others, whenever the run is killed.
@@ -69,20 +88,33 @@ impl RunFrames {
 }
 
 /// The rows of the frames by model.
-fn earlier(root: &Path) -> results::Result<BTreeMap<String, ArmRows>> {
+fn earlier(root: &Path) -> results::Result<BTreeMap<RowKey, ArmRows>> {
     let frames = results::Frames::open(root)?;
-    let mut rows: BTreeMap<String, ArmRows> = BTreeMap::new();
+    let mut rows: BTreeMap<RowKey, ArmRows> = BTreeMap::new();
+    // A model that answered is the one that was chosen at the time.
+    let mut chosen: BTreeMap<(String, u64), RowKey> = BTreeMap::new();
     for row in frames.read::<ArmRecord>()? {
-        rows.entry(row.arm.clone()).or_default().arms.push(row);
+        let key = (row.arm.clone(), row.candidate.clone(), row.seed);
+        if row.selected {
+            chosen.insert((row.arm.clone(), row.seed), key.clone());
+        }
+        rows.entry(key).or_default().arms.push(row);
     }
     for row in frames.read::<StepLog>()? {
-        rows.entry(row.arm.clone()).or_default().steps.push(row);
+        rows.entry((row.arm.clone(), row.candidate.clone(), row.seed)).or_default().steps.push(row);
+    }
+    for row in frames.read::<LossLog>()? {
+        rows.entry((row.arm.clone(), row.candidate.clone(), row.seed)).or_default().losses.push(row);
     }
     for row in frames.read::<Generation>()? {
-        rows.entry(row.arm.clone()).or_default().generations.push(row);
+        if let Some(key) = chosen.get(&(row.arm.clone(), row.seed)) {
+            rows.entry(key.clone()).or_default().generations.push(row);
+        }
     }
     for row in frames.read::<Judgement>()? {
-        rows.entry(row.arm.clone()).or_default().judgements.push(row);
+        if let Some(key) = chosen.get(&(row.arm.clone(), row.seed)) {
+            rows.entry(key.clone()).or_default().judgements.push(row);
+        }
     }
     Ok(rows)
 }

@@ -13,9 +13,10 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
 use tunebench_spec::{Example, Generation, hash};
 
-use crate::error::{Locate, StudyError};
+use crate::error::StudyError;
 use crate::model_encoder::ModelEncoder;
-use crate::observer::{Event, Observer};
+use crate::model_key::ModelKey;
+use crate::observer::{Event, Observer, Stop};
 
 /// The finish of an item that the model could not be asked.
 pub const SKIPPED: &str = "not_asked";
@@ -30,6 +31,8 @@ pub struct GenerationRequest<'a> {
     pub items: &'a [Example],
     pub settings: &'a GenerationSettings,
     pub encoder: &'a ModelEncoder,
+    /// Who answers: a name only, which may change.
+    pub model: &'a ModelKey,
     pub seed: u64,
     pub backend: &'static dyn Backend,
 }
@@ -48,7 +51,7 @@ impl<'a> GenerationRequest<'a> {
     /// # Errors
     /// When an item has no JSON form.
     pub fn identity(&self, model: &str) -> Result<String, StudyError> {
-        let GenerationSettings { max_new_tokens, temperature, batch_size } = self.settings;
+        let GenerationSettings { max_new_tokens, temperature, batch_size, .. } = self.settings;
         let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
         Ok(hash::of_json(&json!({
             "answering": [self.backend.name(), ANSWERING_VERSION.to_string()],
@@ -68,12 +71,14 @@ impl<'a> GenerationRequest<'a> {
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn finished(&self, path: &Path, model: &str) -> Result<Option<Vec<Generation>>, StudyError> {
+    pub fn finished(&self, path: &Path) -> Result<Option<Vec<Generation>>, StudyError> {
         let found: Vec<Generation> = tunebench_files::read_lines(path).map_err(damaged)?;
         let mut found: BTreeMap<String, Generation> = found.into_iter().map(|g| (g.item.clone(), g)).collect();
         let generations = self.items.iter().map(|item| {
-            let (arm, reference) = (model.to_owned(), item.reference.clone());
-            Some(Generation { arm, category: category(item), reference, ..found.remove(&item.id)? })
+            let found = found.remove(&item.id)?;
+            let Generation { arm, seed, category, reference, item_hash, .. } = self.empty(item);
+            let prompt_hash = self.prompt_hash(&found.prompt);
+            Some(Generation { arm, seed, category, reference, item_hash, prompt_hash, ..found })
         });
         Ok(generations.collect())
     }
@@ -86,14 +91,13 @@ impl<'a> GenerationRequest<'a> {
         &self,
         model: &dyn Generator,
         path: &Path,
-        name: &str,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
         let (mut file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
         let done: BTreeSet<String> = found.into_iter().map(|g| g.item).collect();
         let Prompts { prompts, items, skipped } = self.prompts(model.positions());
         for (item, reason) in skipped.iter().filter(|(item, _)| !done.contains(&item.id)) {
-            file.append(&skipped_generation(name, item, reason))?;
+            file.append(&self.skipped(item, reason))?;
         }
         // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
         // one that was broken off is answered again as a whole.
@@ -104,7 +108,7 @@ impl<'a> GenerationRequest<'a> {
             groups.iter_mut().for_each(|group| group.retain(is_missing));
         }
         let mut count = done.len();
-        observer.on_event(&Event::GenerationStarted { model: name, items: prompts.len(), done: count });
+        observer.on_event(&Event::GenerationStarted { model: self.model, items: prompts.len(), done: count });
         let settings = self.settings();
         for group in groups.iter().filter(|group| group.iter().any(&is_missing)) {
             let asked: Vec<&Prompt> = group.iter().map(|&i| &prompts[i]).collect();
@@ -123,14 +127,17 @@ impl<'a> GenerationRequest<'a> {
                     new_tokens: found.tokens.len() as u64,
                     finish: found.finish.as_str().to_owned(),
                     seconds,
-                    ..empty(name, item)
+                    ..self.empty(item)
                 };
                 file.append(&generation)?;
                 count += 1;
                 observer.on_event(&Event::Generated { done: count, generation: &generation });
-                Ok(())
+                if observer.stop() == Stop::No { Ok(()) } else { Err(StudyError::Stopped) }
             })
-            .in_arm(name)?;
+            .map_err(|error| match error {
+                StudyError::Stopped => StudyError::Stopped,
+                error => StudyError::Arm { arm: self.model.to_string(), source: Box::new(error) },
+            })?;
         }
         Ok(())
     }
@@ -158,6 +165,36 @@ impl<'a> GenerationRequest<'a> {
         all
     }
 
+    /// The model could not be asked, and why.
+    fn skipped(&self, item: &Example, reason: &Unusable) -> Generation {
+        Generation { prompt: format!("(not asked: {reason})"), ..self.empty(item) }
+    }
+
+    /// No answer to an item.
+    fn empty(&self, item: &Example) -> Generation {
+        Generation {
+            arm: self.model.arm.clone(),
+            seed: self.model.seed,
+            item: item.id.clone(),
+            item_hash: item_hash(item),
+            prompt_hash: String::new(),
+            category: category(item),
+            prompt: String::new(),
+            answer: String::new(),
+            reference: item.reference.clone(),
+            prompt_tokens: 0,
+            new_tokens: 0,
+            finish: SKIPPED.to_owned(),
+            seconds: 0.0,
+        }
+    }
+
+    /// SHA-256 of a prompt and of the settings of generation.
+    fn prompt_hash(&self, prompt: &str) -> String {
+        let GenerationSettings { max_new_tokens, temperature, .. } = self.settings;
+        hash::of_bytes(json!([prompt, max_new_tokens, temperature]).to_string().as_bytes())
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             max_new_tokens: self.settings.max_new_tokens,
@@ -167,29 +204,13 @@ impl<'a> GenerationRequest<'a> {
     }
 }
 
+/// SHA-256 of what an item is, whatever its id: turns, category and reference.
+pub fn item_hash(item: &Example) -> String {
+    hash::of_bytes(json!([item.turns, item.category, item.reference]).to_string().as_bytes())
+}
+
 fn category(item: &Example) -> String {
     item.category.clone().unwrap_or_else(|| "all".to_owned())
-}
-
-/// The model could not be asked, and why.
-fn skipped_generation(model: &str, item: &Example, reason: &Unusable) -> Generation {
-    Generation { prompt: format!("(not asked: {reason})"), ..empty(model, item) }
-}
-
-/// No answer to an item.
-fn empty(model: &str, item: &Example) -> Generation {
-    Generation {
-        arm: model.to_owned(),
-        item: item.id.clone(),
-        category: category(item),
-        prompt: String::new(),
-        answer: String::new(),
-        reference: item.reference.clone(),
-        prompt_tokens: 0,
-        new_tokens: 0,
-        finish: SKIPPED.to_owned(),
-        seconds: 0.0,
-    }
 }
 
 fn damaged(source: tunebench_files::Error) -> StudyError {

@@ -11,28 +11,52 @@ use crate::error::StudyError;
 /// Raised when a change of the code changes what training yields.
 const TRAINING_VERSION: u32 = 1;
 
-/// Names an arm's training. `start` is the identity of what it starts from, `examples` that of the tokens it learns from.
+/// What names a training beside its plan and its backend.
+pub struct Training<'a> {
+    pub recipe: &'a Recipe,
+    pub seed: u64,
+    /// The identity of what it starts from.
+    pub start: &'a str,
+    /// That of the tokens it learns from.
+    pub examples: &'a str,
+    /// That of the rows its held-out loss is measured on, where that decides when it ends or what its result is.
+    pub held_out: Option<&'a str>,
+}
+
+/// Names a training of an arm.
 ///
 /// # Errors
 /// When the plan has no JSON form.
 pub fn training(
     plan: &ArmPlan<'_>,
     backend: &'static dyn Backend,
-    start: &str,
-    examples: &str,
+    of: &Training<'_>,
 ) -> Result<String, StudyError> {
     // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
     recorded.plan.recipe = RecipeOverrides::default();
-    Ok(hash::of_json(&json!({
+    let mut named = json!({
         "training": [backend.name(), TRAINING_VERSION.to_string()],
-        "start": start,
+        "start": of.start,
         "shape": plan.shape,
         "recorded": recorded,
-        "recipe": identity_recipe(&plan.recipe),
-        "seed": plan.seed,
-        "examples": examples,
-    }))?)
+        "recipe": identity_recipe(of.recipe),
+        "seed": of.seed,
+        "examples": of.examples,
+    });
+    // Absent where they say nothing, so that trainings from before they were there keep their names.
+    if let Some(held_out) = of.held_out {
+        named["held_out"] = held_out.into();
+    }
+    if of.recipe.weight_decay > 0.0 {
+        named["decay"] = "weights".into();
+    }
+    Ok(hash::of_json(&named)?)
+}
+
+/// Whether held-out loss decides when such a training ends, or what its result is.
+pub fn is_decided_by_loss(recipe: &Recipe) -> bool {
+    recipe.early_stopping_patience > 0 || recipe.load_best_model_at_end
 }
 
 /// A recipe without what its tokens say already and what changes nothing: that is no part of an arm's name.
@@ -44,6 +68,7 @@ fn identity_recipe(recipe: &Recipe) -> Recipe {
         batch_size: if recipe.batch_tokens > 0 { 0 } else { recipe.batch_size },
         mask_prompt: false,
         gradient_checkpointing: false,
+        eval_steps: if is_decided_by_loss(recipe) { recipe.eval_steps } else { 0 },
         ..recipe.clone()
     }
 }

@@ -61,9 +61,10 @@ fn labels_of<'a>(
     observer: &mut dyn Observer,
 ) -> Result<ArmLabels, StudyError> {
     let encoder = &models.encoder(plan.root_model, plan.template)?.encoder;
-    let settings = (&plan.recipe).into();
     let found = datasets.examples(&plan.arm.dataset, observer)?;
     let examples = found.all().at(format_args!("dataset `{}`", plan.arm.dataset))?;
+    let recipe = plan.recipe(Some(examples.len() as u64))?.recipe;
+    let settings = (&recipe).into();
     let mut tokenization = Tokenization::new(encoder, settings);
     for example in examples {
         tokenization.add(example);
@@ -72,7 +73,7 @@ fn labels_of<'a>(
         |example: &Example| ExampleLabels { id: example.id.clone(), labels: labels::dump(encoder, settings, example) };
     Ok(ArmLabels {
         arm: plan.arm.name.clone(),
-        max_length: plan.recipe.max_length,
+        max_length: recipe.max_length,
         row_skips: found.skips().clone(),
         stats: tokenization.stats().clone(),
         examples: examples.iter().take(show).map(shown).collect(),

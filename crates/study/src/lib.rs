@@ -10,10 +10,14 @@
 //!   the [`memory`] that takes
 //! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
 //! - [`examples`]: datasets through their plugins, each read and tokenized once
-//! - [`prepared_arm`]: an arm ready to be trained, named by [`identity`]; [`preparation`]: all of them, and the [`evaluation`]
+//! - [`arm_recipe`]: an arm's recipe, fitted to its data; [`losses`]: text that nobody learns from, and losses on it
+//! - [`prepared_arm`]: a training ready to be done, named by [`identity`] and [`model_key`]; [`preparation`]: all of them, and
+//!   the [`evaluation`]
+//! - [`selection`]: which candidate of a grid is the arm; [`candidates`]: those in a run folder
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
+//! - [`progress_file`]: how far a run is, for whoever watches it
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
 //! - [`arm_record`], [`frames`]: the rows that come of it
 //! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
@@ -22,8 +26,10 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod arm_plan;
+pub mod arm_recipe;
 pub mod arm_record;
 pub mod base_model;
+pub mod candidates;
 pub mod chat;
 pub mod context;
 pub mod error;
@@ -36,14 +42,18 @@ pub mod generations;
 pub mod identity;
 pub mod judgements;
 pub mod labels;
+pub mod losses;
 pub mod memory;
 pub mod model_encoder;
 pub mod model_files;
+pub mod model_key;
 pub mod observer;
 pub mod preparation;
 pub mod prepared_arm;
+pub mod progress_file;
 pub mod run;
 pub mod run_folder;
+pub mod selection;
 pub mod trained_arm;
 pub mod training;
 pub mod work;
@@ -53,13 +63,16 @@ use tunebench_model::backend::Backend;
 
 use tunebench_host::Registry;
 
+pub use tunebench_dataset::OverlapReport;
+
 pub use arm_plan::PlanReport;
 pub use base_model::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
 pub use labels::{ArmLabels, ExampleLabels};
-pub use observer::{ArmForecast, Event, Observer};
+pub use model_key::ModelKey;
+pub use observer::{ArmForecast, Event, Observer, Stop};
 pub use run::RunOptions;
 pub use trained_arm::TrainedArm;
 pub use work::{Piece, PieceKind, WorkGraph};
@@ -93,7 +106,7 @@ impl Study {
     /// # Errors
     /// What is wrong with the study, or what a plugin broke.
     pub fn plan(&self) -> Result<Vec<PlanReport>, StudyError> {
-        Ok(arm_plan::reports(&self.context, &arm_plan::plan(&self.context)?.whole()?))
+        arm_plan::reports(&self.context, &arm_plan::plan(&self.context)?.whole()?)
     }
 
     /// As [`labels::labels`].
@@ -109,12 +122,13 @@ impl Study {
         labels::labels(&self.context, only, show, &mut |_: &Event<'_>| {}, take)
     }
 
-    /// The work of a run of `only` these arms and what they start from, all when empty; nothing of it is done.
+    /// The work of a run of `only` these arms and what they start from, all when empty, as far as it is known from what is in
+    /// the run folder `out`; nothing of it is done.
     ///
     /// # Errors
     /// As [`run::work`].
-    pub fn work(&self, only: &[String], observer: &mut dyn Observer) -> Result<WorkGraph, StudyError> {
-        run::work(&self.context, only, observer)
+    pub fn work(&self, out: &Path, only: &[String], observer: &mut dyn Observer) -> Result<WorkGraph, StudyError> {
+        run::work(&self.context, out, only, observer)
     }
 
     /// Runs the study into the folder `out`, or goes on with a run of it.

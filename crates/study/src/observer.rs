@@ -1,9 +1,13 @@
 //! What a run tells whoever watches it, as it happens.
 
+use tunebench_dataset::overlap::OverlapReport;
 use tunebench_dataset::{Skips, TokenStats};
-use tunebench_spec::{ArmRecord, Generation, Judgement, StepLog};
+use tunebench_spec::fit::{Fitted, RecipeWarning};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
 
 use crate::error::StudyError;
+use crate::model_key::ModelKey;
+use crate::work::WorkGraph;
 
 /// Something that happened. A model is an arm, or a base model as it came.
 #[derive(Debug)]
@@ -25,52 +29,100 @@ pub enum Event<'a> {
     PreparationFailed(&'a StudyError),
     /// An arm that is not to be run cannot be prepared either; its rows leave the frames.
     ArmLeftOut(&'a StudyError),
-    /// In a dry run: what would be done for an arm.
+    /// In a dry run: what would be done for a training.
     ArmForecast(ArmForecast<'a>),
     /// The frames of an earlier run cannot be read and are made anew.
     FramesLost(&'a tunebench_results::Error),
 
+    /// Rows of an earlier run whose models are not, or no longer, as the study describes leave the frames.
+    RowsDropped {
+        arms: &'a [String],
+    },
+
+    /// Training examples of a dataset that are evaluation items too, or nearly.
+    Overlap {
+        dataset: &'a str,
+        overlap: &'a OverlapReport,
+    },
+    /// Rows of a source are kept from training, to measure the held-out loss on; some may be left out there, because they
+    /// are evaluation items too, or too long.
+    HeldOut {
+        dataset: &'a str,
+        removed: u64,
+        measured: u64,
+        left_out: u64,
+    },
+    /// A value that nobody states was adapted to the number of examples.
+    RecipeFitted {
+        arm: &'a str,
+        fitted: &'a Fitted,
+    },
+    /// Little can come of a recipe with this data.
+    RecipeWarning {
+        arm: &'a str,
+        warning: RecipeWarning,
+    },
+    /// Of an arm's grid this candidate has the least held-out loss, in nats per token; `edges` says which of its values are
+    /// the largest or smallest there were.
+    CandidateChosen {
+        arm: &'a str,
+        candidate: &'a str,
+        loss: Option<f64>,
+        edges: &'a [String],
+    },
+    /// The training of a candidate broke off because a loss or a gradient was not finite.
+    CandidateDiverged {
+        model: &'a ModelKey,
+        why: &'a str,
+    },
+
     /// Work on a base model begins, as it came.
     BaseStarted {
-        model: &'a str,
+        model: &'a ModelKey,
     },
-    /// Work on an arm begins, number `number` (from 1) of `count`.
+    /// Work on a training begins, number `number` (from 1) of the `count` that are known.
     ArmStarted {
-        arm: &'a str,
+        model: &'a ModelKey,
         number: usize,
         count: usize,
     },
-    /// The arm's training is there from before.
+    /// The training is there from before.
     AlreadyTrained {
-        arm: &'a str,
+        model: &'a ModelKey,
     },
     /// Rows or examples of the training data that cannot be learnt from.
     ExamplesSkipped {
-        arm: &'a str,
+        model: &'a ModelKey,
         skips: &'a Skips,
     },
     /// Examples whose end was cut off, and how many tokens that cost.
     ExamplesTruncated {
-        arm: &'a str,
+        model: &'a ModelKey,
         examples: u64,
         lost_tokens: u64,
         max_length: usize,
     },
-    /// Warm-up is as long as the training, so the learning rate is never reached.
-    WarmupTooLong {
-        arm: &'a str,
-        steps: u64,
-        warmup_steps: u64,
-    },
+    /// Training begins, to be `steps` steps long.
     TrainingStarted {
-        arm: &'a str,
+        model: &'a ModelKey,
         steps: u64,
     },
-    Step(&'a StepLog),
-    Trained(&'a ArmRecord),
+    Step {
+        model: &'a ModelKey,
+        step: &'a StepLog,
+    },
+    /// A loss on text that is not learnt from was measured.
+    Loss {
+        model: &'a ModelKey,
+        loss: &'a LossLog,
+    },
+    Trained {
+        model: &'a ModelKey,
+        record: &'a ArmRecord,
+    },
     /// Generation begins, or goes on where an earlier run was interrupted: `done` of `items` are answered.
     GenerationStarted {
-        model: &'a str,
+        model: &'a ModelKey,
         items: usize,
         done: usize,
     },
@@ -80,40 +132,59 @@ pub enum Event<'a> {
         generation: &'a Generation,
     },
     JudgingStarted {
-        model: &'a str,
+        model: &'a ModelKey,
         judgements: usize,
     },
     Judged(&'a tunebench_judge::Progress),
     /// A remark on the store of replies.
     JudgingNote(&'a str),
     JudgingFinished {
-        model: &'a str,
+        model: &'a ModelKey,
         judgements: &'a [Judgement],
     },
     /// A model's work failed; the run goes on without it and what starts from it.
     ModelFailed {
-        model: &'a str,
+        model: &'a ModelKey,
         error: &'a StudyError,
     },
     /// All work on a model is done, and its rows are in the frames.
     ModelFinished {
-        model: &'a str,
+        model: &'a ModelKey,
+    },
+    /// The work that is known, before any of it is done; more may follow from what comes of it.
+    WorkKnown {
+        graph: &'a WorkGraph,
     },
 }
 
-/// What would be done for an arm.
+/// What would be done for a training.
 #[derive(Clone, Copy, Debug)]
 pub struct ArmForecast<'a> {
-    pub arm: &'a str,
+    pub model: &'a ModelKey,
     pub is_trained: bool,
+    /// The step after which it is compared with other candidates before it goes on.
+    pub until: Option<u64>,
     pub stats: &'a TokenStats,
     pub steps: u64,
     pub trainable_params: u64,
 }
 
+/// Whether the run is to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    No,
+    /// As soon as what was computed is kept.
+    Soon,
+}
+
 /// Hears of events, in their order and on the thread that runs the study.
 pub trait Observer {
     fn on_event(&mut self, event: &Event<'_>);
+
+    /// Whether the run is to end early; asked after each optimizer step, each answer and each piece of work.
+    fn stop(&self) -> Stop {
+        Stop::No
+    }
 }
 
 impl<F: FnMut(&Event<'_>)> Observer for F {

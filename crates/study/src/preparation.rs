@@ -1,50 +1,60 @@
-//! A study made ready: every arm is prepared before the first is trained, so that what is wrong with a later one is said
-//! at once, and each source is read and tokenized for all of them together.
+//! A study made ready, round by round: every arm is prepared before the first is trained, so that what is wrong with a
+//! later one is said at once, and each source is read and tokenized for all of them together.
+//!
+//! An arm with a grid is one of its candidates, which is known when those are trained. So a round prepares what is known;
+//! what comes of it decides more, until nothing is left to decide. A round is a function of the study and of what the run
+//! folder holds, so the rounds are the same however the work is cut or interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::BaseModels;
+use crate::candidates::{self, Decision};
 use crate::context::StudyContext;
-use crate::error::StudyError;
+use crate::error::{Locate, StudyError};
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
+use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
-use crate::prepared_arm::{PreparedArm, Preparer};
-use crate::work::{WorkGraph, chosen_arms};
+use crate::prepared_arm::{ArmData, PreparedArm};
+use crate::work::{ModelWork, WorkGraph, chosen_arms};
 
-/// A study, ready to be run.
+/// A study, prepared as far as what does not depend on its results.
 pub struct Preparation<'a> {
     context: &'a StudyContext,
     base_models: BaseModels<'a>,
-    pub evaluation: Option<Evaluation<'a>>,
-    /// The arms to be run, in the study's order.
-    pub arms: Vec<PreparedArm<'a>>,
-    /// By name, of every arm that could be prepared and of the base models that answer too: one that is not to be run
-    /// stays in the frames if it is there as the study describes it.
-    pub identities: BTreeMap<String, String>,
+    pub evaluation: Option<Arc<Evaluation<'a>>>,
+    /// The candidates of each arm that could be prepared, in the study's order.
+    arms: Vec<(&'a str, Vec<Arc<ArmData<'a>>>)>,
+    /// The arms that are to be run.
+    chosen: BTreeSet<&'a str>,
+    /// Whether base models answer too.
+    with_bases: bool,
+    /// The choices among candidates that were told already.
+    announced: BTreeSet<String>,
     /// Arms that are left out because a plugin broke.
     pub failures: Vec<StudyError>,
 }
 
-/// A study with its work in order.
-pub struct Ready<'a> {
-    pub evaluation: Option<Evaluation<'a>>,
+/// What can be done with what is known.
+pub struct Round<'a> {
     /// What there is work for.
     pub models: Vec<EvaluatedModel<'a>>,
     pub graph: WorkGraph,
-    /// The names of all models of the study, as the frames have them.
-    pub order: Vec<String>,
-    /// As [`Preparation::identities`].
-    pub identities: BTreeMap<String, String>,
-    /// As [`Preparation::failures`].
-    pub failures: Vec<StudyError>,
+    /// All models that are known, in the order of the frames.
+    pub order: Vec<ModelKey>,
+    /// Of every model that is known: one that is not to be run stays in the frames if it is there as the study describes it.
+    pub identities: BTreeMap<ModelKey, String>,
+    /// Arms whose candidate is not chosen yet, and those that start from them.
+    pub undecided: Vec<String>,
 }
 
 impl<'a> Preparation<'a> {
     /// Opens the evaluation and prepares every planned arm. `broken` could not be planned; `only` names the arms to be
-    /// run, all when it is empty.
+    /// run, all when it is empty. With `only` some arms, base models are not evaluated.
     ///
     /// # Errors
     /// What is wrong with the study.
@@ -59,66 +69,134 @@ impl<'a> Preparation<'a> {
         let mut datasets = Datasets::new(context);
         let eval = context.study.eval.as_ref();
         let evaluation = eval.map(|eval| Evaluation::open(context, eval, &mut datasets, observer)).transpose()?;
+        if let Some(evaluation) = &evaluation {
+            datasets.set_apart_from(evaluation.items());
+        }
         let mut this = Self {
             context,
             base_models: BaseModels::new(context),
-            evaluation,
+            evaluation: evaluation.map(Arc::new),
             arms: Vec::new(),
-            identities: BTreeMap::new(),
+            chosen,
+            with_bases: only.is_empty(),
+            announced: BTreeSet::new(),
             failures: Vec::new(),
         };
-        let broken = broken.into_iter().filter(|(name, _)| chosen.contains(name));
-        broken.for_each(|(_, error)| this.fail(error, observer));
-        this.prepare(plans, &chosen, datasets, observer)?;
+        for (_, error) in broken.into_iter().filter(|(name, _)| this.chosen.contains(name)) {
+            observer.on_event(&Event::PreparationFailed(&error));
+            this.failures.push(error);
+        }
+        this.prepare(plans, &mut datasets, observer)?;
         Ok(this)
     }
 
-    /// Opens the base models that answer too, for comparison, and puts the work in order. With `only` some arms, base
-    /// models are not evaluated.
+    /// Says of each arm that is to be run what was adapted in its recipe, and of what little can come.
+    pub fn remarks(&self, observer: &mut dyn Observer) {
+        for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
+            candidates.iter().for_each(|data| data.remarks(name, observer));
+        }
+    }
+
+    /// What can be done now, by what is in the run folder.
     ///
     /// # Errors
-    /// When a base model or its tokenizer cannot be opened.
-    pub fn ready(mut self, only: &[String]) -> Result<Ready<'a>, StudyError> {
-        let study = &self.context.study;
-        let (template, seed) = (&study.study.template, study.study.seed);
-        let mut models = Vec::new();
-        for id in self.evaluation.iter().flat_map(Evaluation::bases) {
+    /// When a base model or its tokenizer cannot be opened, a file of the run folder is damaged, or an arm has no
+    /// candidate that can be trained.
+    pub fn round(&mut self, root: &Path, observer: &mut dyn Observer) -> Result<Round<'a>, StudyError> {
+        let (mut order, mut models) = (Vec::new(), Vec::new());
+        let mut identities = BTreeMap::new();
+        let header = &self.context.study.study;
+        for id in self.evaluation.iter().flat_map(|evaluation| evaluation.bases()) {
             let model = self.base_models.open(id)?;
-            self.identities.insert(id.to_owned(), model.identity.clone());
-            if only.is_empty() {
-                let encoder = self.base_models.encoder(id, template)?;
-                models.push(EvaluatedModel::Base { model, encoder, seed });
+            let key = ModelKey::single(id, header.seed);
+            identities.insert(key.clone(), model.identity.clone());
+            if self.with_bases {
+                let encoder = self.base_models.encoder(id, &header.template)?;
+                models.push(EvaluatedModel::Base { key: key.clone(), model, encoder });
+            }
+            order.push(key);
+        }
+        let (trainings, undecided) = self.decide(root, observer)?;
+        for training in trainings {
+            order.push(training.key.clone());
+            identities.insert(training.key.clone(), training.identity.clone());
+            if self.chosen.contains(training.key.arm.as_str()) {
+                models.push(EvaluatedModel::Arm(training));
             }
         }
-        let compared = self.evaluation.iter().flat_map(Evaluation::bases);
-        let order = compared.chain(study.arms.iter().map(|arm| arm.name.as_str())).map(str::to_owned).collect();
-        models.extend(self.arms.into_iter().map(EvaluatedModel::Arm));
-        let mut ids = BTreeMap::new();
-        for model in &models {
-            ids.insert(model.name().to_owned(), model.work_ids(self.evaluation.as_ref())?);
+        let evaluation = self.evaluation.as_deref();
+        let backend = self.context.backend;
+        let work: Vec<ModelWork> =
+            models.iter().map(|model| model.work(evaluation, backend)).collect::<Result<_, _>>()?;
+        Ok(Round { models, graph: WorkGraph::new(&work), order, identities, undecided })
+    }
+
+    /// The trainings that are known, and the arms that are not decided yet.
+    fn decide(
+        &mut self,
+        root: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<(Vec<PreparedArm<'a>>, Vec<String>), StudyError> {
+        let backend = self.context.backend;
+        let (mut all, mut undecided) = (Vec::new(), Vec::new());
+        // The trainings that stand for each decided arm, by their number.
+        let mut decided: BTreeMap<&str, Vec<PreparedArm<'a>>> = BTreeMap::new();
+        for (name, candidates) in &self.arms {
+            let arm = candidates[0].plan.arm;
+            let parents = decided.get(arm.base.as_str());
+            if parents.is_none() && self.context.study.arm(&arm.base).is_some() {
+                undecided.push((*name).to_owned());
+                continue;
+            }
+            let parent = |number: usize| parents.and_then(|of| of.get(number).or(of.first()));
+            let training = |data: &Arc<ArmData<'a>>, number| PreparedArm::new(data, number, parent(number), backend);
+            let firsts: Vec<PreparedArm<'a>> =
+                candidates.iter().map(|data| training(data, 0)).collect::<Result<_, _>>().in_arm(name)?;
+            let Decision { chosen, trainings } =
+                candidates::decide(self.context, arm, firsts, root, &mut self.announced, observer).in_arm(name)?;
+            let Some(chosen) = chosen else {
+                undecided.push((*name).to_owned());
+                all.extend(trainings);
+                continue;
+            };
+            let first = trainings[chosen].clone();
+            all.extend(trainings);
+            let mut of_arm = vec![first];
+            for number in 1..candidates[chosen].plan.seeds.len() {
+                of_arm.push(training(&candidates[chosen], number).in_arm(name)?);
+            }
+            all.extend(of_arm[1..].iter().cloned());
+            decided.insert(name, of_arm);
         }
-        let graph = WorkGraph::new(study, &ids);
-        let Self { evaluation, identities, failures, .. } = self;
-        Ok(Ready { evaluation, models, graph, order, identities, failures })
+        Ok((all, undecided))
     }
 
     fn prepare(
         &mut self,
         plans: &'a [ArmPlan<'a>],
-        chosen: &BTreeSet<&str>,
-        datasets: Datasets<'a>,
+        datasets: &mut Datasets<'a>,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
-        let mut preparer = Preparer::new(self.context, datasets);
-        for plan in plans {
-            let name = plan.arm.name.as_str();
-            let is_chosen = chosen.contains(name);
-            match preparer.prepare(&mut self.base_models, plan, observer) {
-                Ok(prepared) => {
-                    self.identities.insert(name.to_owned(), prepared.identity.clone());
-                    self.arms.extend(is_chosen.then_some(prepared));
+        for of_arm in plans.chunk_by(|a, b| std::ptr::eq(a.arm, b.arm)) {
+            let arm = of_arm[0].arm;
+            let is_chosen = self.chosen.contains(arm.name.as_str());
+            let missing = self.context.study.arm(&arm.base).filter(|parent| !self.is_prepared(&parent.name));
+            let prepared = match missing {
+                Some(parent) => {
+                    Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: parent.name.clone() })
                 }
-                Err(error) if is_chosen && error.fails_its_arm_only() => self.fail(error, observer),
+                None => {
+                    let models = &mut self.base_models;
+                    let data = of_arm.iter().map(|plan| ArmData::new(plan, models, datasets, observer).map(Arc::new));
+                    data.collect::<Result<Vec<_>, _>>().in_arm(&arm.name)
+                }
+            };
+            match prepared {
+                Ok(candidates) => self.arms.push((&arm.name, candidates)),
+                Err(error) if is_chosen && error.fails_its_arm_only() => {
+                    observer.on_event(&Event::PreparationFailed(&error));
+                    self.failures.push(error);
+                }
                 Err(error) if is_chosen => return Err(error),
                 Err(error) => observer.on_event(&Event::ArmLeftOut(&error)),
             }
@@ -126,9 +204,7 @@ impl<'a> Preparation<'a> {
         Ok(())
     }
 
-    /// Notes an arm that a plugin broke over.
-    fn fail(&mut self, error: StudyError, observer: &mut dyn Observer) {
-        observer.on_event(&Event::PreparationFailed(&error));
-        self.failures.push(error);
+    fn is_prepared(&self, arm: &str) -> bool {
+        self.arms.iter().any(|(name, _)| *name == arm)
     }
 }

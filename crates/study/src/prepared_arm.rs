@@ -1,118 +1,181 @@
-//! An arm, ready to be trained: its examples and its recipe make its identity.
+//! A training of an arm, ready to be done: its examples and its recipe make its identity.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::StepLog;
+use tunebench_spec::fit::warnings;
 use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
-use crate::base_model::{Base, BaseModels};
-use crate::context::StudyContext;
-use crate::error::{Locate, StudyError};
+use crate::arm_recipe::ArmRecipe;
+use crate::base_model::{Base, BaseModel, BaseModels};
+use crate::error::StudyError;
 use crate::examples::{Datasets, TrainingSet};
 use crate::identity;
+use crate::losses::LossSets;
 use crate::model_encoder::ModelEncoder;
-use crate::observer::{ArmForecast, Observer};
+use crate::model_key::ModelKey;
+use crate::observer::{ArmForecast, Event, Observer};
+use crate::selection::Extent;
 use crate::trained_arm;
 
-/// An arm, ready to be trained.
-pub struct PreparedArm<'a> {
+/// What all trainings of a planned arm share.
+pub struct ArmData<'a> {
     pub plan: &'a ArmPlan<'a>,
+    pub recipe: ArmRecipe,
+    pub model: Arc<BaseModel<'a>>,
+    pub set: Arc<TrainingSet>,
+    pub encoder: Arc<ModelEncoder>,
+    pub losses: LossSets,
+}
+
+/// A training of an arm, ready to be done.
+#[derive(Clone)]
+pub struct PreparedArm<'a> {
+    pub key: ModelKey,
+    pub data: Arc<ArmData<'a>>,
     /// SHA-256 of all that its training depends on.
     pub identity: String,
     pub base: Base,
-    pub set: Arc<TrainingSet>,
-    pub encoder: Arc<ModelEncoder>,
+    /// The training that it starts from.
+    pub parent: Option<ModelKey>,
     /// Optimizer steps altogether.
     pub steps: u64,
+    /// How far it is to be trained for now.
+    pub extent: Extent,
+    /// Whether it stands for its arm: it has no grid, or was chosen.
+    pub is_selected: bool,
+    /// What trains it.
+    pub backend: &'static dyn Backend,
 }
 
-/// Prepares the arms of a study, in its order.
-pub struct Preparer<'a> {
-    backend: &'static dyn Backend,
-    datasets: Datasets<'a>,
-    /// Of the arms prepared so far, by name: what chained arms start from.
-    identities: BTreeMap<&'a str, String>,
-}
-
-impl<'a> Preparer<'a> {
-    /// `datasets` may be read in part already.
-    pub fn new(context: &'a StudyContext, datasets: Datasets<'a>) -> Self {
-        Self { backend: context.backend, datasets, identities: BTreeMap::new() }
-    }
-
-    /// Reads and tokenizes an arm's examples, and names it by them, its base, its recorded graphs and its recipe.
+impl<'a> ArmData<'a> {
+    /// Reads and tokenizes what a planned arm learns from, fits its recipe to that, and opens what its losses are measured
+    /// on.
     ///
     /// # Errors
-    /// When its model, its data or a plugin fails, or when the arm that it starts from could not be prepared.
-    pub fn prepare(
-        &mut self,
-        models: &mut BaseModels<'a>,
+    /// When its model, its data or a plugin fails, or when nothing can be learnt.
+    pub fn new(
         plan: &'a ArmPlan<'a>,
-        observer: &mut dyn Observer,
-    ) -> Result<PreparedArm<'a>, StudyError> {
-        let name = plan.arm.name.as_str();
-        let prepared = self.prepare_arm(models, plan, observer).in_arm(name)?;
-        self.identities.insert(name, prepared.identity.clone());
-        Ok(prepared)
-    }
-
-    fn prepare_arm(
-        &mut self,
         models: &mut BaseModels<'a>,
-        plan: &'a ArmPlan<'a>,
+        datasets: &mut Datasets<'a>,
         observer: &mut dyn Observer,
-    ) -> Result<PreparedArm<'a>, StudyError> {
-        let arm = plan.arm;
+    ) -> Result<Self, StudyError> {
+        let id = &plan.arm.dataset;
         let model = models.open(plan.root_model)?;
         let encoder = models.encoder(plan.root_model, plan.template)?;
-        let set = self.datasets.training_set(&arm.dataset, &encoder, (&plan.recipe).into(), observer)?;
+        let count = datasets.examples(id, observer)?.all()?.len() as u64;
+        let recipe = plan.recipe(Some(count))?;
+        let set = datasets.training_set(id, &encoder, (&recipe.recipe).into(), observer)?;
         if set.examples.is_empty() {
             return Err(StudyError::Invalid(format!("no example can be trained on: {}", set.stats.skips)));
         }
-        let base = match self.identities.get(arm.base.as_str()) {
-            Some(identity) => Base::Arm { identity: identity.clone() },
-            None if arm.base != plan.root_model => {
-                return Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: arm.base.clone() });
-            }
-            None => model.base(),
-        };
-        let start = match &base {
-            Base::Arm { identity } => identity,
-            Base::Files { .. } | Base::Init { .. } => &model.identity,
-        };
-        let identity = identity::training(plan, self.backend, start, &set.identity)?;
-        // How an engine lays out micro-batches does not change the number of steps.
-        let steps = Steps::new(&set.examples, &plan.recipe, plan.seed, BatchLayout::Padded).total;
-        Ok(PreparedArm { plan, identity, base, set, encoder, steps })
+        let virtual_count = plan.recorded.plan.virtual_count();
+        let positions = plan.shape.max_position_embeddings.saturating_sub(virtual_count);
+        let plain = models.encoder(plan.root_model, crate::losses::PLAIN_TEMPLATE)?;
+        let losses = datasets.loss_sets(id, &encoder, &plain, positions, observer)?;
+        if identity::is_decided_by_loss(&recipe.recipe) && losses.held_out().is_none() {
+            return Err(StudyError::Invalid(
+                "recipe: early_stopping_patience and load_best_model_at_end go by held-out loss; say in [selection] what that is measured on"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { plan, recipe, model, set, encoder, losses })
+    }
+
+    /// What is to be said of the recipe before anything is trained by it.
+    pub fn remarks(&self, arm: &str, observer: &mut dyn Observer) {
+        let ArmRecipe { recipe, fitted, .. } = &self.recipe;
+        for fitted in fitted {
+            observer.on_event(&Event::RecipeFitted { arm, fitted });
+        }
+        let seed = self.plan.seeds.first().copied().unwrap_or_default();
+        let steps = Steps::new(&self.set.examples, recipe, seed, BatchLayout::Padded).total;
+        for warning in warnings(recipe, self.set.examples.len() as u64, steps) {
+            observer.on_event(&Event::RecipeWarning { arm, warning });
+        }
     }
 }
 
-impl PreparedArm<'_> {
+impl<'a> PreparedArm<'a> {
+    /// Training number `number` (from 0) of an arm, which starts from `parent`, where it starts from an arm.
+    ///
+    /// # Errors
+    /// When its plan has no JSON form.
+    pub fn new(
+        data: &Arc<ArmData<'a>>,
+        number: usize,
+        parent: Option<&PreparedArm<'a>>,
+        backend: &'static dyn Backend,
+    ) -> Result<Self, StudyError> {
+        let (plan, recipe) = (data.plan, &data.recipe.recipe);
+        let seed = plan.seeds[number];
+        let base = match parent {
+            Some(parent) => Base::Arm { identity: parent.identity.clone() },
+            None => data.model.base(),
+        };
+        let start = parent.map_or(&data.model.identity, |parent| &parent.identity);
+        let held_out = data.losses.held_out().filter(|_| identity::is_decided_by_loss(recipe));
+        let named = identity::Training {
+            recipe,
+            seed,
+            start,
+            examples: &data.set.identity,
+            held_out: held_out.map(|set| set.hash.as_str()),
+        };
+        let identity = identity::training(plan, backend, &named)?;
+        // How an engine lays out micro-batches does not change the number of steps.
+        let steps = Steps::new(&data.set.examples, recipe, seed, BatchLayout::Padded).total;
+        let key = ModelKey {
+            arm: plan.arm.name.clone(),
+            candidate: plan.candidate.name(),
+            seed,
+            number: number as u32 + 1,
+            of: plan.seeds.len() as u32,
+        };
+        let parent = parent.map(|parent| parent.key.clone());
+        let (data, extent) = (data.clone(), Extent::Whole);
+        Ok(Self { key, data, identity, base, parent, steps, extent, is_selected: true, backend })
+    }
+
+    /// The step after which it stops for now, before its end.
+    pub fn until(&self) -> Option<u64> {
+        match self.extent {
+            Extent::Until(step) if step < self.steps => Some(step),
+            Extent::Until(_) | Extent::Whole => None,
+        }
+    }
+
+    /// Whether it is one of several that a grid makes.
+    pub fn is_candidate(&self) -> bool {
+        !self.key.candidate.is_empty()
+    }
+
     /// What would be done for it in this run folder.
     ///
     /// # Errors
     /// When a file of an earlier training is damaged.
     pub fn forecast(&self, root: &Path) -> Result<ArmForecast<'_>, StudyError> {
         Ok(ArmForecast {
-            arm: &self.plan.arm.name,
+            model: &self.key,
             is_trained: trained_arm::finished(root, &self.identity)?.is_some(),
-            stats: &self.set.stats,
+            until: self.until(),
+            stats: &self.data.set.stats,
             steps: self.steps,
-            trainable_params: self.plan.recorded.plan.trainable_params(&self.plan.shape),
+            trainable_params: self.data.plan.recorded.plan.trainable_params(&self.data.plan.shape),
         })
     }
 
-    /// The steps of its finished training, under the arm's present name.
+    /// The steps of its training so far, under the arm's present name.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub fn step_logs(&self, root: &Path) -> Result<Vec<StepLog>, StudyError> {
-        let arm = &self.plan.arm.name;
+        let ModelKey { arm, candidate, seed, .. } = &self.key;
         let steps = trained_arm::steps(root, &self.identity)?;
-        Ok(steps.into_iter().map(|step| StepLog { arm: arm.clone(), ..step }).collect())
+        let named = |step| StepLog { arm: arm.clone(), candidate: candidate.clone(), seed: *seed, ..step };
+        Ok(steps.into_iter().map(named).collect())
     }
 }

@@ -1,16 +1,21 @@
-//! A study from beginning to end, resuming by itself: a loop over its work, in order. What is already there under the
-//! same name is not done again.
+//! A study from beginning to end, resuming by itself: round after round, a loop over the work that is known. What is
+//! already there under the same name is not done again.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+
+use tunebench_spec::progress::{PieceState, RunState};
 
 use crate::arm_plan::{self, Plans};
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::executor::{ArmOutcome, Executor};
 use crate::frames::{ArmRows, RunFrames};
-use crate::observer::{Event, Observer};
-use crate::preparation::{Preparation, Ready};
+use crate::model_key::ModelKey;
+use crate::observer::{Event, Observer, Stop};
+use crate::preparation::{Preparation, Round};
+use crate::progress_file::ProgressFile;
 use crate::run_folder::RunFolder;
 use crate::work::{PieceKind, WorkGraph};
 
@@ -23,93 +28,208 @@ pub struct RunOptions {
     pub dry_run: bool,
 }
 
-/// Runs a study into a folder. An arm that fails is told and passed over, with what starts from it, and is an error at
-/// the end.
+/// Runs a study into a folder. A model whose work fails is told and passed over, with what starts from it, and is an error
+/// at the end.
 ///
 /// # Errors
-/// [`StudyError::Failed`] at the end, or at once what is wrong with the study or the run folder.
+/// [`StudyError::Failed`] at the end, [`StudyError::Stopped`] when the observer ends it, or at once what is wrong with the
+/// study or the run folder.
 pub fn run(
     context: &StudyContext,
     out: &Path,
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
+    check_folder(context, out)?;
     let Plans { arms: plans, broken } = arm_plan::plan(context)?;
-    let preparation = Preparation::new(context, &plans, broken, &options.only, observer)?;
+    let mut preparation = Preparation::new(context, &plans, broken, &options.only, observer)?;
+    preparation.remarks(observer);
     if options.dry_run {
-        for arm in &preparation.arms {
-            observer.on_event(&Event::ArmForecast(arm.forecast(out)?));
-        }
-        return end(preparation.failures);
+        return dry_run(preparation, out, observer);
     }
-    let Ready { evaluation, models, graph, order, identities, mut failures } = preparation.ready(&options.only)?;
     let folder = RunFolder::open(out)?;
     let text = context.study.to_toml()?;
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
-    let mut frames = RunFrames::open(out, order, &identities, observer);
-
-    let mut executor = Executor::new(context.backend, evaluation, folder, models);
-    let mut is_done = vec![false; graph.pieces.len()];
-    let arms = graph.pieces.iter().filter(|piece| piece.kind == PieceKind::Train).count();
-    let mut arm_number = 0;
-    for pieces in graph.by_model() {
-        let first = &graph.pieces[pieces.start];
-        let model = first.model.as_str();
-        observer.on_event(&match first.kind {
-            PieceKind::Train => {
-                arm_number += 1;
-                Event::ArmStarted { arm: model, number: arm_number, count: arms }
-            }
-            PieceKind::Answer | PieceKind::Judge => Event::BaseStarted { model },
-        });
-        let error = match run_model(&executor, &graph, pieces, &mut is_done, observer) {
-            Ok((rows, stopped)) => {
-                frames.replace(model, rows);
-                frames.write(out)?;
-                stopped.map(|reason| StudyError::JudgingStopped { model: model.to_owned(), reason })
-            }
-            Err(error) => Some(error),
-        };
-        executor.forget(model);
-        match error {
-            None => observer.on_event(&Event::ModelFinished { model }),
-            Some(error) => {
-                observer.on_event(&Event::ModelFailed { model, error: &error });
-                failures.push(error);
-            }
-        }
-    }
-    end(failures)
+    let mut run = Run {
+        executor: Executor::new(context.backend, preparation.evaluation.clone(), folder),
+        frames: RunFrames::open(out, observer),
+        progress: ProgressFile::new(out, &context.study.study.name),
+        out,
+        finished: BTreeSet::new(),
+        failed: BTreeSet::new(),
+        failures: std::mem::take(&mut preparation.failures),
+    };
+    let result = rounds(&mut run, preparation, observer);
+    let state = match &result {
+        Ok(()) if run.failures.is_empty() => RunState::Finished,
+        Err(StudyError::Stopped) => RunState::Interrupted,
+        Ok(()) | Err(_) => RunState::Failed,
+    };
+    run.progress.end(state)?;
+    result.and_then(|()| end(run.failures))
 }
 
-/// The work of a run, as it would be done now, named by content; nothing of it is done.
+/// Round after round, until nothing is left to decide or to do.
+fn rounds<'a>(run: &mut Run<'a>, preparation: Preparation<'a>, observer: &mut dyn Observer) -> Result<(), StudyError> {
+    let mut waiting = Some(preparation);
+    while let Some(mut preparation) = waiting.take() {
+        let round = preparation.round(run.out, observer)?;
+        let undecided = round.undecided.clone();
+        // What was prepared is needed until nothing is left to decide; its tokens then go with the work on them.
+        waiting = (!undecided.is_empty()).then_some(preparation);
+        if !run.round(round, observer)? && waiting.is_some() {
+            run.failures.extend(undecided.into_iter().map(|arm| StudyError::Undecided { arm }));
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The work of a run, as far as it is known now, named by content; nothing of it is done.
 ///
 /// # Errors
 /// What is wrong with the study, or with an arm that is to be run.
-pub fn work(context: &StudyContext, only: &[String], observer: &mut dyn Observer) -> Result<WorkGraph, StudyError> {
+pub fn work(
+    context: &StudyContext,
+    out: &Path,
+    only: &[String],
+    observer: &mut dyn Observer,
+) -> Result<WorkGraph, StudyError> {
     let plans = arm_plan::plan(context)?.whole()?;
-    let ready = Preparation::new(context, &plans, Vec::new(), only, observer)?.ready(only)?;
-    end(ready.failures)?;
-    Ok(ready.graph)
+    let mut preparation = Preparation::new(context, &plans, Vec::new(), only, observer)?;
+    let round = preparation.round(out, observer)?;
+    end(preparation.failures)?;
+    Ok(round.graph)
 }
 
-/// Does the pieces of one model, in their order; its rows, and why not all of its answers could be judged.
-fn run_model(
-    executor: &Executor<'_>,
-    graph: &WorkGraph,
-    pieces: Range<usize>,
-    is_done: &mut [bool],
-    observer: &mut dyn Observer,
-) -> Result<(ArmRows, Option<String>), StudyError> {
-    let model = &graph.pieces[pieces.start].model;
-    let mut outcome = ArmOutcome::default();
-    for index in pieces {
-        check_parent(graph, index, is_done)?;
-        executor.execute(&graph.pieces[index], &mut outcome, observer)?;
-        is_done[index] = true;
+fn dry_run(mut preparation: Preparation<'_>, out: &Path, observer: &mut dyn Observer) -> Result<(), StudyError> {
+    let round = preparation.round(out, observer)?;
+    for model in &round.models {
+        if let Some(forecast) = model.forecast(out)? {
+            observer.on_event(&Event::ArmForecast(forecast));
+        }
     }
-    let ArmOutcome { generations, judgements, stopped } = outcome;
-    Ok((ArmRows { generations, judgements, ..executor.rows(model)? }, stopped))
+    observer.on_event(&Event::WorkKnown { graph: &round.graph });
+    end(preparation.failures)
+}
+
+/// Whether the folder is that of this study, or of none: another one's frames would be lost.
+fn check_folder(context: &StudyContext, out: &Path) -> Result<(), StudyError> {
+    let Ok(text) = std::fs::read_to_string(out.join("study.toml")) else { return Ok(()) };
+    // One that cannot be read any more names nothing to lose but frames, which are checked when they are read.
+    let Ok(earlier) = tunebench_spec::Study::from_toml(&text) else { return Ok(()) };
+    let (found, name) = (earlier.study.name, context.study.study.name.clone());
+    if found == name { Ok(()) } else { Err(StudyError::OtherStudy { folder: out.to_owned(), found, name }) }
+}
+
+/// A run under way.
+struct Run<'a> {
+    executor: Executor<'a>,
+    frames: RunFrames,
+    progress: ProgressFile,
+    out: &'a Path,
+    /// The work that is done: by model, its pieces and whether it stands for its arm.
+    finished: BTreeSet<(ModelKey, Vec<String>, bool)>,
+    /// The models whose work failed.
+    failed: BTreeSet<ModelKey>,
+    failures: Vec<StudyError>,
+}
+
+impl<'a> Run<'a> {
+    /// Does the work of a round that is not done yet; whether there was any.
+    fn round(&mut self, round: Round<'a>, observer: &mut dyn Observer) -> Result<bool, StudyError> {
+        let Round { models, graph, order, identities, .. } = round;
+        self.executor.take(models);
+        self.frames.keep(&order, &identities, observer);
+        observer.on_event(&Event::WorkKnown { graph: &graph });
+        self.progress.work(&graph, &identities)?;
+        let mut is_done = vec![false; graph.pieces.len()];
+        let count = graph.by_model().filter(|pieces| graph.pieces[pieces.start].kind == PieceKind::Train).count();
+        let (mut number, mut is_new) = (0, false);
+        for pieces in graph.by_model() {
+            let first = &graph.pieces[pieces.start];
+            let model = &first.model;
+            number += usize::from(first.kind == PieceKind::Train);
+            if self.failed.contains(model) {
+                continue;
+            }
+            let ids = graph.pieces[pieces.clone()].iter().map(|piece| piece.id.clone()).collect();
+            let work = (model.clone(), ids, self.executor.model(model)?.is_selected());
+            if self.finished.contains(&work) {
+                is_done[pieces].fill(true);
+                self.executor.forget(model);
+                continue;
+            }
+            is_new = true;
+            observer.on_event(&match first.kind {
+                PieceKind::Train => Event::ArmStarted { model, number, count },
+                PieceKind::Measure | PieceKind::Answer | PieceKind::Judge => Event::BaseStarted { model },
+            });
+            if let Some(error) = self.model(&graph, pieces, &mut is_done, observer)? {
+                observer.on_event(&Event::ModelFailed { model, error: &error });
+                self.failures.push(error);
+                self.failed.insert(model.clone());
+            } else {
+                observer.on_event(&Event::ModelFinished { model });
+                self.finished.insert(work);
+            }
+        }
+        Ok(is_new)
+    }
+
+    /// Does the pieces of one model, in their order, and puts its rows into the frames; why that failed, if it did.
+    fn model(
+        &mut self,
+        graph: &WorkGraph,
+        pieces: Range<usize>,
+        is_done: &mut [bool],
+        observer: &mut dyn Observer,
+    ) -> Result<Option<StudyError>, StudyError> {
+        let model = &graph.pieces[pieces.start].model;
+        let rows = self.pieces(graph, pieces, is_done, observer);
+        let rows = rows.and_then(|(outcome, stopped)| Ok((self.executor.rows(model)?, outcome, stopped)));
+        self.executor.forget(model);
+        match rows {
+            Ok((rows, ArmOutcome { generations, judgements, .. }, stopped)) => {
+                self.frames.replace(model, ArmRows { generations, judgements, ..rows });
+                self.frames.write(self.out)?;
+                Ok(stopped.map(|reason| StudyError::JudgingStopped { model: model.to_string(), reason }))
+            }
+            Err(StudyError::Stopped) => Err(StudyError::Stopped),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    /// Does the pieces of one model, in their order; what came of them, and why not all of its answers could be judged.
+    fn pieces(
+        &mut self,
+        graph: &WorkGraph,
+        pieces: Range<usize>,
+        is_done: &mut [bool],
+        observer: &mut dyn Observer,
+    ) -> Result<(ArmOutcome, Option<String>), StudyError> {
+        let mut outcome = ArmOutcome::default();
+        for index in pieces {
+            let piece = &graph.pieces[index];
+            if observer.stop() != Stop::No {
+                return Err(StudyError::Stopped);
+            }
+            if let Err(error) = check_parent(graph, index, is_done) {
+                self.progress.piece(piece, PieceState::Skipped, Some(&error))?;
+                return Err(error);
+            }
+            self.progress.piece(piece, PieceState::Running, None)?;
+            if let Err(error) = self.executor.execute(piece, &mut outcome, observer) {
+                let state = if matches!(error, StudyError::Stopped) { PieceState::Waiting } else { PieceState::Failed };
+                self.progress.piece(piece, state, Some(&error))?;
+                return Err(error);
+            }
+            self.progress.piece(piece, PieceState::Done, None)?;
+            is_done[index] = true;
+        }
+        let stopped = outcome.stopped.take();
+        Ok((outcome, stopped))
+    }
 }
 
 /// Whether all that a piece needs of another model is there. A piece of the same content that failed hinders nothing: this
@@ -120,7 +240,7 @@ fn check_parent(graph: &WorkGraph, index: usize, is_done: &[bool]) -> Result<(),
     match missing.find(|before| before.id != piece.id) {
         None => Ok(()),
         Some(before) => {
-            let (arm, parent) = (piece.model.clone(), before.model.clone());
+            let (arm, parent) = (piece.model.to_string(), before.model.to_string());
             Err(StudyError::ParentFailed { arm, parent })
         }
     }

@@ -4,7 +4,8 @@
 //! ```text
 //! OUT/study.toml             the study as it was run
 //! OUT/*.parquet              the frames: all that an analyst needs
-//! OUT/work/train-ID/         one arm's training: checkpoint, steps.jsonl, result, arm.json when finished
+//! OUT/work/train-ID/         one training: checkpoint, steps.jsonl, losses.jsonl, result, arm.json when finished
+//! OUT/work/losses-ID.json    one model's losses on texts that nobody learns from
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
 //! OUT/work/replies.jsonl     every reply of a judge model, with its request
 //! ```
@@ -47,7 +48,7 @@ impl RunFolder {
 
     /// The file of a model's generations.
     pub fn generations(&self, identity: &str) -> PathBuf {
-        self.root.join("work").join(format!("answers-{}.jsonl", short(identity)))
+        self.root.join(answers_log(identity))
     }
 
     /// The file of a judge model's replies.
@@ -59,6 +60,21 @@ impl RunFolder {
 /// The folder of an arm's training within a run folder.
 pub fn training(root: &Path, identity: &str) -> PathBuf {
     root.join("work").join(format!("train-{}", short(identity)))
+}
+
+/// Where a training logs its steps, relative to the run folder.
+pub fn steps_log(identity: &str) -> String {
+    format!("work/train-{}/steps.jsonl", short(identity))
+}
+
+/// Where a model's generations are, relative to the run folder.
+pub fn answers_log(identity: &str) -> String {
+    format!("work/answers-{}.jsonl", short(identity))
+}
+
+/// The file of a model's losses within a run folder.
+pub fn losses(root: &Path, identity: &str) -> PathBuf {
+    root.join("work").join(format!("losses-{}.json", short(identity)))
 }
 
 fn short(identity: &str) -> &str {

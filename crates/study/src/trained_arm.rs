@@ -2,12 +2,12 @@
 //!
 //! `arm.json` is written last, so its presence says that the training beside it is finished.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tunebench_files as files;
 use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ArmRecord, Decoder, StepLog};
+use tunebench_spec::{ArmRecord, Decoder, LossLog, StepLog};
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
@@ -53,6 +53,64 @@ pub fn steps(root: &Path, identity: &str) -> Result<Vec<StepLog>, StudyError> {
     Ok(tunebench_train::steps(&run_folder::training(root, identity))?)
 }
 
+/// The losses that a training measured of itself.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn losses(root: &Path, identity: &str) -> Result<Vec<LossLog>, StudyError> {
+    Ok(tunebench_train::losses(&run_folder::training(root, identity))?)
+}
+
+/// The step whose weights are the result of a finished training.
+///
+/// # Errors
+/// When its record cannot be read.
+pub fn kept_step(root: &Path, identity: &str) -> Result<Option<u64>, StudyError> {
+    Ok(finished(root, identity)?.map(|file| file.record.kept_step))
+}
+
+/// Whether a training broke off because a loss or a gradient was not finite.
+pub fn has_diverged(root: &Path, identity: &str) -> bool {
+    diverged_file(root, identity).exists()
+}
+
+/// Notes that a training diverged, and how: it would do so again.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn mark_diverged(root: &Path, identity: &str, why: &str) -> Result<(), StudyError> {
+    Ok(files::write_json(&diverged_file(root, identity), &why)?)
+}
+
+fn diverged_file(root: &Path, identity: &str) -> PathBuf {
+    run_folder::training(root, identity).join("diverged.json")
+}
+
+/// Notes what is known of a training that stopped on the way.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn stop(root: &Path, record: &ArmRecord) -> Result<(), StudyError> {
+    Ok(files::write_json(&stopped_file(root, &record.identity), record)?)
+}
+
+/// What is known of a training that stopped on the way; `None` when it never did.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn stopped(root: &Path, identity: &str) -> Result<Option<ArmRecord>, StudyError> {
+    let path = stopped_file(root, identity);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let record = files::read_json(&path);
+    record.map(Some).map_err(|source| StudyError::Damaged { source, remedy: "delete its folder to train it again" })
+}
+
+fn stopped_file(root: &Path, identity: &str) -> PathBuf {
+    run_folder::training(root, identity).join("stopped.json")
+}
+
 /// Marks a training as finished.
 ///
 /// # Errors
@@ -93,20 +151,34 @@ pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights
     }
 }
 
-/// The arm of this name in a run folder, by its `arms.parquet`.
+/// The arm of this name in a run folder, by its `arms.parquet`: of its trainings the first that stands for it, or the one
+/// with the seed that follows an `@`, as in `LoRA@2`.
 ///
 /// # Errors
 /// When there is none, or nothing of it was trained; else as [`open`].
 pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
     let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
-    let Some(record) = arms.iter().find(|r| r.arm == arm) else {
-        let known: Vec<&str> = arms.iter().map(|r| r.arm.as_str()).collect();
+    let is_known = |name: &str| arms.iter().any(|record| record.arm == name);
+    let (name, seed) = match arm.rsplit_once('@') {
+        Some((name, seed)) if !is_known(arm) => (name, seed.parse::<u64>().ok()),
+        _ => (arm, None),
+    };
+    let is_it = |record: &&ArmRecord| {
+        record.arm == name && record.selected && (name == arm || seed == Some(record.seed))
+    };
+    let Some(record) = arms.iter().find(is_it) else {
+        let mut known: Vec<String> = arms.iter().filter(|r| r.selected).map(shown).collect();
+        known.dedup();
         return Err(StudyError::UnknownArm { name: arm.to_owned(), known: known.join(", ") }).at(root.display());
     };
     if record.steps == 0 {
         return Err(StudyError::NothingTrained(arm.to_owned()));
     }
     open(root, &record.identity)
+}
+
+fn shown(record: &ArmRecord) -> String {
+    if record.steps == 0 { record.arm.clone() } else { format!("{}@{}", record.arm, record.seed) }
 }
 
 impl TrainedArm {

@@ -6,49 +6,69 @@ use tunebench_dataset::TokenStats;
 use tunebench_kernels::machine;
 use tunebench_model::Tuning;
 use tunebench_model::backend::Backend;
+use tunebench_train::{Outcome, Progress};
 
 use crate::arm_record;
 use crate::error::{Locate, StudyError};
 use crate::memory;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Stop};
 use crate::prepared_arm::PreparedArm;
 use crate::run_folder::RunFolder;
+use crate::selection::Extent;
 use crate::trained_arm::{self, ArmFile};
 
-/// Trains an arm, or goes on with its training, or does nothing when it is finished.
+/// Trains an arm as far as is asked for now, or goes on with its training, or does nothing when that is done. The training
+/// of a candidate that diverges is noted: it is worse than any other.
 ///
 /// # Errors
-/// When it does not fit this machine, its base cannot be opened, or training fails.
+/// When it does not fit this machine, its base cannot be opened, training fails, or the user stops it.
 pub fn train(
     arm: &PreparedArm<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
-    let name = &arm.plan.arm.name;
-    if let Some(file) = trained_arm::finished(folder.root(), &arm.identity)? {
-        observer.on_event(&Event::AlreadyTrained { arm: name });
+    let root = folder.root();
+    if let Some(file) = trained_arm::finished(root, &arm.identity)? {
+        observer.on_event(&Event::AlreadyTrained { model: &arm.key });
         // The model's files may lie elsewhere by now; their content is the same.
-        return trained_arm::finish(folder.root(), &ArmFile { base: arm.base.clone(), ..file });
+        return trained_arm::finish(root, &ArmFile { base: arm.base.clone(), ..file });
+    }
+    if is_far_enough(arm, folder)? {
+        observer.on_event(&Event::AlreadyTrained { model: &arm.key });
+        return Ok(());
     }
     warn(arm, observer);
-    train_arm(arm, backend, folder, observer).in_arm(name)
+    match train_arm(arm, backend, folder, observer) {
+        Err(StudyError::Training(error)) if error.is_divergence() && arm.is_candidate() => {
+            trained_arm::mark_diverged(root, &arm.identity, &error.to_string())?;
+            observer.on_event(&Event::CandidateDiverged { model: &arm.key, why: &error.to_string() });
+            Ok(())
+        }
+        result => result.in_arm(&arm.key.to_string()),
+    }
 }
 
-/// What its training will not learn from, and a schedule that cannot be meant.
+/// Whether a candidate was compared at the step that is asked for, or is known to diverge.
+fn is_far_enough(arm: &PreparedArm<'_>, folder: &RunFolder) -> Result<bool, StudyError> {
+    if arm.is_candidate() && trained_arm::has_diverged(folder.root(), &arm.identity) {
+        return Ok(true);
+    }
+    let (Extent::Until(step), Some(set)) = (arm.extent, arm.data.losses.held_out()) else { return Ok(false) };
+    let losses = trained_arm::losses(folder.root(), &arm.identity)?;
+    Ok(losses.iter().any(|loss| loss.step == step && loss.set_hash == set.hash))
+}
+
+/// What its training will not learn from.
 fn warn(arm: &PreparedArm<'_>, observer: &mut dyn Observer) {
-    let name = &arm.plan.arm.name;
-    for skips in [&arm.set.row_skips, &arm.set.stats.skips].into_iter().filter(|s| s.total() > 0) {
-        observer.on_event(&Event::ExamplesSkipped { arm: name, skips });
+    let (model, set) = (&arm.key, &arm.data.set);
+    for skips in [&set.row_skips, &set.stats.skips].into_iter().filter(|s| s.total() > 0) {
+        observer.on_event(&Event::ExamplesSkipped { model, skips });
     }
-    let TokenStats { truncated: examples, lost_tokens, .. } = arm.set.stats;
+    let TokenStats { truncated: examples, lost_tokens, .. } = set.stats;
     if examples > 0 {
-        let max_length = arm.plan.recipe.max_length;
-        observer.on_event(&Event::ExamplesTruncated { arm: name, examples, lost_tokens, max_length });
-    }
-    let warmup_steps = arm.plan.recipe.warmup(arm.steps);
-    if warmup_steps >= arm.steps {
-        observer.on_event(&Event::WarmupTooLong { arm: name, steps: arm.steps, warmup_steps });
+        let max_length = arm.data.recipe.recipe.max_length;
+        observer.on_event(&Event::ExamplesTruncated { model, examples, lost_tokens, max_length });
     }
 }
 
@@ -58,9 +78,9 @@ fn train_arm(
     folder: &RunFolder,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
-    let plan = prepared.plan;
-    let (name, shape) = (&plan.arm.name, &plan.shape);
-    if let (Some(needed), Some(total)) = (plan.memory(backend), memory::of_machine())
+    let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
+    let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
+    if let (Some(needed), Some(total)) = (plan.memory(recipe, backend), memory::of_machine())
         && needed > total
     {
         return Err(StudyError::TooLarge { needed, total });
@@ -68,31 +88,48 @@ fn train_arm(
     machine::memory::reset_peak();
     let dir = folder.training(&prepared.identity);
     let weights = trained_arm::base_weights(folder.root(), &prepared.base, shape)?;
-    let tuning = Tuning::init(shape, &weights, plan.recorded.clone(), plan.seed)?;
-    observer.on_event(&Event::TrainingStarted { arm: name, steps: prepared.steps });
+    let tuning = Tuning::init(shape, &weights, plan.recorded.clone(), seed)?;
+    observer.on_event(&Event::TrainingStarted { model: key, steps: prepared.until().unwrap_or(prepared.steps) });
     let job = tunebench_train::Job {
-        arm: name,
+        arm: &key.arm,
+        candidate: &key.candidate,
         shape,
         weights,
         tuning,
-        examples: &prepared.set.examples,
-        recipe: &plan.recipe,
-        seed: plan.seed,
+        examples: &prepared.data.set.examples,
+        recipe,
+        seed,
         backend,
         dir: &dir,
+        held_out: &prepared.data.losses.as_held_out(),
+        until: prepared.until(),
     };
-    tunebench_train::train(job, &mut |step| {
-        observer.on_event(&Event::Step(step));
-        ControlFlow::Continue(())
+    let mut is_stopped_by_user = false;
+    let outcome = tunebench_train::train(job, &mut |progress| {
+        observer.on_event(&match progress {
+            Progress::Step(step) => Event::Step { model: key, step },
+            Progress::Loss(loss) => Event::Loss { model: key, loss },
+        });
+        is_stopped_by_user = observer.stop() != Stop::No;
+        if is_stopped_by_user { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    prepared.encoder.tokenizer.save(&dir)?;
     let steps = tunebench_train::steps(&dir)?;
-    let file = ArmFile {
-        record: arm_record::of_training(prepared, &steps, backend, machine::memory::peak().unwrap_or(0)),
-        shape: shape.clone(),
-        template: plan.template.to_owned(),
-        base: prepared.base.clone(),
-    };
-    observer.on_event(&Event::Trained(&file.record));
-    trained_arm::finish(folder.root(), &file)
+    let peak = machine::memory::peak().unwrap_or(0);
+    match outcome {
+        Outcome::Stopped => {
+            trained_arm::stop(folder.root(), &arm_record::of_training(prepared, &steps, None, backend, peak))?;
+            if is_stopped_by_user { Err(StudyError::Stopped) } else { Ok(()) }
+        }
+        Outcome::Finished { kept_step } => {
+            prepared.data.encoder.tokenizer.save(&dir)?;
+            let file = ArmFile {
+                record: arm_record::of_training(prepared, &steps, Some(kept_step), backend, peak),
+                shape: shape.clone(),
+                template: plan.template.to_owned(),
+                base: prepared.base.clone(),
+            };
+            observer.on_event(&Event::Trained { model: key, record: &file.record });
+            trained_arm::finish(folder.root(), &file)
+        }
+    }
 }

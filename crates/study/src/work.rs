@@ -3,13 +3,14 @@
 //! A piece says what must be done before it, and nothing about who does it: any executor that keeps to
 //! [`Piece::depends_on`] yields the same run folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::Serialize;
 use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
+use crate::model_key::ModelKey;
 
 /// What a piece of work does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,6 +18,8 @@ use crate::error::{Locate, StudyError};
 pub enum PieceKind {
     /// Trains an arm.
     Train,
+    /// Measures a model's loss on held-out rows and on general language, and that of the base model it comes from.
+    Measure,
     /// Lets a model answer the evaluation items.
     Answer,
     /// Has its answers judged.
@@ -30,40 +33,59 @@ pub struct Piece {
     /// of the first.
     pub id: String,
     pub kind: PieceKind,
-    /// The arm or base model that it is done for.
-    pub model: String,
+    /// What it is done for.
+    pub model: ModelKey,
+    /// Of a training that is compared with others on the way: the step after which it stops for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Optimizer steps of the whole training, or items to answer or judge.
+    pub total: Option<u64>,
     /// Indices of the pieces that must be done before, all smaller than its own.
     pub depends_on: Vec<usize>,
 }
 
-/// All work of a run, in an order in which it can be done.
+/// All work of a round, in an order in which it can be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WorkGraph {
     pub pieces: Vec<Piece>,
 }
 
-/// The names of the work on one model: of what it needs, and nothing for what it does not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WorkIds {
+/// The work on one model: the names of what it needs, and nothing for what it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelWork {
+    pub model: ModelKey,
+    /// The training whose result it starts from.
+    pub parent: Option<ModelKey>,
     pub train: Option<String>,
+    pub until: Option<u64>,
+    /// Of the whole training.
+    pub steps: u64,
+    pub measure: Option<String>,
     pub answer: Option<String>,
     pub judge: Option<String>,
+    /// To be answered and judged.
+    pub items: u64,
+}
+
+impl ModelWork {
+    /// None yet.
+    pub fn nothing(model: ModelKey) -> Self {
+        let (parent, train, until, measure, answer, judge) = (None, None, None, None, None, None);
+        Self { model, parent, train, until, steps: 0, measure, answer, judge, items: 0 }
+    }
 }
 
 impl WorkGraph {
-    /// The work on the models in `ids`: first base models, in the order of the evaluation, then arms, in that of the study.
-    pub fn new(study: &Study, ids: &BTreeMap<String, WorkIds>) -> Self {
+    /// The work on these models, in their order, a parent before what starts from it.
+    pub fn new(models: &[ModelWork]) -> Self {
         let mut graph = Self::default();
-        let bases = study.eval.iter().flat_map(|eval| &eval.bases).map(|id| (id.as_str(), None));
-        let arms = study.arms.iter().map(|arm| (arm.name.as_str(), Some(arm.base.as_str())));
-        for (model, base) in bases.chain(arms) {
-            let Some(WorkIds { train, answer, judge }) = ids.get(model) else { continue };
-            // An arm that starts from another needs that one's training; its answers and judgements concern nobody.
-            let mut before = base.and_then(|base| graph.find(PieceKind::Train, base));
-            for (kind, id) in [(PieceKind::Train, train), (PieceKind::Answer, answer), (PieceKind::Judge, judge)] {
-                let Some(id) = id else { continue };
-                before = Some(graph.add(id, kind, model, before));
-            }
+        for work in models {
+            // An arm that starts from another needs that one's training; what is measured of it concerns nobody.
+            let parent = work.parent.as_ref().and_then(|parent| graph.find(PieceKind::Train, parent));
+            let trained = graph.add(work, PieceKind::Train, &work.train, parent).or(parent);
+            graph.add(work, PieceKind::Measure, &work.measure, trained);
+            let answered = graph.add(work, PieceKind::Answer, &work.answer, trained);
+            graph.add(work, PieceKind::Judge, &work.judge, answered);
         }
         graph
     }
@@ -78,17 +100,24 @@ impl WorkGraph {
         })
     }
 
-    fn find(&self, kind: PieceKind, model: &str) -> Option<usize> {
-        self.pieces.iter().position(|piece| piece.kind == kind && piece.model == model)
+    fn find(&self, kind: PieceKind, model: &ModelKey) -> Option<usize> {
+        self.pieces.iter().position(|piece| piece.kind == kind && piece.model == *model)
     }
 
-    fn add(&mut self, id: &str, kind: PieceKind, model: &str, before: Option<usize>) -> usize {
+    fn add(&mut self, work: &ModelWork, kind: PieceKind, id: &Option<String>, before: Option<usize>) -> Option<usize> {
+        let id = id.as_ref()?;
         // Two at once would do the same work twice, in the same files.
-        let twin = self.pieces.iter().rposition(|piece| piece.id == id);
+        let twin = self.pieces.iter().rposition(|piece| piece.id == *id);
         let depends_on: BTreeSet<usize> = before.into_iter().chain(twin).collect();
-        let depends_on = depends_on.into_iter().collect();
-        self.pieces.push(Piece { id: id.to_owned(), kind, model: model.to_owned(), depends_on });
-        self.pieces.len() - 1
+        let (depends_on, model) = (depends_on.into_iter().collect(), work.model.clone());
+        let until = work.until.filter(|_| kind == PieceKind::Train);
+        let total = match kind {
+            PieceKind::Train => Some(work.steps),
+            PieceKind::Answer | PieceKind::Judge => Some(work.items),
+            PieceKind::Measure => None,
+        };
+        self.pieces.push(Piece { id: id.clone(), kind, model, until, total, depends_on });
+        Some(self.pieces.len() - 1)
     }
 }
 
@@ -162,30 +191,32 @@ mod tests {
         base = "m"
         tuner = "ft"
         dataset = "x"
-        [eval]
-        items = "x"
-        judge = "reference"
-        bases = ["m"]
     "#;
 
-    /// The work on these models, as a run with this `only` would name it.
+    /// The work on these models, as a run with this `only` would name it; the base model `m` answers too.
     fn graph(only: &[&str]) -> WorkGraph {
         let study = Study::from_toml(STUDY).unwrap();
         let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
         let chosen = chosen_arms(&study, &only).unwrap();
-        let mut ids = BTreeMap::new();
+        let mut models = Vec::new();
         if only.is_empty() {
             let (answer, judge) = (Some("answer m".into()), Some("judge m".into()));
-            ids.insert("m".to_owned(), WorkIds { train: None, answer, judge });
+            models.push(ModelWork { answer, judge, ..ModelWork::nothing(ModelKey::single("m", 0)) });
         }
         for arm in study.arms.iter().filter(|arm| chosen.contains(arm.name.as_str())) {
             let content = if arm.name == "twin" { "d" } else { &arm.name };
             let id = |kind: &str| Some(format!("{kind} {content}"));
             let evaluated = |kind| id(kind).filter(|_| arm.evaluate);
-            let work = WorkIds { train: id("train"), answer: evaluated("answer"), judge: evaluated("judge") };
-            ids.insert(arm.name.clone(), work);
+            models.push(ModelWork {
+                parent: study.arm(&arm.base).map(|parent| ModelKey::single(&parent.name, 0)),
+                train: id("train"),
+                measure: id("measure").filter(|_| arm.name == "b"),
+                answer: evaluated("answer"),
+                judge: evaluated("judge"),
+                ..ModelWork::nothing(ModelKey::single(&arm.name, 0))
+            });
         }
-        WorkGraph::new(&study, &ids)
+        WorkGraph::new(&models)
     }
 
     /// Each piece as `model: id <- what it depends on`.
@@ -207,6 +238,7 @@ mod tests {
                 "m: judge m <- answer m of m",
                 "a: train a",
                 "b: train b <- train a of a",
+                "b: measure b <- train b of b",
                 "b: answer b <- train b of b",
                 "b: judge b <- answer b of b",
                 "c: train c <- train b of b",
@@ -238,12 +270,34 @@ mod tests {
             let graph = graph(only);
             graph.by_model().map(|pieces| format!("{pieces:?} {}", graph.pieces[pieces.start].model)).collect()
         };
-        assert_eq!(models(&["b"]), ["0..1 a", "1..4 b"]);
-        assert_eq!(models(&["d", "c"]), ["0..1 a", "1..4 b", "4..7 c", "7..10 d"]);
-        assert_eq!(models(&[]), ["0..2 m", "2..3 a", "3..6 b", "6..9 c", "9..12 d", "12..15 twin"]);
+        assert_eq!(models(&["b"]), ["0..1 a", "1..5 b"]);
+        assert_eq!(models(&["d", "c"]), ["0..1 a", "1..5 b", "5..8 c", "8..11 d"]);
+        assert_eq!(models(&[]), ["0..2 m", "2..3 a", "3..7 b", "7..10 c", "10..13 d", "13..16 twin"]);
 
         let study = Study::from_toml(STUDY).unwrap();
         let error = chosen_arms(&study, &["x".to_owned()]).unwrap_err().to_string();
         assert_eq!(error, "only: no arm `x`; there are: a, b, c, d, twin");
+    }
+
+    #[test]
+    fn trainings_of_an_arm_are_models_of_their_own() {
+        let key = |arm: &str, number: u32| ModelKey { number, of: 2, seed: number.into(), ..ModelKey::single(arm, 0) };
+        let work = |arm: &str, number: u32, parent: Option<&str>| ModelWork {
+            parent: parent.map(|parent| key(parent, number)),
+            train: Some(format!("train {arm}{number}")),
+            until: (arm == "a").then_some(5),
+            ..ModelWork::nothing(key(arm, number))
+        };
+        let graph = WorkGraph::new(&[work("a", 1, None), work("a", 2, None), work("b", 1, Some("a")), work("b", 2, Some("a"))]);
+        assert_eq!(
+            shown(&graph),
+            [
+                "a (seed 1 of 2): train a1",
+                "a (seed 2 of 2): train a2",
+                "b (seed 1 of 2): train b1 <- train a1 of a (seed 1 of 2)",
+                "b (seed 2 of 2): train b2 <- train a2 of a (seed 2 of 2)",
+            ]
+        );
+        assert_eq!(graph.pieces.iter().map(|p| p.until).collect::<Vec<_>>(), [Some(5), Some(5), None, None]);
     }
 }

@@ -13,13 +13,14 @@ mod study;
 use anyhow::Result;
 
 use crate::args::{Args, Command};
+use crate::signals::Signals;
 
-/// Does what the command line says.
-pub fn run(args: Args) -> Result<()> {
+/// Does what the command line says; signals end what is long.
+pub fn run(args: Args, signals: &Signals) -> Result<()> {
     let shared = &args.shared;
     match args.command {
-        Command::Quickstart(args) => quickstart::run(&args, shared),
-        Command::Study(args) => study::run(&args, shared),
+        Command::Quickstart(args) => quickstart::run(&args, shared, signals),
+        Command::Study(args) => study::run(&args, shared, signals),
         Command::Plan(args) => plan::run(&args, shared),
         Command::Labels(args) => labels::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args),

@@ -8,8 +8,9 @@ use crate::args::{Quickstart, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables, status};
 use crate::plugin_files;
 use crate::quickstart::{study::Sizes, write_all};
+use crate::signals::Signals;
 
-pub fn run(args: &Quickstart, shared: &Shared) -> Result<()> {
+pub fn run(args: &Quickstart, shared: &Shared, signals: &Signals) -> Result<()> {
     let out = &args.out;
     let data = out.join("data");
     let written = write_all(&data, args.seed, &Sizes::QUICKSTART)?;
@@ -22,7 +23,7 @@ pub fn run(args: &Quickstart, shared: &Shared) -> Result<()> {
         data.display()
     ));
     let study = plugin_files::open_study(&data.join("study.toml"), shared)?;
-    study.run(out, &RunOptions::default(), &mut Terminal::default())?;
+    study.run(out, &RunOptions::default(), &mut Terminal::new(signals.clone()))?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     let out = out.display();
     print(&format!(
