@@ -10,6 +10,7 @@
 //! - [`graph`]: the recorded computation of an adapted site
 //! - [`shapes`]: the shape rules of the graph's operations
 //! - [`records`]: what the stages write: steps, generations, judgements
+//! - [`progress`]: what a running study says of itself
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
 //! - [`hash`]: content identity
@@ -24,6 +25,7 @@ pub mod hash;
 pub mod names;
 pub mod param;
 pub mod plan;
+pub mod progress;
 pub mod random;
 pub mod recipe;
 pub mod records;

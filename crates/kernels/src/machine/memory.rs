@@ -1,8 +1,16 @@
-//! Memory in bytes, as Linux counts it, of this process and of the machine. Another system says none of it.
+//! Memory in bytes, as Linux counts it, of this process and of what it may have. Another system says none of it.
+
+use std::path::Path;
+
+use super::limits::{self, kib_field};
+
+pub use super::limits::{LimitSource, MemoryLimit};
+
+const ROOT: &str = "/";
 
 /// The most that this process has had resident, since it began or [`reset_peak`].
 pub fn peak() -> Option<u64> {
-    field("/proc/self/status", "VmHWM:")
+    kib_field(Path::new(ROOT), "proc/self/status", "VmHWM:")
 }
 
 /// Forgets the peak so far. Where that is not possible it stays that of the whole process.
@@ -11,20 +19,28 @@ pub fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// What the machine has.
+/// What this process may have: what the machine has, or less where a container, another control group or a limit of the
+/// process allows less; and which of them it is.
+pub fn limit() -> Option<MemoryLimit> {
+    limit_under(Path::new(ROOT))
+}
+
+/// The bytes of [`limit`].
 pub fn total() -> Option<u64> {
-    field("/proc/meminfo", "MemTotal:")
+    limit().map(|limit| limit.bytes)
 }
 
-/// What the system could give to a process.
+/// What this process could get now, within [`limit`]: file caches that would be given back count as free.
 pub fn available() -> Option<u64> {
-    field("/proc/meminfo", "MemAvailable:")
+    available_under(Path::new(ROOT))
 }
 
-/// The value of a line `NAME: … kB`.
-fn field(file: &str, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    kib.checked_mul(1024)
+/// [`limit`] by the files below another root than `/`: the `proc` and `sys` of another machine.
+pub fn limit_under(root: &Path) -> Option<MemoryLimit> {
+    limits::total(root)
+}
+
+/// [`available`] by the files below another root than `/`.
+pub fn available_under(root: &Path) -> Option<u64> {
+    limits::available(root)
 }

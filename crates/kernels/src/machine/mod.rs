@@ -1,4 +1,6 @@
 //! Memory and threads of this process and of the machine.
 
+mod control_groups;
+mod limits;
 pub mod memory;
 pub mod threads;
