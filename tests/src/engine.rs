@@ -131,11 +131,12 @@ fn shown(event: &Event<'_>) -> Option<String> {
         Event::SourceRead { dataset, usable, skips } => format!("read {dataset}: {usable}, {}", skips.total()),
         Event::Tokenized { dataset, stats } => format!("tokenized {dataset}: {}", stats.examples),
         Event::BaseStarted { model } => format!("base {model}"),
-        Event::ArmStarted { arm, number, count } => format!("arm {number}/{count} {arm}"),
-        Event::TrainingStarted { arm, steps } => format!("train {arm}: {steps}"),
-        Event::Step(step) => format!("step {}", step.step),
-        Event::AlreadyTrained { arm } => format!("already trained {arm}"),
-        Event::Trained(record) => format!("trained {}", record.arm),
+        Event::ArmStarted { model, number, count } => format!("arm {number}/{count} {model}"),
+        Event::TrainingStarted { model, steps } => format!("train {model}: {steps}"),
+        Event::Step { step, .. } => format!("step {}", step.step),
+        Event::Loss { loss, .. } => format!("loss on {}", loss.set),
+        Event::AlreadyTrained { model } => format!("already trained {model}"),
+        Event::Trained { record, .. } => format!("trained {}", record.arm),
         Event::GenerationStarted { items, done, .. } => format!("answer {items}, {done} done"),
         Event::Generated { done, .. } => format!("answered {done}"),
         Event::JudgingStarted { judgements, .. } => format!("judge {judgements}"),
@@ -222,7 +223,7 @@ fn the_work_is_plain_data_before_any_of_it_is_done() {
     let place = Place::new("lora-attention", "");
     let work = |only: &[&str]| {
         let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
-        place.open().work(&only, &mut |_: &Event<'_>| {}).map_err(Box::new)
+        place.open().work(&place.path("none"), &only, &mut |_: &Event<'_>| {}).map_err(Box::new)
     };
     let graph = work(&[]).unwrap();
     assert!(!place.path("out").exists(), "nothing is done");

@@ -5,6 +5,8 @@ use tunebench_model::backend::{self, Backend};
 
 use clap::{Parser, Subcommand};
 
+use crate::quickstart::bases;
+
 /// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
 #[derive(Parser)]
 #[command(name = "tunebench", version, max_term_width = 110)]
@@ -71,9 +73,12 @@ pub struct Quickstart {
     /// Run folder.
     #[arg(long, default_value = "runs/quickstart")]
     pub out: PathBuf,
-    /// Seed of data, weights and order.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of data, weights and order; the base models come with seed 1 and are trained for any other.
+    #[arg(long, default_value_t = bases::SEED)]
     pub seed: u64,
+    /// Train the two base models that come with tunebench anew, write them into this folder and do nothing else.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub pretrain: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -160,7 +165,20 @@ pub enum Exported {
     /// The adapter alone, as a PEFT folder.
     Adapter { dir: PathBuf, arm: String, out: PathBuf },
     /// The whole model with the tuning folded in, as a Hugging Face folder.
-    Merged { dir: PathBuf, arm: String, out: PathBuf },
+    Merged {
+        dir: PathBuf,
+        arm: String,
+        out: PathBuf,
+        /// Of the numbers; bf16 is half the size, and rounds.
+        #[arg(long, value_enum, default_value = "f32")]
+        dtype: Dtype,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Dtype {
+    F32,
+    Bf16,
 }
 
 #[derive(clap::Args)]

@@ -199,7 +199,10 @@ fn line(event: &Event<'_>) -> Option<String> {
             format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
         }
         Event::Loss { loss, .. } => {
-            format!("  step {}, {}: {:.4} nats per token, {:.4} bits per byte", loss.step, loss.set, loss.loss, loss.bits_per_byte)
+            format!(
+                "  step {}, {}: {:.4} nats per token, {:.4} bits per byte",
+                loss.step, loss.set, loss.loss, loss.bits_per_byte
+            )
         }
         Event::Trained { record, .. } => trained(record),
         Event::JudgingNote(note) => (*note).to_owned(),

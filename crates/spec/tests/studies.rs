@@ -61,3 +61,108 @@ fn each_fault_is_named() {
         assert!(error.contains(expected), "{to}: {error}");
     }
 }
+
+/// The trainings of an arm: as often as it says, as its parent is trained, or as the study says.
+#[test]
+fn seeds_follow_the_parent() {
+    for (study, first, second, want) in [
+        ("", "", "", Ok([1, 1])),
+        ("seeds = 3", "", "", Ok([3, 3])),
+        ("seeds = 3", "seeds = 1", "", Ok([1, 3])),
+        ("", "seeds = 4", "", Ok([4, 4])),
+        ("seeds = 2", "", "seeds = 5", Err("`first`, which it starts from, has 2")),
+        ("seeds = 2", "seeds = 1", "seeds = 5", Ok([1, 5])),
+        ("seeds = 0", "", "", Err("[study]: seeds must be at least 1")),
+    ] {
+        let text = GOOD
+            .replacen("seed = 7", &format!("seed = 7\n{study}"), 1)
+            .replacen("name = \"first\"", &format!("name = \"first\"\n{first}"), 1)
+            .replacen("name = \"second\"", &format!("name = \"second\"\n{second}"), 1);
+        let found = Study::from_toml(&text).map(|study| {
+            let seeds = |name: &str| study.seeds(study.arm(name).unwrap());
+            assert_eq!(study.training_seed(study.arm("first").unwrap(), 0), 7);
+            assert_eq!(study.training_seed(study.arm("second").unwrap(), 2), 9);
+            [seeds("first"), seeds("second")]
+        });
+        match (found, want) {
+            (Ok(found), Ok(want)) => assert_eq!(found, want, "{text}"),
+            (Err(found), Err(want)) => assert!(found.to_string().contains(want), "{found}"),
+            (found, want) => panic!("{found:?}, not {want:?}"),
+        }
+    }
+}
+
+const SELECTION: &str = "[selection]\nshare = 0.1\n[eval]";
+
+#[test]
+fn a_grid_makes_each_combination_of_its_values() {
+    let grid =
+        "[arm.grid]\nlearning_rate = [1e-4, 2e-4]\n\"options.r\" = [8, 64, 16]\n[selection]\nshare = 0.1\n[eval]";
+    let study = Study::from_toml(&GOOD.replacen("[eval]", grid, 1)).unwrap();
+    let arm = study.arm("second").unwrap();
+    let candidates = study.candidates(arm).unwrap();
+    let names: Vec<String> = candidates.iter().map(tunebench_spec::grid::Candidate::name).collect();
+    assert_eq!(
+        names,
+        [
+            "learning_rate=0.0001 options.r=8",
+            "learning_rate=0.0001 options.r=64",
+            "learning_rate=0.0001 options.r=16",
+            "learning_rate=0.0002 options.r=8",
+            "learning_rate=0.0002 options.r=64",
+            "learning_rate=0.0002 options.r=16",
+        ]
+    );
+    assert_eq!(candidates[4].recipe.learning_rate, Some(2e-4));
+    assert_eq!(candidates[4].options["r"], 64);
+    // The edges of a chosen one, by value and not by place.
+    let edges = |index: usize| study.grid(arm).unwrap().edges(&candidates[index]);
+    assert_eq!(edges(2), ["learning_rate = 0.0001 is the smallest of its grid"]);
+    assert_eq!(edges(4).len(), 2, "{:?}", edges(4));
+    // An arm without a grid is one candidate without values.
+    assert_eq!(study.candidates(study.arm("first").unwrap()).unwrap().len(), 1);
+    assert_eq!(Study::from_toml(&study.to_toml().unwrap()).unwrap(), study);
+}
+
+#[test]
+fn arms_share_a_named_grid() {
+    let text = GOOD
+        .replacen("[[model]]", "[grid.rates]\nlearning_rate = [1e-4, 2e-4]\n[[model]]", 1)
+        .replacen("name = \"first\"", "name = \"first\"\ngrid = \"rates\"", 1)
+        .replacen("name = \"second\"", "name = \"second\"\ngrid = \"rates\"", 1)
+        .replacen("[eval]", SELECTION, 1);
+    let study = Study::from_toml(&text).unwrap();
+    assert!(study.arms.iter().all(|arm| study.candidates(arm).unwrap().len() == 2));
+}
+
+#[test]
+fn each_fault_of_a_grid_or_selection_is_named() {
+    let grid = |values: &str| format!("[arm.grid]\n{values}\n{SELECTION}");
+    for (to, expected) in [
+        ("[arm.grid]\nlearning_rate = [1e-4]\n[eval]".to_owned(), "a grid needs [selection]"),
+        (grid("learnig_rate = [1e-4]"), "learnig_rate"),
+        (grid("learning_rate = [\"fast\"]"), "invalid type"),
+        (grid("learning_rate = []"), "`learning_rate` has no values"),
+        (grid("learning_rate = [1e-4, 1e-4]"), "twice"),
+        (grid("epochs = [1, 1.0]"), "twice"),
+        (grid(""), "it has no values"),
+        (
+            grid(
+                "epochs = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\nlearning_rate = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10]\n\"options.r\" = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]",
+            ),
+            "more than 1000",
+        ),
+        ("[selection]\n[eval]".to_owned(), "it needs share"),
+        ("[selection]\nshare = 0.1\ndataset = \"d\"\n[eval]".to_owned(), "two ways"),
+        ("[selection]\nshare = 0.6\n[eval]".to_owned(), "at most 0.5"),
+        ("[selection]\nshare = nan\n[eval]".to_owned(), "share must be"),
+        ("[selection]\ndataset = \"x\"\n[eval]".to_owned(), "no dataset `x`"),
+        // What is asked must choose nothing.
+        ("[selection]\ndataset = \"d\"\n[eval]".to_owned(), "are the evaluation items"),
+        ("[selection]\nshare = 0.1\nreduction_factor = 1\n[eval]".to_owned(), "at least 2"),
+        ("[selection]\nshare = 0.1\nleast_steps = 0.0\n[eval]".to_owned(), "least_steps"),
+    ] {
+        let error = Study::from_toml(&GOOD.replacen("[eval]", &to, 1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+}

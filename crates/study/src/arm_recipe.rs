@@ -26,11 +26,7 @@ pub struct Stated<'a> {
 ///
 /// # Errors
 /// When it cannot be followed by anybody, or has no JSON form.
-pub fn arm_recipe(
-    tuner: &RecipeOverrides,
-    stated: Stated<'_>,
-    examples: Option<u64>,
-) -> Result<ArmRecipe, String> {
+pub fn arm_recipe(tuner: &RecipeOverrides, stated: Stated<'_>, examples: Option<u64>) -> Result<ArmRecipe, String> {
     let of_study = [stated.study, stated.arm, stated.grid];
     let layers = Layers { tuner, stated: &of_study };
     let (recipe, fitted) = match examples {

@@ -38,9 +38,12 @@ pub fn decide<'a>(
     let (Some(grid), Some(selection)) = (context.study.grid(arm), &context.study.selection) else {
         return Ok(Decision { chosen: Some(0), trainings });
     };
-    let states: Vec<CandidateState> = trainings.iter().map(|training| state(training, context, root)).collect::<Result<_, _>>()?;
+    let states: Vec<CandidateState> =
+        trainings.iter().map(|training| state(training, context, root)).collect::<Result<_, _>>()?;
     let choice = choose(selection, &states).map_err(|_| {
-        StudyError::Invalid("the training of every candidate of its grid diverged; give it lower learning rates".to_owned())
+        StudyError::Invalid(
+            "the training of every candidate of its grid diverged; give it lower learning rates".to_owned(),
+        )
     })?;
     for ((index, training), extent) in trainings.iter_mut().enumerate().zip(&choice.extents) {
         training.is_selected = choice.chosen == Some(index);
@@ -53,7 +56,12 @@ pub fn decide<'a>(
         let candidate = &trainings[chosen].data.plan.candidate;
         let loss = states[chosen].at_the_end.or_else(|| states[chosen].on_the_way.values().last().copied());
         let (arm, edges) = (arm.name.as_str(), grid.edges(candidate));
-        observer.on_event(&Event::CandidateChosen { arm, candidate: &trainings[chosen].key.candidate, loss, edges: &edges });
+        observer.on_event(&Event::CandidateChosen {
+            arm,
+            candidate: &trainings[chosen].key.candidate,
+            loss,
+            edges: &edges,
+        });
     }
     Ok(Decision { chosen: choice.chosen, trainings })
 }

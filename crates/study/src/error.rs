@@ -55,7 +55,9 @@ pub enum StudyError {
         folder.display()
     )]
     OtherStudy { folder: PathBuf, found: String, name: String },
-    #[error("arm `{arm}`: it has no candidate yet that is the arm, because work on its grid, or on what it starts from, failed")]
+    #[error(
+        "arm `{arm}`: it has no candidate yet that is the arm, because work on its grid, or on what it starts from, failed"
+    )]
     Undecided { arm: String },
     #[error("{}: answers are missing after answering", path.display())]
     AnswersMissing { path: PathBuf },

@@ -184,11 +184,7 @@ impl EvaluatedModel<'_> {
 
 /// The losses of a training under its present name: those of the plain base model as step 0, those on the way, and that of
 /// its result; on today's texts only.
-fn loss_rows(
-    arm: &PreparedArm<'_>,
-    backend: &'static dyn Backend,
-    root: &Path,
-) -> Result<Vec<LossLog>, StudyError> {
+fn loss_rows(arm: &PreparedArm<'_>, backend: &'static dyn Backend, root: &Path) -> Result<Vec<LossLog>, StudyError> {
     let sets = &arm.data.losses;
     let kept = |identity: &str| -> Result<Vec<LossLog>, StudyError> {
         let file = run_folder::losses(root, &sets.identity(identity, backend)?);
@@ -197,7 +193,11 @@ fn loss_rows(
     let before = kept(&arm.data.model.identity)?.into_iter().map(|loss| LossLog { step: 0, is_final: false, ..loss });
     let on_the_way = trained_arm::losses(root, &arm.identity)?.into_iter().filter(|loss| !loss.is_final);
     let step = trained_arm::kept_step(root, &arm.identity)?;
-    let after = kept(&arm.identity)?.into_iter().map(|loss| LossLog { step: step.unwrap_or(loss.step), is_final: true, ..loss });
+    let after = kept(&arm.identity)?.into_iter().map(|loss| LossLog {
+        step: step.unwrap_or(loss.step),
+        is_final: true,
+        ..loss
+    });
     let ModelKey { arm: name, candidate, seed, .. } = &arm.key;
     let named = |loss| LossLog { arm: name.clone(), candidate: candidate.clone(), seed: *seed, ..loss };
     let all = before.chain(on_the_way).chain(after);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::json;
 use tunebench_dataset::holdout::{Apart, HoldOut, content_key};
 use tunebench_dataset::overlap::{Overlap, OverlapReport};
-use tunebench_dataset::{Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select_apart};
+use tunebench_dataset::{
+    Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select_apart,
+};
 use tunebench_host::DatasetPlugin;
 use tunebench_spec::study::Dataset;
 use tunebench_spec::{Example, Row, hash};

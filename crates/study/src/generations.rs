@@ -87,12 +87,7 @@ impl<'a> GenerationRequest<'a> {
     ///
     /// # Errors
     /// When the model fails, or the file is damaged or cannot be written.
-    pub fn generate(
-        &self,
-        model: &dyn Generator,
-        path: &Path,
-        observer: &mut dyn Observer,
-    ) -> Result<(), StudyError> {
+    pub fn generate(&self, model: &dyn Generator, path: &Path, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let (mut file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
         let done: BTreeSet<String> = found.into_iter().map(|g| g.item).collect();
         let Prompts { prompts, items, skipped } = self.prompts(model.positions());

@@ -27,11 +27,7 @@ pub struct Training<'a> {
 ///
 /// # Errors
 /// When the plan has no JSON form.
-pub fn training(
-    plan: &ArmPlan<'_>,
-    backend: &'static dyn Backend,
-    of: &Training<'_>,
-) -> Result<String, StudyError> {
+pub fn training(plan: &ArmPlan<'_>, backend: &'static dyn Backend, of: &Training<'_>) -> Result<String, StudyError> {
     // What the tuner would have recommended had the study not decided is no part of the name.
     let mut recorded = plan.recorded.clone();
     recorded.plan.recipe = RecipeOverrides::default();
@@ -54,11 +50,6 @@ pub fn training(
     Ok(hash::of_json(&named)?)
 }
 
-/// Whether held-out loss decides when such a training ends, or what its result is.
-pub fn is_decided_by_loss(recipe: &Recipe) -> bool {
-    recipe.early_stopping_patience > 0 || recipe.load_best_model_at_end
-}
-
 /// A recipe without what its tokens say already and what changes nothing: that is no part of an arm's name.
 fn identity_recipe(recipe: &Recipe) -> Recipe {
     Recipe {
@@ -68,7 +59,7 @@ fn identity_recipe(recipe: &Recipe) -> Recipe {
         batch_size: if recipe.batch_tokens > 0 { 0 } else { recipe.batch_size },
         mask_prompt: false,
         gradient_checkpointing: false,
-        eval_steps: if is_decided_by_loss(recipe) { recipe.eval_steps } else { 0 },
+        eval_steps: if recipe.goes_by_held_out() { recipe.eval_steps } else { 0 },
         ..recipe.clone()
     }
 }

@@ -116,7 +116,9 @@ impl LossSets {
     /// Never in practice: names and hashes have a JSON form.
     pub fn identity(&self, model: &str, backend: &dyn Backend) -> Result<String, StudyError> {
         let hashes: Vec<&str> = self.0.iter().map(|set| set.hash.as_str()).collect();
-        Ok(hash::of_json(&json!({ "losses": [backend.name(), MEASURING_VERSION.to_string()], "of": model, "on": hashes }))?)
+        Ok(hash::of_json(
+            &json!({ "losses": [backend.name(), MEASURING_VERSION.to_string()], "of": model, "on": hashes }),
+        )?)
     }
 
     /// Whether these losses are of all the sets.
@@ -153,7 +155,9 @@ pub fn measure<'p>(
     let losses = if sets.0.is_empty() {
         Vec::new()
     } else {
-        tunebench_train::measure(open()?, backend, &sets.as_held_out(), PIECE_TOKENS)?
+        let found = tunebench_train::measure(open()?, backend, &sets.as_held_out(), PIECE_TOKENS)?;
+        let lines = sets.0.iter().zip(found).map(|(set, loss)| set.as_held_out().line(0, loss));
+        lines.map(|line| LossLog { is_final: true, ..line }).collect()
     };
     tunebench_files::write_json(path, &losses)?;
     Ok(losses)

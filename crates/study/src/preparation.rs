@@ -182,9 +182,7 @@ impl<'a> Preparation<'a> {
             let is_chosen = self.chosen.contains(arm.name.as_str());
             let missing = self.context.study.arm(&arm.base).filter(|parent| !self.is_prepared(&parent.name));
             let prepared = match missing {
-                Some(parent) => {
-                    Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: parent.name.clone() })
-                }
+                Some(parent) => Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: parent.name.clone() }),
                 None => {
                     let models = &mut self.base_models;
                     let data = of_arm.iter().map(|plan| ArmData::new(plan, models, datasets, observer).map(Arc::new));

@@ -76,7 +76,7 @@ impl<'a> ArmData<'a> {
         let positions = plan.shape.max_position_embeddings.saturating_sub(virtual_count);
         let plain = models.encoder(plan.root_model, crate::losses::PLAIN_TEMPLATE)?;
         let losses = datasets.loss_sets(id, &encoder, &plain, positions, observer)?;
-        if identity::is_decided_by_loss(&recipe.recipe) && losses.held_out().is_none() {
+        if recipe.recipe.goes_by_held_out() && losses.held_out().is_none() {
             return Err(StudyError::Invalid(
                 "recipe: early_stopping_patience and load_best_model_at_end go by held-out loss; say in [selection] what that is measured on"
                     .to_owned(),
@@ -117,7 +117,7 @@ impl<'a> PreparedArm<'a> {
             None => data.model.base(),
         };
         let start = parent.map_or(&data.model.identity, |parent| &parent.identity);
-        let held_out = data.losses.held_out().filter(|_| identity::is_decided_by_loss(recipe));
+        let held_out = data.losses.held_out().filter(|_| recipe.goes_by_held_out());
         let named = identity::Training {
             recipe,
             seed,

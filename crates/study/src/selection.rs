@@ -76,11 +76,7 @@ pub fn choose(selection: &Selection, candidates: &[CandidateState]) -> Result<Ch
 }
 
 /// These candidates, the best first; none while the loss of one is not known.
-fn ranked(
-    alive: &[usize],
-    candidates: &[CandidateState],
-    loss: impl Fn(usize) -> Option<f64>,
-) -> Option<Vec<usize>> {
+fn ranked(alive: &[usize], candidates: &[CandidateState], loss: impl Fn(usize) -> Option<f64>) -> Option<Vec<usize>> {
     let known = |&index: &usize| match candidates[index].has_diverged {
         true => Some((f64::INFINITY, index)),
         false => loss(index).map(|loss| (loss, index)),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tunebench_files as files;
+use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Tokenizer, Tuning, Weights};
 use tunebench_spec::{ArmRecord, Decoder, LossLog, StepLog};
 
@@ -163,9 +164,8 @@ pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
         Some((name, seed)) if !is_known(arm) => (name, seed.parse::<u64>().ok()),
         _ => (arm, None),
     };
-    let is_it = |record: &&ArmRecord| {
-        record.arm == name && record.selected && (name == arm || seed == Some(record.seed))
-    };
+    let is_it =
+        |record: &&ArmRecord| record.arm == name && record.selected && (name == arm || seed == Some(record.seed));
     let Some(record) = arms.iter().find(is_it) else {
         let mut known: Vec<String> = arms.iter().filter(|r| r.selected).map(shown).collect();
         known.dedup();
@@ -199,12 +199,12 @@ impl TrainedArm {
         Ok(tunebench_train::peft::save(out, &self.file.shape, &self.weights, &base, &self.tuning)?)
     }
 
-    /// Writes the whole model with the tuning folded in, as a Hugging Face folder, f32.
+    /// Writes the whole model with the tuning folded in, as a Hugging Face folder with numbers as `float`.
     ///
     /// # Errors
     /// When the tuning cannot be folded in, or the folder cannot be written.
-    pub fn save_merged(self, out: &Path) -> Result<(), StudyError> {
+    pub fn save_merged(self, out: &Path, float: Float) -> Result<(), StudyError> {
         let weights = self.tuning.merge(&self.file.shape, self.weights)?;
-        Ok(tunebench_model::save(out, &self.file.shape, &weights, Some(&self.tokenizer))?)
+        Ok(tunebench_model::save(out, &self.file.shape, &weights, Some(&self.tokenizer), float)?)
     }
 }

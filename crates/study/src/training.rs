@@ -120,8 +120,9 @@ fn train_arm(
             trained_arm::stop(folder.root(), &arm_record::of_training(prepared, &steps, None, backend, peak))?;
             if is_stopped_by_user { Err(StudyError::Stopped) } else { Ok(()) }
         }
-        Outcome::Finished { kept_step } => {
+        Outcome::Finished => {
             prepared.data.encoder.tokenizer.save(&dir)?;
+            let kept_step = tunebench_train::kept_step(&dir)?;
             let file = ArmFile {
                 record: arm_record::of_training(prepared, &steps, Some(kept_step), backend, peak),
                 shape: shape.clone(),

@@ -288,7 +288,8 @@ mod tests {
             until: (arm == "a").then_some(5),
             ..ModelWork::nothing(key(arm, number))
         };
-        let graph = WorkGraph::new(&[work("a", 1, None), work("a", 2, None), work("b", 1, Some("a")), work("b", 2, Some("a"))]);
+        let graph =
+            WorkGraph::new(&[work("a", 1, None), work("a", 2, None), work("b", 1, Some("a")), work("b", 2, Some("a"))]);
         assert_eq!(
             shown(&graph),
             [

@@ -3,17 +3,22 @@
 use std::path::Path;
 
 use anyhow::Result;
+use tunebench_model::formats::safetensors::Float;
 use tunebench_study::{Base, TrainedArm, trained_arm};
 
-use crate::args::Exported;
+use crate::args::{Dtype, Exported};
 use crate::output::{print, printable, status};
 
 pub fn run(what: &Exported) -> Result<()> {
     match what {
         Exported::Adapter { dir, arm, out } => adapter(&trained_arm::find(dir, arm)?, out),
-        Exported::Merged { dir, arm, out } => {
-            trained_arm::find(dir, arm)?.save_merged(out)?;
-            print(&format!("{}: a Hugging Face folder, f32\n", out.display()))
+        Exported::Merged { dir, arm, out, dtype } => {
+            let float = match dtype {
+                Dtype::F32 => Float::F32,
+                Dtype::Bf16 => Float::BF16,
+            };
+            trained_arm::find(dir, arm)?.save_merged(out, float)?;
+            print(&format!("{}: a Hugging Face folder, {}\n", out.display(), float.torch_name()))
         }
     }
 }

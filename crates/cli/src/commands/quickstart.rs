@@ -1,8 +1,11 @@
-//! `tunebench quickstart`: the embedded study, from its data to its scores.
+//! `tunebench quickstart`: the embedded study, from its data to its decision.
+
+use std::path::Path;
 
 use anyhow::Result;
 use tunebench_analysis as analysis;
-use tunebench_study::RunOptions;
+use tunebench_model::formats::safetensors::Float;
+use tunebench_study::{RunOptions, trained_arm};
 
 use crate::args::{Quickstart, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables, status};
@@ -22,16 +25,36 @@ pub fn run(args: &Quickstart, shared: &Shared, signals: &Signals) -> Result<()> 
         written.eval_items,
         data.display()
     ));
+    if let Some(folder) = &args.pretrain {
+        return pretrain(&data, folder, shared, signals);
+    }
     let study = plugin_files::open_study(&data.join("study.toml"), shared)?;
     study.run(out, &RunOptions::default(), &mut Terminal::new(signals.clone()))?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     let out = out.display();
     print(&format!(
         "\nWhat next:\n  \
+         tunebench report {out}    one page with everything, to read and to send\n  \
          tunebench analyze compare {out} \"small + FT(2000)\" \"small + LoRA(2000)\"   is the difference more than chance?\n  \
-         tunebench analyze curves {out}    how the losses fell\n  \
+         tunebench analyze forgetting {out}    what general language each arm forgot\n  \
          tunebench query {out} \"SELECT category, prompt, answer, reference FROM generations LIMIT 5\"\n  \
          tunebench plan data/studies/paper.toml    the same study at the paper's size\n  \
          {out}/data/study.toml    the study file: copy it, point it at your model and data\n"
     ))
+}
+
+/// Trains the base models that come with tunebench, and writes their weights into `folder`.
+fn pretrain(data: &Path, folder: &Path, shared: &Shared, signals: &Signals) -> Result<()> {
+    let out = data.join("bases");
+    let study = plugin_files::open_study(&data.join("pretraining.toml"), shared)?;
+    study.run(&out, &RunOptions::default(), &mut Terminal::new(signals.clone()))?;
+    for size in ["small", "large"] {
+        let merged = out.join(size);
+        trained_arm::find(&out, &format!("base-{size}"))?.save_merged(&merged, Float::BF16)?;
+        let file = folder.join(format!("{size}.safetensors"));
+        std::fs::create_dir_all(folder)?;
+        std::fs::copy(merged.join("model.safetensors"), &file)?;
+        print(&format!("{}\n", file.display()))?;
+    }
+    Ok(())
 }

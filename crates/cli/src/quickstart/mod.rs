@@ -5,6 +5,7 @@
 //! evaluation item has an answer that a program can check, so a score is a share of right answers. [`study`] is the
 //! paper's comparison at toy scale over these files.
 
+pub mod bases;
 pub mod study;
 mod sums;
 mod task;
@@ -24,7 +25,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tunebench_spec::random::Stream;
 
-use study::Sizes;
+use study::{Bases, Sizes};
 use task::Task;
 use tasks::{CLASSES, Class, Split};
 use words::RUBRICS;
@@ -83,8 +84,16 @@ pub fn write_all(dir: &Path, seed: u64, sizes: &Sizes) -> io::Result<Written> {
     fs::write(dir.join("tokenizer.json"), format!("{tokenizer:#}\n"))?;
     let special = json!({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"});
     fs::write(dir.join("tokenizer_config.json"), format!("{special:#}\n"))?;
-    let study = study::study(seed, vocab_size, sizes).to_toml().map_err(io::Error::other)?;
-    fs::write(dir.join("study.toml"), study)?;
+    let bases = if seed == bases::SEED { Bases::Shipped } else { Bases::Pretrained };
+    if bases == Bases::Shipped {
+        bases::write(dir, vocab_size, sizes)?;
+    }
+    for (name, study) in [
+        ("study.toml", study::study(seed, vocab_size, sizes, bases)),
+        ("pretraining.toml", study::pretraining_study(seed, vocab_size, sizes)),
+    ] {
+        fs::write(dir.join(name), study.to_toml().map_err(io::Error::other)?)?;
+    }
     Ok(Written {
         text_rows: texts.len(),
         instruction_rows: instructions.len(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tunebench_spec::decoder::{Decoder, Dims, Norm};
+use tunebench_spec::grid::{ArmGrid, Grid, Selection, SelectionSchedule};
 use tunebench_spec::recipe::{RecipeOverrides, Schedule};
 use tunebench_spec::study::{Arm, ChatSettings, Dataset, Eval, GenerationSettings, Header, Model, Sources, Study};
 
@@ -55,6 +56,10 @@ impl Sizes {
         large: Dimensions { hidden: 160, intermediate: 448, layers: 5, heads: 5, kv_heads: 5 },
     };
 
+    pub(super) fn dimensions(&self, size: &str) -> Dimensions {
+        if size == "large" { self.large } else { self.small }
+    }
+
     pub(super) fn train_rows(&self, class: &str) -> usize {
         self.class(class).1
     }
@@ -67,6 +72,9 @@ impl Sizes {
         self.classes.into_iter().find(|c| c.0 == name).unwrap_or(("", 0, 0))
     }
 }
+
+/// Of each source, kept from training: some 200 instructions, and 75 sums.
+const HELD_OUT_SHARE: f64 = 0.05;
 
 /// A batch is computed at once, of instructions and of texts.
 const PIECE_TOKENS: usize = 4096;
@@ -85,8 +93,20 @@ const LORA_RATE: f64 = 5e-3;
 const MATH_FT_RATE: f64 = 3e-4;
 const MATH_LORA_RATE: f64 = 7e-4;
 
+/// How often every arm is trained.
+const SEEDS: u32 = 3;
+
+/// Where the base models come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bases {
+    /// From the folders that [`super::bases`] writes.
+    Shipped,
+    /// Each is an arm that the others start from.
+    Pretrained,
+}
+
 /// The study over the files that [`super::write_all`] puts beside it.
-pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
+pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes, bases: Bases) -> Study {
     let names = sizes.examples.map(|n| format!("belle_{n}"));
     let math = format!("math_{}", sizes.math_rows);
     let mut datasets = vec![dataset("text", "belle", "text.jsonl", None)];
@@ -95,7 +115,10 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
     let questions = Sources::Many(vec!["eval_set.json".into(), "eval_prompt.json".into()]);
     datasets.push(Dataset { source: questions, ..dataset("questions", "belle", "", None) });
 
-    let mut arms = vec![pretraining("small", sizes), pretraining("large", sizes)];
+    let (models, mut arms) = match bases {
+        Bases::Shipped => (["small", "large"].map(shipped).into(), Vec::new()),
+        Bases::Pretrained => pretrained(vocab_size, sizes),
+    };
     let [few, middle, many] = [0, 1, 2].map(|i| (sizes.examples[i], names[i].as_str()));
     let lora = |size: &str, (n, data): (u64, &str)| {
         arm(format!("{size} + LoRA({n})"), &base(size), Method::Lora, data, LORA_RATE, 4.0)
@@ -103,20 +126,35 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
     let ft = |size: &str, (n, data): (u64, &str)| {
         arm(format!("{size} + FT({n})"), &base(size), Method::Ft, data, FT_RATE, 3.0)
     };
-    // The order of the paper's Table 4.
-    arms.extend([lora("small", few), lora("small", middle), lora("small", many), lora("large", middle)]);
-    arms.extend([ft("small", few), ft("small", middle)]);
+    let of_grid = |arm: Arm, name: &str| {
+        let recipe = RecipeOverrides { learning_rate: None, ..arm.recipe };
+        Arm { recipe, grid: Some(ArmGrid::Named(name.into())), ..arm }
+    };
+    // The order of the paper's Table 4. The three methods on one set are compared at the best of three rates each.
+    arms.extend([lora("small", few), of_grid(lora("small", middle), "lora_rates"), lora("small", many)]);
+    arms.push(lora("large", middle));
+    arms.extend([ft("small", few), of_grid(ft("small", middle), "ft_rates")]);
     let tuned = format!("small + FT({})", middle.0);
     arms.push(arm(format!("{tuned} + LoRA({math})"), &tuned, Method::Lora, &math, MATH_LORA_RATE, 4.0));
     arms.push(arm(format!("{tuned} + FT({math})"), &tuned, Method::Ft, &math, MATH_FT_RATE, 2.0));
     // Beyond the paper: LoRA on attention alone, to compare with LoRA on nearly everything.
     let name = format!("small + LoRA-attention({})", middle.0);
-    arms.push(arm(name, &base("small"), Method::LoraAttention, middle.1, LORA_RATE, 4.0));
+    let attention = arm(name, &base("small"), Method::LoraAttention, middle.1, LORA_RATE, 4.0);
+    arms.push(of_grid(attention, "lora_rates"));
 
     Study {
-        study: Header { name: "quickstart".into(), seed, template: "belle".into(), plugins: Vec::new() },
+        study: Header { seeds: SEEDS, ..header("quickstart", seed) },
         recipe: RecipeOverrides { max_length: Some(MAX_POSITIONS), ..RecipeOverrides::default() },
-        models: vec![model("small", vocab_size, sizes.small), model("large", vocab_size, sizes.large)],
+        selection: Some(Selection {
+            share: Some(HELD_OUT_SHARE),
+            dataset: None,
+            examples: 200,
+            schedule: SelectionSchedule::Halving,
+            reduction_factor: 3,
+            least_steps: 0.4,
+        }),
+        grids: [("ft_rates", FT_RATE), ("lora_rates", LORA_RATE)].map(rates).into(),
+        models,
         datasets,
         arms,
         eval: Some(Eval {
@@ -125,10 +163,49 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
             judge_options: options(json!({ "metrics": metrics() })),
             repeats: 1,
             bases: Vec::new(),
-            generation: GenerationSettings { max_new_tokens: 32, temperature: 0.0, batch_size: 32 },
+            generation: GenerationSettings { max_new_tokens: 32, batch_size: 32, ..GenerationSettings::default() },
             chat: ChatSettings::default(),
         }),
     }
+}
+
+/// The study that makes the base models, and nothing else.
+pub fn pretraining_study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
+    let (models, arms) = pretrained(vocab_size, sizes);
+    Study {
+        study: header("quickstart-bases", seed),
+        recipe: RecipeOverrides { max_length: Some(MAX_POSITIONS), ..RecipeOverrides::default() },
+        selection: None,
+        grids: BTreeMap::new(),
+        models,
+        datasets: vec![dataset("text", "belle", "text.jsonl", None)],
+        arms,
+        eval: None,
+    }
+}
+
+fn header(name: &str, seed: u64) -> Header {
+    Header { name: name.into(), seed, seeds: 1, template: "belle".into(), plugins: Vec::new() }
+}
+
+/// A rate, its half and its double.
+fn rates((name, rate): (&str, f64)) -> (String, Grid) {
+    let values = [rate / 2.0, rate, rate * 2.0].map(Value::from).into();
+    (name.into(), Grid([("learning_rate".into(), values)].into()))
+}
+
+/// The models without weights, and the arms that train them.
+fn pretrained(vocab_size: usize, sizes: &Sizes) -> (Vec<Model>, Vec<Arm>) {
+    let models = ["small", "large"].map(|size| Model {
+        source: "init:".into(),
+        shape: Some(decoder(vocab_size, sizes.dimensions(size))),
+        ..model(size)
+    });
+    (models.into(), ["small", "large"].map(|size| pretraining(size, sizes)).into())
+}
+
+fn shipped(size: &str) -> Model {
+    Model { source: base(size), ..model(&base(size)) }
 }
 
 /// How each category is scored: an answer is right or wrong, except that each wished-for word and each listed
@@ -169,6 +246,8 @@ fn arm(name: String, base: &str, method: Method, dataset: &str, learning_rate: f
         options: options(tuner_options),
         recipe: recipe(learning_rate, epochs),
         seed: None,
+        seeds: None,
+        grid: None,
         template: None,
         evaluate: true,
     }
@@ -194,6 +273,7 @@ fn pretraining(size: &str, sizes: &Sizes) -> Arm {
     arm.template = Some("text".into());
     arm.recipe.micro_batch_tokens = Some(TEXT_PIECE_TOKENS);
     arm.evaluate = false;
+    arm.seeds = Some(1);
     arm
 }
 
@@ -201,7 +281,13 @@ fn base(size: &str) -> String {
     format!("base-{size}")
 }
 
-fn model(id: &str, vocab_size: usize, of: Dimensions) -> Model {
+fn model(id: &str) -> Model {
+    let tokenizer = Some("tokenizer.json".into());
+    Model { id: id.into(), source: String::new(), shape: None, adapter: None, tokenizer, hint: None }
+}
+
+/// The shape of a base model.
+pub fn decoder(vocab_size: usize, of: Dimensions) -> Decoder {
     let dims = Dims {
         vocab_size,
         hidden_size: of.hidden,
@@ -213,15 +299,7 @@ fn model(id: &str, vocab_size: usize, of: Dimensions) -> Model {
     };
     let plain = Decoder::llama(dims);
     let norm = Norm { eps: 1e-5, ..plain.norm };
-    let shape = Decoder { max_position_embeddings: MAX_POSITIONS, norm, tie_word_embeddings: true, ..plain };
-    Model {
-        id: id.into(),
-        source: "init:".into(),
-        shape: Some(shape),
-        adapter: None,
-        tokenizer: Some("tokenizer.json".into()),
-        hint: None,
-    }
+    Decoder { max_position_embeddings: MAX_POSITIONS, norm, tie_word_embeddings: true, ..plain }
 }
 
 fn dataset(id: &str, plugin: &str, source: &str, examples: Option<u64>) -> Dataset {

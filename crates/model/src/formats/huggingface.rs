@@ -10,7 +10,7 @@ use tunebench_spec::names::Role;
 
 use crate::families::{self, Family};
 use crate::files::{read_json, read_text};
-use crate::formats::safetensors::{self, TensorFile};
+use crate::formats::safetensors::{self, Float, TensorFile};
 use crate::weights::{check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
 
@@ -122,12 +122,18 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Writes a folder that [`crate::open`] and transformers read: `config.json`, `model.safetensors` in f32 and, when
-/// given, the tokenizer's files. The configuration comes last and each file is whole or absent.
+/// Writes a folder that [`crate::open`] and transformers read: `config.json`, `model.safetensors` with numbers as `float`
+/// and, when given, the tokenizer's files. The configuration comes last and each file is whole or absent.
 ///
 /// # Errors
 /// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Files`] names the file.
-pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<(), Error> {
+pub fn save(
+    dir: &Path,
+    shape: &Decoder,
+    weights: &Weights,
+    tokenizer: Option<&Tokenizer>,
+    float: Float,
+) -> Result<(), Error> {
     let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
     check(&place(dir), shape, &found)?;
     create_folder(dir)?;
@@ -138,7 +144,8 @@ pub fn save(dir: &Path, shape: &Decoder, weights: &Weights, tokenizer: Option<&T
         config["bos_token_id"] = json!(tokenizer.bos);
         config["eos_token_id"] = json!(tokenizer.eos);
     }
+    config["torch_dtype"] = json!(float.torch_name());
     config.sort_all_objects(); // the order of keys would depend on how serde_json was built
-    safetensors::write(&dir.join(SINGLE), weights.iter())?;
+    safetensors::write_as(&dir.join(SINGLE), weights.iter(), float)?;
     Ok(write_file(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))?)
 }

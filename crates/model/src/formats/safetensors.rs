@@ -94,8 +94,8 @@ impl TensorFile {
 }
 
 /// The floating-point formats that weights are stored in, little-endian.
-#[derive(Clone, Copy)]
-pub(crate) enum Float {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Float {
     F32,
     F16,
     BF16,
@@ -108,6 +108,40 @@ impl Float {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::BF16),
             _ => None,
+        }
+    }
+
+    /// As `config.json` spells it.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+        }
+    }
+
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
+        }
+    }
+
+    /// Bytes of one number.
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// The numbers as bytes, rounded to the nearest, to even where two are as near.
+    fn encode(self, numbers: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F16 => numbers.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            Self::BF16 => numbers.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
         }
     }
 
@@ -131,6 +165,20 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
     write_each(path, names, |i| Ok(Cow::Owned(flat(values[i])?)))
 }
 
+/// As [`write`], each number rounded to `float`.
+///
+/// # Errors
+/// [`Error::Files`] names the path.
+pub fn write_as<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    float: Float,
+) -> Result<(), Error> {
+    let (names, values): (Vec<_>, Vec<_>) =
+        tensors.into_iter().map(|(name, t)| ((name.to_owned(), t.dims().to_vec()), t)).unzip();
+    write_rounded(path, names, float, |i| Ok(Cow::Owned(flat(values[i])?)))
+}
+
 /// [`write`] where tensors are made one by one: names and shapes first, then the numbers of each when its turn comes, so
 /// that no more than one is there twice.
 ///
@@ -141,11 +189,20 @@ pub fn write_each<'a>(
     shapes: Vec<(String, Vec<usize>)>,
     value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
 ) -> Result<(), Error> {
+    write_rounded(path, shapes, Float::F32, value)
+}
+
+fn write_rounded<'a>(
+    path: &Path,
+    shapes: Vec<(String, Vec<usize>)>,
+    float: Float,
+    value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
+) -> Result<(), Error> {
     let (mut infos, mut end) = (Vec::with_capacity(shapes.len()), 0);
     for (name, shape) in shapes {
         let (from, count) = (end, shape.iter().product::<usize>());
-        end += 4 * count;
-        infos.push((name, TensorInfo { dtype: Dtype::F32, shape, data_offsets: (from, end) }));
+        end += float.size() * count;
+        infos.push((name, TensorInfo { dtype: float.dtype(), shape, data_offsets: (from, end) }));
     }
     let (count, sizes): (usize, Vec<usize>) =
         (infos.len(), infos.iter().map(|(_, info)| info.data_offsets.1 - info.data_offsets.0).collect());
@@ -160,12 +217,11 @@ pub fn write_each<'a>(
         out.write_all(&header)?;
         for (i, size) in (0..count).zip(sizes) {
             let numbers = value(i).map_err(std::io::Error::other)?;
-            if 4 * numbers.len() != size {
+            if float.size() * numbers.len() != size {
                 return Err(std::io::Error::other("a tensor does not have the size that was said"));
             }
             for piece in numbers.chunks(1 << 16) {
-                let bytes: Vec<u8> = piece.iter().flat_map(|v| v.to_le_bytes()).collect();
-                out.write_all(&bytes)?;
+                out.write_all(&float.encode(piece))?;
             }
         }
         Ok(())

@@ -32,7 +32,7 @@ fn gguf_byte_level_equals_the_tokenizers_library() {
 
     // Saved beside the model, it is the same.
     let dir = tempfile::tempdir().unwrap();
-    save(dir.path(), &source.shape, &source.weights().unwrap(), Some(&tokenizer)).unwrap();
+    save(dir.path(), &source.shape, &source.weights().unwrap(), Some(&tokenizer), Float::F32).unwrap();
     let saved = open(dir.path()).unwrap();
     let names: Vec<_> = saved.files().iter().map(|f| f.file_name().unwrap().to_owned()).collect();
     let expected =
