@@ -1,0 +1,281 @@
+//! How long training and answering take on this machine, from a short calibration: models of the same dimensions with one
+//! and a few layers are trained for a step and asked for a few tokens, and the rest is a line in the number of layers.
+//!
+//! What was measured is kept in a file, named by all that it depends on, so that a plan measures a machine once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tunebench_kernels::SimdLevel;
+use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey};
+use tunebench_model::{AdamWStates, Tuning, Weights};
+use tunebench_kernels::optim::adamw::AdamWParams;
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{Decoder, Recipe, hash};
+
+use crate::error::StudyError;
+use crate::memory;
+
+/// Raised when a change of the code changes how fast something is, or how that is measured.
+const CALIBRATION_VERSION: u32 = 1;
+
+/// Layers of the larger of the two models that are measured.
+const LAYERS: usize = 3;
+
+/// Most tokens of a measured step: enough for products to be as fast as they get, few enough for a second or two.
+const MOST_TOKENS: usize = 1024;
+/// Of a model whose layers are large, fewer are enough.
+const MOST_TOKENS_OF_LARGE: usize = 256;
+const LARGE_HIDDEN_SIZE: usize = 1536;
+
+/// Steps of generation that are measured.
+const ANSWER_STEPS: usize = 8;
+
+/// How fast a model is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSpeed {
+    pub seconds_per_token: f64,
+    /// What a step takes whatever its tokens: the optimizer, above all.
+    pub seconds_per_step: f64,
+}
+
+impl TrainingSpeed {
+    /// Seconds of a training.
+    pub fn seconds(&self, steps: u64, tokens: u64) -> f64 {
+        self.seconds_per_step * steps as f64 + self.seconds_per_token * tokens as f64
+    }
+}
+
+/// How fast a model answers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnsweringSpeed {
+    pub seconds_per_prompt_token: f64,
+    /// For all streams together.
+    pub seconds_per_step: f64,
+    pub streams: usize,
+}
+
+impl AnsweringSpeed {
+    /// Seconds for so many answers of so many tokens each, to prompts of so many.
+    pub fn seconds(&self, answers: u64, prompt_tokens: f64, new_tokens: f64) -> f64 {
+        let rounds = answers as f64 / self.streams.max(1) as f64;
+        answers as f64 * prompt_tokens * self.seconds_per_prompt_token + rounds.ceil() * new_tokens * self.seconds_per_step
+    }
+}
+
+/// What was measured on this machine so far, and where it is kept.
+#[derive(Debug, Default)]
+pub struct Calibration {
+    file: Option<PathBuf>,
+    measured: Measured,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Measured {
+    #[serde(default)]
+    training: BTreeMap<String, TrainingSpeed>,
+    #[serde(default)]
+    answering: BTreeMap<String, AnsweringSpeed>,
+}
+
+impl Calibration {
+    /// What the file holds; nothing where it cannot be read: then it is measured anew.
+    pub fn open(file: Option<PathBuf>) -> Self {
+        let measured = file.as_deref().and_then(|file| tunebench_files::read_json(file).ok()).unwrap_or_default();
+        Self { file, measured }
+    }
+
+    /// How fast such a training is, with examples of `length` tokens. None where a part of the model would tell nothing of
+    /// the whole, or even that part does not fit this machine.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn training(
+        &mut self,
+        shape: &Decoder,
+        recorded: &RecordedPlan,
+        recipe: &Recipe,
+        length: usize,
+        backend: &'static dyn Backend,
+    ) -> Result<Option<TrainingSpeed>, StudyError> {
+        // What stands in front of every layer is as large as the whole model.
+        if recorded.virtual_tokens.is_some() {
+            return Ok(None);
+        }
+        let most = if shape.hidden_size > LARGE_HIDDEN_SIZE { MOST_TOKENS_OF_LARGE } else { MOST_TOKENS };
+        let step = if recipe.batch_tokens > 0 { recipe.batch_tokens } else { recipe.batch_size.saturating_mul(length) };
+        let tokens = step.min(recipe.micro_batch_tokens).clamp(1, most);
+        let length = rounded(length).min(tokens).max(2);
+        let count = (tokens / length).max(1);
+        let key = self.key(&json!({
+            "shape": shape, "recorded": recorded, "length": length, "count": count,
+            "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
+        }))?;
+        if let Some(speed) = self.measured.training.get(&key) {
+            return Ok(Some(*speed));
+        }
+        let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
+            let (part, plan) = with_layers(shape, recorded, layers);
+            let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
+            if needed.zip(memory::of_machine()).is_some_and(|(needed, total)| needed > total / 2) {
+                return Ok(None);
+            }
+            train_step(&part, plan, count, length, recipe, backend).map(Some)
+        };
+        let Some([seconds_per_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
+            return Ok(None);
+        };
+        let speed = TrainingSpeed { seconds_per_token, seconds_per_step };
+        self.measured.training.insert(key, speed);
+        self.keep()?;
+        Ok(Some(speed))
+    }
+
+    /// How fast a model of this shape answers prompts of `length` tokens, so many at a time.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn answering(
+        &mut self,
+        shape: &Decoder,
+        length: usize,
+        streams: usize,
+        backend: &'static dyn Backend,
+    ) -> Result<Option<AnsweringSpeed>, StudyError> {
+        let length = rounded(length).clamp(2, shape.max_position_embeddings.saturating_sub(ANSWER_STEPS).max(2));
+        let key = self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
+        if let Some(speed) = self.measured.answering.get(&key) {
+            return Ok(Some(*speed));
+        }
+        let measure = |layers: usize| {
+            let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
+            answer_steps(&part, length, streams, backend).map(Some)
+        };
+        let Some([seconds_per_prompt_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
+            return Ok(None);
+        };
+        let speed = AnsweringSpeed { seconds_per_prompt_token, seconds_per_step, streams };
+        self.measured.answering.insert(key, speed);
+        self.keep()?;
+        Ok(Some(speed))
+    }
+
+    /// Names a measurement by what it is of, and by the machine.
+    fn key(&self, of: &serde_json::Value) -> Result<String, StudyError> {
+        let level = SimdLevel::chosen().map(SimdLevel::name).unwrap_or_default();
+        let threads = rayon::current_num_threads();
+        let machine = json!([CALIBRATION_VERSION, processor(), level, threads]);
+        Ok(hash::of_json(&json!([machine, of]))?)
+    }
+
+    fn keep(&self) -> Result<(), StudyError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(folder) = file.parent() {
+            tunebench_files::create_folder(folder)?;
+        }
+        Ok(tunebench_files::write_json(file, &self.measured)?)
+    }
+}
+
+/// As the system calls the processor.
+fn processor() -> String {
+    let text = std::fs::read_to_string(Path::new("/proc/cpuinfo")).unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name));
+    model.unwrap_or(std::env::consts::ARCH).trim().to_owned()
+}
+
+/// Lengths that differ little are measured once.
+fn rounded(length: usize) -> usize {
+    length.max(1).next_multiple_of(16)
+}
+
+/// The values for `layers` layers, from a line through those of one and a few.
+fn over_layers(
+    layers: usize,
+    mut measure: impl FnMut(usize) -> Result<Option<[f64; 2]>, StudyError>,
+) -> Result<Option<[f64; 2]>, StudyError> {
+    if layers <= LAYERS {
+        return measure(layers);
+    }
+    let (Some(one), Some(few)) = (measure(1)?, measure(LAYERS)?) else { return Ok(None) };
+    let line = |i: usize| {
+        let slope = ((few[i] - one[i]) / (LAYERS - 1) as f64).max(0.0);
+        few[i] + slope * (layers - LAYERS) as f64
+    };
+    Ok(Some([line(0), line(1)]))
+}
+
+/// The first layers of a model, and what a plan says of them.
+fn with_layers(shape: &Decoder, recorded: &RecordedPlan, layers: usize) -> (Decoder, RecordedPlan) {
+    let part = Decoder { num_hidden_layers: layers, ..shape.clone() };
+    let names: BTreeSet<String> = part.weights().into_iter().map(|weight| weight.name).collect();
+    let mut recorded = recorded.clone();
+    recorded.plan.weights.retain(|name, _| names.contains(name));
+    recorded.sites.retain(|name, _| names.contains(name));
+    (part, recorded)
+}
+
+/// Seconds a token and a step of training, the better of two after one that warms up.
+fn train_step(
+    shape: &Decoder,
+    recorded: RecordedPlan,
+    count: usize,
+    length: usize,
+    recipe: &Recipe,
+    backend: &'static dyn Backend,
+) -> Result<[f64; 2], StudyError> {
+    let weights = Weights::init(shape, 0)?;
+    let tuning = Tuning::init(shape, &weights, recorded, 0)?;
+    let mut model =
+        backend.trainable(Parts { shape, weights, tuning }, AdamWStates::new(), recipe.gradient_checkpointing)?;
+    let tokens: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
+    let is_label: Vec<bool> = (0..length).map(|i| i > 0).collect();
+    let sequence = |step_index: u64| Sequence { tokens: &tokens, is_label: &is_label, step_index };
+    let batch = [(0..count as u64).map(sequence).collect::<Vec<_>>()];
+    let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
+    let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
+    let mut best = [f64::INFINITY; 2];
+    for step in 0..3 {
+        let begin = Instant::now();
+        model.zero_grad();
+        model.accumulate(&batch, StepKey { seed: 0, step })?;
+        let computed = begin.elapsed().as_secs_f64();
+        // No step of this is kept, so none may spoil the numbers of the next.
+        model.grad_norm()?;
+        model.update(&OptimizerStep { adamw, number: step + 1, learning_rate: 0.0, gradient_scale: 1.0 })?;
+        let updated = begin.elapsed().as_secs_f64() - computed;
+        if step > 0 {
+            best = [best[0].min(computed), best[1].min(updated)];
+        }
+    }
+    Ok([best[0] / (count * length) as f64, best[1]])
+}
+
+/// Seconds a prompt token and a step of all streams.
+fn answer_steps(
+    shape: &Decoder,
+    length: usize,
+    streams: usize,
+    backend: &'static dyn Backend,
+) -> Result<[f64; 2], StudyError> {
+    let weights = Weights::init(shape, 0)?;
+    let model = backend.generator(Parts { shape, weights, tuning: Tuning::none() })?;
+    let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
+    let prompts = vec![prompt.as_slice(); streams];
+    let mut logits = Vec::new();
+    let mut rows = model.rows();
+    let begin = Instant::now();
+    rows.prefill(&prompts, &mut logits)?;
+    let prefill = begin.elapsed().as_secs_f64();
+    let tokens = vec![1 % shape.vocab_size as u32; streams];
+    rows.step(&tokens, &mut logits)?;
+    let begin = Instant::now();
+    for _ in 1..ANSWER_STEPS {
+        rows.step(&tokens, &mut logits)?;
+    }
+    let step = begin.elapsed().as_secs_f64() / (ANSWER_STEPS - 1) as f64;
+    Ok([prefill / (length * streams) as f64, step])
+}
