@@ -4,6 +4,8 @@
 //! explanation, dialogue, figures, instructions and letters, the same kinds in both languages. A loss on it can only be
 //! compared with one on the very same text, so the files never change; another text would be another file beside them.
 
+use tunebench_spec::{Example, Role, Turn};
+
 /// What the languages are called, and their prose, a blank line between pieces.
 const FILES: [(&str, &str); 2] = [("en", include_str!("general/en.txt")), ("zh", include_str!("general/zh.txt"))];
 
@@ -21,6 +23,13 @@ impl GeneralText {
     /// UTF-8 bytes of the piece, by which bits per byte are counted.
     pub fn bytes(&self) -> u64 {
         self.text.len() as u64
+    }
+
+    /// The piece as text to predict: one turn of the assistant, as rows to pre-train on have it. Its id is `general:en-1`.
+    pub fn example(&self) -> Example {
+        let turns = vec![Turn { role: Role::Assistant, content: self.text.into() }];
+        let id = format!("general:{}-{}", self.language, self.number);
+        Example { id, turns, category: None, reference: None, rubric: None }
     }
 }
 

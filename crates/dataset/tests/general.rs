@@ -14,6 +14,9 @@ fn the_text_never_changes() {
     let all: Vec<GeneralText> = texts().collect();
     let joined: Vec<String> =
         all.iter().map(|piece| format!("{}-{}\n{}\n\n", piece.language, piece.number, piece.text)).collect();
+    let ids: Vec<String> = all.iter().map(|piece| piece.example().id).collect();
+    assert_eq!((ids[0].as_str(), ids.last().unwrap().as_str()), ("general:en-1", "general:zh-13"));
+    assert!(all.iter().all(|piece| matches!(&piece.example().turns[..], [turn] if turn.content == piece.text)));
     assert_eq!(
         hash::of_bytes(joined.concat().as_bytes()),
         "db29967fb83e1b36794396b11f0cb4fb4f76a363ccbddb5525b7b7e3b52b7478"

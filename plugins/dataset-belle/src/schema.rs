@@ -2,13 +2,19 @@
 //!
 //! | keys | what |
 //! |---|---|
-//! | `question`, `class` (`std_answer`) | BELLE's evaluation set |
+//! | `question`, `class` (`std_answer` or an answer) | BELLE's evaluation set |
 //! | `conversations` (`system`) | BELLE train_3.5M, ShareGPT: `[{from, value}]` |
 //! | `messages` | OpenAI: `[{role, content}]` |
 //! | `instruction`, `instances` | BELLE's seed tasks: one `{input, output}` |
-//! | `instruction`, `output` (`input`, `system`, `history`) | BELLE 1M, 2M, multi-turn and school math; Alpaca |
-//! | `input`, `target` or `output` | BELLE 0.5M |
+//! | `instruction`, an answer (`input` or `context`, `system`, `history`) | BELLE 1M, 2M, multi-turn, school math; Alpaca; Dolly |
+//! | `question`, an answer (`system`, `history`) | pairs |
+//! | `prompt`, an answer (`system`, `history`) | pairs, as OpenAI's completions |
+//! | `input`, an answer | BELLE 0.5M |
 //! | `text` | text to pre-train on: one turn of the assistant |
+//!
+//! An answer is the first of `output`, `target`, `response`, `answer`, `completion` that is there. All but the first kind
+//! yield the whole conversation. Asked as an evaluation item, that is the question with what was said before, and the
+//! host takes the last answer as the reference.
 
 use serde_json::{Map, Value};
 use tunebench_plugin_api::prelude::*;
@@ -20,17 +26,25 @@ type Fields = Map<String, Value>;
 type Fault = String;
 type Read = fn(&Fields, &str) -> std::result::Result<Vec<Turn>, Fault>;
 
+/// The keys of an evaluation item.
+const ITEM: &[&str] = &["question", "class"];
+
 /// Keys that a row must have, and how it is then read, given what to put between an instruction and its input. The first
 /// match counts.
-const SCHEMAS: [(&[&str], Read); 7] = [
-    (&["question", "class"], question),
+const SCHEMAS: [(&[&str], Read); 9] = [
+    (ITEM, question),
     (&["conversations"], conversations),
     (&["messages"], messages),
     (&["instruction", "instances"], seed_task),
     (&["instruction"], instruction),
+    (&["question"], question_answer),
+    (&["prompt"], prompt_completion),
     (&["input"], input_target),
     (&["text"], plain_text),
 ];
+
+/// What an answer may be called; the first that a row has counts.
+const ANSWERS: [&str; 5] = ["output", "target", "response", "answer", "completion"];
 
 /// The conversation of a row. An evaluation item's category is its class name, not yet what the paper counts it as.
 ///
@@ -38,17 +52,21 @@ const SCHEMAS: [(&[&str], Read); 7] = [
 /// The reason why the row cannot be used.
 pub fn example(id: &str, row: &Value, separator: &str) -> std::result::Result<Example, Fault> {
     let Value::Object(fields) = row else { return Err("not a JSON object".into()) };
-    let Some((_, read)) = SCHEMAS.iter().find(|(keys, _)| keys.iter().all(|key| fields.contains_key(*key))) else {
+    let has_all = |keys: &[&str]| keys.iter().all(|key| fields.contains_key(*key));
+    let Some((keys, read)) = SCHEMAS.iter().find(|(keys, _)| has_all(keys)) else {
         let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
         keys.sort_unstable();
         keys.truncate(10);
         return Err(format!("no known schema has the keys: {}", keys.join(", ")));
     };
     let turns = read(fields, separator)?;
-    let is_item = fields.contains_key("question");
-    let class = if is_item { Some(class_name(required(fields, "class")?)) } else { None };
-    let reference = if is_item { text(fields, "std_answer")? } else { "" };
-    let reference = (!is_blank(reference)).then(|| reference.to_owned());
+    if *keys != ITEM {
+        return Ok(Example { id: id.into(), turns, category: None, reference: None, rubric: None });
+    }
+    let answers = ["std_answer"].into_iter().chain(ANSWERS);
+    let answers: Vec<&str> = answers.map(|key| text(fields, key)).collect::<std::result::Result<_, Fault>>()?;
+    let reference = answers.into_iter().find(|answer| !is_blank(answer)).map(str::to_owned);
+    let class = Some(class_name(required(fields, "class")?));
     Ok(Example { id: id.into(), turns, category: class, reference, rubric: None })
 }
 
@@ -88,8 +106,17 @@ fn plain_text(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault>
 }
 
 fn input_target(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    let answer = if fields.contains_key("target") { "target" } else { "output" };
-    with_answer(prompt_turns(required(fields, "input")?)?, required(fields, answer)?)
+    // BELLE's own name for it, where a row has both.
+    let answer = if fields.contains_key("target") { required(fields, "target")? } else { answer(fields)? };
+    with_answer(prompt_turns(required(fields, "input")?)?, answer)
+}
+
+fn question_answer(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
+    after_history(fields, required(fields, "question")?)
+}
+
+fn prompt_completion(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
+    after_history(fields, required(fields, "prompt")?)
 }
 
 fn seed_task(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
@@ -101,6 +128,12 @@ fn seed_task(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>,
 }
 
 fn instruction(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
+    let input = if fields.contains_key("input") { "input" } else { "context" };
+    after_history(fields, &join(text(fields, "instruction")?, text(fields, input)?, separator))
+}
+
+/// The conversation of a row with this prompt: what was said before it, and the answer behind it.
+fn after_history(fields: &Fields, prompt: &str) -> std::result::Result<Vec<Turn>, Fault> {
     let mut turns = system(fields)?;
     match fields.get("history") {
         None | Some(Value::Null) => {}
@@ -115,9 +148,8 @@ fn instruction(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn
         }
         Some(_) => return Err("`history` is not a list of [question, answer]".into()),
     }
-    let prompt = join(text(fields, "instruction")?, text(fields, "input")?, separator);
-    turns.extend(prompt_turns(&prompt)?);
-    with_answer(turns, required(fields, "output")?)
+    turns.extend(prompt_turns(prompt)?);
+    with_answer(turns, answer(fields)?)
 }
 
 fn conversations(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
@@ -189,6 +221,11 @@ fn checked(turns: Vec<Turn>) -> std::result::Result<Vec<Turn>, Fault> {
         return Err("no answer of the assistant".into());
     }
     Ok(turns)
+}
+
+/// The answer of a row, whatever it is called.
+fn answer(fields: &Fields) -> std::result::Result<&str, Fault> {
+    required(fields, ANSWERS.into_iter().find(|key| fields.contains_key(*key)).unwrap_or(ANSWERS[0]))
 }
 
 /// A text field; empty when absent or null.

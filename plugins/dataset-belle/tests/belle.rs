@@ -60,6 +60,14 @@ fn schemas() {
             "S s | U q | A a",
         ),
         (r#"{"instruction":"写诗：","instances":[{"input":"夏","output":"诗"}],"name":"x"}"#, "U 写诗：夏 | A 诗"),
+        (r#"{"instruction":"q","context":"c","response":"a","category":"closed_qa"}"#, "U qc | A a"),
+        (r#"{"instruction":"q","input":"i","context":"c","target":"a"}"#, "U qi | A a"),
+        (r#"{"question":"q","answer":"a"}"#, "U q | A a"),
+        (r#"{"question":"r","answer":"b","system":"s","history":[["q","a"]]}"#, "S s | U q | A a | U r | A b"),
+        (r#"{"prompt":"q","completion":"a"}"#, "U q | A a"),
+        (r#"{"prompt":"Human: q\nAssistant: a\nHuman: r\nAssistant:","response":"b"}"#, "U q | A a | U r | A b"),
+        (r#"{"input":"q","target":"a","output":"b"}"#, "U q | A a"),
+        (r#"{"instruction":"q","output":"a","response":"b"}"#, "U q | A a"),
         (r#"{"text":"从前"}"#, "A 从前"),
         (r#"{"question":"q","class":"open QA","std_answer":"a"}"#, "U q"),
     ];
@@ -104,7 +112,9 @@ fn rows_that_cannot_be_used() {
         ("17", "! not a JSON object"),
         ("{\"instruction\":", "! not valid JSON: EOF while parsing a value"),
         (r#"{"q":"x","a":1}"#, "! no known schema has the keys: a, q"),
-        (r#"{"question":"x","answer":"y"}"#, "! no known schema has the keys: answer, question"),
+        (r#"{"question":"x","solution":"y"}"#, "! `output` is missing or empty"),
+        (r#"{"prompt":"x","answer":" "}"#, "! `answer` is missing or empty"),
+        (r#"{"query":"x","answer":"y"}"#, "! no known schema has the keys: answer, query"),
         (r#"{"instruction":"i","input":"j"}"#, "! `output` is missing or empty"),
         (r#"{"instruction":"i","input":"j","output":" \n"}"#, "! `output` is missing or empty"),
         (r#"{"instruction":" ","input":"","output":"a"}"#, "! a turn is empty"),
@@ -132,6 +142,7 @@ fn rows_that_cannot_be_used() {
         (r#"{"question":"","class":"math"}"#, "! `question` is missing or empty"),
         (r#"{"question":"q","class":"math","std_answer":3}"#, "! `std_answer` is not text"),
         (r#"{"question":"q","class":1}"#, "! `class` is not text"),
+        (r#"{"question":"q","class":"math","output":3}"#, "! `output` is not text"),
     ];
     for (row, want) in cases {
         check(row, "{}", want);
@@ -168,6 +179,47 @@ fn evaluation_items_get_the_rubric_of_their_class() {
     }
     let Some(Row::Example(alone)) = open(&[("set.json", ITEMS)], "{}").unwrap().next().unwrap() else { panic!() };
     assert_eq!((alone.category.as_deref(), alone.rubric), (Some("others"), None));
+}
+
+#[test]
+fn an_item_without_a_standard_answer_takes_its_other_one() {
+    let cases = [
+        (r#"{"question":"q","class":"x","std_answer":"s","output":"o"}"#, Some("s")),
+        (r#"{"question":"q","class":"x","std_answer":" ","output":"o"}"#, Some("o")),
+        (r#"{"question":"q","class":"x","std_answer":null,"output":"","response":"r"}"#, Some("r")),
+        (r#"{"question":"q","class":"x","answer":"a"}"#, Some("a")),
+        (r#"{"question":"q","class":"x"}"#, None),
+    ];
+    for (row, want) in cases {
+        let rows = rows(&mut open(&[("set.json", row)], "{}").unwrap());
+        let [Row::Example(item)] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((item.reference.as_deref(), item.category.as_deref()), (want, Some("x")), "{row}");
+        assert_eq!((item.turns.len(), item.question()), (1, "q"), "{row}");
+    }
+}
+
+/// Rows to learn from end with their answer, so that the host can ask what stands before it and hold that against it.
+#[test]
+fn rows_of_any_instruction_form_end_with_their_answer() {
+    let forms = [
+        r#"{"instruction":"问","input":"","output":"答"}"#,
+        r#"{"instruction":"问","input":"","target":"答"}"#,
+        r#"{"instruction":"问","response":"答"}"#,
+        r#"{"input":"问","target":"答"}"#,
+        r#"{"question":"问","answer":"答"}"#,
+        r#"{"prompt":"问","completion":"答"}"#,
+        r#"{"instruction":"问","instances":[{"input":"","output":"答"}]}"#,
+        r#"{"messages":[{"role":"user","content":"问"},{"role":"assistant","content":"答"}]}"#,
+        r#"{"conversations":[{"from":"human","value":"问"},{"from":"gpt","value":"答"}]}"#,
+        r#"{"instruction":"问","output":"答","history":[["早","你好"]]}"#,
+    ];
+    for row in forms {
+        let rows = rows(&mut open(&[("x.jsonl", row)], "{}").unwrap());
+        let [Row::Example(example)] = &rows[..] else { panic!("{row}: {rows:?}") };
+        assert_eq!(example.question(), "问", "{row}");
+        let last = example.turns.last().unwrap();
+        assert_eq!((last.role, last.content.as_str()), (Role::Assistant, "答"), "{row}");
+    }
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// Question and worked answer, to learn from.
+    /// Question and worked answer, to learn from. Asked as evaluation items, which the host does without the answer,
+    /// they have the final number as reference like those of [`Purpose::Eval`], except where the answer has none.
     #[default]
     Train,
     /// The question alone, with the final number as reference.

@@ -18,6 +18,7 @@ fn rows(dataset: &mut MathProblems) -> Vec<Row> {
 
 const GSM8K: &str =
     r#"{"question":"Tom has 3 apples at $500 each.","answer":"3*500 = $<<3*500=1500>>1500 in all, <<x.\n#### 1,500"}"#;
+const ANSWER: &str = r#"{"question":"What is six times seven?","answer":"6*7 = <<6*7=42>>42\n#### 42"}"#;
 const SCHOOL: &str = r#"{"instruction":"5只鸡，","input":"吃了2只，还剩？","output":"还剩5-2=3（只）。"}"#;
 
 #[test]
@@ -29,6 +30,8 @@ fn problems_to_learn_from_and_to_answer() {
         (GSM8K, "{}", gsm8k, Some(worked), "1500"),
         (GSM8K, r#"{"purpose":"eval"}"#, gsm8k, None, "1500"),
         (SCHOOL, r#"{"purpose":"train"}"#, "5只鸡，吃了2只，还剩？", Some("还剩5-2=3（只）。"), "3"),
+        (ANSWER, "{}", "What is six times seven?", Some("6*7 = 42\n#### 42"), "42"),
+        (ANSWER, r#"{"purpose":"eval"}"#, "What is six times seven?", None, "42"),
         (SCHOOL, r#"{"purpose":"eval"}"#, "5只鸡，吃了2只，还剩？", None, "3"),
     ];
     for (row, options, question, answer, reference) in cases {
