@@ -16,7 +16,8 @@ pub struct Progress {
     pub study: String,
     /// The process that runs it, or ran it last.
     pub process: u32,
-    /// The name of the machine it runs on; the process is to be looked for there only.
+    /// The name of the machine it runs on, as its kernel says it (`/proc/sys/kernel/hostname`): the process is looked for
+    /// there only.
     #[serde(default)]
     pub host: String,
     /// When this run of the study began, seconds since 1970-01-01 UTC.

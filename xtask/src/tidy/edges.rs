@@ -22,6 +22,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/judge", &["spec", "files"]),
     ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
+    // What a run shows while it goes on.
+    ("crates/tensorboard", &["spec", "files"]),
+    ("crates/watch", &["spec", "files"]),
     // The only wiring.
     (
         "crates/study",
