@@ -42,7 +42,8 @@ impl<'a> Evaluation<'a> {
         let judge = context.plugins.judge(&eval.judge, &eval.judge_options)?;
         let judge_sha256 = context.plugins.find("judge", &eval.judge)?.sha256.clone();
         let found = datasets.items(&eval.items, observer)?;
-        let items = found.all().at(format_args!("dataset `{}`", eval.items))?.to_vec();
+        let items = found.all().at(format_args!("dataset `{}`", eval.items))?;
+        let items: Vec<Example> = items.iter().cloned().map(Example::into_item).collect();
         if found.skips().total() > 0 {
             observer.on_event(&Event::ItemsSkipped(found.skips()));
         }

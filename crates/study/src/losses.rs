@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
-use tunebench_dataset::general::{self, GeneralText};
-use tunebench_dataset::{Settings, Tokenization, Tokenized};
+use tunebench_dataset::{Settings, Tokenization, Tokenized, general};
 use tunebench_model::backend::{Backend, Parts};
 use tunebench_spec::records::{GENERAL, HELD_OUT};
-use tunebench_spec::{Example, LossLog, Role, Turn, hash};
+use tunebench_spec::{Example, LossLog, Role, hash};
 use tunebench_train::HeldOut;
 
 use crate::error::StudyError;
@@ -47,14 +46,7 @@ impl LossSet {
 
     /// The fixed text of general language; `encoder` is that of plain text.
     pub fn general(encoder: &ModelEncoder, positions: usize) -> Result<Self, StudyError> {
-        let example = |text: GeneralText| Example {
-            id: format!("{}:{}", text.language, text.number),
-            turns: vec![Turn { role: Role::Assistant, content: text.text.to_owned() }],
-            category: None,
-            reference: None,
-            rubric: None,
-        };
-        let examples: Vec<Example> = general::texts().map(example).collect();
+        let examples: Vec<Example> = general::texts().map(|text| text.example()).collect();
         Self::new(GENERAL, encoder, positions, &examples)
     }
 
