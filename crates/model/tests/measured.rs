@@ -17,8 +17,10 @@ use tunebench_testkit::golden::{FAMILIES, Rows, model};
 use tunebench_testkit::methods::{ALL, adapted, behind, dora, frozen, full, lora};
 use tunebench_testkit::values;
 
-/// A name, what it records for a model, and whether something is dropped in training.
-type Case = (&'static str, fn(&Decoder) -> RecordedPlan, bool);
+/// What is recorded for a model.
+type Plan = fn(&Decoder) -> RecordedPlan;
+/// A name, a plan, and whether something is dropped in training.
+type Case = (&'static str, Plan, bool);
 
 const CASES: [Case; 8] = [
     ("nothing trained", |_| RecordedPlan::default(), false),
@@ -144,7 +146,7 @@ fn weight_decay_leaves_norms_and_biases_and_pulls_at_all_else() {
         }
         recorded
     };
-    let plans: [(fn(&Decoder) -> RecordedPlan, f32); 5] = [
+    let plans: [(Plan, f32); 5] = [
         (full, 0.95),
         (half, 0.975),
         (|shape| adapted(shape, &ALL, lora, 0.0), 0.95),
