@@ -14,7 +14,7 @@ use tunebench_model::{Tuning, fast};
 use tunebench_spec::Schedule;
 use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::batches::Steps;
-use tunebench_train::{Job, train};
+use tunebench_train::{Job, Progress, train};
 
 use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model, Tuner};
@@ -95,12 +95,27 @@ fn steps(
     let shape: &Decoder = &shape;
     let recipe = &Recipe { gradient_checkpointing: recompute, ..recipe.clone() };
     let (arm, dir, examples) = ("bench", folder.path(), &examples);
-    let job = Job { arm, shape, weights, tuning, examples, recipe, seed: SEED, backend, dir };
+    let job = Job {
+        arm,
+        candidate: "",
+        shape,
+        weights,
+        tuning,
+        examples,
+        held_out: &[],
+        recipe,
+        seed: SEED,
+        backend,
+        dir,
+        until: None,
+    };
     let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0 };
-    train(job, &mut |step| {
-        seen.losses.push(step.loss);
-        seen.seconds.push(step.seconds);
-        seen.peak_rss_mib = peak_rss_mib();
+    train(job, &mut |progress| {
+        if let Progress::Step(step) = progress {
+            seen.losses.push(step.loss);
+            seen.seconds.push(step.seconds);
+            seen.peak_rss_mib = peak_rss_mib();
+        }
         ControlFlow::Continue(())
     })?;
     Ok(seen)

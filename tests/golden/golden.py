@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
+from transformers import AutoModelForCausalLM, Trainer, get_cosine_schedule_with_warmup
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -36,7 +36,7 @@ BETAS, EPS, WEIGHT_DECAY, CLIP, WARMUP, STEPS = (0.9, 0.999), 1e-8, 0.01, 1.0, 2
 RECIPE = {
     "rank": RANK, "alpha": ALPHA, "dropout": 0.0,
     "optimizer": {
-        "name": "AdamW", "betas": BETAS, "eps": EPS, "weight_decay": WEIGHT_DECAY, "weight_decay_applies_to": "every trainable parameter",
+        "name": "AdamW", "betas": BETAS, "eps": EPS, "weight_decay": WEIGHT_DECAY, "weight_decay_applies_to": "all but norms and biases, as in transformers' Trainer",
         "clip_grad_norm": CLIP, "schedule": "cosine", "warmup_steps": WARMUP, "steps": STEPS, "batch_of_step": "step % 4",
     },
 }
@@ -139,7 +139,12 @@ def trained(model):
 
 
 def train(model, params, method, batches):
-    optimizer = torch.optim.AdamW(list(params.values()), lr=PEAK_LR[method], betas=BETAS, eps=EPS, weight_decay=WEIGHT_DECAY)
+    decayed = {plain(n) for n in Trainer.get_decay_parameter_names(None, model)}
+    groups = [
+        {"params": [p for n, p in params.items() if n in decayed], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for n, p in params.items() if n not in decayed], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=PEAK_LR[method], betas=BETAS, eps=EPS)
     return train_by(optimizer, model, params, batches)
 
 
@@ -204,6 +209,8 @@ def write_method(folder, base, method, first, batches, merged_names, peft_folder
     wide_params = trained(wide)
     losses, norms, rates = train(model, params, method, batches)
     wide_losses, wide_norms, _ = train(wide, wide_params, method, [unmasked(*b) for b in batches])
+    with torch.no_grad():
+        loss_after = loss_of(model, *first)[0].item()
     for n, p in params.items():
         tensors[f"{method}.final.{n}"] = p.detach()
     if method == "ft":
@@ -214,7 +221,7 @@ def write_method(folder, base, method, first, batches, merged_names, peft_folder
     return {
         "loss": loss.item(), "grad_norm": norm, "trainable": sum(p.numel() for p in params.values()), "peak_learning_rate": PEAK_LR[method],
         "losses": losses, "grad_norms": norms, "learning_rates": rates,
-        "losses_in_f64": wide_losses, "grad_norms_in_f64": wide_norms,
+        "loss_after": loss_after, "losses_in_f64": wide_losses, "grad_norms_in_f64": wide_norms,
         "final_max_abs_error_against_f64": max((params[n].double() - wide_params[n]).abs().max().item() for n in params),
     }
 

@@ -1,6 +1,16 @@
-//! What the optimizer keeps between steps. An engine holds it as it holds its tensors; a checkpoint, by name.
+//! How the optimizer treats a tensor, and what it keeps of it between steps: an engine holds it as it holds its tensors; a
+//! checkpoint, by name.
 
 use std::collections::BTreeMap;
+
+/// How the optimizer treats one trained tensor, beside the numbers that all share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParamOptions {
+    /// Multiplies the learning rate.
+    pub lr_scale: f64,
+    /// Whether weight decay pulls it towards zero.
+    pub is_decayed: bool,
+}
 
 /// AdamW's state of all trained tensors, by name.
 pub type AdamWStates = BTreeMap<String, AdamWState>;

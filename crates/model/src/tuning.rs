@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
-use tunebench_spec::decoder::Weight;
+use tunebench_spec::decoder::{Part, Weight};
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Decoder, Dim, Init, ParamSpec, VirtualTokens, WeightPlan};
 
 use crate::graph::site::{self, Dropout, Inputs};
+use crate::optim::ParamOptions;
 use crate::{Error, Weights};
 
 /// A recorded plan that fits a model, and a value for each weight and parameter that it trains.
@@ -182,6 +183,30 @@ pub fn shapes(shape: &Decoder, recorded: &RecordedPlan) -> BTreeMap<String, Vec<
     }
     let params = recorded.plan.virtual_tokens.iter().flat_map(|tokens| &tokens.params);
     all.extend(params.map(|p| (param_name(VirtualTokens::NAME, &p.name), p.shape.clone())));
+    all
+}
+
+/// How the optimizer treats each tensor that a plan trains, by name. Norms and biases of the model are not decayed, as
+/// by transformers' Trainer; its other weights and all parameters of adapters and of virtual tokens are.
+pub fn options(shape: &Decoder, recorded: &RecordedPlan) -> BTreeMap<String, ParamOptions> {
+    let model: BTreeMap<String, Weight> = shape.weights().into_iter().map(|w| (w.name.clone(), w)).collect();
+    let of_params = |owner: &str, params: &[ParamSpec]| -> Vec<(String, ParamOptions)> {
+        let options = |p: &ParamSpec| ParamOptions { lr_scale: p.lr_scale, is_decayed: true };
+        params.iter().map(|p| (param_name(owner, &p.name), options(p))).collect()
+    };
+    let mut all = BTreeMap::new();
+    for (name, plan) in &recorded.plan.weights {
+        match plan {
+            WeightPlan::Frozen => {}
+            WeightPlan::Trainable { lr_scale } => {
+                let is_decayed = model.get(name).is_some_and(|w| w.part == Part::Weight && !w.role.is_norm());
+                all.insert(name.clone(), ParamOptions { lr_scale: *lr_scale, is_decayed });
+            }
+            WeightPlan::Adapted { params } => all.extend(of_params(name, params)),
+        }
+    }
+    let params = recorded.plan.virtual_tokens.iter().map(|tokens| tokens.params.as_slice());
+    all.extend(params.flat_map(|params| of_params(VirtualTokens::NAME, params)));
     all
 }
 

@@ -62,6 +62,18 @@ pub struct Recipe {
     /// about a third more time, the same numbers.
     #[serde(default, skip_serializing_if = "is_off")]
     pub gradient_checkpointing: bool,
+    /// Optimizer steps between measurements of the held-out loss; 0 for one at the end only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub eval_steps: usize,
+    /// Stop after so many measurements in a row without improvement; 0 to go on to the end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub early_stopping_patience: usize,
+    /// By how much a held-out loss must be below the least one before it, in nats per token, to count as improvement.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub early_stopping_threshold: f64,
+    /// Whether the result is the state with the least held-out loss, not the last one.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub load_best_model_at_end: bool,
 }
 
 fn is_off(value: &bool) -> bool {
@@ -70,6 +82,10 @@ fn is_off(value: &bool) -> bool {
 
 fn is_zero(value: &usize) -> bool {
     *value == 0
+}
+
+fn is_nought(value: &f64) -> bool {
+    *value == 0.0
 }
 
 macro_rules! recipe_overrides {
@@ -132,7 +148,8 @@ recipe_overrides! {
     learning_rate: f64, epochs: f64, batch_size: usize, packing: bool, batch_tokens: usize, schedule: Schedule,
     warmup_steps: usize, warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64,
     max_grad_norm: f64, max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize,
-    checkpoint_steps: usize, gradient_checkpointing: bool,
+    checkpoint_steps: usize, gradient_checkpointing: bool, eval_steps: usize, early_stopping_patience: usize,
+    early_stopping_threshold: f64, load_best_model_at_end: bool,
 }
 
 impl RecipeOverrides {
@@ -208,6 +225,10 @@ impl Recipe {
             micro_batch_tokens: 4096,
             checkpoint_steps: 100,
             gradient_checkpointing: false,
+            eval_steps: 0,
+            early_stopping_patience: 0,
+            early_stopping_threshold: 0.0,
+            load_best_model_at_end: false,
         }
     }
 
@@ -217,7 +238,11 @@ impl Recipe {
     /// A sentence with the value that cannot.
     pub fn check(&self) -> Result<(), String> {
         let positive = [("learning_rate", self.learning_rate), ("epochs", self.epochs), ("epsilon", self.epsilon)];
-        let from_zero = [("weight_decay", self.weight_decay), ("max_grad_norm", self.max_grad_norm)];
+        let from_zero = [
+            ("weight_decay", self.weight_decay),
+            ("max_grad_norm", self.max_grad_norm),
+            ("early_stopping_threshold", self.early_stopping_threshold),
+        ];
         let below_one = [("beta1", self.beta1), ("beta2", self.beta2)];
         let bad = |ok: fn(f64) -> bool| move |(_, value): &&(&str, f64)| !(value.is_finite() && ok(*value));
         if let Some((name, value)) = positive.iter().find(bad(|v| v > 0.0)) {
@@ -246,6 +271,18 @@ impl Recipe {
                  raise it to {length} or more, or lower max_length"
             ));
         }
+        if self.goes_by_held_out() && self.eval_steps == 0 {
+            return Err(
+                "early_stopping_patience and load_best_model_at_end go by losses measured during training, and \
+                        there is none: set eval_steps to the optimizer steps between them"
+                    .into(),
+            );
+        }
+        if self.early_stopping_threshold > 0.0 && self.early_stopping_patience == 0 {
+            return Err(
+                "early_stopping_threshold means nothing without early_stopping_patience: set both or none".into()
+            );
+        }
         Ok(())
     }
 
@@ -256,6 +293,11 @@ impl Recipe {
         if over.batch_size.is_some() {
             self.batch_tokens = 0;
         }
+    }
+
+    /// Whether the held-out loss decides when training ends or which state is its result.
+    pub fn goes_by_held_out(&self) -> bool {
+        self.early_stopping_patience > 0 || self.load_best_model_at_end
     }
 
     /// Optimiser steps of one epoch of `examples` examples: whole batches, the last one possibly smaller. None when

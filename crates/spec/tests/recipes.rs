@@ -44,11 +44,29 @@ fn steps_that_depend_on_lengths_are_not_guessed_from_a_number() {
 #[test]
 fn settings_that_are_off_leave_a_recipe_its_json() {
     let json = serde_json::to_value(Recipe::base()).unwrap();
-    assert!(json.get("packing").is_none() && json.get("batch_tokens").is_none(), "{json}");
+    let off = [
+        "packing",
+        "batch_tokens",
+        "eval_steps",
+        "early_stopping_patience",
+        "early_stopping_threshold",
+        "load_best_model_at_end",
+    ];
+    assert!(off.iter().all(|name| json.get(name).is_none()), "{json}");
     assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), Recipe::base());
-    let recipe = Recipe { packing: true, batch_tokens: 2048, ..Recipe::base() };
+    let recipe = Recipe {
+        packing: true,
+        batch_tokens: 2048,
+        eval_steps: 10,
+        early_stopping_patience: 3,
+        early_stopping_threshold: 0.01,
+        load_best_model_at_end: true,
+        ..Recipe::base()
+    };
+    assert_eq!(recipe.check(), Ok(()));
     let json = serde_json::to_value(&recipe).unwrap();
     assert_eq!((&json["packing"], &json["batch_tokens"]), (&true.into(), &2048.into()));
+    assert_eq!((&json["eval_steps"], &json["early_stopping_threshold"]), (&10.into(), &0.01.into()));
     assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), recipe);
 }
 
@@ -103,6 +121,10 @@ fn values_that_mean_nothing_are_refused_by_name() {
         (Recipe { batch_size: 0, ..Recipe::base() }, "batch_size"),
         (Recipe { max_length: 1, ..Recipe::base() }, "max_length"),
         (Recipe { batch_tokens: 1023, ..Recipe::base() }, "batch_tokens = 1023"),
+        (Recipe { early_stopping_patience: 2, ..Recipe::base() }, "set eval_steps"),
+        (Recipe { load_best_model_at_end: true, ..Recipe::base() }, "set eval_steps"),
+        (Recipe { early_stopping_threshold: -0.1, ..Recipe::base() }, "early_stopping_threshold"),
+        (Recipe { early_stopping_threshold: 0.1, eval_steps: 5, ..Recipe::base() }, "early_stopping_patience"),
     ];
     for (recipe, name) in bad {
         let error = recipe.check().unwrap_err();

@@ -29,6 +29,7 @@ pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
 pub mod base_model;
+pub mod calibration;
 pub mod candidates;
 pub mod chat;
 pub mod context;

@@ -36,6 +36,12 @@ pub struct MicroBatch {
 }
 
 impl MicroBatch {
+    /// Of examples, each with its index within the step.
+    fn new(rows: Vec<(usize, u64)>) -> Self {
+        let (examples, step_indices) = rows.into_iter().unzip();
+        Self { examples, step_indices }
+    }
+
     /// Its examples as a backend takes them.
     pub fn sequences<'a>(&self, examples: &'a [Tokenized]) -> Vec<Sequence<'a>> {
         let sequence = |(&example, &step_index): (&usize, &u64)| {
@@ -106,11 +112,7 @@ impl<'a> Steps<'a> {
             BatchLayout::Padded => self.padded(batch),
             BatchLayout::Packed => self.packed(batch),
         };
-        let micro_batch = |rows: Vec<(usize, u64)>| {
-            let (examples, step_indices) = rows.into_iter().unzip();
-            MicroBatch { examples, step_indices }
-        };
-        rows.into_iter().map(micro_batch).collect()
+        rows.into_iter().map(MicroBatch::new).collect()
     }
 
     /// Rows of similar length together, padding counted.
@@ -118,17 +120,7 @@ impl<'a> Steps<'a> {
         let length = |example: usize| self.prefix + self.examples[example].tokens.len();
         let mut rows: Vec<(usize, u64)> = batch.iter().copied().zip(0..).collect();
         rows.sort_by_key(|&(example, index)| (Reverse(length(example)), index));
-        let mut micro_batches: Vec<Vec<(usize, u64)>> = Vec::new();
-        for row in rows {
-            // The first row of a micro-batch is its longest.
-            let fits =
-                |rows: &Vec<(usize, u64)>| (rows.len() + 1) * length(rows[0].0) <= self.recipe.micro_batch_tokens;
-            match micro_batches.last_mut().filter(|rows| fits(rows)) {
-                Some(rows) => rows.push(row),
-                None => micro_batches.push(vec![row]),
-            }
-        }
-        micro_batches
+        packing::by_padded_tokens(rows, |row| length(row.0), self.recipe.micro_batch_tokens)
     }
 
     /// Examples in the order of the step, nothing but their own and virtual tokens counted.
@@ -136,6 +128,23 @@ impl<'a> Steps<'a> {
         let length = |(example, _): &(usize, u64)| self.prefix + self.examples[*example].tokens.len();
         packing::by_tokens(batch.iter().copied().zip(0..), length, self.recipe.micro_batch_tokens)
     }
+}
+
+/// All examples in their order, in micro-batches of at most `micro_batch_tokens` tokens, `prefix` virtual ones before each
+/// example included, and at least one example: to be measured, not learned from.
+pub(crate) fn in_order(
+    examples: &[Tokenized],
+    layout: BatchLayout,
+    prefix: usize,
+    micro_batch_tokens: usize,
+) -> Vec<MicroBatch> {
+    let rows = (0..examples.len()).zip(0..);
+    let length = |(example, _): &(usize, u64)| prefix + examples[*example].tokens.len();
+    let groups = match layout {
+        BatchLayout::Padded => packing::by_padded_tokens(rows, length, micro_batch_tokens),
+        BatchLayout::Packed => packing::by_tokens(rows, length, micro_batch_tokens),
+    };
+    groups.into_iter().map(MicroBatch::new).collect()
 }
 
 /// The steps of one epoch, each a list of examples.

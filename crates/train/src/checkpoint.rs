@@ -2,19 +2,25 @@
 //!
 //! ```text
 //! DIR/steps.jsonl            the log, a line a step
+//! DIR/losses.jsonl           held-out losses, where there are any (loss_log.rs)
 //! DIR/checkpoint/            where to go on: trained.safetensors, moments.safetensors, state.json
+//! DIR/best/                  the best state so far, where it is to be the result: params.safetensors, state.json
 //! DIR/result/                what came of it: params.safetensors, recorded.json
 //! ```
 //!
-//! Both folders are there whole or not at all ([`tunebench_files::write_folder`]).
+//! The folders are there whole or not at all ([`tunebench_files::write_folder`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tunebench_files::{JsonLines, current_folder, read_json, read_lines, remove_folder, write_folder, write_json};
+use tunebench_files::{
+    JsonLines, current_folder, read_json, read_lines, remove_folder, write_file, write_folder, write_json,
+};
 use tunebench_model::backend::Trainable;
 use tunebench_model::formats::safetensors::{self, TensorFile};
 use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
@@ -22,6 +28,7 @@ use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
+use crate::loss_log::losses;
 
 /// Where a training run stands.
 pub(crate) struct Checkpoint {
@@ -37,8 +44,13 @@ struct State {
 }
 
 const CURRENT: &str = "checkpoint";
+const BEST: &str = "best";
 const RESULT: &str = "result";
 const LOG: &str = "steps.jsonl";
+
+const STATE: &str = "state.json";
+const PARAMS: &str = "params.safetensors";
+const RECORDED: &str = "recorded.json";
 
 /// Replaces the checkpoint by where `model` stands. No tensor but the one being written is there twice.
 pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
@@ -52,14 +64,30 @@ pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), 
             }
         }
         safetensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
-        Ok(write_json(&new.join("state.json"), &State { steps })?)
+        Ok(write_json(&new.join(STATE), &State { steps })?)
     })
+}
+
+/// Steps at the checkpoint; 0 without one.
+pub(crate) fn steps_done(dir: &Path) -> Result<u64, Error> {
+    Ok(steps_of(dir, CURRENT)?.unwrap_or(0))
+}
+
+/// Steps of the state that is kept as the best so far.
+pub(crate) fn best_step(dir: &Path) -> Result<Option<u64>, Error> {
+    steps_of(dir, BEST)
+}
+
+fn steps_of(dir: &Path, name: &str) -> Result<Option<u64>, Error> {
+    let Some(folder) = current_folder(&dir.join(name)) else { return Ok(None) };
+    let State { steps } = read_json(&folder.join(STATE))?;
+    Ok(Some(steps))
 }
 
 /// The checkpoint, if there is one.
 pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     let Some(folder) = current_folder(&dir.join(CURRENT)) else { return Ok(None) };
-    let State { steps } = read_json(&folder.join("state.json"))?;
+    let State { steps } = read_json(&folder.join(STATE))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
     let mut states = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
@@ -82,15 +110,40 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 /// Writes what came of training; the checkpoint is no longer needed.
 pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
-        safetensors::write_each(&new.join("params.safetensors"), model.params(), |i| model.value(i))?;
-        Ok(write_json(&new.join("recorded.json"), recorded)?)
+        safetensors::write_each(&new.join(PARAMS), model.params(), |i| model.value(i))?;
+        Ok(write_json(&new.join(RECORDED), recorded)?)
     })?;
     clear(dir)
 }
 
-/// Removes the checkpoint of a finished training. A kill may have come between its result and this.
+/// Replaces the best state by that of `model` after `steps` steps.
+pub(crate) fn save_best(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
+    write_folder(&dir.join(BEST), |new| {
+        safetensors::write_each(&new.join(PARAMS), model.params(), |i| model.value(i))?;
+        Ok(write_json(&new.join(STATE), &State { steps })?)
+    })
+}
+
+/// As [`save_result`], of the best state.
+pub(crate) fn save_best_as_result(dir: &Path, recorded: &RecordedPlan) -> Result<(), Error> {
+    let best = current_folder(&dir.join(BEST)).unwrap_or_else(|| dir.join(BEST)).join(PARAMS);
+    write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
+        let mut best = File::open(&best).map_err(Error::io(&best))?;
+        write_file(&new.join(PARAMS), |out| io::copy(&mut best, out).map(drop))?;
+        Ok(write_json(&new.join(RECORDED), recorded)?)
+    })?;
+    clear(dir)
+}
+
+/// The state of the step with the least held-out loss is not there.
+pub(crate) fn no_best(dir: &Path, step: u64) -> Error {
+    Error::damaged(&dir.join(BEST), format!("it is not the state after step {step}, whose held-out loss is the least"))
+}
+
+/// Removes checkpoint and best state of a finished training. A kill may have come between its result and this.
 pub(crate) fn clear(dir: &Path) -> Result<(), Error> {
-    Ok(remove_folder(&dir.join(CURRENT))?)
+    remove_folder(&dir.join(CURRENT))?;
+    Ok(remove_folder(&dir.join(BEST))?)
 }
 
 /// Whether training has come to its end.
@@ -104,8 +157,8 @@ pub(crate) fn is_finished(dir: &Path) -> bool {
 /// When a file is missing or damaged, or does not fit the model.
 pub fn load_result(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     let folder = dir.join(RESULT);
-    let recorded = read_json(&folder.join("recorded.json"))?;
-    let values = read_tensors(&folder.join("params.safetensors"))?;
+    let recorded = read_json(&folder.join(RECORDED))?;
+    let values = read_tensors(&folder.join(PARAMS))?;
     Ok(Tuning::new(shape, recorded, values)?)
 }
 
@@ -115,6 +168,18 @@ pub fn load_result(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
 /// When a line is damaged. A torn last line, all that a kill can leave, is passed over.
 pub fn steps(dir: &Path) -> Result<Vec<StepLog>, Error> {
     Ok(read_lines(&dir.join(LOG))?)
+}
+
+/// The step of a finished training in `dir` whose state is the result: the last, or the one with the least held-out loss
+/// where the recipe asks for that.
+///
+/// # Errors
+/// When a line of a log is damaged.
+pub fn kept_step(dir: &Path) -> Result<u64, Error> {
+    match losses(dir)?.iter().find(|line| line.is_final) {
+        Some(line) => Ok(line.step),
+        None => Ok(steps(dir)?.last().map_or(0, |line| line.step)),
+    }
 }
 
 /// The log, opened to be continued after `done` steps; later lines belong to steps that are made again.

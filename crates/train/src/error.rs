@@ -23,6 +23,23 @@ pub enum Error {
     Diverged { step: u64, loss: f64 },
     #[error("step {step}: the gradient of `{name}` is not finite; lower the learning rate")]
     BadGradient { step: u64, name: String },
+    #[error(
+        "nothing is held out: early_stopping_patience and load_best_model_at_end go by the loss on the set `{}`, which this \
+         training does not have; hold examples out, or turn both off",
+        tunebench_spec::records::HELD_OUT
+    )]
+    NoHeldOut,
+    #[error("the loss on the set `{set}` cannot be measured: {fault}")]
+    HeldOut { set: String, fault: &'static str },
+    #[error("the loss on the set `{set}` is {loss}: the model has diverged; lower the learning rate")]
+    HeldOutDiverged { set: String, loss: f64 },
+    /// Steps cannot be taken back.
+    #[error(
+        "{}: {done} steps are done, and the held-out loss was not measured after step {until}, where the training is to \
+         stop; delete the folder to train again",
+        dir.display()
+    )]
+    PastStop { dir: PathBuf, done: u64, until: u64 },
     #[error("not an adapter that PEFT knows: {0}")]
     NotPeft(String),
 }
@@ -40,6 +57,11 @@ impl From<tunebench_files::Error> for Error {
 }
 
 impl Error {
+    /// Whether the numbers of the training ran away, as they would again.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Self::Diverged { .. } | Self::BadGradient { .. } | Self::HeldOutDiverged { .. })
+    }
+
     /// What a backend says of a step (from 1), with its number where the reader would ask for it.
     pub(crate) fn in_step(step: u64, error: tunebench_model::Error) -> Self {
         match error {

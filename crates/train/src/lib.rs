@@ -1,6 +1,8 @@
 //! Training: a plan, examples and a recipe become trained values, with a checkpoint to go on from and a log of steps.
 //!
 //! - [`train`]: the loop: batches, gradients, clipping, AdamW, schedule
+//! - [`measure`]: losses on examples that are held out, of a model in training or of one as it is; what they decide of
+//!   the training, its end and its best state, is in `stopping.rs`
 //! - [`batches`]: which examples make a step, and the micro-batches in which they are computed
 //! - [`checkpoint`]: what is kept on disk, whole or not at all
 //! - [`peft`]: a trained LoRA as a PEFT folder
@@ -11,10 +13,17 @@
 pub mod batches;
 pub mod checkpoint;
 mod error;
+mod held_out;
+mod job;
+mod loss_log;
 mod packing;
 pub mod peft;
 mod run;
+mod stopping;
 
-pub use checkpoint::{load_result, steps};
+pub use checkpoint::{kept_step, load_result, steps};
 pub use error::Error;
-pub use run::{Job, Outcome, train};
+pub use held_out::{HeldOut, SetLoss, measure};
+pub use job::{Job, OnProgress, Outcome, Progress};
+pub use loss_log::losses;
+pub use run::train;

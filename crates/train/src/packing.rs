@@ -44,6 +44,30 @@ fn best_fit(mut positions: Vec<usize>, length: impl Fn(&usize) -> usize, max_len
     rows
 }
 
+/// As [`by_tokens`], where each item of a group takes as many tokens as the one of them that has most: padding.
+pub(crate) fn by_padded_tokens<T>(
+    items: impl IntoIterator<Item = T>,
+    tokens: impl Fn(&T) -> usize,
+    most: usize,
+) -> Vec<Vec<T>> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut width = 0;
+    for item in items {
+        let own = tokens(&item);
+        match groups.last_mut().filter(|group| (group.len() + 1) * own.max(width) <= most) {
+            Some(group) => {
+                width = own.max(width);
+                group.push(item);
+            }
+            None => {
+                width = own;
+                groups.push(vec![item]);
+            }
+        }
+    }
+    groups
+}
+
 /// `items` in their order, in groups of at most `most` tokens; one that has more is a group of its own.
 pub(crate) fn by_tokens<T>(
     items: impl IntoIterator<Item = T>,

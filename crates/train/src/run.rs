@@ -6,121 +6,258 @@ use std::path::Path;
 use std::time::Instant;
 
 use tunebench_dataset::Tokenized;
-use tunebench_files::create_folder;
+use tunebench_files::{JsonLines, create_folder};
 use tunebench_kernels::optim::adamw::AdamWParams;
-use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepTotals};
-use tunebench_model::{Tuning, Weights};
-use tunebench_spec::{Decoder, Recipe, StepLog};
+use tunebench_model::Tuning;
+use tunebench_model::backend::{BatchLayout, OptimizerStep, Parts, Sequence, StepKey, StepTotals, Trainable};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::{LossLog, Recipe, StepLog};
 
 use crate::Error;
 use crate::batches::Steps;
 use crate::checkpoint::{self, Checkpoint};
+use crate::held_out::HeldOut;
+use crate::job::{Job, OnProgress, Outcome, Progress};
+use crate::loss_log::{self, LossFile, losses};
+use crate::stopping::{is_planned, verdict};
 
-/// All that a training run depends on.
-pub struct Job<'a> {
-    /// For the log.
-    pub arm: &'a str,
-    pub shape: &'a Decoder,
-    /// What it starts from.
-    pub weights: Weights,
-    /// What is trained of it, at its beginning.
-    pub tuning: Tuning,
-    pub examples: &'a [Tokenized],
-    pub recipe: &'a Recipe,
-    pub seed: u64,
-    pub backend: &'a dyn Backend,
-    /// Where checkpoint, log and result are kept. A folder belongs to one job; the caller names it by what the job is.
-    pub dir: &'a Path,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The result is in the folder.
-    Finished,
-    /// The caller asked to stop; another run goes on from there.
-    Stopped,
-}
-
-/// Trains, or goes on from the last checkpoint in the job's folder. `on_step` hears of every step and may stop the run.
+/// Trains, or goes on from the last checkpoint in the job's folder. `on_progress` hears of every step and of every
+/// measurement, and may stop the run. A job that has come as far as it is to is not opened at all.
 ///
 /// # Errors
-/// When nothing is trained or learnt from, when the loss or a gradient is not finite, or when the folder cannot be
-/// read or written.
-pub fn train(job: Job<'_>, on_step: &mut dyn FnMut(&StepLog) -> ControlFlow<()>) -> Result<Outcome, Error> {
-    let Job { arm, shape, weights, tuning, examples, recipe, seed, backend, dir } = job;
-    if checkpoint::is_finished(dir) {
-        checkpoint::clear(dir)?;
+/// When nothing is trained or learnt from, when there is nothing to measure a loss on that the recipe goes by, when a loss
+/// or a gradient is not finite, or when the folder cannot be read or written.
+pub fn train(job: Job<'_>, on_progress: &mut OnProgress<'_>) -> Result<Outcome, Error> {
+    if checkpoint::is_finished(job.dir) {
+        checkpoint::clear(job.dir)?;
         return Ok(Outcome::Finished);
     }
-    if tuning.values().is_empty() {
-        return Err(Error::NothingTrained);
+    job.check()?;
+    if is_done_so_far(&job)? {
+        return Ok(Outcome::Stopped);
     }
-    if examples.iter().all(|e| e.n_labels() == 0) {
-        return Err(Error::NoLabels);
-    }
-    create_folder(dir)?;
-
-    let recorded = tuning.recorded().clone();
-    let found = checkpoint::load(dir)?;
-    let (tuning, states, start) = match found {
-        None => (tuning, BTreeMap::new(), 0),
-        Some(found) => {
-            checkpoint::fit(shape, &recorded, &found, dir)?;
-            let Checkpoint { steps, values, states } = found;
-            (Tuning::new(shape, recorded.clone(), values)?, states, steps)
+    let mut run = Run::open(job)?;
+    loop {
+        if run.measure(on_progress)?.is_break() {
+            run.save()?;
+            return Ok(Outcome::Stopped);
         }
-    };
-    let parts = Parts { shape, weights, tuning };
-    let mut model = backend.trainable(parts, states, recipe.gradient_checkpointing)?;
-
-    let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
-    let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
-
-    let mut log = checkpoint::open_log(dir, start)?;
-    let mut steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
-    for step in start..steps.total {
-        let begin = Instant::now();
-        let micro_batches = steps.step(step);
-        let learning_rate = recipe.learning_rate_at(step, steps.total);
-        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(examples)).collect();
-        model.zero_grad();
-        let StepTotals { loss, labels, tokens } = model.accumulate(&sequences, StepKey { seed, step })?;
-        let per_label = 1.0 / labels.max(1) as f64;
-        let loss = loss * per_label;
-        if !loss.is_finite() {
-            return Err(Error::Diverged { step: step + 1, loss });
+        let verdict = verdict(run.losses.lines(), run.recipe, run.steps.total);
+        let best = verdict.best.filter(|_| run.recipe.load_best_model_at_end);
+        if run.is_at_the_end() || verdict.is_over {
+            run.finish(best)?;
+            return Ok(Outcome::Finished);
         }
-        let grad_norm = model.grad_norm().map_err(|error| Error::in_step(step + 1, error))? * per_label;
-        let clip = clip(grad_norm, recipe);
-        if labels > 0 {
-            let gradient_scale = per_label * clip;
-            model.update(&OptimizerStep { adamw, number: step + 1, learning_rate, gradient_scale })?;
+        if let Some(best) = best {
+            run.keep(best)?;
         }
-
-        let done = step + 1;
-        let seconds = begin.elapsed().as_secs_f64();
-        let epoch = steps.epochs(done);
-        let line = StepLog { arm: arm.to_owned(), step: done, epoch, loss, learning_rate, grad_norm, tokens, seconds };
-        log.append(&line)?;
-        if done == steps.total {
-            // Too late to stop.
-            let _ = on_step(&line);
-            break;
+        if Some(run.done) == run.until {
+            run.save()?;
+            return Ok(Outcome::Stopped);
         }
-        let is_stopped = on_step(&line).is_break();
-        if is_stopped || recipe.checkpoint_steps > 0 && done.is_multiple_of(recipe.checkpoint_steps as u64) {
-            // The lines before a checkpoint must last at least as long as it does.
-            log.sync()?;
-            checkpoint::save(dir, done, model.as_ref())?;
+        let is_stopped = run.step(on_progress)?.is_break();
+        if run.is_at_the_end() {
+            // Too late to stop, and nothing to come back to.
+            continue;
+        }
+        let every = run.recipe.checkpoint_steps as u64;
+        if is_stopped || every > 0 && run.done.is_multiple_of(every) {
+            run.save()?;
         }
         if is_stopped {
             return Ok(Outcome::Stopped);
         }
     }
-    log.sync()?;
-    checkpoint::save_result(dir, &recorded, model.as_ref())?;
-    Ok(Outcome::Finished)
+}
+
+/// Whether the checkpoint is at the step that the job is to stop after, or beyond it, and the losses there are known: then
+/// there is nothing to do, unless training ends there.
+fn is_done_so_far(job: &Job<'_>) -> Result<bool, Error> {
+    let (Some(until), done) = (job.until, checkpoint::steps_done(job.dir)?) else { return Ok(false) };
+    // However examples are laid out, the steps are as many.
+    let total = Steps::new(job.examples, job.recipe, job.seed, BatchLayout::Packed).total;
+    if done < until || until >= total {
+        return Ok(false);
+    }
+    let mut lines = losses(job.dir)?;
+    lines.retain(|line| line.step <= done);
+    if verdict(&lines, job.recipe, total).is_over {
+        return Ok(false);
+    }
+    let is_measured = until == 0 || job.held_out.iter().all(|set| loss_log::has(&lines, until, set.set_hash));
+    if !is_measured && done > until {
+        return Err(Error::PastStop { dir: job.dir.to_owned(), done, until });
+    }
+    Ok(is_measured)
+}
+
+/// A training under way.
+struct Run<'a> {
+    arm: &'a str,
+    candidate: &'a str,
+    seed: u64,
+    examples: &'a [Tokenized],
+    held_out: &'a [HeldOut<'a>],
+    recipe: &'a Recipe,
+    dir: &'a Path,
+    until: Option<u64>,
+    recorded: RecordedPlan,
+    model: Box<dyn Trainable>,
+    steps: Steps<'a>,
+    log: JsonLines<StepLog>,
+    losses: LossFile,
+    /// Steps made.
+    done: u64,
+    /// Steps at the checkpoint; 0 without one.
+    saved: u64,
+    /// The step whose state is kept as the best so far.
+    best: Option<u64>,
+}
+
+impl<'a> Run<'a> {
+    fn open(job: Job<'a>) -> Result<Self, Error> {
+        let Job { shape, weights, tuning, recipe, seed, dir, examples, .. } = job;
+        create_folder(dir)?;
+        let recorded = tuning.recorded().clone();
+        let found = checkpoint::load(dir)?;
+        let (tuning, states, done) = match found {
+            None => (tuning, BTreeMap::new(), 0),
+            Some(found) => {
+                checkpoint::fit(shape, &recorded, &found, dir)?;
+                let Checkpoint { steps, values, states } = found;
+                (Tuning::new(shape, recorded.clone(), values)?, states, steps)
+            }
+        };
+        let parts = Parts { shape, weights, tuning };
+        let model = job.backend.trainable(parts, states, recipe.gradient_checkpointing)?;
+        let steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
+        Ok(Self {
+            arm: job.arm,
+            candidate: job.candidate,
+            seed,
+            examples,
+            held_out: job.held_out,
+            recipe,
+            dir,
+            until: job.until,
+            recorded,
+            model,
+            steps,
+            log: checkpoint::open_log(dir, done)?,
+            losses: LossFile::open(dir, done, job.held_out)?,
+            done,
+            saved: done,
+            best: checkpoint::best_step(dir)?,
+        })
+    }
+
+    fn is_at_the_end(&self) -> bool {
+        self.done >= self.steps.total
+    }
+
+    /// The losses that are due after this step and not in the log yet: a kill may have come between two of them.
+    fn measure(&mut self, on_progress: &mut OnProgress<'_>) -> Result<ControlFlow<()>, Error> {
+        let is_due = is_planned(self.done, self.recipe, self.steps.total) || Some(self.done) == self.until;
+        if !is_due || self.done == 0 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let virtual_tokens = self.recorded.plan.virtual_count();
+        for set in self.held_out {
+            if loss_log::has(self.losses.lines(), self.done, set.set_hash) {
+                continue;
+            }
+            let found = set.measure(self.model.as_mut(), virtual_tokens, self.recipe.micro_batch_tokens)?;
+            let (arm, candidate) = (self.arm.to_owned(), self.candidate.to_owned());
+            let line = LossLog { arm, candidate, seed: self.seed, ..set.line(self.done, found) };
+            self.losses.append(line.clone())?;
+            if on_progress(Progress::Loss(&line)).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// One optimizer step.
+    fn step(&mut self, on_progress: &mut OnProgress<'_>) -> Result<ControlFlow<()>, Error> {
+        let begin = Instant::now();
+        let (step, number) = (self.done, self.done + 1);
+        let micro_batches = self.steps.step(step);
+        let learning_rate = self.recipe.learning_rate_at(step, self.steps.total);
+        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(self.examples)).collect();
+        self.model.zero_grad();
+        let key = StepKey { seed: self.seed, step };
+        let StepTotals { loss, labels, tokens } = self.model.accumulate(&sequences, key)?;
+        let per_label = 1.0 / labels.max(1) as f64;
+        let loss = loss * per_label;
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step: number, loss });
+        }
+        let grad_norm = self.model.grad_norm().map_err(|error| Error::in_step(number, error))? * per_label;
+        if labels > 0 {
+            let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *self.recipe;
+            let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
+            let gradient_scale = per_label * clip(grad_norm, self.recipe);
+            self.model.update(&OptimizerStep { adamw, number, learning_rate, gradient_scale })?;
+        }
+        self.done = number;
+        let line = StepLog {
+            arm: self.arm.to_owned(),
+            candidate: self.candidate.to_owned(),
+            seed: self.seed,
+            step: number,
+            epoch: self.steps.epochs(number),
+            loss,
+            learning_rate,
+            grad_norm,
+            tokens,
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        self.log.append(&line)?;
+        Ok(on_progress(Progress::Step(&line)))
+    }
+
+    /// Makes where the run stands the checkpoint.
+    fn save(&mut self) -> Result<(), Error> {
+        if self.saved == self.done {
+            return Ok(());
+        }
+        // The lines before a checkpoint must last at least as long as it does.
+        self.log.sync()?;
+        self.losses.sync()?;
+        checkpoint::save(self.dir, self.done, self.model.as_ref())?;
+        self.saved = self.done;
+        Ok(())
+    }
+
+    /// Keeps the state of step `best`, the best one so far. The checkpoint goes first, so that a run never comes back to a
+    /// step before the one that is kept: the better state would have replaced one that is the best again.
+    fn keep(&mut self, best: u64) -> Result<(), Error> {
+        if self.best == Some(best) {
+            return Ok(());
+        }
+        if best != self.done {
+            return Err(checkpoint::no_best(self.dir, best));
+        }
+        self.save()?;
+        checkpoint::save_best(self.dir, best, self.model.as_ref())?;
+        self.best = Some(best);
+        Ok(())
+    }
+
+    /// Writes the result: where the run stands, or the state of step `best`.
+    fn finish(self, best: Option<u64>) -> Result<(), Error> {
+        let kept = best.unwrap_or(self.done);
+        if kept != self.done && self.best != Some(kept) {
+            return Err(checkpoint::no_best(self.dir, kept));
+        }
+        self.log.sync()?;
+        self.losses.finish(kept)?;
+        if kept == self.done {
+            checkpoint::save_result(self.dir, &self.recorded, self.model.as_ref())
+        } else {
+            checkpoint::save_best_as_result(self.dir, &self.recorded)
+        }
+    }
 }
 
 /// As `torch.nn.utils.clip_grad_norm_`.

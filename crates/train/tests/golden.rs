@@ -9,14 +9,14 @@ use candle_core::Tensor;
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
 use tunebench_model::backend::BatchLayout;
-use tunebench_model::backend::{Backend, FAST, REFERENCE};
+use tunebench_model::backend::{Backend, FAST, Parts, REFERENCE};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, bits};
-use tunebench_testkit::golden::{cases, floats, in_order, json, model, section};
+use tunebench_testkit::golden::{Rows, cases, floats, in_order, json, model, section};
 use tunebench_testkit::methods::recorded;
 use tunebench_train::batches::Steps;
-use tunebench_train::{Job, Outcome, load_result, steps, train};
+use tunebench_train::{HeldOut, Job, Outcome, load_result, losses, measure, steps, train};
 
 /// Between f32 and f32 in another order of summation; ten steps of AdamW amplify what they start from.
 const LOSS: f64 = 2e-6;
@@ -80,23 +80,39 @@ impl Case {
         Self { family, method, shape, weights, start, report }
     }
 
-    /// The ten steps on a backend: their log, and what was trained.
-    fn train(&self, backend: &dyn Backend, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning) {
+    /// The ten steps on a backend: their log, what was trained, and the loss of another batch after them.
+    fn train(&self, backend: &dyn Backend, micro_batch_tokens: usize) -> (Vec<StepLog>, Tuning, f64) {
+        let other = Rows::of(self.family).examples();
         let recipe = recipe(self.report["peak_learning_rate"].as_f64().unwrap(), micro_batch_tokens);
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
             arm: &self.method,
+            candidate: "",
             shape: &self.shape,
             weights: self.weights.clone(),
             tuning: self.start.clone(),
             examples: &examples(self.family, &recipe),
+            held_out: &[held_out(&other)],
             recipe: &recipe,
             seed: SEED,
             backend,
             dir: dir.path(),
+            until: None,
         };
         assert_eq!(train(job, &mut |_| ControlFlow::Continue(())).unwrap(), Outcome::Finished);
-        (steps(dir.path()).unwrap(), load_result(dir.path(), &self.shape).unwrap())
+        let [line] = &losses(dir.path()).unwrap()[..] else { panic!("one measurement, at the end") };
+        assert_eq!((line.step, line.is_final), (10, true));
+        (steps(dir.path()).unwrap(), load_result(dir.path(), &self.shape).unwrap(), line.loss)
+    }
+
+    /// The loss of that batch before training.
+    fn loss_before(&self, backend: &dyn Backend, micro_batch_tokens: usize) -> f64 {
+        let other = Rows::of(self.family).examples();
+        let (weights, tuning) = (self.weights.clone(), self.start.clone());
+        let parts = Parts { shape: &self.shape, weights, tuning };
+        let found = measure(parts, backend, &[held_out(&other)], micro_batch_tokens).unwrap()[0];
+        assert_eq!(found.tokens as usize, other.iter().map(Tokenized::n_labels).sum::<usize>());
+        found.nats / found.tokens as f64
     }
 
     /// Values after the ten steps by PyTorch.
@@ -106,6 +122,10 @@ impl Case {
     }
 }
 
+fn held_out(examples: &[Tokenized]) -> HeldOut<'_> {
+    HeldOut { set: "held_out", set_hash: "of the golden batch", examples, bytes: 100 }
+}
+
 #[test]
 fn ten_steps_are_those_of_pytorch_and_peft() {
     for case in Case::all() {
@@ -113,8 +133,12 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
         let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
         // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
-            let (log, result) = case.train(REFERENCE, micro_batch_tokens);
+            let (log, result, after) = case.train(REFERENCE, micro_batch_tokens);
             assert_eq!(log.len(), 10);
+            for (key, found) in [("loss", case.loss_before(REFERENCE, micro_batch_tokens)), ("loss_after", after)] {
+                let expected = case.report[key].as_f64().unwrap();
+                assert!((found / expected - 1.0).abs() <= LOSS, "{what}, {key}: {found} for {expected}");
+            }
             for (key, tolerance, found) in [
                 ("losses", LOSS, log.iter().map(|s| s.loss).collect::<Vec<_>>()),
                 ("grad_norms", GRADIENT_NORM, log.iter().map(|s| s.grad_norm).collect()),
@@ -148,7 +172,11 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
     for case in Case::all() {
         let what = format!("{}, {}", case.family, case.method);
-        let (log, result) = case.train(FAST, 1000);
+        let (log, result, after) = case.train(FAST, 1000);
+        for (key, found) in [("loss", case.loss_before(FAST, 1000)), ("loss_after", after)] {
+            let expected = case.report[key].as_f64().unwrap();
+            assert!((found / expected - 1.0).abs() < 0.02, "{what}, {key}: {found} for {expected}");
+        }
         for (step, expected) in log.iter().zip(floats(&case.report["losses"])) {
             let found = step.loss;
             assert!((found - expected).abs() < 0.02 * expected, "{what}, step {}: {found} for {expected}", step.step);

@@ -18,7 +18,7 @@ use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, lora};
 use tunebench_train::batches::{MicroBatch, Steps};
-use tunebench_train::{Job, Outcome, load_result, steps, train};
+use tunebench_train::{Job, Outcome, Progress, load_result, steps, train};
 
 const SEED: u64 = 7;
 const MAX_LENGTH: usize = 1024;
@@ -245,18 +245,23 @@ fn run(examples: &[Tokenized], recipe: &Recipe, stops: &[u64]) -> Left {
         let tuning = Tuning::init(&shape, &weights, adapted(&shape, &ALL, lora, 0.1), 5).unwrap();
         let job = Job {
             arm: "arm",
+            candidate: "",
             shape: &shape,
             weights,
             tuning,
             examples,
+            held_out: &[],
             recipe,
             seed: SEED,
             backend: REFERENCE,
             dir: dir.path(),
+            until: None,
         };
-        let mut on_step =
-            |step: &StepLog| if step.step == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let outcome = train(job, &mut on_step).unwrap();
+        let mut on_progress = |progress: Progress<'_>| match progress {
+            Progress::Step(step) if step.step == stop => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let outcome = train(job, &mut on_progress).unwrap();
         assert_eq!(outcome == Outcome::Finished, stop == u64::MAX);
     }
     left(dir.path())

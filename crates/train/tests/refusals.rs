@@ -45,14 +45,17 @@ fn run(
     let dir = tempfile::tempdir().unwrap();
     let job = Job {
         arm: "arm",
+        candidate: "",
         shape: &shape,
         weights,
         tuning,
         examples,
+        held_out: &[],
         recipe,
         seed: 9,
         backend: REFERENCE,
         dir: dir.path(),
+        until: None,
     };
     train(job, &mut |_| ControlFlow::Continue(()))?;
     Ok((load_result(dir.path(), &shape)?, steps(dir.path())?.iter().map(|s| s.loss).collect()))

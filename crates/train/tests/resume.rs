@@ -17,7 +17,7 @@ use tunebench_spec::{Decoder, Recipe, StepLog};
 use tunebench_testkit::compare::bits;
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
-use tunebench_train::{Error, Job, Outcome, load_result, steps, train};
+use tunebench_train::{Error, Job, Outcome, Progress, kept_step, load_result, losses, steps, train};
 
 /// What is trained, and by which backend.
 type Plan<'a> = (&'static dyn Backend, &'a dyn Fn(&Decoder) -> RecordedPlan);
@@ -55,8 +55,24 @@ fn run(
     let tuning = Tuning::init(&shape, &weights, plan(&shape), 5).unwrap();
     let (examples, recipe) = (examples(), recipe());
     let (shape, examples, recipe) = (&shape, &examples, &recipe);
-    let job = Job { arm: "arm", shape, weights, tuning, examples, recipe, seed: 9, backend, dir };
-    train(job, on_step)
+    let job = Job {
+        arm: "arm",
+        candidate: "rate=1",
+        shape,
+        weights,
+        tuning,
+        examples,
+        held_out: &[],
+        recipe,
+        seed: 9,
+        backend,
+        dir,
+        until: None,
+    };
+    train(job, &mut |progress| match progress {
+        Progress::Step(step) => on_step(step),
+        Progress::Loss(loss) => panic!("nothing is held out: {loss:?}"),
+    })
 }
 
 /// Runs until step `last` is in the log, then breaks off as a kill would: nothing is tidied up.
@@ -103,6 +119,9 @@ fn killed_runs_yield_the_bytes_of_one_that_was_not() {
         assert_eq!(to_the_end(whole.path(), plan), (1..=12).collect::<Vec<_>>());
         let expected = left(whole.path());
         assert_eq!(expected.0.len(), 12);
+        assert!(expected.0.iter().all(|line| (&*line.candidate, line.seed) == ("rate=1", 9)));
+        assert_eq!(losses(whole.path()).unwrap(), [], "{name}: nothing is held out");
+        assert_eq!(kept_step(whole.path()).unwrap(), 12, "{name}");
 
         let dir = tempfile::tempdir().unwrap();
         // Before the first checkpoint; between two; just after one; and in the last epoch.

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use half::bf16;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::ops::reduce::sum_of_squares;
-use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::ConfigError;
 use tunebench_spec::plan::RecordedPlan;
@@ -24,6 +23,10 @@ pub(super) struct Fast;
 impl Backend for Fast {
     fn name(&self) -> &'static str {
         "fast"
+    }
+
+    fn precision(&self) -> &'static str {
+        "bf16, trained weights and sums f32"
     }
 
     fn check(&self, shape: &Decoder) -> Result<(), ConfigError> {
@@ -78,11 +81,22 @@ impl Trainable for Training {
     fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
         for sequences in micro_batches {
-            let examples = sequences.iter().map(|s| (s.tokens, s.is_label));
-            let batch = Batch::new(examples, self.model.virtual_tokens())?;
+            let batch = self.batch(sequences)?;
             let numbers = sequences.iter().map(|s| s.step_index).collect();
             let dropout = DropoutKey::for_batch(key.seed, key.step, numbers, batch.seq_ends());
             totals.loss += self.model.loss_and_gradients(&batch, &dropout, &mut self.gradients, &mut self.work)?;
+            totals.labels += batch.labels();
+            totals.tokens += batch.own_tokens() as u64;
+        }
+        Ok(totals)
+    }
+
+    /// To the bit the same however the sequences are cut into micro-batches.
+    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+        let mut totals = StepTotals::default();
+        for sequences in micro_batches {
+            let batch = self.batch(sequences)?;
+            self.model.add_loss(&batch, &mut totals.loss, &mut self.work)?;
             totals.labels += batch.labels();
             totals.tokens += batch.own_tokens() as u64;
         }
@@ -110,9 +124,7 @@ impl Trainable for Training {
         for (slot, (name, _)) in self.model.trained().enumerate() {
             self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;
         }
-        let numbers =
-            |lr_scale: f64| AdamW::new(&step.adamw, step.number, step.learning_rate * lr_scale, step.gradient_scale);
-        self.model.update(&self.gradients, &mut self.states, numbers);
+        self.model.update(&self.gradients, &mut self.states, |options| step.of(options));
         Ok(())
     }
 
@@ -127,6 +139,12 @@ impl Trainable for Training {
     fn adamw_states(&self) -> BTreeMap<&str, &AdamWState> {
         let named = self.model.trained().map(|(name, _)| name).zip(&self.states);
         named.filter(|(_, state)| !state.first.is_empty()).collect()
+    }
+}
+
+impl Training {
+    fn batch(&self, sequences: &[Sequence<'_>]) -> Result<Batch, Error> {
+        Batch::new(sequences.iter().map(|s| (s.tokens, s.is_label)), self.model.virtual_tokens())
     }
 }
 

@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tunebench_kernels::optim::adamw::AdamWParams;
+use tunebench_kernels::optim::adamw::{AdamW, AdamWParams};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::ConfigError;
 use tunebench_spec::plan::RecordedPlan;
 
-use crate::optim::{AdamWState, AdamWStates};
+use crate::optim::{AdamWState, AdamWStates, ParamOptions};
 use crate::{Error, Tuning, Weights};
 
 pub use registry::{ALL, FAST, REFERENCE, named};
@@ -24,6 +24,9 @@ pub use registry::{ALL, FAST, REFERENCE, named};
 pub trait Backend: fmt::Debug + Send + Sync {
     /// As `--engine` and the frames spell it.
     fn name(&self) -> &'static str;
+
+    /// What it computes in, in words.
+    fn precision(&self) -> &'static str;
 
     /// Whether it computes such a decoder; known before a weight is read.
     ///
@@ -93,6 +96,15 @@ pub struct OptimizerStep {
     pub gradient_scale: f64,
 }
 
+impl OptimizerStep {
+    /// The numbers of the step for one tensor.
+    fn of(&self, options: ParamOptions) -> AdamW {
+        let weight_decay = if options.is_decayed { self.adamw.weight_decay } else { 0.0 };
+        let params = AdamWParams { weight_decay, ..self.adamw };
+        AdamW::new(&params, self.number, self.learning_rate * options.lr_scale, self.gradient_scale)
+    }
+}
+
 /// How a backend lays out a micro-batch of at most so many tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchLayout {
@@ -114,6 +126,13 @@ pub trait Trainable {
     /// # Errors
     /// When a token is not in the vocabulary.
     fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error>;
+
+    /// What these micro-batches sum up as the model stands: nothing is dropped, and gradients and optimizer stay as they
+    /// are. A model in which nothing is trained has a loss, too.
+    ///
+    /// # Errors
+    /// As [`Trainable::accumulate`].
+    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error>;
 
     /// Shows the gradient of every trained tensor in the order of [`Trainable::params`], f32 and row-major, to be read or
     /// changed: where several processes add theirs. One that nothing has reached yet is zero, and counts as reached.

@@ -28,6 +28,10 @@ impl Backend for Reference {
         "reference"
     }
 
+    fn precision(&self) -> &'static str {
+        "f32"
+    }
+
     fn check(&self, shape: &Decoder) -> Result<(), ConfigError> {
         check_supported(shape)
     }
@@ -66,20 +70,21 @@ impl Trainable for Training {
     /// As many micro-batches at once as there are threads, added up in their order: the sum is the same on any machine.
     fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        for together in micro_batches.chunks(threads) {
-            let model = &self.model;
-            let results: Vec<Result<_, Error>> = std::thread::scope(|scope| {
-                let running: Vec<_> =
-                    together.iter().map(|rows| scope.spawn(move || differentiate(model, rows, key))).collect();
-                running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()
-            });
-            for result in results {
+        for together in micro_batches.chunks(threads()) {
+            for result in each(&self.model, together, |model, rows| differentiate(model, rows, key)) {
                 let (of, gradients) = result?;
-                totals.loss += of.loss;
-                totals.labels += of.labels;
-                totals.tokens += of.tokens;
+                add(&mut totals, of);
                 self.add(gradients)?;
+            }
+        }
+        Ok(totals)
+    }
+
+    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+        let mut totals = StepTotals::default();
+        for together in micro_batches.chunks(threads()) {
+            for of in each(&self.model, together, evaluate) {
+                add(&mut totals, of?);
             }
         }
         Ok(totals)
@@ -113,9 +118,7 @@ impl Trainable for Training {
         for (name, param) in self.model.params() {
             let gradient = self.gradients.get(name).ok_or_else(|| Error::NoGradient { name: name.clone() })?;
             let state = self.states.entry(name.clone()).or_default();
-            let rate = step.learning_rate * param.lr_scale;
-            let numbers = AdamW::new(&step.adamw, step.number, rate, step.gradient_scale);
-            apply(self.level, numbers, &param.var, gradient, state)?;
+            apply(self.level, step.of(param.options), &param.var, gradient, state)?;
         }
         Ok(())
     }
@@ -147,20 +150,56 @@ impl Training {
     }
 }
 
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What `f` makes of each micro-batch, in their order, each on a thread of its own.
+fn each<T: Send>(
+    model: &ReferenceModel,
+    micro_batches: &[Vec<Sequence<'_>>],
+    f: impl Fn(&ReferenceModel, &[Sequence<'_>]) -> Result<T, Error> + Copy + Send,
+) -> Vec<Result<T, Error>> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = micro_batches.iter().map(|rows| scope.spawn(move || f(model, rows))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()
+    })
+}
+
+fn add(totals: &mut StepTotals, of: StepTotals) {
+    totals.loss += of.loss;
+    totals.labels += of.labels;
+    totals.tokens += of.tokens;
+}
+
 /// Loss and gradients of one micro-batch.
 fn differentiate(
     model: &ReferenceModel,
     sequences: &[Sequence<'_>],
     key: StepKey,
 ) -> Result<(StepTotals, Gradients), Error> {
+    let (batch, targets) = padded(sequences)?;
+    let draw = DropoutKey::new(key.seed, key.step, sequences.iter().map(|s| s.step_index).collect());
+    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
+    Ok((totals(loss, &batch, &targets), gradients))
+}
+
+/// Loss of one micro-batch, nothing dropped.
+fn evaluate(model: &ReferenceModel, sequences: &[Sequence<'_>]) -> Result<StepTotals, Error> {
+    let (batch, targets) = padded(sequences)?;
+    Ok(totals(model.loss(&batch, &targets)?, &batch, &targets))
+}
+
+fn padded(sequences: &[Sequence<'_>]) -> Result<(Batch, Targets), Error> {
     let rows: Vec<&[u32]> = sequences.iter().map(|s| s.tokens).collect();
     let marks: Vec<&[bool]> = sequences.iter().map(|s| s.is_label).collect();
     let batch = Batch::right_padded(&rows)?;
     let targets = Targets::new(&batch, &marks)?;
-    let draw = DropoutKey::new(key.seed, key.step, sequences.iter().map(|s| s.step_index).collect());
-    let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &draw)?;
-    let tokens = rows.iter().map(|row| row.len() as u64).sum();
-    Ok((StepTotals { loss, labels: targets.len(), tokens }, gradients))
+    Ok((batch, targets))
+}
+
+fn totals(loss: f64, batch: &Batch, targets: &Targets) -> StepTotals {
+    StepTotals { loss, labels: targets.len(), tokens: batch.lengths().iter().map(|n| *n as u64).sum() }
 }
 
 /// AdamW's pass over one variable on the CPU, its numbers the kernels'; elsewhere over a copy brought here and back.

@@ -26,7 +26,8 @@ use super::qk_norm::QkNorm;
 use super::storage::Storage;
 use super::trained::{Slot, TrainedTensor, Vector};
 use crate::dropout::{DropoutNode, SiteId};
-use crate::tuning::param_name;
+use crate::optim::ParamOptions;
+use crate::tuning::{self, param_name};
 use crate::{Error, Tuning, Weights};
 
 /// How a model is computed; changes no number but by rounding.
@@ -46,6 +47,7 @@ pub(super) struct Builder<E> {
     weights: BTreeMap<String, Tensor>,
     tuning: Tuning,
     sites: BTreeMap<String, SiteId>,
+    param_options: BTreeMap<String, ParamOptions>,
     pub trained: Vec<TrainedTensor<E>>,
     options: Options,
 }
@@ -53,15 +55,16 @@ pub(super) struct Builder<E> {
 impl<E: Storage> Builder<E> {
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Self {
         let sites = SiteId::all(tuning.recorded());
-        Self { shape: shape.clone(), weights: weights.into_map(), tuning, sites, trained: Vec::new(), options }
+        let (weights, param_options) = (weights.into_map(), tuning::options(shape, tuning.recorded()));
+        Self { shape: shape.clone(), weights, tuning, sites, param_options, trained: Vec::new(), options }
     }
 
     pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
         let name = &self.shape.weight_name(Role::Embedding, 0);
         let base = self.take(name)?;
-        match self.lr_scale(name) {
-            None => Ok(Embedding::Frozen(Arc::new(E::take(&base)?))),
-            Some(lr_scale) => Ok(Embedding::Trained(self.trained_weight(name, base, lr_scale)?)),
+        match self.is_trainable(name) {
+            false => Ok(Embedding::Frozen(Arc::new(E::take(&base)?))),
+            true => Ok(Embedding::Trained(self.trained_weight(name, base)?)),
         }
     }
 
@@ -120,9 +123,10 @@ impl<E: Storage> Builder<E> {
 
     fn vector(&mut self, name: &str) -> Result<Vector, Error> {
         let base = self.take(name)?;
-        let Some(lr_scale) = self.lr_scale(name) else { return Ok(Vector::Frozen(f32::take(&base)?)) };
-        let value = self.tuning.take_value(name)?;
-        Ok(Vector::Trained(self.push(TrainedTensor::small(name, &value, lr_scale)?)))
+        if !self.is_trainable(name) {
+            return Ok(Vector::Frozen(f32::take(&base)?));
+        }
+        Ok(Vector::Trained(self.trained_small(name)?))
     }
 
     fn fused(&mut self, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
@@ -138,8 +142,8 @@ impl<E: Storage> Builder<E> {
         };
         let dims = [out_features, in_features];
         let map = match self.tuning.recorded().plan.weights.get(name).cloned() {
-            Some(WeightPlan::Trainable { lr_scale }) => {
-                let weight = LinearWeight::Trained(self.trained_weight(name, base, lr_scale)?);
+            Some(WeightPlan::Trainable { .. }) => {
+                let weight = LinearWeight::Trained(self.trained_weight(name, base)?);
                 Map::Product { weight, lora: None }
             }
             Some(WeightPlan::Adapted { params }) => {
@@ -182,9 +186,7 @@ impl<E: Storage> Builder<E> {
     fn params(&mut self, site: &str, specs: &[ParamSpec]) -> Result<GraphParams, Error> {
         let mut params = BTreeMap::new();
         for spec in specs {
-            let name = param_name(site, &spec.name);
-            let value = self.tuning.take_value(&name)?;
-            let slot = self.push(TrainedTensor::small(&name, &value, spec.lr_scale)?);
+            let slot = self.trained_small(&param_name(site, &spec.name))?;
             params.insert(spec.name.clone(), GraphParam { slot, shape: spec.shape.clone(), precision: spec.dtype });
         }
         Ok(GraphParams(params))
@@ -198,10 +200,22 @@ impl<E: Storage> Builder<E> {
     }
 
     /// A weight of the model that is trained; `base` is let go before its value is taken.
-    fn trained_weight(&mut self, name: &str, base: Tensor, lr_scale: f64) -> Result<Slot, Error> {
+    fn trained_weight(&mut self, name: &str, base: Tensor) -> Result<Slot, Error> {
         drop(base);
         let value = self.tuning.take_value(name)?;
-        Ok(self.push(TrainedTensor::weight(name, &value, lr_scale)?))
+        let tensor = TrainedTensor::weight(name, &value, self.param_options(name)?)?;
+        Ok(self.push(tensor))
+    }
+
+    fn trained_small(&mut self, name: &str) -> Result<Slot, Error> {
+        let value = self.tuning.take_value(name)?;
+        let tensor = TrainedTensor::small(name, &value, self.param_options(name)?)?;
+        Ok(self.push(tensor))
+    }
+
+    fn param_options(&self, name: &str) -> Result<ParamOptions, Error> {
+        let unplanned = || Error::Plan { weight: name.into(), fault: "it is not among what the plan trains".into() };
+        self.param_options.get(name).copied().ok_or_else(unplanned)
     }
 
     fn push(&mut self, tensor: TrainedTensor<E>) -> Slot {
@@ -214,11 +228,8 @@ impl<E: Storage> Builder<E> {
         self.sites.get(name).copied().ok_or_else(missing)
     }
 
-    fn lr_scale(&self, name: &str) -> Option<f64> {
-        match self.tuning.recorded().plan.weights.get(name) {
-            Some(WeightPlan::Trainable { lr_scale }) => Some(*lr_scale),
-            _ => None,
-        }
+    fn is_trainable(&self, name: &str) -> bool {
+        matches!(self.tuning.recorded().plan.weights.get(name), Some(WeightPlan::Trainable { .. }))
     }
 
     fn take(&mut self, name: &str) -> Result<Tensor, Error> {

@@ -59,8 +59,15 @@ impl<E: Storage> Head<E> {
         self.linear.forward(pass, &self.linear.fwd(pass)?, &s.normed, logits, Store::Set, &mut s.lora_hidden)
     }
 
-    /// Sum of the losses of `x [n, d]`, nats.
-    pub fn loss(&self, pass: &Pass<'_, E>, x: &[E], batch: &Batch, s: &mut HeadScratch<E>) -> Result<f64, Error> {
+    /// Adds the losses of `x [n, d]` to `sum`, nats, one by one.
+    pub fn add_loss(
+        &self,
+        pass: &Pass<'_, E>,
+        x: &[E],
+        batch: &Batch,
+        sum: &mut f64,
+        s: &mut HeadScratch<E>,
+    ) -> Result<(), Error> {
         let (indices, labels) = batch.targets();
         self.gather_rows(pass, x, indices, s);
         let (d, v) = (self.linear.in_features(), self.linear.out_features());
@@ -71,15 +78,14 @@ impl<E: Storage> Head<E> {
             }
             _ => linear.fwd(pass.trained)?,
         };
-        let mut sum = 0.0;
         for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * d).zip(labels.chunks(LABELS_AT_ONCE)) {
             resize(&mut s.logits, labels.len() * v);
             resize(&mut s.losses, labels.len());
             self.linear.forward(pass, &[weight], normed, &mut s.logits, Store::Set, &mut s.lora_hidden)?;
             losses(pass.level, &s.logits, labels, &mut s.losses);
-            sum += total(&s.losses);
+            s.losses.iter().for_each(|loss| *sum += f64::from(*loss));
         }
-        Ok(sum)
+        Ok(())
     }
 
     /// Sum of the losses of `x [n, d]`, nats; and its gradient, set in `dx [n, d]` if it is given.

@@ -20,7 +20,7 @@ use super::storage::{Storage, resize};
 use super::supported::check_supported;
 use super::trained::{self, TrainedTensor};
 use crate::dropout::DropoutKey;
-use crate::optim::AdamWState;
+use crate::optim::{AdamWState, ParamOptions};
 use crate::{Error, Tuning, Weights, rotary};
 
 /// A model that trains, with weights and activations stored as `E`.
@@ -110,8 +110,8 @@ impl<E: Storage> Model<E> {
     }
 
     /// One step of AdamW over all trained tensors, by their gradients and optimizer states; `step` says its numbers for a
-    /// tensor's factor of the learning rate.
-    pub fn update(&mut self, gradients: &Gradients, states: &mut [AdamWState], step: impl Fn(f64) -> AdamW) {
+    /// tensor's options.
+    pub fn update(&mut self, gradients: &Gradients, states: &mut [AdamWState], step: impl Fn(ParamOptions) -> AdamW) {
         trained::update(self.options.level, &mut self.trained, gradients, states, step);
     }
 
@@ -120,12 +120,31 @@ impl<E: Storage> Model<E> {
     /// # Errors
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn loss(&self, batch: &Batch, work: &mut Workspace<E>) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        self.add_loss(batch, &mut sum, work)?;
+        Ok(sum)
+    }
+
+    /// Adds to `sum` the cross-entropies of the labels, one by one in their order: so examples give the same sum to the
+    /// bit however they are cut into batches.
+    ///
+    /// # Errors
+    /// As [`Model::loss`].
+    pub fn add_loss(&self, batch: &Batch, sum: &mut f64, work: &mut Workspace<E>) -> Result<(), Error> {
+        // As in [`Model::loss_and_gradients`].
+        rayon::scope(|_| self.add_losses(batch, sum, work))
+    }
+
+    fn add_losses(&self, batch: &Batch, sum: &mut f64, work: &mut Workspace<E>) -> Result<(), Error> {
         self.check(batch)?;
+        if batch.labels() == 0 {
+            return Ok(());
+        }
         let prefix = self.prefix(None)?;
         let pass = self.pass(batch, None, prefix.as_ref());
         work.activations.keep_none();
         self.forward(&pass, batch, work)?;
-        self.head.loss(&pass, &work.x, batch, &mut work.head)
+        self.head.add_loss(&pass, &work.x, batch, sum, &mut work.head)
     }
 
     /// Logits of the next token after the examples' own tokens at `indices`: `[m, v]`, row after row.

@@ -9,7 +9,7 @@ use tunebench_kernels::optim::adamw::{self, AdamW, Update, Weights};
 use super::gradients::Gradients;
 use super::storage::Storage;
 use crate::Error;
-use crate::optim::AdamWState;
+use crate::optim::{AdamWState, ParamOptions};
 
 /// Number of a trained tensor, in the order in which the model was built: its value, its gradient and its optimizer
 /// state are found by it. Names are for files and messages.
@@ -19,7 +19,7 @@ pub(super) type Slot = usize;
 pub(super) struct TrainedTensor<E> {
     pub name: String,
     pub dims: Vec<usize>,
-    pub lr_scale: f64,
+    pub options: ParamOptions,
     value: Value<E>,
 }
 
@@ -32,18 +32,18 @@ enum Value<E> {
 
 impl<E: Storage> TrainedTensor<E> {
     /// A weight of the model that products read.
-    pub fn weight(name: &str, tensor: &Tensor, lr_scale: f64) -> Result<Self, Error> {
+    pub fn weight(name: &str, tensor: &Tensor, options: ParamOptions) -> Result<Self, Error> {
         let (high, low) = E::split(f32::take(tensor)?);
         let value = Value::Weight { high, low };
-        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), lr_scale, value })
+        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), options, value })
     }
 
     /// A small tensor: a norm's weight, a parameter of an adapter.
-    pub fn small(name: &str, tensor: &Tensor, lr_scale: f64) -> Result<Self, Error> {
+    pub fn small(name: &str, tensor: &Tensor, options: ParamOptions) -> Result<Self, Error> {
         let full = f32::take(tensor)?;
         let rounded = full.iter().map(|x| E::from_f32(*x)).collect();
         let value = Value::Small { full, rounded };
-        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), lr_scale, value })
+        Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), options, value })
     }
 
     /// As products read it.
@@ -102,13 +102,13 @@ impl Vector {
 }
 
 /// One step of AdamW over all trained tensors; `states` are theirs by slot, and `step` says the numbers of the step for a
-/// tensor's factor of the learning rate.
+/// tensor's options.
 pub(super) fn update<E: Storage>(
     level: SimdLevel,
     trained: &mut [TrainedTensor<E>],
     gradients: &Gradients,
     states: &mut [AdamWState],
-    step: impl Fn(f64) -> AdamW,
+    step: impl Fn(ParamOptions) -> AdamW,
 ) {
     let mut updates = Vec::with_capacity(trained.len());
     for ((slot, t), state) in trained.iter_mut().enumerate().zip(states) {
@@ -119,7 +119,7 @@ pub(super) fn update<E: Storage>(
             Value::Small { full, .. } => Weights::Full(full),
         };
         let AdamWState { first, second } = state;
-        updates.push(Update { weights, gradient, first, second, step: step(t.lr_scale) });
+        updates.push(Update { weights, gradient, first, second, step: step(t.options) });
     }
     adamw::update(level, updates);
     for t in trained {

@@ -8,12 +8,13 @@ use tunebench_spec::names::Role;
 use tunebench_spec::{self as spec, Decoder, Graph, ParamSpec, WeightPlan};
 
 use crate::dropout::SiteId;
+use crate::optim::ParamOptions;
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::site::Site;
 use crate::reference::virtual_tokens::VirtualTokens;
 use crate::reference::weight::{Param, Params, Weight};
-use crate::tuning::param_name;
+use crate::tuning::{self, param_name};
 use crate::{Error, Tuning, Weights};
 
 /// Takes the weights of a model one by one to the device, and notes what of them is trained.
@@ -22,17 +23,19 @@ pub(crate) struct Builder<'a> {
     tuning: &'a Tuning,
     device: &'a Device,
     sites: BTreeMap<String, SiteId>,
+    options: BTreeMap<String, ParamOptions>,
     pub params: Params,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
-        Self { weights, tuning, device, sites: SiteId::all(tuning.recorded()), params: Params::new() }
+    pub fn new(shape: &Decoder, weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
+        let (sites, options) = (SiteId::all(tuning.recorded()), tuning::options(shape, tuning.recorded()));
+        Self { weights, tuning, device, sites, options, params: Params::new() }
     }
 
     pub fn weight(&mut self, name: &str) -> Result<Weight, Error> {
         match self.tuning.recorded().plan.weights.get(name) {
-            Some(WeightPlan::Trainable { lr_scale }) => Ok(Weight::Trained(self.trained(name, *lr_scale)?)),
+            Some(WeightPlan::Trainable { .. }) => Ok(Weight::Trained(self.trained(name)?)),
             _ => Ok(Weight::Frozen(self.weights.get(name)?.to_device(self.device)?)),
         }
     }
@@ -71,7 +74,7 @@ impl<'a> Builder<'a> {
     fn site(&mut self, name: &str, specs: &[ParamSpec], graph: &Graph) -> Result<Site, Error> {
         let mut params = BTreeMap::new();
         for spec in specs {
-            let var = self.trained(&param_name(name, &spec.name), spec.lr_scale)?;
+            let var = self.trained(&param_name(name, &spec.name))?;
             params.insert(spec.name.clone(), (var, spec.dtype));
         }
         let missing = || Error::Plan { weight: name.into(), fault: "no maths was recorded".into() };
@@ -79,9 +82,11 @@ impl<'a> Builder<'a> {
         Ok(Site { id, graph: graph.clone(), params })
     }
 
-    fn trained(&mut self, name: &str, lr_scale: f64) -> Result<Var, Error> {
+    fn trained(&mut self, name: &str) -> Result<Var, Error> {
         let var = Var::from_tensor(&self.tuning.value(name)?.to_device(self.device)?)?;
-        self.params.insert(name.into(), Param { var: var.clone(), lr_scale });
+        let unplanned = || Error::Plan { weight: name.into(), fault: "it is not among what the plan trains".into() };
+        let options = self.options.get(name).copied().ok_or_else(unplanned)?;
+        self.params.insert(name.into(), Param { var: var.clone(), options });
         Ok(var)
     }
 }

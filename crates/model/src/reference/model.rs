@@ -58,7 +58,7 @@ impl ReferenceModel {
     pub fn new(shape: &Decoder, weights: &Weights, tuning: &Tuning, device: &Device) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
         shape.check().and_then(|()| check_supported(shape)).map_err(invalid)?;
-        let mut build = Builder::new(weights, tuning, device);
+        let mut build = Builder::new(shape, weights, tuning, device);
         let embedding = build.weight(&shape.weight_name(Role::Embedding, 0))?;
         let has_learned = matches!(shape.positions, Positions::Learned { .. });
         let position_name = shape.weight_name(Role::PositionEmbedding, 0);

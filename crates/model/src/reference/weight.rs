@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use crate::dropout::DropoutKey;
+use crate::optim::ParamOptions;
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +20,7 @@ pub(crate) enum Pass<'a> {
 #[derive(Clone, Debug)]
 pub struct Param {
     pub var: Var,
-    /// Multiplies the learning rate.
-    pub lr_scale: f64,
+    pub options: ParamOptions,
 }
 
 /// All trained tensors by name.

@@ -1,0 +1,103 @@
+//! The loss on examples that nothing is learned from: of a model in training, or of one as it is.
+
+use std::collections::BTreeSet;
+use std::f64::consts::LN_2;
+
+use tunebench_dataset::Tokenized;
+use tunebench_model::AdamWStates;
+use tunebench_model::backend::{Backend, Parts, Sequence, Trainable};
+use tunebench_spec::LossLog;
+
+use crate::Error;
+use crate::batches;
+
+/// Examples to measure a loss on.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOut<'a> {
+    /// As [`LossLog::set`].
+    pub set: &'a str,
+    /// As [`LossLog::set_hash`].
+    pub set_hash: &'a str,
+    pub examples: &'a [Tokenized],
+    /// UTF-8 bytes of the text that the labels are.
+    pub bytes: u64,
+}
+
+/// What a model's loss on a set sums up to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SetLoss {
+    /// Cross-entropy summed over the labels, nats.
+    pub nats: f64,
+    /// Label tokens.
+    pub tokens: u64,
+}
+
+impl HeldOut<'_> {
+    /// The line that a log has of this set after `step` optimizer steps. Arm, candidate and seed are the caller's to fill
+    /// in, and whether it is the loss of a result.
+    ///
+    /// `bits_per_byte = nats / ln 2 / bytes`.
+    pub fn line(&self, step: u64, of: SetLoss) -> LossLog {
+        LossLog {
+            arm: String::new(),
+            candidate: String::new(),
+            seed: 0,
+            step,
+            set: self.set.to_owned(),
+            set_hash: self.set_hash.to_owned(),
+            loss: of.nats / of.tokens as f64,
+            bits_per_byte: of.nats / LN_2 / self.bytes as f64,
+            tokens: of.tokens,
+            bytes: self.bytes,
+            is_final: false,
+        }
+    }
+
+    /// The loss of `model`, whose examples have so many virtual tokens in front, nothing dropped. Micro-batches hold at
+    /// most `micro_batch_tokens` tokens, in the order of the examples.
+    pub(crate) fn measure(
+        &self,
+        model: &mut dyn Trainable,
+        virtual_tokens: usize,
+        micro_batch_tokens: usize,
+    ) -> Result<SetLoss, Error> {
+        let micro_batches = batches::in_order(self.examples, model.layout(), virtual_tokens, micro_batch_tokens);
+        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(self.examples)).collect();
+        let totals = model.loss(&sequences)?;
+        if !totals.loss.is_finite() {
+            return Err(Error::HeldOutDiverged { set: self.set.to_owned(), loss: totals.loss });
+        }
+        Ok(SetLoss { nats: totals.loss, tokens: totals.labels as u64 })
+    }
+}
+
+/// The losses of a model as it is, of each set in turn: a base model, or one whose training is over.
+///
+/// # Errors
+/// When a set has nothing to measure, when the model's parts do not fit, or when a loss is not finite.
+pub fn measure(
+    parts: Parts<'_>,
+    backend: &dyn Backend,
+    held_out: &[HeldOut<'_>],
+    micro_batch_tokens: usize,
+) -> Result<Vec<SetLoss>, Error> {
+    check(held_out)?;
+    let virtual_tokens = parts.tuning.recorded().plan.virtual_count();
+    let mut model = backend.trainable(parts, AdamWStates::new(), false)?;
+    held_out.iter().map(|set| set.measure(model.as_mut(), virtual_tokens, micro_batch_tokens)).collect()
+}
+
+/// Whether each set has a name of its own and a loss.
+pub(crate) fn check(held_out: &[HeldOut<'_>]) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    for HeldOut { set, examples, bytes, .. } in held_out {
+        let fault = |fault: &'static str| Err(Error::HeldOut { set: (*set).to_owned(), fault });
+        if !names.insert(*set) {
+            return fault("another one has this name");
+        }
+        if *bytes == 0 || examples.iter().all(|example| example.n_labels() == 0) {
+            return fault("it has no label token, or no byte of text");
+        }
+    }
+    Ok(())
+}
