@@ -189,6 +189,11 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
         Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
+        Event::JudgeCannotScore { judge, items, unscorable } => format!(
+            "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
+            *items as u64 - unscorable.total()
+        ),
+        Event::BoardFailed { error, .. } => format!("  its TensorBoard events are incomplete: {error}"),
         Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
         Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
         Event::BaseStarted { model } => format!("{model} as it is"),

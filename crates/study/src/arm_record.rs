@@ -41,6 +41,7 @@ pub fn of_training(
         hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
+        predicted_seconds: arm.data.seconds,
         predicted_peak_bytes: plan.memory(recipe, backend),
         final_loss: (!last.is_empty()).then_some(mean),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)

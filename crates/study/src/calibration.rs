@@ -10,9 +10,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_kernels::SimdLevel;
+use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey};
 use tunebench_model::{AdamWStates, Tuning, Weights};
-use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe, hash};
 
@@ -62,7 +62,8 @@ impl AnsweringSpeed {
     /// Seconds for so many answers of so many tokens each, to prompts of so many.
     pub fn seconds(&self, answers: u64, prompt_tokens: f64, new_tokens: f64) -> f64 {
         let rounds = answers as f64 / self.streams.max(1) as f64;
-        answers as f64 * prompt_tokens * self.seconds_per_prompt_token + rounds.ceil() * new_tokens * self.seconds_per_step
+        answers as f64 * prompt_tokens * self.seconds_per_prompt_token
+            + rounds.ceil() * new_tokens * self.seconds_per_step
     }
 }
 
@@ -146,7 +147,8 @@ impl Calibration {
         backend: &'static dyn Backend,
     ) -> Result<Option<AnsweringSpeed>, StudyError> {
         let length = rounded(length).clamp(2, shape.max_position_embeddings.saturating_sub(ANSWER_STEPS).max(2));
-        let key = self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
+        let key =
+            self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
         if let Some(speed) = self.measured.answering.get(&key) {
             return Ok(Some(*speed));
         }

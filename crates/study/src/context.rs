@@ -16,6 +16,8 @@ pub struct StudyContext {
     pub plugins: Registry,
     /// What trains and answers.
     pub backend: &'static dyn Backend,
+    /// Where measurements of this machine are kept, if anywhere.
+    pub calibration_file: Option<PathBuf>,
 }
 
 impl StudyContext {
@@ -38,7 +40,7 @@ impl StudyContext {
                 plugins.add(&path)?;
             }
         }
-        Ok(Self { study, home, plugins, backend })
+        Ok(Self { study, home, plugins, backend, calibration_file: None })
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

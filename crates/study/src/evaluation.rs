@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use tunebench_dataset::Skips;
 use tunebench_host::JudgePlugin;
 use tunebench_model::backend::Backend;
 use tunebench_spec::study::Eval;
-use tunebench_spec::{Example, Generation};
+use tunebench_spec::{Example, Generation, JudgeStep};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
@@ -53,6 +54,47 @@ impl<'a> Evaluation<'a> {
             return Err(StudyError::Invalid(fault));
         }
         Ok(Self { eval, items, judge, judge_sha256, seed: context.study.study.seed, backend: context.backend })
+    }
+
+    /// Asks the judge about every item, with its reference as the answer, what it would do: most judges that can tell
+    /// nothing of an item say so at once, and nothing should be trained for answers that nobody can score.
+    ///
+    /// # Errors
+    /// When it can score none.
+    pub fn check_judge(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        let mut unscorable = Skips::default();
+        for item in &self.items {
+            let answer = item.reference.as_deref().unwrap_or("?");
+            match self.judge.step(item, answer, &[]) {
+                Ok(JudgeStep::Unscored { reason }) => unscorable.add(&item.id, &reason),
+                Ok(JudgeStep::Ask { .. } | JudgeStep::Score { .. }) => {}
+                // What breaks here breaks when it judges, and is told there with all that it concerns.
+                Err(_) => return Ok(()),
+            }
+        }
+        let (judge, items) = (self.eval.judge.as_str(), self.items.len());
+        match unscorable.total() {
+            0 => Ok(()),
+            n if n == items as u64 => Err(StudyError::Invalid(format!(
+                "[eval]: the judge `{judge}` can score none of the {items} items: {unscorable}; give the items what it asks \
+                 for, or name another judge"
+            ))),
+            _ => {
+                observer.on_event(&Event::JudgeCannotScore { judge, items, unscorable: &unscorable });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the judge asks a model, of the first item.
+    pub fn asks_a_model(&self) -> bool {
+        let step = |item: &Example| self.judge.step(item, item.reference.as_deref().unwrap_or("?"), &[]);
+        matches!(self.items.first().map(step), Some(Ok(JudgeStep::Ask { .. })))
+    }
+
+    /// The judge, and how often it is asked of each answer.
+    pub fn settings(&self) -> &'a Eval {
+        self.eval
     }
 
     /// Base models that answer too, for comparison.

@@ -17,7 +17,8 @@
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
-//! - [`progress_file`]: how far a run is, for whoever watches it
+//! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take
+//! - [`board`]: TensorBoard's files; [`progress_file`]: how far a run is, for whoever watches it
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
 //! - [`arm_record`], [`frames`]: the rows that come of it
 //! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
@@ -29,6 +30,7 @@ pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
 pub mod base_model;
+pub mod board;
 pub mod calibration;
 pub mod candidates;
 pub mod chat;
@@ -38,6 +40,7 @@ pub mod evaluated_model;
 pub mod evaluation;
 pub mod examples;
 pub mod executor;
+pub mod forecast;
 pub mod frames;
 pub mod generations;
 pub mod identity;
@@ -71,6 +74,7 @@ pub use base_model::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
+pub use forecast::{ArmTime, StudyForecast};
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
@@ -108,6 +112,27 @@ impl Study {
     /// What is wrong with the study, or what a plugin broke.
     pub fn plan(&self) -> Result<Vec<PlanReport>, StudyError> {
         arm_plan::reports(&self.context, &arm_plan::plan(&self.context)?.whole()?)
+    }
+
+    /// Keeps what is measured of this machine in a file, so that it is measured once.
+    #[must_use]
+    pub fn with_calibration(mut self, file: std::path::PathBuf) -> Self {
+        self.context.calibration_file = Some(file);
+        self
+    }
+
+    /// What the study will take on this machine, from its data: every row is read and tokenized for it.
+    /// What is to be said beforehand comes with it: `warning` makes a line of an event that is one.
+    ///
+    /// # Errors
+    /// What is wrong with the study or its data.
+    pub fn forecast(&self, warning: &dyn Fn(&Event<'_>) -> Option<String>) -> Result<StudyForecast, StudyError> {
+        let plans = arm_plan::plan(&self.context)?.whole()?;
+        let mut warnings = Vec::new();
+        let mut note = |event: &Event<'_>| warnings.extend(warning(event));
+        let mut preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
+        preparation.remarks(&mut note);
+        preparation.forecast(warnings)
     }
 
     /// As [`labels::labels`].

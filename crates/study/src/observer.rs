@@ -62,6 +62,12 @@ pub enum Event<'a> {
         arm: &'a str,
         warning: RecipeWarning,
     },
+    /// The judge can score none of the answers to some items, whatever they are: how many of `items`, with its reasons.
+    JudgeCannotScore {
+        judge: &'a str,
+        items: usize,
+        unscorable: &'a Skips,
+    },
     /// Of an arm's grid this candidate has the least held-out loss, in nats per token; `edges` says which of its values are
     /// the largest or smallest there were.
     CandidateChosen {
@@ -119,6 +125,11 @@ pub enum Event<'a> {
     Trained {
         model: &'a ModelKey,
         record: &'a ArmRecord,
+    },
+    /// Its events for TensorBoard could not all be written; the training itself is whole.
+    BoardFailed {
+        model: &'a ModelKey,
+        error: &'a StudyError,
     },
     /// Generation begins, or goes on where an earlier run was interrupted: `done` of `items` are answered.
     GenerationStarted {

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::BaseModels;
+use crate::calibration::Calibration;
 use crate::candidates::{self, Decision};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
+use crate::forecast::{StudyForecast, arm_time, judging};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::prepared_arm::{ArmData, PreparedArm};
@@ -26,6 +28,7 @@ use crate::work::{ModelWork, WorkGraph, chosen_arms};
 pub struct Preparation<'a> {
     context: &'a StudyContext,
     base_models: BaseModels<'a>,
+    calibration: Calibration,
     pub evaluation: Option<Arc<Evaluation<'a>>>,
     /// The candidates of each arm that could be prepared, in the study's order.
     arms: Vec<(&'a str, Vec<Arc<ArmData<'a>>>)>,
@@ -70,11 +73,13 @@ impl<'a> Preparation<'a> {
         let eval = context.study.eval.as_ref();
         let evaluation = eval.map(|eval| Evaluation::open(context, eval, &mut datasets, observer)).transpose()?;
         if let Some(evaluation) = &evaluation {
+            evaluation.check_judge(observer)?;
             datasets.set_apart_from(evaluation.items());
         }
         let mut this = Self {
             context,
             base_models: BaseModels::new(context),
+            calibration: Calibration::open(context.calibration_file.clone()),
             evaluation: evaluation.map(Arc::new),
             arms: Vec::new(),
             chosen,
@@ -95,6 +100,27 @@ impl<'a> Preparation<'a> {
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             candidates.iter().for_each(|data| data.remarks(name, observer));
         }
+    }
+
+    /// What the study will take, from nothing. `warnings` are those that were told.
+    ///
+    /// # Errors
+    /// When the engine cannot be measured.
+    pub fn forecast(&mut self, warnings: Vec<String>) -> Result<StudyForecast, StudyError> {
+        let (mut arms, mut models) = (Vec::new(), 0);
+        let evaluation = self.evaluation.as_deref();
+        for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
+            for (index, data) in candidates.iter().enumerate() {
+                let (context, calibration) = (self.context, &mut self.calibration);
+                arms.push(arm_time(context, data, candidates.len(), index, evaluation, calibration)?);
+            }
+            let plan = candidates[0].plan;
+            models += if plan.arm.evaluate { plan.seeds.len() as u64 } else { 0 };
+        }
+        let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
+        let (judgements, judging_seconds_at_least) =
+            evaluation.map_or((0, None), |evaluation| judging(evaluation, models + bases));
+        Ok(StudyForecast { arms, judgements, judging_seconds_at_least, warnings })
     }
 
     /// What can be done now, by what is in the run folder.
@@ -184,8 +210,10 @@ impl<'a> Preparation<'a> {
             let prepared = match missing {
                 Some(parent) => Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: parent.name.clone() }),
                 None => {
-                    let models = &mut self.base_models;
-                    let data = of_arm.iter().map(|plan| ArmData::new(plan, models, datasets, observer).map(Arc::new));
+                    let (models, calibration) = (&mut self.base_models, &mut self.calibration);
+                    let data = of_arm
+                        .iter()
+                        .map(|plan| ArmData::new(plan, models, datasets, calibration, observer).map(Arc::new));
                     data.collect::<Result<Vec<_>, _>>().in_arm(&arm.name)
                 }
             };

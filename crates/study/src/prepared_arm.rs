@@ -11,6 +11,7 @@ use tunebench_train::batches::Steps;
 use crate::arm_plan::ArmPlan;
 use crate::arm_recipe::ArmRecipe;
 use crate::base_model::{Base, BaseModel, BaseModels};
+use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::examples::{Datasets, TrainingSet};
 use crate::identity;
@@ -29,6 +30,11 @@ pub struct ArmData<'a> {
     pub set: Arc<TrainingSet>,
     pub encoder: Arc<ModelEncoder>,
     pub losses: LossSets,
+    /// Optimizer steps and tokens of a training, all epochs together.
+    pub steps: u64,
+    pub tokens: u64,
+    /// What a training will take on this machine; none where that cannot be said.
+    pub seconds: Option<f64>,
 }
 
 /// A training of an arm, ready to be done.
@@ -61,6 +67,7 @@ impl<'a> ArmData<'a> {
         plan: &'a ArmPlan<'a>,
         models: &mut BaseModels<'a>,
         datasets: &mut Datasets<'a>,
+        calibration: &mut Calibration,
         observer: &mut dyn Observer,
     ) -> Result<Self, StudyError> {
         let id = &plan.arm.dataset;
@@ -82,7 +89,15 @@ impl<'a> ArmData<'a> {
                     .to_owned(),
             ));
         }
-        Ok(Self { plan, recipe, model, set, encoder, losses })
+        let seed = plan.seeds.first().copied().unwrap_or_default();
+        // How an engine lays out micro-batches does not change the number of steps.
+        let of_seed = Steps::new(&set.examples, &recipe.recipe, seed, BatchLayout::Padded);
+        let steps = of_seed.total;
+        let tokens = (set.stats.tokens as f64 * of_seed.epochs(steps)).round() as u64;
+        let length = (set.stats.tokens / set.stats.examples.max(1)) as usize;
+        let speed = calibration.training(&plan.shape, &plan.recorded, &recipe.recipe, length, models.backend())?;
+        let seconds = speed.map(|speed| speed.seconds(steps, tokens));
+        Ok(Self { plan, recipe, model, set, encoder, losses, steps, tokens, seconds })
     }
 
     /// What is to be said of the recipe before anything is trained by it.
@@ -91,9 +106,7 @@ impl<'a> ArmData<'a> {
         for fitted in fitted {
             observer.on_event(&Event::RecipeFitted { arm, fitted });
         }
-        let seed = self.plan.seeds.first().copied().unwrap_or_default();
-        let steps = Steps::new(&self.set.examples, recipe, seed, BatchLayout::Padded).total;
-        for warning in warnings(recipe, self.set.examples.len() as u64, steps) {
+        for warning in warnings(recipe, self.set.examples.len() as u64, self.steps) {
             observer.on_event(&Event::RecipeWarning { arm, warning });
         }
     }

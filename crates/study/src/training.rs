@@ -9,6 +9,7 @@ use tunebench_model::backend::Backend;
 use tunebench_train::{Outcome, Progress};
 
 use crate::arm_record;
+use crate::board::Board;
 use crate::error::{Locate, StudyError};
 use crate::memory;
 use crate::observer::{Event, Observer, Stop};
@@ -104,15 +105,29 @@ fn train_arm(
         held_out: &prepared.data.losses.as_held_out(),
         until: prepared.until(),
     };
-    let mut is_stopped_by_user = false;
+    let mut board = Board::begin(folder.root(), key, &prepared.identity, &prepared.data.recipe.origins)?;
+    let (mut is_stopped_by_user, mut written) = (false, Ok(()));
     let outcome = tunebench_train::train(job, &mut |progress| {
-        observer.on_event(&match progress {
-            Progress::Step(step) => Event::Step { model: key, step },
-            Progress::Loss(loss) => Event::Loss { model: key, loss },
-        });
+        let shown = match progress {
+            Progress::Step(step) => {
+                observer.on_event(&Event::Step { model: key, step });
+                board.step(step)
+            }
+            Progress::Loss(loss) => {
+                observer.on_event(&Event::Loss { model: key, loss });
+                board.loss(loss)
+            }
+        };
+        // What is shown elsewhere is no reason to end a training; it is made anew from the logs.
+        if written.is_ok() {
+            written = shown;
+        }
         is_stopped_by_user = observer.stop() != Stop::No;
         if is_stopped_by_user { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if let Err(error) = written {
+        observer.on_event(&Event::BoardFailed { model: key, error: &error });
+    }
     let steps = tunebench_train::steps(&dir)?;
     let peak = machine::memory::peak().unwrap_or(0);
     match outcome {

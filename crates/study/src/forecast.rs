@@ -1,0 +1,101 @@
+//! What a study will take on this machine: time of every training, answers and judgements, said before it is paid for.
+
+use serde::Serialize;
+use tunebench_spec::grid::Selection;
+
+use crate::calibration::Calibration;
+use crate::context::StudyContext;
+use crate::error::StudyError;
+use crate::evaluation::Evaluation;
+use crate::prepared_arm::ArmData;
+
+/// What an arm will take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ArmTime {
+    pub arm: String,
+    /// The values of a candidate; empty without a grid.
+    pub candidate: String,
+    /// Optimizer steps and tokens of one training, all epochs together.
+    pub steps: u64,
+    pub tokens: u64,
+    /// Of one training; none where that cannot be said.
+    pub training_seconds: Option<f64>,
+    /// How many of such trainings: with every seed without a grid, else the share of one that selection takes.
+    pub trainings: f64,
+    /// For the answers of all its trainings, if each is as long as it may be; none where that cannot be said.
+    pub answering_seconds_at_most: Option<f64>,
+}
+
+/// What a study will take, from nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StudyForecast {
+    pub arms: Vec<ArmTime>,
+    pub judgements: u64,
+    /// If each takes one request and the server's limit is the only one; none for a judge that asks nobody.
+    pub judging_seconds_at_least: Option<f64>,
+    /// Warnings and refusals that were found with the data.
+    pub warnings: Vec<String>,
+}
+
+impl StudyForecast {
+    /// Seconds altogether; none where a part cannot be said.
+    pub fn seconds(&self) -> Option<f64> {
+        let arm = |arm: &ArmTime| Some(arm.training_seconds? * arm.trainings + arm.answering_seconds_at_most?);
+        self.arms.iter().map(arm).sum::<Option<f64>>().map(|sum| sum + self.judging_seconds_at_least.unwrap_or(0.0))
+    }
+}
+
+/// What one candidate of an arm will take, of `candidates` of them; the first of them is counted as the one that is chosen.
+///
+/// # Errors
+/// When the engine cannot be measured.
+pub(crate) fn arm_time(
+    context: &StudyContext,
+    data: &ArmData<'_>,
+    candidates: usize,
+    index: usize,
+    evaluation: Option<&Evaluation<'_>>,
+    calibration: &mut Calibration,
+) -> Result<ArmTime, StudyError> {
+    let (plan, seeds) = (data.plan, data.plan.seeds.len() as f64);
+    let share = searched_share(context.study.selection.as_ref(), candidates, index);
+    let trainings = if index == 0 { seeds.max(1.0) } else { share };
+    let mut answering_seconds_at_most = Some(0.0);
+    if let Some(evaluation) = evaluation.filter(|_| index == 0 && plan.arm.evaluate) {
+        let settings = &evaluation.settings().generation;
+        let prompts: Vec<usize> = evaluation
+            .items()
+            .iter()
+            .filter_map(|item| Some(data.encoder.encoder.prompt(&item.turns).ok()?.tokens.len()))
+            .collect();
+        let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
+        let speed = calibration.answering(&plan.shape, mean as usize, settings.batch_size, context.backend)?;
+        let answers = prompts.len() as u64;
+        answering_seconds_at_most =
+            speed.map(|speed| seeds * speed.seconds(answers, mean, settings.max_new_tokens as f64));
+    }
+    Ok(ArmTime {
+        arm: plan.arm.name.clone(),
+        candidate: plan.candidate.name(),
+        steps: data.steps,
+        tokens: data.tokens,
+        training_seconds: data.seconds,
+        trainings,
+        answering_seconds_at_most,
+    })
+}
+
+/// Of a whole training, the share that a candidate is trained which is dropped at its place in the order, the first being
+/// the last one left.
+fn searched_share(selection: Option<&Selection>, candidates: usize, index: usize) -> f64 {
+    let rungs = selection.map(|selection| selection.rungs(candidates)).unwrap_or_default();
+    rungs.iter().find(|rung| index >= rung.survivors).map_or(1.0, |rung| rung.share)
+}
+
+/// How many judgements, and how long their requests take at the least.
+pub(crate) fn judging(evaluation: &Evaluation<'_>, models: u64) -> (u64, Option<f64>) {
+    let settings = evaluation.settings();
+    let judgements = models * evaluation.items().len() as u64 * u64::from(settings.repeats);
+    let per_minute = f64::from(settings.chat.requests_per_minute.max(1));
+    (judgements, evaluation.asks_a_model().then(|| judgements as f64 * 60.0 / per_minute))
+}
