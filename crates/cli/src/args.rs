@@ -43,7 +43,7 @@ pub enum Command {
     /// Run a study, or go on with one that was interrupted.
     #[command(after_help = "Example: tunebench study data/studies/smollm2.toml --out runs/smollm2")]
     Study(Study),
-    /// Say what a study will do, from shapes alone: parameters and steps per arm.
+    /// Say what a study will do and take: parameters, steps, memory and time, and what looks wrong with it.
     #[command(after_help = "Example: tunebench plan data/studies/paper.toml --json")]
     Plan(Plan),
     /// Show the tokens that an arm learns from, and what looks wrong with them.
@@ -63,6 +63,9 @@ pub enum Command {
     /// Ask a trained arm; one question a line on standard input.
     #[command(after_help = "Example: echo 'What is two and three?' | tunebench chat runs/smollm2 \"FT(zh)\"")]
     Chat(Chat),
+    /// A running study: arms, seeds and candidates, losses, speed, memory and the time left.
+    #[command(after_help = "Example: tunebench watch runs/smollm2")]
+    Watch(Watch),
     /// Plugins: what is there, and whether a file is one.
     #[command(after_help = "Example: tunebench plugins list")]
     Plugins(Plugins),
@@ -102,6 +105,15 @@ pub struct Plan {
     pub file: PathBuf,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Watch {
+    /// Run folder.
+    pub dir: PathBuf,
+    /// Print how it stands and end, as off a terminal.
+    #[arg(long)]
+    pub once: bool,
 }
 
 #[derive(clap::Args)]

@@ -155,6 +155,20 @@ impl Observer for Terminal {
     }
 }
 
+/// An event as a line, where it is one that the user should know before anything is trained.
+pub fn warning_of(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Overlap { .. }
+        | Event::HeldOut { .. }
+        | Event::RecipeFitted { .. }
+        | Event::RecipeWarning { .. }
+        | Event::JudgeCannotScore { .. }
+        | Event::ItemsSkipped(_)
+        | Event::PreparationFailed(_) => line(event),
+        _ => None,
+    }
+}
+
 /// How far the task at hand is, with a remark, if the event tells that.
 fn advance(event: &Event<'_>) -> Option<(u64, String)> {
     match event {

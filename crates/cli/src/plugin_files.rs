@@ -14,7 +14,19 @@ use crate::output::warn;
 pub fn open_study(file: &Path, shared: &Shared) -> Result<Study> {
     let study = Study::open(file, registry(shared)?, shared.backend)?;
     study.warnings().for_each(warn);
-    Ok(study)
+    Ok(match calibration_file() {
+        Some(file) => study.with_calibration(file),
+        None => study,
+    })
+}
+
+/// Where measurements of this machine are kept: in $TUNEBENCH_CACHE, or in tunebench/ under the user's cache folder.
+fn calibration_file() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = folder("TUNEBENCH_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("tunebench")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/tunebench")));
+    Some(cache?.join("calibration.json"))
 }
 
 /// The plugins that any study may name: those beside the executable and those given; and how all are run.

@@ -47,15 +47,18 @@ impl Curves {
 
     /// What is drawn.
     pub fn chart(&self) -> Chart<'_> {
-        let line = |name: &'static str, points, marker, color: Color| {
-            Dataset::default().name(name).data(points).marker(marker).style(Style::new().fg(color))
+        let line = |name: &'static str, points, marker, style: Style| {
+            Dataset::default().name(name).data(points).marker(marker).style(style)
         };
         let mut sets = vec![
-            line("loss", &self.loss, Marker::Braille, Color::DarkGray).graph_type(GraphType::Scatter),
-            line("smoothed", &self.smoothed, Marker::Braille, Color::Cyan).graph_type(GraphType::Line),
+            line("loss", &self.loss, Marker::Braille, Style::new().fg(Color::DarkGray)).graph_type(GraphType::Scatter),
+            line("smoothed", &self.smoothed, Marker::Braille, Style::new().fg(Color::Cyan)).graph_type(GraphType::Line),
         ];
         if !self.held_out.is_empty() {
-            sets.push(line("held out", &self.held_out, Marker::Dot, Color::Yellow).graph_type(GraphType::Scatter));
+            sets.push(
+                line("held out", &self.held_out, Marker::Dot, Style::new().fg(Color::Yellow))
+                    .graph_type(GraphType::Scatter),
+            );
         }
         let losses = [self.losses[0], (self.losses[0] + self.losses[1]) / 2.0, self.losses[1]].map(text::loss);
         let steps = ["0".to_owned(), format!("step {}", self.steps[1])];

@@ -113,7 +113,7 @@ fn draw_table(frame: &mut Frame<'_>, view: &View<'_>, state: &mut TableState, ar
     let rows = view.rows.iter().map(|row| {
         let cells = columns.iter().map(|(column, width)| {
             let cell = Cell::new(aligned(*column, columns::cut_cell(*column, row, *width)));
-            if *column == Column::Sign { cell.fg(color(row.mark)) } else { cell }
+            if matches!(column, Column::Sign | Column::Bar) { cell.fg(color(row.mark)) } else { cell }
         });
         TableRow::new(cells.collect::<Vec<_>>()).style(style_of(row.mark))
     });
@@ -121,7 +121,7 @@ fn draw_table(frame: &mut Frame<'_>, view: &View<'_>, state: &mut TableState, ar
     let table = Table::new(rows, widths)
         .header(TableRow::new(headings).style(Style::new().add_modifier(Modifier::UNDERLINED | Modifier::DIM)))
         .column_spacing(columns::GAP as u16)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+        .row_highlight_style(Style::new().bg(Color::DarkGray).not_dim().underlined());
     frame.render_stateful_widget(table, area, state);
 }
 
@@ -130,7 +130,8 @@ fn draw_details(frame: &mut Frame<'_>, row: &Row<'_>, area: Rect) {
     let title =
         format!(" {} ", text::cut(&format!("{}: {}", words::name(row), words::current(row)), width.saturating_sub(2)));
     let losses = words::losses(row);
-    let mut block = Block::new().borders(Borders::TOP).title(Line::raw(title).bold()).border_style(Style::new().dim());
+    let mut block =
+        Block::new().borders(Borders::TOP).title(Line::raw(title).bold().not_dim()).border_style(Style::new().dim());
     if !losses.is_empty() {
         block = block.title_bottom(Line::raw(text::cut(&losses, width)));
     }
@@ -155,7 +156,8 @@ fn draw_messages(frame: &mut Frame<'_>, view: &View<'_>, area: Rect) {
         0 => " messages ".to_owned(),
         earlier => format!(" messages, {earlier} earlier "),
     };
-    let block = Block::new().borders(Borders::TOP).title(Line::raw(title).bold()).border_style(Style::new().dim());
+    let block =
+        Block::new().borders(Borders::TOP).title(Line::raw(title).bold().not_dim()).border_style(Style::new().dim());
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
 }
 

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "tensorboard"],
     ),
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
-    ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis"]),
+    ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis", "report", "watch"]),
     (PLUGINS, &["plugin-api", "lora"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (

@@ -9,6 +9,7 @@ mod plugins;
 mod query;
 mod quickstart;
 mod study;
+mod watch;
 
 use anyhow::Result;
 
@@ -27,6 +28,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args.what),
         Command::Chat(args) => chat::run(&args, shared.backend),
+        Command::Watch(args) => watch::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, shared),
     }
 }

@@ -1,11 +1,12 @@
-//! `tunebench plan`: parameters and steps of every arm, before a weight is read.
+//! `tunebench plan`: parameters, steps, memory and time of every arm, and what is to be said before any of it is paid for.
 
 use anyhow::Result;
-use tunebench_analysis::{Cell, Table};
-use tunebench_study::PlanReport;
+use serde_json::json;
+use tunebench_analysis::{Cell, Table, duration};
+use tunebench_study::{PlanReport, StudyForecast};
 
 use crate::args::{Plan, Shared};
-use crate::output::{OutputFormat, print, print_tables};
+use crate::output::{OutputFormat, print, print_tables, warning_of};
 use crate::plugin_files;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -13,17 +14,30 @@ const GIB: f64 = (1u64 << 30) as f64;
 pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let arms = study.plan()?;
+    // A study may be planned without the data that it would be run with.
+    let forecast = study.forecast(&warning_of);
     if args.json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&arms)?));
+        let (forecast, fault) = match forecast {
+            Ok(forecast) => (Some(forecast), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let plan = json!({ "arms": arms, "forecast": forecast, "not_forecast_because": fault });
+        return print(&format!("{}\n", serde_json::to_string_pretty(&plan)?));
     }
-    print_tables(&[table(&study.definition().study.name, &arms)], OutputFormat::Text)
+    let mut tables = vec![table(&study.definition().study.name, &arms)];
+    match forecast {
+        Ok(forecast) => tables.push(time_table(&forecast)),
+        Err(error) => tables[0].notes.push(format!("Time is not predicted, for that takes the data: {error}")),
+    }
+    print_tables(&tables, OutputFormat::Text)
 }
 
-/// A row an arm; a note on each that does not fit this machine.
+/// A row an arm and candidate; a note on each that does not fit this machine.
 fn table(study: &str, arms: &[PlanReport]) -> Table {
     let columns = [
         ("arm", 0),
         ("tuner", 0),
+        ("seeds", 0),
         ("total", 0),
         ("trainable", 0),
         ("additional", 0),
@@ -36,8 +50,9 @@ fn table(study: &str, arms: &[PlanReport]) -> Table {
     let mut table = Table::new(format!("Plan of {study}"), &columns);
     let row = |arm: &PlanReport| -> Vec<Cell> {
         vec![
-            arm.arm.as_str().into(),
+            name(&arm.arm, &arm.candidate).into(),
             arm.tuner.as_str().into(),
+            u64::from(arm.seeds).into(),
             arm.total_params.into(),
             arm.trainable_params.into(),
             arm.additional_params.into(),
@@ -52,7 +67,46 @@ fn table(study: &str, arms: &[PlanReport]) -> Table {
     if arms.iter().any(|arm| arm.examples.is_none()) {
         table.notes.push("Without a number of examples an arm takes all that its dataset has.".to_owned());
     }
-    table.notes.extend(arms.iter().filter_map(|arm| Some(format!("{}: {}", arm.arm, arm.too_large()?))));
+    if arms.iter().any(|arm| !arm.candidate.is_empty()) {
+        table.notes.push("Of an arm's candidates the one with the least held-out loss is trained with all seeds.".to_owned());
+    }
+    let said = |arm: &PlanReport| {
+        let name = name(&arm.arm, &arm.candidate);
+        arm.remarks.iter().cloned().chain(arm.too_large()).map(move |text| format!("{name}: {text}"))
+    };
+    table.notes.extend(arms.iter().flat_map(said).collect::<Vec<_>>());
+    table
+}
+
+fn name(arm: &str, candidate: &str) -> String {
+    if candidate.is_empty() { arm.to_owned() } else { format!("{arm} [{candidate}]") }
+}
+
+/// What the study takes on this machine, a row an arm and candidate.
+fn time_table(forecast: &StudyForecast) -> Table {
+    let columns =
+        [("arm", 0), ("steps", 0), ("tokens", 0), ("training", 0), ("trainings", 2), ("all trainings", 0), ("answers at most", 0)];
+    let mut table = Table::new("Time on this machine", &columns);
+    let shown = |seconds: Option<f64>| Cell::from(seconds.map(duration));
+    for arm in &forecast.arms {
+        table.rows.push(vec![
+            name(&arm.arm, &arm.candidate).into(),
+            arm.steps.into(),
+            arm.tokens.into(),
+            shown(arm.training_seconds),
+            arm.trainings.into(),
+            shown(arm.training_seconds.map(|seconds| seconds * arm.trainings)),
+            shown(arm.answering_seconds_at_most),
+        ]);
+    }
+    table.notes.push(match forecast.seconds() {
+        Some(seconds) => format!("The whole study takes {} at most, from nothing; models and judges are loaded besides.", duration(seconds)),
+        None => "The time of the whole study cannot be said, because that of an arm cannot.".to_owned(),
+    });
+    if let Some(seconds) = forecast.judging_seconds_at_least {
+        table.notes.push(format!("{} judgements, {} at least by requests_per_minute.", forecast.judgements, duration(seconds)));
+    }
+    table.notes.extend(forecast.warnings.iter().cloned());
     table
 }
 
@@ -63,6 +117,8 @@ mod tests {
     fn report(arm: &str, examples: Option<u64>) -> PlanReport {
         PlanReport {
             arm: arm.to_owned(),
+            candidate: String::new(),
+            seeds: 1,
             base: "m".to_owned(),
             tuner: "ft".to_owned(),
             dataset: "x".to_owned(),
@@ -76,6 +132,7 @@ mod tests {
             epochs: 1.0,
             batch_size: 1,
             learning_rate: 5e-6,
+            remarks: Vec::new(),
             memory_bytes: Some(3 << 30),
             fits: Some(true),
         }
@@ -92,5 +149,29 @@ mod tests {
         assert_eq!(starts, [12; 3], "{text}");
         assert!(rows[0].contains("6,738,415,616") && rows[0].contains("600,000") && rows[0].ends_with("3.0"), "{text}");
         assert!(rows[2].contains(" -  ") && text.contains("takes all that its dataset has"), "{text}");
+    }
+
+    #[test]
+    fn times_are_in_units_that_fit() {
+        let arm = |training_seconds, trainings| tunebench_study::ArmTime {
+            arm: "a".to_owned(),
+            candidate: "learning_rate=0.1".to_owned(),
+            steps: 10,
+            tokens: 100,
+            training_seconds,
+            trainings,
+            answering_seconds_at_most: Some(90.0),
+        };
+        let forecast = |arms| StudyForecast {
+            arms,
+            judgements: 20,
+            judging_seconds_at_least: Some(7200.0),
+            warnings: vec!["warning: look".to_owned()],
+        };
+        let text = time_table(&forecast(vec![arm(Some(1.5), 3.0)])).to_text();
+        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "1.5 min", "2.0 h at least", "warning: look"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(time_table(&forecast(vec![arm(None, 1.0)])).to_text().contains("cannot be said"));
     }
 }
