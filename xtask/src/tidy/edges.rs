@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/judge", &["spec", "files"]),
     ("crates/results", &["spec", "files"]),
     ("crates/analysis", &["spec", "results"]),
+    ("crates/report", &["analysis", "spec", "results", "files"]),
     // The only wiring.
     (
         "crates/study",
@@ -47,6 +48,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("crates/judge", "candle-core"),
     ("crates/results", "candle-core"),
     ("crates/analysis", "candle-core"),
+    ("crates/report", "candle-core"),
     (PLUGINS, "candle-core"),
     ("crates/train", "polars"),
     (PLUGINS, "polars"),
