@@ -1,5 +1,7 @@
 //! Writes a report of made-up results, to look at: `cargo run -p tunebench-report --example sample -- out.html [zh]`.
 
+#![allow(clippy::unwrap_used)] // the made-up study has what is unwrapped
+
 use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;

@@ -134,7 +134,7 @@
       'tr', {},
       make('th', { scope: 'row' }, make('bdi', {}, button)),
       make('td', {}, make('bdi', { textContent: index.categories[item[1]] })),
-      make('td', {}, make('bdi', { textContent: item[3] ? item[2] : `${item[2]}…` }), ...tags),
+      make('td', {}, make('bdi', { textContent: item[3] ? item[2] : `${item[2]}…` }), ' ', ...tags),
       shown(scoreOf(item, get('f-arm').value)),
       shown(spread(item)),
     );
@@ -181,11 +181,9 @@
     const parts = [index.judges[judge]];
     if (repeats) parts.push(say('repeat', repeat + 1));
     const what = value === null ? `${score(value)} (${status})` : score(value);
-    return make(
-      'div', { className: 'said' },
-      make('bdi', { textContent: parts.join(' · ') }), ': ', make('b', {}, make('bdi', { textContent: what })),
-      make('p', { className: 'text', textContent: text === '' ? say('no_words') : text }),
-    );
+    const line = make('div', { className: 'said' }, make('bdi', { textContent: parts.join(' · ') }), ': ', make('b', {}, make('bdi', { textContent: what })));
+    if (text !== '') line.append(make('p', { className: 'text', textContent: text }));
+    return line;
   };
   const card = (name, answer, manySeeds) => {
     if (answer === null) {
@@ -222,22 +220,30 @@
       make('fieldset', {}, ...boxes, button(say('every'), set(index.arms.keys())), button(say('few'), set([0, 1, 2].filter((arm) => arm < index.arms.length)))),
     );
   };
-  const drawCards = () => {
+  let drawing = 0; /* which drawing of cards is the latest: an older one stops */
+  const drawCards = async () => {
+    const mine = ++drawing;
     const answers = shown.block[2];
-    const cards = [];
-    index.arms.forEach((name, arm) => {
-      if (!chosenArms.has(arm)) return;
-      const mine = answers.filter((answer) => answer[0] === arm && (shown.seed === null || answer[1] === shown.seed));
-      if (mine.length === 0) cards.push(card(name, null, false));
-      for (const answer of mine) cards.push(card(name, answer, answers.some((other) => other[1] !== answers[0][1])));
-    });
-    dialog.querySelector('.cards').replaceChildren(...cards);
+    const place = dialog.querySelector('.cards');
+    place.replaceChildren();
+    let since = performance.now();
+    for (let arm = 0; arm < index.arms.length; arm++) {
+      if (!chosenArms.has(arm)) continue;
+      const name = index.arms[arm];
+      const some = answers.filter((answer) => answer[0] === arm && (shown.seed === null || answer[1] === shown.seed));
+      if (some.length === 0) place.append(card(name, null, false));
+      for (const answer of some) place.append(card(name, answer, shown.seed === null));
+      if (performance.now() - since < SLICE) continue;
+      await pause();
+      if (mine !== drawing) return;
+      since = performance.now();
+    }
   };
   const draw = (keepOpen) => {
     const item = index.items[shown.place];
     const [question, reference, answers] = shown.block;
     const place = found.indexOf(shown.place);
-    const title = make('h3', { id: 'item-title' }, make('bdi', { textContent: `${item[0]} · ${index.categories[item[1]]}` }));
+    const title = make('h3', { id: 'item-title', tabIndex: -1, autofocus: true }, make('bdi', { textContent: `${item[0]} · ${index.categories[item[1]]}` }));
     const asked = make('div', { className: 'asked' }, make('div', {}, make('h4', { textContent: say('question') }), make('p', { className: 'text', textContent: question })));
     if (reference !== null) asked.append(make('div', {}, make('h4', { textContent: say('reference') }), make('p', { className: 'text', textContent: reference })));
     const seeds = Array.from(new Set(answers.map((answer) => answer[1])));

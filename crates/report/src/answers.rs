@@ -98,7 +98,7 @@ impl<'a> Packer<'a> {
             self.counts.judgements += answer.judgements.len() as u64;
             answers.push(self.answer(arm, answer, &item.id)?);
         }
-                let block = Block(&item.question, item.reference.as_deref(), answers);
+        let block = Block(&item.question, item.reference.as_deref(), answers);
         let block = data(&format!("item-{}", self.counts.items), &block, &item.id)?;
         self.counts.items += 1;
         self.counts.answers += item.answers.len() as u64;

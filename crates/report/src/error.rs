@@ -32,7 +32,7 @@ pub enum Error {
         high: f64,
     },
     /// A name that the list of arms, judges or categories does not hold, or holds twice.
-    #[error("{place}: there is {count} {kind} of the name {name:?}; names here must stand once in the report's list")]
+    #[error("{place}: the list of {kind}s has the name {name:?} {count} times, not once")]
     Name {
         /// Where it is used.
         place: String,

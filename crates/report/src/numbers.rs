@@ -21,7 +21,7 @@ pub fn hours(value: f64) -> String {
     let seconds = value * 3600.0;
     match seconds {
         s if s < 99.5 => format!("{} s", significant(s)),
-        s if s < 99.5 * 60.0 => format!("{} min", significant(s / 60.0)),
+        s if s < 59.5 * 60.0 => format!("{} min", significant(s / 60.0)),
         _ => format!("{} h", significant(value)),
     }
 }

@@ -47,10 +47,8 @@ pub const SCORES_NOTE: Word = w(
     "Dots are mean scores, bars 95 % intervals. Arms that share a letter cannot be told apart.",
     "圆点为平均得分,横线为 95% 区间。字母相同的组无法区分高下。",
 );
-pub const BAR_BOTH: Word = w(
-    "Solid bars cover the chance of the items and of the training.",
-    "实线区间同时包含题目与训练两种偶然性。",
-);
+pub const BAR_BOTH: Word =
+    w("Solid bars cover the chance of the items and of the training.", "实线区间同时包含题目与训练两种偶然性。");
 pub const BAR_ITEMS: Word = w(
     "Dotted bars cover the chance of the items only: one training each, whose own luck is not in the bar.",
     "虚线区间只包含题目的偶然性:各只训练一次,训练本身的运气不在区间内。",
@@ -80,8 +78,8 @@ pub const BITS: Word = w("Bits per byte", "比特/字节");
 
 pub const PAIRS: Word = w("Which differences are real", "哪些差异可信");
 pub const PAIRS_NOTE: Word = w(
-    "Each row is the first arm less the second. p is adjusted for the number of pairs.",
-    "每行为前者减后者之差,p 值已按比较次数校正。",
+    "Each row is the first arm less the second; the one with the higher mean stands first. p is adjusted for the number of pairs.",
+    "每行为前者减后者之差,均分较高者在前;p 值已按比较次数校正。",
 );
 pub const FIRST: Word = w("First", "前者");
 pub const SECOND: Word = w("Second", "后者");
@@ -99,6 +97,7 @@ pub const PARETO_NOTE: Word = w(
      Numbers are those of the table above.",
     "越靠左上越好。折线连接在两方面都未被超过的组;竖线为 95% 区间。编号与上表一致。",
 );
+pub const SPENT: Word = w("What each arm took", "各组开销");
 pub const AGAINST: Word = w("Score against", "横轴");
 pub const BY_HOURS: Word = w("training time", "训练用时");
 pub const BY_MEMORY: Word = w("peak memory", "峰值内存");
@@ -128,8 +127,10 @@ pub const FORGETTING_NOTE: Word = w(
 pub const FORGETTING_AXIS: Word = w("Bits per byte", "比特/字节");
 
 pub const CATEGORIES: Word = w("By category", "分类得分");
-pub const CATEGORIES_NOTE: Word =
-    w("Mean score, below it the 95 % interval. Darker is higher.", "平均得分,其下为 95% 区间。颜色越深得分越高。");
+pub const CATEGORIES_NOTE: Word = w(
+    "Mean score; below it the 95 % interval and the number of items. Stronger color is higher.",
+    "平均得分,其下为 95% 区间与题数。颜色越浓得分越高。",
+);
 pub const CATEGORY: Word = w("Category", "类别");
 
 pub const CANDIDATES: Word = w("How settings were chosen", "超参数如何选定");
@@ -150,8 +151,8 @@ pub const ANSWERS_NOTE: Word = w(
 pub const PRINT_NOTE: Word = w("The answers are in this page on a screen.", "回答请在屏幕上打开本页查看。");
 pub const SEARCH: Word = w("Search questions, answers and judges' words", "搜索题目、回答和评判原话");
 pub const SCORE_OF: Word = w("Score of", "得分所属");
-pub const FROM: Word = w("from", "从");
-pub const TO: Word = w("to", "到");
+pub const FROM: Word = w("From", "从");
+pub const TO: Word = w("To", "到");
 pub const DISAGREE: Word = w("Arms disagree", "各组分歧大");
 pub const UNSCORED: Word = w("Has an answer without a score", "含未评分的回答");
 pub const CLEAR: Word = w("Clear", "清除");
@@ -190,6 +191,5 @@ pub const SCRIPT: &[(&str, Word)] = &[
     ("empty", w("(empty answer)", "(空回答)")),
     ("no_score", w("no score", "未评分")),
     ("repeat", w("repeat {0}", "第 {0} 次")),
-    ("no_words", w("(no words)", "(无评语)")),
     ("failed", w("The answers could not be read: {0}", "无法读取回答:{0}")),
 ];

@@ -27,12 +27,16 @@ impl Axis {
         Self { low: first * step, high: (first + count as f64) * step, ticks, is_logarithmic: false }
     }
 
-    /// A logarithmic axis over positive values, marked at powers of ten, or at 1, 2, 5 where these are few.
+    /// A logarithmic axis over positive values, marked at powers of ten, and between them where these are few.
     pub fn logarithmic(values: impl Iterator<Item = f64>, label: impl Fn(f64) -> String) -> Self {
         let (least, most) = range(values.map(|v| v.max(f64::MIN_POSITIVE).log10()));
         let margin = 0.08 * (most - least);
         let (low, high) = (least - margin, most + margin);
-        let marks: &[f64] = if high - low > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let marks: &[f64] = match high - low {
+            decades if decades > 4.0 => &[1.0],
+            decades if decades > 1.8 => &[1.0, 3.0],
+            _ => &[1.0, 2.0, 5.0],
+        };
         let powers = low.floor() as i32..=high.ceil() as i32;
         let ticks = powers.flat_map(|power| marks.iter().map(move |mark| mark * 10f64.powi(power)));
         let ticks = ticks.map(|v| (v.log10(), label(v))).filter(|(place, _)| (low..=high).contains(place)).collect();

@@ -154,7 +154,7 @@ impl DrawingBackend for Canvas<'_> {
 
     fn draw_pixel(&mut self, (x, y): BackendCoord, color: BackendColor) -> Drawn {
         self.add(color, |class, opacity| {
-            html! { rect.fill class=(class) opacity=[opacity] x=(x) y=(y) width="1" height="1" {} }
+            html! { rect.fill.(class) opacity=[opacity] x=(x) y=(y) width="1" height="1" {} }
         })
     }
 
@@ -170,7 +170,7 @@ impl DrawingBackend for Canvas<'_> {
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Drawn {
         let (path, width) = (points(path), style.stroke_width());
         self.add(style.color(), |class, opacity| {
-            html! { polyline.line class=(class) opacity=[opacity] stroke-width=(width) points=(path) {} }
+            html! { polyline.line.(class) opacity=[opacity] stroke-width=(width) points=(path) {} }
         })
     }
 
@@ -178,13 +178,13 @@ impl DrawingBackend for Canvas<'_> {
         let kind = if fill { "fill" } else { "line" };
         let width = (!fill).then(|| style.stroke_width());
         self.add(style.color(), |class, opacity| {
-            html! { circle class={ (kind) " " (class) } opacity=[opacity] stroke-width=[width] cx=(x) cy=(y) r=(radius) {} }
+            html! { circle.(kind).(class) opacity=[opacity] stroke-width=[width] cx=(x) cy=(y) r=(radius) {} }
         })
     }
 
     fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, corners: I, style: &S) -> Drawn {
         let corners = points(corners);
-        self.add(style.color(), |class, opacity| html! { polygon.fill class=(class) opacity=[opacity] points=(corners) {} })
+        self.add(style.color(), |class, opacity| html! { polygon.fill.(class) opacity=[opacity] points=(corners) {} })
     }
 
     fn draw_text<T: BackendTextStyle>(&mut self, text: &str, style: &T, (x, y): BackendCoord) -> Drawn {
@@ -201,7 +201,7 @@ impl DrawingBackend for Canvas<'_> {
         };
         let y = y + (rise * size) as i32;
         self.add(style.color(), |class, opacity| {
-            html! { text.fill class=(class) opacity=[opacity] x=(x) y=(y) font-size=(size) text-anchor=(anchor) { (text) } }
+            html! { text.fill.(class) opacity=[opacity] x=(x) y=(y) font-size=(size) text-anchor=(anchor) { (text) } }
         })
     }
 
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn long_names_keep_both_ends_and_fit() {
         assert_eq!(shortened("short", 10, 100.0), "short");
-        for name in ["small + LoRA(2000) + a very long name indeed", "中文名字很长很长很长很长很长很长"] {
+        for name in ["small + LoRA(2000) + a very long name indeed", "中文名字很长很长很长很长很长很长"]
+        {
             let cut = shortened(name, 10, 90.0);
             assert!(text_width(&cut, 10) <= 90.0 && cut.contains('…'), "{cut}");
             assert_eq!(cut.chars().next(), name.chars().next());
@@ -235,12 +236,12 @@ mod tests {
         let svg = picture(&frame, "\"<b>", |area, chart| {
             let style = text(12, INK, HPos::Left, VPos::Top);
             area.draw_text("</svg><script>", &style, (0, 0)).map_err(failed)?;
-            let path = PathElement::new(vec![(0.0, 0.0), (1.0, 1.0)], series(9).stroke_width(20));
+            let path = PathElement::new(vec![(0.0, 0.0), (1.0, 1.0)], Color::stroke_width(&series(9), 20));
             chart.draw_series([path]).map_err(failed)?;
             Ok(())
         });
         let svg = svg.unwrap().into_string();
         assert!(svg.contains("&lt;/svg&gt;&lt;script&gt;") && svg.contains("&quot;&lt;b&gt;"), "{svg}");
-        assert!(svg.contains("class=\"line c1\"") && !svg.contains('#'), "{svg}");
+        assert!(svg.contains("<polyline class=\"line c1\" stroke-width") && !svg.contains('#'), "{svg}");
     }
 }

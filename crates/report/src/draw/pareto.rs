@@ -28,7 +28,7 @@ pub struct Layout {
 }
 
 /// For a screen or paper.
-pub const WIDE: Layout = Layout { width: 880, height: 400, ticks: 6 };
+pub const WIDE: Layout = Layout { width: 976, height: 420, ticks: 6 };
 /// For a telephone.
 pub const NARROW: Layout = Layout { width: 350, height: 300, ticks: 3 };
 
@@ -63,7 +63,7 @@ pub fn pareto(layout: &Layout, label: &str, points: &[Point], costs: &Costs) -> 
         axis::horizontal(area, chart, &x, (y.low, y.high))?;
         axis::vertical(area, chart, &y, (x.low, x.high))?;
         let corners: Vec<(f64, f64)> = front(points).iter().map(|p| (x.place(p.cost), p.mean)).collect();
-        chart.draw_series([PathElement::new(corners, FAINT.stroke_width(15))]).map_err(failed)?;
+        chart.draw_series([PathElement::new(corners, FAINT.mix(0.55).stroke_width(15))]).map_err(failed)?;
         for point in points {
             let place = x.place(point.cost);
             let style = series(point.tuner).mix(0.45).stroke_width(15);
@@ -96,6 +96,20 @@ fn overlap(a: &Box4, b: &Box4) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
 
+/// Boxes along the front's line, so that labels keep off it where they can.
+fn along(front: &[(f64, f64)]) -> Vec<Box4> {
+    let steps = |pair: &[(f64, f64)]| match pair {
+        [(x0, y0), (x1, y1)] => {
+            let count = ((x1 - x0).abs().max((y1 - y0).abs()) / 6.0).ceil().max(1.0) as usize;
+            let at = |i: usize| i as f64 / count as f64;
+            let (x0, y0, dx, dy) = (*x0, *y0, x1 - x0, y1 - y0);
+            (0..=count).map(|i| (x0 + dx * at(i), y0 + dy * at(i))).collect()
+        }
+        _ => Vec::new(),
+    };
+    front.windows(2).flat_map(steps).map(|(x, y)| [x - 1.0, y - 1.0, x + 1.0, y + 1.0]).collect()
+}
+
 fn name_points(
     layout: &Layout,
     area: &Area<'_>,
@@ -104,43 +118,54 @@ fn name_points(
     x: &Axis,
 ) -> Result<(), Error> {
     let unit = f64::from(UNIT);
-    let centers: Vec<(f64, f64)> = points.iter().map(|p| chart.backend_coord(&(x.place(p.cost), p.mean))).map(|(x, y)| (f64::from(x) / unit, f64::from(y) / unit)).collect();
-    let mut taken: Vec<Box4> = centers.iter().map(|(x, y)| [x - 7.0, y - 7.0, x + 7.0, y + 7.0]).collect();
+    let center = |point: &Point| {
+        let (x, y) = chart.backend_coord(&(x.place(point.cost), point.mean));
+        (f64::from(x) / unit, f64::from(y) / unit)
+    };
     let page: Box4 = [44.0, 2.0, f64::from(layout.width) - 2.0, f64::from(layout.height) - 28.0];
+    let inside = |b: &Box4| b[0] >= page[0] && b[1] >= page[1] && b[2] <= page[2] && b[3] <= page[3];
+    let around = |(x, y): (f64, f64)| [x - 7.0, y - 7.0, x + 7.0, y + 7.0];
+    let mut taken: Vec<Box4> = points.iter().map(|point| around(center(point))).collect();
     // The front first: its names matter most.
-    let on_front: Vec<usize> = front(points).iter().map(|p| p.number).collect();
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by_key(|i| points.get(*i).map(|p| (!on_front.contains(&p.number), p.number)));
-    for i in order {
-        let (Some(point), Some(center)) = (points.get(i), centers.get(i)) else { continue };
+    let front = front(points);
+    let line = along(&front.iter().map(|point| center(point)).collect::<Vec<_>>());
+    let is_on_front = |point: &Point| front.iter().any(|p| p.number == point.number);
+    let mut order: Vec<&Point> = points.iter().collect();
+    order.sort_by_key(|point| (!is_on_front(point), point.number));
+    for point in order {
         let number = point.number.to_string();
-        let texts = [(point.name, INK), (number.as_str(), FAINT)];
-        let fits = texts.iter().flat_map(|(name, color)| places(name, *center).map(|(area, side)| (*name, *color, area, side)));
-        let inside = |b: &Box4| b[0] >= page[0] && b[1] >= page[1] && b[2] <= page[2] && b[3] <= page[3];
-        let found = fits.into_iter().find(|(_, _, b, _)| inside(b) && !taken.iter().any(|t| overlap(t, b)));
+        let at = |name, color| places(name, center(point)).map(|(area, side)| (name, color, area, side));
+        let is_free = |b: &Box4| inside(b) && !taken.iter().any(|t| overlap(t, b));
+        let is_clear = |b: &Box4| is_free(b) && !line.iter().any(|t| overlap(t, b));
+        let named = at(point.name, INK);
+        let numbered = at(number.as_str(), FAINT);
         // Where nothing is free the number stands over others: better crowded than nameless.
-        let fallback = || places(&number, *center).into_iter().next().map(|(b, side)| (number.as_str(), FAINT, b, side));
-        let Some((name, color, area_taken, side)) = found.or_else(fallback) else { continue };
-        let x = if side == "end" { area_taken[2] } else { area_taken[0] };
-        let at = ((x * unit) as i32, ((area_taken[1] + area_taken[3]) / 2.0 * unit) as i32);
-        let horizontal = if side == "end" { HPos::Right } else { HPos::Left };
-        area.draw_text(name, &text(TEXT, color, horizontal, VPos::Center), at).map_err(failed)?;
-        taken.push(area_taken);
+        let found = (named.iter().find(|label| is_clear(&label.2)))
+            .or_else(|| numbered.iter().find(|label| is_clear(&label.2)))
+            .or_else(|| numbered.iter().find(|label| is_free(&label.2)))
+            .or(numbered.first());
+        let Some((name, color, box4, side)) = found else { continue };
+        let x = if matches!(side, HPos::Right) { box4[2] } else { box4[0] };
+        let at = ((x * unit) as i32, ((box4[1] + box4[3]) / 2.0 * unit) as i32);
+        area.draw_text(name, &text(TEXT, *color, *side, VPos::Center), at).map_err(failed)?;
+        taken.push(*box4);
     }
     Ok(())
 }
 
 /// Where a label may stand about a point, best first, and which of its ends is fixed.
-fn places(label: &str, (x, y): (f64, f64)) -> [(Box4, &'static str); 6] {
+fn places(label: &str, (x, y): (f64, f64)) -> [(Box4, HPos); 8] {
     let (width, half) = (text_width(label, TEXT), f64::from(TEXT) * 0.6);
     let at = |left: f64, middle: f64| [left, middle - half, left + width, middle + half];
     [
-        (at(x + 11.0, y), "start"),
-        (at(x - 11.0 - width, y), "end"),
-        (at(x + 8.0, y - 13.0), "start"),
-        (at(x + 8.0, y + 13.0), "start"),
-        (at(x - 8.0 - width, y - 13.0), "end"),
-        (at(x - 8.0 - width, y + 13.0), "end"),
+        (at(x + 11.0, y), HPos::Left),
+        (at(x - 11.0 - width, y), HPos::Right),
+        (at(x + 8.0, y - 13.0), HPos::Left),
+        (at(x + 8.0, y + 13.0), HPos::Left),
+        (at(x - 8.0 - width, y - 13.0), HPos::Right),
+        (at(x - 8.0 - width, y + 13.0), HPos::Right),
+        (at(x + 8.0, y - 26.0), HPos::Left),
+        (at(x + 8.0, y + 26.0), HPos::Left),
     ]
 }
 

@@ -23,9 +23,9 @@ pub struct Layout {
 }
 
 /// For a screen or paper.
-pub const WIDE: Layout = Layout { width: 880, row: 30, names: 270, numbers: 190, rise: 0, ticks: 6 };
+pub const WIDE: Layout = Layout { width: 976, row: 30, names: 290, numbers: 196, rise: 0, ticks: 6 };
 /// For a telephone.
-pub const NARROW: Layout = Layout { width: 350, row: 44, names: 14, numbers: 64, rise: 19, ticks: 3 };
+pub const NARROW: Layout = Layout { width: 350, row: 44, names: 14, numbers: 84, rise: 19, ticks: 4 };
 
 const TEXT: u32 = 14;
 
@@ -164,7 +164,8 @@ fn write_numbers(
 ) -> Result<(), Error> {
     let (right, middle) = chart.backend_coord(&(axis.high, y));
     let letters_at = layout.width as i32 * UNIT - 4 * UNIT;
-    let places = [(right + 14 * UNIT, INK, HPos::Left), (right + 62 * UNIT, FAINT, HPos::Left), (letters_at, INK, HPos::Right)];
+    let places =
+        [(right + 14 * UNIT, INK, HPos::Left), (right + 62 * UNIT, FAINT, HPos::Left), (letters_at, INK, HPos::Right)];
     for (number, (x, color, side)) in numbers.iter().zip(places) {
         area.draw_text(number, &text(TEXT - 1, color, side, VPos::Center), (x, middle)).map_err(failed)?;
     }

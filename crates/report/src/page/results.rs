@@ -18,7 +18,9 @@ struct Cost {
     name: Word,
     axis: Text,
     costs: Costs,
-    value: Box<dyn Fn(&Arm) -> Option<f64>>,
+    value: fn(&Arm) -> Option<f64>,
+    /// What the value is multiplied by to be in the axis' unit.
+    per_unit: f64,
 }
 
 fn costs(page: &Page) -> Vec<Cost> {
@@ -31,14 +33,16 @@ fn costs(page: &Page) -> Vec<Cost> {
             name: words::BY_HOURS,
             axis: words::AXIS_HOURS.with(&[unit]),
             costs: Costs::Linear,
-            value: Box::new(move |arm| arm.train_hours.map(|hours| hours * per_hour)),
+            value: |arm| arm.train_hours,
+            per_unit: per_hour,
         },
         Cost {
             id: "memory",
             name: words::BY_MEMORY,
             axis: words::AXIS_MEMORY.with(&[]),
             costs: Costs::Linear,
-            value: Box::new(|arm| arm.peak_memory_bytes.map(|bytes| bytes as f64 / 1_073_741_824.0)),
+            value: |arm| arm.peak_memory_bytes.map(|bytes| bytes as f64),
+            per_unit: 1.0 / 1_073_741_824.0,
         },
         Cost {
             id: "params",
@@ -46,14 +50,16 @@ fn costs(page: &Page) -> Vec<Cost> {
             axis: words::AXIS_PARAMS.with(&[]),
             costs: Costs::Logarithmic(numbers::count),
             // A logarithm has no zero: an arm without any parameter is named under the picture.
-            value: Box::new(|arm| arm.trainable_params.filter(|params| *params > 0).map(|params| params as f64)),
+            value: |arm| arm.trainable_params.filter(|params| *params > 0).map(|params| params as f64),
+            per_unit: 1.0,
         },
         Cost {
             id: "cost",
             name: words::BY_COST,
             axis: words::AXIS_COST.with(&[]),
             costs: Costs::Linear,
-            value: Box::new(|arm| arm.cost_usd),
+            value: |arm| arm.cost_usd,
+            per_unit: 1.0,
         },
     ]
 }
@@ -64,8 +70,16 @@ pub fn pareto(page: &Page) -> Result<Option<Markup>, Error> {
     for cost in costs(page) {
         let points = page.arms.iter().enumerate().filter_map(|(i, arm)| {
             let (score, tuner) = (arm.score?, page.tuner(arm));
-            let cost = (cost.value)(arm)?;
-            Some(Point { name: &arm.name, number: i + 1, tuner, cost, mean: score.mean, low: score.low, high: score.high })
+            let cost = (cost.value)(arm)? * cost.per_unit;
+            Some(Point {
+                name: &arm.name,
+                number: i + 1,
+                tuner,
+                cost,
+                mean: score.mean,
+                low: score.low,
+                high: score.high,
+            })
         });
         let points: Vec<Point> = points.collect();
         if points.len() < 2 {
@@ -84,9 +98,14 @@ pub fn pareto(page: &Page) -> Result<Option<Markup>, Error> {
         };
         pictures.push((cost.id, cost.name, body));
     }
+    let has_pictures = !pictures.is_empty();
+    let table = spent(page);
+    if !has_pictures && table.is_none() {
+        return Ok(None);
+    }
     let legend = legend(page)?;
-    Ok((!pictures.is_empty()).then(|| {
-        html! {
+    Ok(Some(html! {
+        @if has_pictures {
             p.note { (page.say(&words::PARETO_NOTE)) }
             (legend)
             div.tabs role="group" aria-label=(page.label(&words::AGAINST)) {
@@ -97,7 +116,46 @@ pub fn pareto(page: &Page) -> Result<Option<Markup>, Error> {
             }
             @for (id, _, body) in &pictures { figure.tab data-tab=(id) { (body) } }
         }
+        @if let Some(table) = table { (table) }
     }))
+}
+
+/// What each arm took, where anything is known of any.
+fn spent(page: &Page) -> Option<Markup> {
+    let columns =
+        [words::TIME, words::MEMORY, words::TRAINABLE, words::ADDITIONAL, words::COST, words::HELD_OUT, words::BITS];
+    let values = |arm: &Arm| {
+        [
+            arm.train_hours,
+            arm.peak_memory_bytes.map(|bytes| bytes as f64),
+            arm.trainable_params.map(|params| params as f64),
+            arm.additional_params.map(|params| params as f64),
+            arm.cost_usd,
+            arm.held_out_nats_per_token,
+            arm.held_out_bits_per_byte,
+        ]
+    };
+    let shown: [fn(f64) -> String; 7] = [
+        numbers::hours,
+        |bytes| numbers::bytes(bytes as u64),
+        numbers::count,
+        numbers::count,
+        numbers::usd,
+        |loss| numbers::fixed(loss, 3),
+        |loss| numbers::fixed(loss, 3),
+    ];
+    let mut headings = vec![Heading::numbers(page.say(&words::RANK)), Heading::words(page.say(&words::ARM))];
+    headings.extend(columns.iter().map(|word| Heading::numbers(page.say(word))));
+    let row = |(i, arm): (usize, &&Arm)| {
+        html! { tr {
+            (number(Some((i + 1) as f64), |place| numbers::grouped(place as u64)))
+            th scope="row" { (name(&arm.name)) }
+            @for (value, show) in values(arm).into_iter().zip(shown) { (number(value, show)) }
+        } }
+    };
+    let rows: Vec<Markup> = page.arms.iter().enumerate().map(row).collect();
+    let is_known = page.arms.iter().any(|arm| values(arm).iter().any(Option::is_some));
+    is_known.then(|| table(page.report.language, &page.say(&words::SPENT), &headings, &rows))
 }
 
 /// Which color and mark is which tuner.

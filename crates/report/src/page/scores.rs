@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::Page;
-use crate::data::{Arm, CategoryScore, Scope, Verdict};
+use crate::data::{Arm, CategoryScore, Pair, Scope, Verdict};
 use crate::draw::rows::{self, ScoreRow};
 use crate::error::Error;
 use crate::html::{Heading, name, number, table};
@@ -56,13 +56,6 @@ fn arms(page: &Page) -> Result<Markup, Error> {
         words(&words::SCOPE),
         numbers(&words::SEEDS),
         numbers(&words::ITEMS),
-        numbers(&words::TIME),
-        numbers(&words::MEMORY),
-        numbers(&words::TRAINABLE),
-        numbers(&words::ADDITIONAL),
-        numbers(&words::COST),
-        numbers(&words::HELD_OUT),
-        numbers(&words::BITS),
         words(&words::BASE),
         words(&words::TUNER),
         words(&words::DATASET),
@@ -89,13 +82,6 @@ fn arm_row(page: &Page, place: usize, arm: &Arm) -> Result<Markup, Error> {
             td { @if let Some(scope) = scope { (page.say(&scope)) } }
             (number(Some(f64::from(arm.seeds)), whole))
             (number(Some(f64::from(arm.items)), whole))
-            (number(arm.train_hours, numbers::hours))
-            (number(arm.peak_memory_bytes.map(|b| b as f64), |b| numbers::bytes(b as u64)))
-            (number(arm.trainable_params.map(|p| p as f64), numbers::count))
-            (number(arm.additional_params.map(|p| p as f64), numbers::count))
-            (number(arm.cost_usd, numbers::usd))
-            (number(arm.held_out_nats_per_token, |v| numbers::fixed(v, 3)))
-            (number(arm.held_out_bits_per_byte, |v| numbers::fixed(v, 3)))
             td { (name(&arm.base)) }
             td { (name(&arm.tuner)) }
             td { (name(&arm.dataset)) }
@@ -113,7 +99,31 @@ fn interval(ends: Option<(f64, f64)>, show: fn(f64) -> String) -> Markup {
     }
 }
 
-/// Differences, those that are real first as given.
+/// A pair with the arm that the page shows first in front, and the places of both.
+fn best_first(page: &Page, pair: &Pair) -> (usize, usize, Pair) {
+    let place = |name: &str| page.arms.iter().position(|arm| arm.name == name).unwrap_or(usize::MAX);
+    let (first, second) = (place(&pair.first), place(&pair.second));
+    if first <= second {
+        return (first, second, pair.clone());
+    }
+    let verdict = match pair.verdict {
+        Verdict::FirstBetter => Verdict::SecondBetter,
+        Verdict::SecondBetter => Verdict::FirstBetter,
+        same => same,
+    };
+    let turned = Pair {
+        first: pair.second.clone(),
+        second: pair.first.clone(),
+        difference: -pair.difference,
+        low: -pair.high,
+        high: -pair.low,
+        verdict,
+        ..*pair
+    };
+    (second, first, turned)
+}
+
+/// Differences, in the order of the arms.
 pub fn pairs(page: &Page) -> Option<Markup> {
     let pairs = &page.report.pairs;
     let headings = [
@@ -124,7 +134,9 @@ pub fn pairs(page: &Page) -> Option<Markup> {
         Heading::words(page.say(&words::INTERVAL)),
         Heading::numbers(page.say(&words::ADJUSTED_P)),
     ];
-    let rows = pairs.iter().map(|pair| {
+    let mut ordered: Vec<(usize, usize, Pair)> = pairs.iter().map(|pair| best_first(page, pair)).collect();
+    ordered.sort_by_key(|(first, second, _)| (*first, *second));
+    let rows = ordered.iter().map(|(_, _, pair)| {
         let (word, class) = match pair.verdict {
             Verdict::FirstBetter => (words::FIRST_BETTER, "told"),
             Verdict::SecondBetter => (words::SECOND_BETTER, "told"),
@@ -135,7 +147,7 @@ pub fn pairs(page: &Page) -> Option<Markup> {
             tr {
                 th scope="row" { (name(&pair.first)) }
                 td { (name(&pair.second)) }
-                td { span.verdict class=(class) { (page.say(&word)) } }
+                td { span.verdict.(class) { (page.say(&word)) } }
                 (number(Some(pair.difference), numbers::signed))
                 (interval(Some((pair.low, pair.high)), numbers::signed))
                 (number(Some(pair.adjusted_p), numbers::p_value))
@@ -184,7 +196,7 @@ fn heat(score: Option<&CategoryScore>, (least, most): (f64, f64)) -> Markup {
     let height = if most > least { (score.mean - least) / (most - least) } else { 0.5 };
     let step = ((height * HEATS as f64) as usize).min(HEATS - 1);
     html! {
-        td.n.heat class={ "h" (step) } data-v=(score.mean) {
+        td.n.heat.{ "h" (step) } data-v=(score.mean) {
             (numbers::fixed(score.mean, 2))
             small { (numbers::fixed(score.low, 2)) "–" (numbers::fixed(score.high, 2)) " · " (score.items) }
         }
