@@ -28,7 +28,7 @@ pub use error::Error;
 /// that the report's lists do not have once; or `out` took no more.
 pub fn write(report: &Report, answers: impl Iterator<Item = ItemAnswers>, out: &mut dyn Write) -> Result<(), Error> {
     check::check(report)?;
-    let page = page::Page::new(report);
+    let page = page::view::Page::new(report);
     let body = page::body(&page)?;
     send(out, page::begin(report.language))?;
     send_markup(out, page::head(report))?;

@@ -249,6 +249,40 @@ fn injected_markup_stays_text() {
 }
 
 #[test]
+fn long_words_wrap_on_a_narrow_screen_and_dark_and_paper_have_their_own_colors() {
+    if is_left_out() {
+        return;
+    }
+    let (report, answers) = hostile::study_of(&"unbroken".repeat(60));
+    let (mut browser, _folder) = open(&report, answers);
+    let size = |width: u32| json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+    for width in [400, 1200] {
+        browser.command("Emulation.setDeviceMetricsOverride", size(width));
+        let widest = browser.value("document.documentElement.scrollWidth").as_u64().unwrap();
+        let who = "Array.from(document.querySelectorAll('body *')).filter((e) => !e.closest('.scroll, pre')
+                   && e.getBoundingClientRect().right > innerWidth).map((e) => `${e.tagName} ${e.className}`).slice(0, 5)";
+        assert!(widest <= u64::from(width), "{widest} wide on a screen of {width}: {}", browser.value(who));
+        browser.value("document.querySelector('#items tbody button').click()");
+        browser.until("document.getElementById('item').open");
+        let inner = browser.value("document.querySelector('#item .inner').scrollWidth").as_u64().unwrap();
+        assert!(inner <= u64::from(width), "{inner} wide in a screen of {width}");
+        browser.value("document.getElementById('item').close()");
+    }
+    let colors = "[getComputedStyle(document.documentElement).backgroundColor, getComputedStyle(document.body).color,
+                   getComputedStyle(document.querySelector('svg .c0')).fill]";
+    let mut seen = vec![browser.value(colors)];
+    for (media, scheme) in [("", "dark"), ("print", "dark")] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.command("Emulation.setEmulatedMedia", json!({ "media": media, "features": features }));
+        seen.push(browser.value(colors));
+    }
+    assert_ne!(seen[0], seen[1]);
+    // Paper is white, whatever the screen was.
+    assert_eq!(seen[2][0], json!("rgb(255, 255, 255)"));
+    assert_eq!(seen[0][2], seen[2][2]);
+}
+
+#[test]
 fn searching_all_answers_does_not_block_the_page() {
     if is_left_out() {
         return;

@@ -42,7 +42,7 @@ pub fn axes(curves: &[Curve]) -> Axes {
 pub fn curves(label: &str, curves: &[&Curve], tuner: usize, axes: &Axes) -> Result<maud::Markup, Error> {
     let (x, y) = (&axes.steps, &axes.losses);
     let frame =
-        Frame { width: 280, height: 170, left: 36, right: 16, top: 8, bottom: 24, x: x.low..x.high, y: y.low..y.high };
+        Frame { width: 320, height: 180, left: 36, right: 16, top: 8, bottom: 24, x: x.low..x.high, y: y.low..y.high };
     picture(&frame, label, |area, chart| {
         axis::horizontal(area, chart, x, (y.low, y.high))?;
         axis::vertical(area, chart, y, (x.low, x.high))?;

@@ -28,7 +28,7 @@ pub struct Layout {
 }
 
 /// For a screen or paper.
-pub const WIDE: Layout = Layout { width: 976, height: 420, ticks: 6 };
+pub const WIDE: Layout = Layout { width: 1072, height: 440, ticks: 6 };
 /// For a telephone.
 pub const NARROW: Layout = Layout { width: 350, height: 300, ticks: 3 };
 

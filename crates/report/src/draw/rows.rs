@@ -23,7 +23,7 @@ pub struct Layout {
 }
 
 /// For a screen or paper.
-pub const WIDE: Layout = Layout { width: 976, row: 30, names: 290, numbers: 196, rise: 0, ticks: 6 };
+pub const WIDE: Layout = Layout { width: 1072, row: 30, names: 310, numbers: 196, rise: 0, ticks: 6 };
 /// For a telephone.
 pub const NARROW: Layout = Layout { width: 350, row: 44, names: 14, numbers: 84, rise: 19, ticks: 4 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::Page;
+use super::view::Page;
 use crate::answers::Counts;
 use crate::html::{Heading, table};
 use crate::numbers::grouped;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::Page;
+use super::view::Page;
 use crate::data::{Arm, Curve, Text};
 use crate::draw::curves as drawn_curves;
 use crate::draw::pareto::{self, Costs, Point};

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::Page;
+use super::view::Page;
 use crate::data::{Arm, CategoryScore, Pair, Scope, Verdict};
 use crate::draw::rows::{self, ScoreRow};
 use crate::error::Error;

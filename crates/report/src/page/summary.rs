@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::Page;
+use super::view::Page;
 use crate::words;
 
 /// What who reads nothing else should read.
