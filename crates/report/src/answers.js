@@ -3,6 +3,7 @@
 (() => {
   const PAGE = 50; /* items listed at once */
   const SLICE = 12; /* milliseconds of searching before the page may do something else */
+  const AHEAD = 4; /* blocks unpacked at a time while searching */
   const get = (id) => document.getElementById(id);
   const explorer = get('explorer');
   const words = JSON.parse(explorer.dataset.words);
@@ -108,8 +109,11 @@
     first = 0;
     list();
     let since = performance.now();
+    const coming = []; /* blocks being unpacked, which other threads do */
+    let next = 0;
     for (let done = 0; done < rest.length; done++) {
-      const block = await decode(`item-${rest[done]}`);
+      while (coming.length < AHEAD && next < rest.length) coming.push(decode(`item-${rest[next++]}`));
+      const block = await coming.shift();
       if (mine !== search) return;
       if (blockHolds(block, wanted.text)) found.push(rest[done]);
       if (performance.now() - since < SLICE) continue;

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 
 use crate::data::{Language, Text};
-use crate::words::{self, Word, in_language};
+use crate::words::{Word, in_language};
 
 /// A phrase of the page, in the language it opens in; the script puts in the other.
 pub fn say(language: Language, word: &Word) -> Markup {
-    text(language, &Text::new(word.en, word.zh))
+    text(language, &word.with(&[]))
 }
 
 /// A text of the study, isolated so that its direction changes nothing around it.
@@ -42,11 +42,11 @@ impl Heading {
 }
 
 /// A table whose columns the script can sort, in a box that scrolls by itself.
-pub fn table(language: Language, caption: &Markup, headings: &[Heading], rows: &[Markup]) -> Markup {
+pub fn table(language: Language, caption: &Text, headings: &[Heading], rows: &[Markup]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(in_language(&words::TABLE_SCROLLS.with(&[]), language)) {
+        div.scroll tabindex="0" role="region" aria-label=(in_language(caption, language)) {
             table.sortable {
-                caption { (caption) }
+                caption { (text(language, caption)) }
                 thead { tr { @for heading in headings {
                     th scope="col" class=[heading.class] { button type="button" { (heading.label) } }
                 } } }

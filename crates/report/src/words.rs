@@ -166,7 +166,6 @@ pub const NEXT: Word = w("Next", "下一页");
 
 pub const AGAIN: Word = w("How to run it again", "如何重新运行");
 pub const NUMBERS: Word = w("More numbers", "更多数据");
-pub const TABLE_SCROLLS: Word = w("table", "表格");
 
 /// What the page's script says, by the key it uses.
 pub const SCRIPT: &[(&str, Word)] = &[

@@ -155,7 +155,7 @@ fn spent(page: &Page) -> Option<Markup> {
     };
     let rows: Vec<Markup> = page.arms.iter().enumerate().map(row).collect();
     let is_known = page.arms.iter().any(|arm| values(arm).iter().any(Option::is_some));
-    is_known.then(|| table(page.report.language, &page.say(&words::SPENT), &headings, &rows))
+    is_known.then(|| table(page.report.language, &words::SPENT.with(&[]), &headings, &rows))
 }
 
 /// Which color and mark is which tuner.
@@ -240,7 +240,7 @@ pub fn candidates(page: &Page) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p.note { (page.say(&words::CANDIDATES_NOTE)) }
-            (table(page.report.language, &page.say(&words::CANDIDATES), &headings, &rows))
+            (table(page.report.language, &words::CANDIDATES.with(&[]), &headings, &rows))
         }
     })
 }
@@ -268,7 +268,7 @@ pub fn tables(page: &Page) -> Option<Markup> {
         let rows: Vec<Markup> = given.rows.iter().map(row).collect();
         html! {
             h3 { (page.text(&given.title)) }
-            (table(page.report.language, &page.text(&given.title), &headings, &rows))
+            (table(page.report.language, &given.title, &headings, &rows))
             @for note in &given.notes { p.note { (page.text(note)) } }
         }
     };

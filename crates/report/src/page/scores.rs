@@ -62,7 +62,7 @@ fn arms(page: &Page) -> Result<Markup, Error> {
     ];
     let rows = page.arms.iter().enumerate().map(|(i, arm)| arm_row(page, i + 1, arm));
     let rows = rows.collect::<Result<Vec<Markup>, Error>>()?;
-    Ok(table(page.report.language, &page.say(&words::ARMS_TABLE), &headings, &rows))
+    Ok(table(page.report.language, &words::ARMS_TABLE.with(&[]), &headings, &rows))
 }
 
 fn arm_row(page: &Page, place: usize, arm: &Arm) -> Result<Markup, Error> {
@@ -158,7 +158,7 @@ pub fn pairs(page: &Page) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p.note { (page.say(&words::PAIRS_NOTE)) }
-            (table(page.report.language, &page.say(&words::PAIRS), &headings, &rows))
+            (table(page.report.language, &words::PAIRS.with(&[]), &headings, &rows))
         }
     })
 }
@@ -186,7 +186,7 @@ pub fn categories(page: &Page) -> Option<Markup> {
     (!scores.is_empty()).then(|| {
         html! {
             p.note { (page.say(&words::CATEGORIES_NOTE)) }
-            (table(page.report.language, &page.say(&words::CATEGORIES), &headings, &rows))
+            (table(page.report.language, &words::CATEGORIES.with(&[]), &headings, &rows))
         }
     })
 }
