@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What a run shows while it goes on.
     ("crates/tensorboard", &["spec", "files"]),
     ("crates/watch", &["spec", "files"]),
+    ("crates/report", &["analysis", "spec", "results", "files"]),
     // The only wiring.
     (
         "crates/study",
@@ -50,6 +51,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("crates/judge", "candle-core"),
     ("crates/results", "candle-core"),
     ("crates/analysis", "candle-core"),
+    ("crates/report", "candle-core"),
     (PLUGINS, "candle-core"),
     ("crates/train", "polars"),
     (PLUGINS, "polars"),
