@@ -140,19 +140,45 @@ pub struct Analyze {
 
 #[derive(Subcommand)]
 pub enum Analysis {
-    /// Average score of each arm, and by category: the paper's Tables 4 and 5.
+    /// Average score of each arm with its interval and group, and by category: the paper's Tables 4 and 5.
     Scores { dir: PathBuf },
-    /// Two arms, paired by item: difference, interval, p-values.
-    Compare { dir: PathBuf, a: String, b: String },
-    /// Time, memory and money per arm.
+    /// Two arms, paired by item: difference, interval, p-values, verdict, and what would show more.
+    Compare {
+        dir: PathBuf,
+        a: String,
+        b: String,
+        /// Differences smaller than this do not matter.
+        #[arg(long, default_value_t = MARGIN)]
+        margin: f64,
+    },
+    /// The decision, in a sentence or two, with its certainty.
+    Decision {
+        dir: PathBuf,
+        #[arg(long, default_value_t = MARGIN)]
+        margin: f64,
+    },
+    /// Effects of method, data size, base size and rank: the paper's four conclusions, with sizes and intervals.
+    Factors { dir: PathBuf },
+    /// Score and loss against data and parameters.
+    Scaling { dir: PathBuf },
+    /// Loss on general language before and after.
+    Forgetting { dir: PathBuf },
+    /// Time, memory and money per arm, and which arms nothing beats.
     Cost { dir: PathBuf },
-    /// How the loss fell.
+    /// How the losses fell.
     Curves { dir: PathBuf },
-    /// Whether long answers score higher, and which were cut off.
+    /// Length of answers and their score, and which were cut off.
     Lengths { dir: PathBuf },
-    /// The figures of Sun et al. 2023.
+    /// Every hyper-parameter of every arm, and where it comes from.
+    Ledger { dir: PathBuf },
+    /// What makes a comparison of these arms unfair; of the paper's own without a folder.
+    Lint { dir: Option<PathBuf> },
+    /// The figures of Sun et al. 2023, and which of its differences its items can carry.
     Paper,
 }
+
+/// The smallest difference of scores that matters, unless another is stated.
+const MARGIN: f64 = 0.02;
 
 #[derive(clap::Args)]
 pub struct Query {

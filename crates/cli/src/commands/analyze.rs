@@ -9,10 +9,17 @@ use crate::output::{OutputFormat, print_tables};
 pub fn run(args: &Analyze) -> Result<()> {
     let tables = match &args.analysis {
         Analysis::Scores { dir } => analysis::scores(dir)?,
-        Analysis::Compare { dir, a, b } => analysis::compare(dir, a, b)?,
+        Analysis::Compare { dir, a, b, margin } => analysis::compare(dir, a, b, *margin)?,
+        Analysis::Decision { dir, margin } => analysis::decision(dir, *margin)?,
+        Analysis::Factors { dir } => analysis::factors(dir)?,
+        Analysis::Scaling { dir } => analysis::scaling(dir)?,
+        Analysis::Forgetting { dir } => analysis::forgetting(dir)?,
         Analysis::Cost { dir } => analysis::cost(dir)?,
         Analysis::Curves { dir } => analysis::curves(dir)?,
         Analysis::Lengths { dir } => analysis::lengths(dir)?,
+        Analysis::Ledger { dir } => analysis::ledger(dir)?,
+        Analysis::Lint { dir: Some(dir) } => analysis::lint(dir)?,
+        Analysis::Lint { dir: None } => analysis::lint_paper()?,
         Analysis::Paper => analysis::paper()?,
     };
     print_tables(&tables, OutputFormat::of(args.json, args.markdown))

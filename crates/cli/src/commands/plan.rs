@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use serde_json::json;
-use tunebench_analysis::{Cell, Table, duration};
+use tunebench_analysis::duration::words as duration;
+use tunebench_analysis::{Cell, Table};
 use tunebench_study::{PlanReport, StudyForecast};
 
 use crate::args::{Plan, Shared};
@@ -68,7 +69,9 @@ fn table(study: &str, arms: &[PlanReport]) -> Table {
         table.notes.push("Without a number of examples an arm takes all that its dataset has.".to_owned());
     }
     if arms.iter().any(|arm| !arm.candidate.is_empty()) {
-        table.notes.push("Of an arm's candidates the one with the least held-out loss is trained with all seeds.".to_owned());
+        table
+            .notes
+            .push("Of an arm's candidates the one with the least held-out loss is trained with all seeds.".to_owned());
     }
     let said = |arm: &PlanReport| {
         let name = name(&arm.arm, &arm.candidate);
@@ -84,8 +87,15 @@ fn name(arm: &str, candidate: &str) -> String {
 
 /// What the study takes on this machine, a row an arm and candidate.
 fn time_table(forecast: &StudyForecast) -> Table {
-    let columns =
-        [("arm", 0), ("steps", 0), ("tokens", 0), ("training", 0), ("trainings", 2), ("all trainings", 0), ("answers at most", 0)];
+    let columns = [
+        ("arm", 0),
+        ("steps", 0),
+        ("tokens", 0),
+        ("training", 0),
+        ("trainings", 2),
+        ("all trainings", 0),
+        ("answers at most", 0),
+    ];
     let mut table = Table::new("Time on this machine", &columns);
     let shown = |seconds: Option<f64>| Cell::from(seconds.map(duration));
     for arm in &forecast.arms {
@@ -100,11 +110,18 @@ fn time_table(forecast: &StudyForecast) -> Table {
         ]);
     }
     table.notes.push(match forecast.seconds() {
-        Some(seconds) => format!("The whole study takes {} at most, from nothing; models and judges are loaded besides.", duration(seconds)),
+        Some(seconds) => format!(
+            "The whole study takes {} at most, from nothing; models and judges are loaded besides.",
+            duration(seconds)
+        ),
         None => "The time of the whole study cannot be said, because that of an arm cannot.".to_owned(),
     });
     if let Some(seconds) = forecast.judging_seconds_at_least {
-        table.notes.push(format!("{} judgements, {} at least by requests_per_minute.", forecast.judgements, duration(seconds)));
+        table.notes.push(format!(
+            "{} judgements, {} at least by requests_per_minute.",
+            forecast.judgements,
+            duration(seconds)
+        ));
     }
     table.notes.extend(forecast.warnings.iter().cloned());
     table
