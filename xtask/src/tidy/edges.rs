@@ -21,7 +21,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
     ("crates/judge", &["spec", "files"]),
     ("crates/results", &["spec", "files"]),
-    ("crates/analysis", &["spec", "results"]),
+    ("crates/statistics", &["spec"]),
+    ("crates/analysis", &["spec", "results", "statistics"]),
     // What a run shows while it goes on.
     ("crates/tensorboard", &["spec", "files"]),
     ("crates/watch", &["spec", "files"]),
@@ -54,6 +55,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("crates/report", "candle-core"),
     (PLUGINS, "candle-core"),
     ("crates/train", "polars"),
+    ("crates/statistics", "polars"),
     (PLUGINS, "polars"),
 ];
 
