@@ -23,6 +23,11 @@ pub enum Error {
     Foreign { path: PathBuf, key: &'static str },
     #[error("{}: format version {found} is newer than {known}, the newest this tunebench reads; update tunebench", path.display())]
     Newer { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{}: format version {found}, this tunebench reads {known}: written by an earlier tunebench; run the study again to write \
+         them anew, nothing that is finished is trained again", path.display()
+    )]
+    Older { path: PathBuf, found: u32, known: u32 },
     #[error("{}: format version is `{found}`, which is not a version; run the study again to rewrite it", path.display())]
     BadVersion { path: PathBuf, found: String },
     #[error("{}: column `{column}` is missing; run the study again to rewrite it", path.display())]

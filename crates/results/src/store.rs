@@ -114,7 +114,7 @@ impl Frames {
     /// Every record of a frame, in the order of the file.
     ///
     /// # Errors
-    /// When the file is missing, damaged, of a newer version, or not as declared.
+    /// When the file is missing, damaged, of another version, or not as declared.
     pub fn read<R: Record>(&self) -> Result<Vec<R>> {
         let frame = self.frame(Frame::of::<R>())?;
         R::from_frame(&frame).map_err(|error| Error::BadColumn {
@@ -172,7 +172,8 @@ fn check_version(path: &Path, version: Option<&str>) -> Result<()> {
     let Some(version) = version else { return Err(Error::Foreign { path: path(), key: VERSION_KEY }) };
     match version.parse() {
         Ok(found) if found > FORMAT_VERSION => Err(Error::Newer { path: path(), found, known: FORMAT_VERSION }),
-        Ok(1..) => Ok(()),
+        Ok(FORMAT_VERSION) => Ok(()),
+        Ok(found @ 1..) => Err(Error::Older { path: path(), found, known: FORMAT_VERSION }),
         _ => Err(Error::BadVersion { path: path(), found: version.escape_debug().to_string() }),
     }
 }

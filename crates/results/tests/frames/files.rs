@@ -8,10 +8,10 @@ use polars::prelude::{Column, DataFrame};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_results::column::Record;
 use tunebench_results::seal::{BLANK, KEY, seal};
-use tunebench_results::{FRAMES, Frames, write_arms, write_generations, write_judgements, write_steps};
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+use tunebench_results::{FRAMES, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 
-use crate::samples::{arm, generation, judgement, step};
+use crate::samples::{arm, generation, judgement, loss, step};
 
 fn read<R: Record>(dir: &Path) -> Result<Vec<R>, String> {
     Frames::open(dir).unwrap().read::<R>().map_err(|error| error.to_string())
@@ -28,6 +28,7 @@ fn every_record_comes_back_as_it_was() {
     let dir = dir.path();
     let arms = [arm("small + LoRA"), ArmRecord { final_loss: None, ..arm("另一个") }];
     let steps = [step("a", 1, 2.5), step("a", 2, f64::INFINITY)];
+    let losses = [loss("a", 0, false), loss("a", 63, true)];
     let generations = [generation("a", "1", Some("参考")), generation("a", "2", None)];
     let judgements = [
         judgement("a", "extract", "1", 0, Ok(0.5)),
@@ -36,12 +37,14 @@ fn every_record_comes_back_as_it_was() {
     ];
     write_arms(dir, &arms).unwrap();
     write_steps(dir, &steps).unwrap();
+    write_losses(dir, &losses).unwrap();
     write_generations(dir, &generations).unwrap();
     write_judgements(dir, &judgements).unwrap();
 
     // A NaN differs from itself, so the arms are compared by how they print.
     assert_eq!(format!("{:?}", read::<ArmRecord>(dir).unwrap()), format!("{arms:?}"));
     assert_eq!(read::<StepLog>(dir).unwrap(), steps);
+    assert_eq!(read::<LossLog>(dir).unwrap(), losses);
     assert_eq!(read::<Generation>(dir).unwrap(), generations);
     assert_eq!(read::<Judgement>(dir).unwrap(), judgements);
 }
@@ -77,11 +80,14 @@ fn the_metadata_says_what_each_column_means() {
     let ours = pairs.into_iter().filter(|pair| pair.key.starts_with("tunebench.") && pair.key != KEY);
     let lines: Vec<String> = ours.map(|pair| format!("{}: {}", pair.key, pair.value.unwrap())).collect();
     expect![[r#"
-        tunebench.format_version: 1
+        tunebench.format_version: 2
         tunebench.column.arm: name of the arm
+        tunebench.column.seed: seed of the training whose model answered
         tunebench.column.item: id of the evaluation item
+        tunebench.column.item_hash: as in generations
         tunebench.column.category: category of the item
         tunebench.column.judge: plugin that judged
+        tunebench.column.judge_hash: SHA-256 of the judge: plugin, options, server, and the item's rubric
         tunebench.column.repeat: number of this judgement among those of one answer, from 0
         tunebench.column.score: score 0..1; the verdict; null unless status is scored
         tunebench.column.status: scored, unscored (the judge could not tell) or failed (it could not be asked)
@@ -142,14 +148,18 @@ fn a_file_of_another_version_or_shape_is_refused() {
         without(&name).into_iter().chain([column]).collect::<Vec<_>>()
     };
     let messages = [
-        refusal(columns(), "2"),
+        refusal(columns(), "3"),
+        refusal(columns(), "1"),
+        refusal(columns(), "0"),
         refusal(columns(), "one\u{1b}"),
-        refusal(without("loss"), "1"),
-        refusal(with(Column::new("loss".into(), ["low"])), "1"),
-        refusal(with(Column::new("loss".into(), [None::<f64>])), "1"),
+        refusal(without("loss"), "2"),
+        refusal(with(Column::new("loss".into(), ["low"])), "2"),
+        refusal(with(Column::new("loss".into(), [None::<f64>])), "2"),
     ];
     expect![[r#"
-        DIR/steps.parquet: format version 2 is newer than 1, the newest this tunebench reads; update tunebench
+        DIR/steps.parquet: format version 3 is newer than 2, the newest this tunebench reads; update tunebench
+        DIR/steps.parquet: format version 1, this tunebench reads 2: written by an earlier tunebench; run the study again to write them anew, nothing that is finished is trained again
+        DIR/steps.parquet: format version is `0`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: format version is `one\u{1b}`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: column `loss` is missing; run the study again to rewrite it
         DIR/steps.parquet: column `loss` has type str, expected f64; run the study again to rewrite it
@@ -175,12 +185,12 @@ fn an_unknown_status_is_refused_and_an_unknown_column_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let extra = Column::new("mood".into(), ["calm"]);
-    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "1");
+    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "2");
     assert_eq!(read::<StepLog>(dir).unwrap(), [step("a", 1, 1.0)]);
 
     let columns = Judgement::to_columns(&[judgement("a", "extract", "1", 0, Ok(1.0))]);
     let status = |c: Column| if c.name() == "status" { Column::new("status".into(), ["pending"]) } else { c };
-    write_sealed(dir, columns.into_iter().map(status).collect(), "1");
+    write_sealed(dir, columns.into_iter().map(status).collect(), "2");
     fs::rename(dir.join("steps.parquet"), dir.join("judgements.parquet")).unwrap();
     expect!["DIR/judgements.parquet: column `status` has the value `pending`, expected scored, unscored or failed; run the study again to rewrite it"].assert_eq(&message(dir, read::<Judgement>(dir)));
 }

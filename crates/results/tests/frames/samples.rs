@@ -1,27 +1,37 @@
 //! Small records that the tests of this crate share.
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 
 pub fn arm(name: &str) -> ArmRecord {
     ArmRecord {
         arm: name.into(),
+        candidate: "learning_rate=0.0002 options.r=8".into(),
+        selected: true,
         base: "small".into(),
         tuner: "lora-attention".into(),
+        options: r#"{"r":8}"#.into(),
         dataset: "chinese".into(),
+        template: "belle".into(),
+        recipe: r#"{"epochs":{"value":4.0,"origin":"tuner"}}"#.into(),
         examples: 2000,
         skipped_examples: 3,
+        held_out_examples: 20,
         seed: u64::MAX,
         engine: "fast".into(),
+        precision: "bf16".into(),
         model_params: 1_000_000,
         trainable_params: 8192,
         additional_params: 8192,
         epochs: 4.0,
         steps: 63,
+        kept_step: 63,
         tokens: 100_000,
         train_seconds: 90.5,
         hours_per_epoch: 0.006,
         tokens_per_second: 1104.9,
         peak_rss_bytes: 1 << 30,
+        predicted_seconds: Some(80.0),
+        predicted_peak_bytes: None,
         final_loss: Some(f64::NAN),
         identity: "ab".repeat(32),
         evaluated: true,
@@ -31,6 +41,8 @@ pub fn arm(name: &str) -> ArmRecord {
 pub fn step(arm: &str, step: u64, loss: f64) -> StepLog {
     StepLog {
         arm: arm.into(),
+        candidate: String::new(),
+        seed: 1,
         step,
         epoch: step as f64 / 10.0,
         loss,
@@ -41,10 +53,29 @@ pub fn step(arm: &str, step: u64, loss: f64) -> StepLog {
     }
 }
 
+pub fn loss(arm: &str, step: u64, is_final: bool) -> LossLog {
+    LossLog {
+        arm: arm.into(),
+        candidate: String::new(),
+        seed: 1,
+        step,
+        set: "general".into(),
+        set_hash: "ef".repeat(32),
+        loss: 2.0,
+        bits_per_byte: 0.75,
+        tokens: 4000,
+        bytes: 15_000,
+        is_final,
+    }
+}
+
 pub fn generation(arm: &str, item: &str, reference: Option<&str>) -> Generation {
     Generation {
         arm: arm.into(),
+        seed: 1,
         item: item.into(),
+        item_hash: format!("content of {item}"),
+        prompt_hash: format!("prompt of {item}"),
         category: "open qa".into(),
         prompt: "Human: \n你好\n\nAssistant: \n".into(),
         answer: "回答\0\u{1b}[31m".into(),
@@ -60,9 +91,12 @@ pub fn generation(arm: &str, item: &str, reference: Option<&str>) -> Generation 
 pub fn judgement(arm: &str, category: &str, item: &str, repeat: u32, score: Result<f64, JudgementStatus>) -> Judgement {
     Judgement {
         arm: arm.into(),
+        seed: 1,
         item: item.into(),
+        item_hash: format!("content of {item}"),
         category: category.into(),
         judge: "reference".into(),
+        judge_hash: "cd".repeat(32),
         repeat,
         score: score.ok(),
         status: score.err().unwrap_or(JudgementStatus::Scored),

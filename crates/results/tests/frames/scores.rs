@@ -8,10 +8,21 @@ use crate::samples::judgement;
 
 fn table(rows: &[ScoreRow]) -> String {
     let line = |row: &ScoreRow| {
-        let ScoreRow { arm, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound } =
-            row;
+        let ScoreRow {
+            arm,
+            seed,
+            judge,
+            category,
+            items,
+            scored,
+            unscored,
+            failed,
+            mean_score,
+            lower_bound,
+            upper_bound,
+        } = row;
         format!(
-            "{arm}/{judge}/{category}: {items}={scored}+{unscored}+{failed} {mean_score:?} {lower_bound}..{upper_bound}"
+            "{arm}/{seed}/{judge}/{category}: {items}={scored}+{unscored}+{failed} {mean_score:?} {lower_bound}..{upper_bound}"
         )
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -34,14 +45,14 @@ fn repeats_are_averaged_first_and_missing_scores_bound_the_mean() {
         judgement("a", "rewrite", "5", 0, Ok(0.5)),
     ];
     expect![[r#"
-        b/reference/extract: 4=2+1+1 Some(0.75) 0.375..0.875
-        b/reference/rewrite: 1=1+0+0 Some(0.25) 0.25..0.25
-        b/reference/macro average: 5=3+1+1 Some(0.5) 0.3125..0.5625
-        b/reference/micro average: 5=3+1+1 Some(0.5833333333333334) 0.35..0.75
-        a/reference/extract: 1=0+0+1 None 0..1
-        a/reference/rewrite: 1=1+0+0 Some(0.5) 0.5..0.5
-        a/reference/macro average: 2=1+0+1 None 0.25..0.75
-        a/reference/micro average: 2=1+0+1 Some(0.5) 0.25..0.75"#]]
+        b/1/reference/extract: 4=2+1+1 Some(0.75) 0.375..0.875
+        b/1/reference/rewrite: 1=1+0+0 Some(0.25) 0.25..0.25
+        b/1/reference/macro average: 5=3+1+1 Some(0.5) 0.3125..0.5625
+        b/1/reference/micro average: 5=3+1+1 Some(0.5833333333333334) 0.35..0.75
+        a/1/reference/extract: 1=0+0+1 None 0..1
+        a/1/reference/rewrite: 1=1+0+0 Some(0.5) 0.5..0.5
+        a/1/reference/macro average: 2=1+0+1 None 0.25..0.75
+        a/1/reference/micro average: 2=1+0+1 Some(0.5) 0.25..0.75"#]]
     .assert_eq(&table(&derive_scores(&rows).unwrap()));
 }
 
@@ -64,6 +75,24 @@ fn what_a_judge_can_never_tell_is_left_out_for_every_arm() {
     let mut told = rows;
     told[5] = judgement("b", "generation", "3", 0, Ok(1.0));
     assert_eq!(average(&told), [None, Some(0.5)], "once one arm has a score there, the other lacks one");
+}
+
+#[test]
+fn each_training_has_scores_of_its_own() {
+    let of = |seed, score| Judgement { seed, ..judgement("a", "extract", "1", 0, Ok(score)) };
+    let scores = derive_scores(&[of(2, 1.0), of(1, 0.5), of(2, 0.0)]).unwrap();
+    let means: Vec<_> = scores.iter().map(|row| (row.seed, row.items, row.mean_score)).collect();
+    assert_eq!(means, [[(2, 1, Some(0.5)); 3], [(1, 1, Some(0.5)); 3]].concat());
+}
+
+#[test]
+fn the_same_question_under_another_name_is_one_item() {
+    let other_line = Judgement { item: "2".into(), ..judgement("a", "extract", "1", 1, Ok(1.0)) };
+    let other_question = Judgement { item_hash: "other".into(), ..judgement("a", "extract", "1", 0, Ok(1.0)) };
+    let first = judgement("a", "extract", "1", 0, Ok(0.5));
+    let items = |rows: &[Judgement]| derive_scores(rows).unwrap()[0].items;
+    assert_eq!(items(&[first.clone(), other_line]), 1);
+    assert_eq!(items(&[first, other_question]), 2);
 }
 
 #[test]
