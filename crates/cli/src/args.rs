@@ -103,6 +103,13 @@ pub struct Study {
 pub struct Plan {
     /// Study file (TOML).
     pub file: PathBuf,
+    /// A run folder whose scores say how much they vary, for the seeds and items that a difference needs; runs/NAME of the
+    /// study where that is there, else a guess is stated.
+    #[arg(long, value_name = "DIR")]
+    pub seen: Option<PathBuf>,
+    /// The difference of scores that is to be shown.
+    #[arg(long, default_value_t = MARGIN)]
+    pub margin: f64,
     #[arg(long)]
     pub json: bool,
 }
@@ -152,11 +159,7 @@ pub enum Analysis {
         margin: f64,
     },
     /// The decision, in a sentence or two, with its certainty.
-    Decision {
-        dir: PathBuf,
-        #[arg(long, default_value_t = MARGIN)]
-        margin: f64,
-    },
+    Decision { dir: PathBuf },
     /// Effects of method, data size, base size and rank: the paper's four conclusions, with sizes and intervals.
     Factors { dir: PathBuf },
     /// Score and loss against data and parameters.
