@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod ci;
+pub mod coverage;
 mod levels;
 mod newer;
 pub mod plugins;

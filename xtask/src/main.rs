@@ -49,6 +49,11 @@ enum Command {
 
 BENCHMARKS.md says what is measured and how, and what was seen.")]
     Bench(xtask::bench::Args),
+    /// Show by simulation that tests reject and intervals cover as often as they say; writes docs/coverage.md.
+    #[command(after_help = "Examples:
+  cargo xtask coverage                     three minutes; writes docs/coverage.md
+  cargo xtask coverage --simulations 200   a quick look")]
+    Coverage(xtask::coverage::Args),
     #[command(external_subcommand)]
     Tunebench(Vec<OsString>),
 }
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Ci => xtask::ci::run(),
         Command::Tidy => xtask::tidy::run(),
         Command::Bench(args) => xtask::bench::run(&args),
+        Command::Coverage(args) => xtask::coverage::run(&args),
         Command::Tunebench(args) => xtask::tunebench::run(&args),
     };
     match result {

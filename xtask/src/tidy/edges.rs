@@ -21,7 +21,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
     ("crates/judge", &["spec", "files"]),
     ("crates/results", &["spec", "files"]),
-    ("crates/analysis", &["spec", "results"]),
+    ("crates/statistics", &["spec"]),
+    ("crates/analysis", &["spec", "results", "statistics"]),
     // The only wiring.
     (
         "crates/study",
@@ -49,6 +50,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("crates/analysis", "candle-core"),
     (PLUGINS, "candle-core"),
     ("crates/train", "polars"),
+    ("crates/statistics", "polars"),
     (PLUGINS, "polars"),
 ];
 
