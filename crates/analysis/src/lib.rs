@@ -1,35 +1,65 @@
-//! What the numbers of a study say: tables, paired statistics and small plots, from the frames of a run folder.
+//! What the numbers of a study say: tables, estimates with their intervals and small plots, from the frames of a run folder.
 //!
-//! Every analysis returns [`Table`]s of plain data, which print to a terminal, as Markdown and as JSON. Columns are named
-//! like those of the frames, units in names.
+//! Every analysis returns [`Table`]s of plain data, which print to a terminal, as Markdown and as JSON; the structs under
+//! them are public, for who shows them in another way. Columns are named like those of the frames, units in names. All
+//! judgements and answers come through [`evidence`], which refuses by name what does not measure the same.
 //!
-//! - [`scores`]: the average of each arm and its scores by category (the paper's Tables 4 and 5)
-//! - [`compare`]: two arms, paired by item, with interval, p-values and the smallest difference the data could show
-//! - [`cost`], [`curves`], [`lengths`]: what it cost, how the loss fell, whether long answers score higher
+//! - [`decision`]: what a study says, in a sentence or two
+//! - [`scores`]: the average of each arm and its scores by category (the paper's Tables 4 and 5), with intervals
+//! - [`compare`]: two arms, paired by item, and what would show more
+//! - [`factors`], [`scaling`]: the effects of method, data, base and rank; scores and losses against sizes
+//! - [`cost`], [`forgetting`], [`curves`], [`lengths`]: what it cost, what was lost, how the loss fell, whether long answers
+//!   score higher
+//! - [`ledger`], [`lint`]: every setting with its origin, and what makes a comparison unfair
 //! - [`query`]: SQL, as a table
-//! - [`paper`]: the figures of Sun et al. 2023
-//! - [`statistics`]: the arithmetic, apart from any frame
+//! - [`paper`]: the figures of Sun et al. 2023, and which of its differences its items can carry
+//!
+//! Under them: [`run`] (trainings by arm), [`estimates`] and [`sample`] (scores as the statistics take them), [`arm_cost`],
+//! [`pareto`], [`ratios`], [`counts`], [`settings`], [`method`].
 
+pub mod arm_cost;
 pub mod compare;
 pub mod cost;
+pub mod counts;
 pub mod curves;
+pub mod decision;
+pub mod duration;
 pub mod error;
 pub mod escape;
+pub mod estimates;
+pub mod evidence;
+pub mod factors;
+pub mod forgetting;
+pub mod ledger;
 pub mod lengths;
+pub mod lint;
+pub mod method;
 pub mod paper;
+pub mod pareto;
 pub mod query;
+pub mod ratios;
 mod render;
-mod run;
+pub mod run;
+pub mod sample;
+pub mod scaling;
 pub mod scores;
-pub mod statistics;
+pub mod settings;
+mod spread;
 pub mod table;
 
 pub use compare::compare;
 pub use cost::cost;
 pub use curves::curves;
+pub use decision::decision;
 pub use error::{Error, Result};
+pub use factors::factors;
+pub use forgetting::forgetting;
+pub use ledger::ledger;
 pub use lengths::lengths;
+pub use lint::{lint, lint_paper};
 pub use paper::paper;
 pub use query::query;
+pub use run::Run;
+pub use scaling::scaling;
 pub use scores::scores;
 pub use table::{Cell, Column, Table};

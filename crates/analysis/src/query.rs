@@ -8,7 +8,7 @@ use tunebench_results::Frames;
 use crate::error::Result;
 use crate::table::{Cell, Column, Table};
 
-/// Runs `sql` over the frames of a run folder; the tables are `arms`, `steps`, `generations`, `judgements`, `scores`.
+/// Runs `sql` over the frames of a run folder; the tables are `arms`, `steps`, `losses`, `generations`, `judgements`, `scores`.
 ///
 /// # Errors
 /// When `dir` is not a run folder, a frame is damaged, or the query fails.
@@ -19,6 +19,7 @@ pub fn query(dir: &Path, sql: &str) -> Result<Table> {
     let column = |(column, cells): (&FrameColumn, &Vec<Cell>)| Column {
         name: column.name().to_string(),
         decimals: decimals(cells),
+        is_prose: false,
     };
     let columns = frame.columns().iter().zip(&cells).map(column).collect();
     let rows = (0..frame.height()).map(|i| cells.iter().map(|column| column[i].clone()).collect()).collect();

@@ -15,7 +15,12 @@ impl Table {
     /// Aligned text: numbers to the right, wide characters counted as two columns, no trailing spaces.
     pub fn to_text(&self) -> String {
         let head = self.columns.iter().map(|column| cut(&escape::line(&column.name))).collect();
-        let body = self.rows.iter().map(|row| self.shown(row, |text| cut(&escape::line(text))));
+        let body = self.rows.iter().map(|row| {
+            self.shown(row, |text, column| match column.is_prose {
+                true => escape::line(text),
+                false => cut(&escape::line(text)),
+            })
+        });
         let rows: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
         let widths: Vec<usize> = (0..self.columns.len()).map(|i| column_width(&rows, i)).collect();
         let right: Vec<bool> = (0..self.columns.len()).map(|i| self.is_numeric(i)).collect();
@@ -43,7 +48,7 @@ impl Table {
         let mut lines = vec![format!("### {}", escape::markdown(&self.title)), String::new()];
         lines.push(row(self.columns.iter().map(|column| escape::markdown(&column.name)).collect()));
         lines.push(row((0..self.columns.len()).map(rule).collect()));
-        lines.extend(self.rows.iter().map(|cells| row(self.shown(cells, escape::markdown))));
+        lines.extend(self.rows.iter().map(|cells| row(self.shown(cells, |text, _| escape::markdown(text)))));
         for note in &self.notes {
             lines.extend([String::new(), escape::markdown(note)]);
         }
@@ -57,9 +62,9 @@ impl Table {
         escape::json(&json) + "\n"
     }
 
-    fn shown(&self, row: &[Cell], text: impl Fn(&str) -> String) -> Vec<String> {
+    fn shown(&self, row: &[Cell], text: impl Fn(&str, &Column) -> String) -> Vec<String> {
         let show = |(cell, column): (&Cell, &Column)| match cell {
-            Cell::Text(value) => text(value),
+            Cell::Text(value) => text(value, column),
             Cell::Integer(value) => grouped(*value),
             Cell::Number(value) => rounded(*value, column.decimals),
             Cell::Missing => "-".to_owned(),

@@ -1,119 +1,172 @@
-//! The study's own Tables 4 and 5: the average of each arm with what it took, and its score in each category.
+//! The study's own Tables 4 and 5: the average of each arm with its interval and what it took, and its score in each
+//! category.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use tunebench_results::{MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow};
+use tunebench_statistics::{Interval, Scope};
 
+use crate::duration;
 use crate::error::Result;
-use crate::run::{Run, find_score, if_trained, judged_title, judges, ordered_categories};
+use crate::estimates::{ArmScore, JudgeScores, MARGIN, Mean, judge_scores, scope_words};
+use crate::evidence::Evidence;
+use crate::run::{Run, judged_title};
 use crate::table::{Cell, Table};
 
-/// For each judge, the averages and then the categories; arms in the study's order.
+/// For each judge, the averages, then the categories, then how sure those are; arms in the study's order.
 ///
 /// # Errors
-/// When `dir` is not a run folder, or its arms or scores are missing or damaged.
+/// When `dir` is not a run folder, its arms or judgements are missing or damaged, or the judgements cannot be compared.
 pub fn scores(dir: &Path) -> Result<Vec<Table>> {
     let run = Run::open(dir)?;
-    let rows: Vec<ScoreRow> = run.frames.read()?;
-    let judges = judges(rows.iter().map(|row| row.judge.as_str()));
-    let tables = judges.iter().flat_map(|judge| {
+    let evidence = Evidence::read(&run)?;
+    let judges = evidence.judge_names();
+    let mut tables = Vec::new();
+    for judge in &judges {
+        let found = judge_scores(&run, &evidence, judge, MARGIN)?;
         let title = |title| judged_title(title, judge, &judges);
-        [
-            averages(&run, &rows, judge, title("Average score and what it took")),
-            categories(&run, &rows, judge, title("Average score by category")),
-        ]
-    });
-    Ok(tables.collect())
+        tables.push(averages(&run, &found, title("Average score and what it took")));
+        tables.push(categories(&found, title("Average score by category"), |mean| Some(mean.mean)));
+        let half_width = |mean: &Mean| mean.interval.as_ref().ok().map(|interval| half_width(*interval));
+        let mut widths = categories(&found, title("Half the width of the 95 % interval by category"), half_width);
+        widths.notes.extend(reasons(&found));
+        tables.push(widths);
+    }
+    Ok(tables)
 }
 
-fn arms_of<'a>(run: &'a Run, rows: &'a [ScoreRow], judge: &str) -> Vec<&'a str> {
-    run.in_order(rows.iter().filter(|row| row.judge == judge).map(|row| row.arm.as_str()))
+fn half_width(interval: Interval) -> f64 {
+    (interval.high - interval.low) / 2.0
 }
 
-fn averages(run: &Run, rows: &[ScoreRow], judge: &str, title: String) -> Table {
-    let arms = arms_of(run, rows, judge);
-    let average = |arm: &str, category| find_score(rows, arm, judge, category);
-    let uncertain = arms.iter().filter_map(|arm| average(arm, MACRO_AVERAGE)).any(|r| r.lower_bound != r.upper_bound);
-
+fn averages(run: &Run, found: &JudgeScores, title: String) -> Table {
+    let is_incomplete = |arm: &ArmScore| arm.counts.unscored + arm.counts.failed > 0;
+    let uncertain = found.arms.iter().any(is_incomplete);
     let bounds: &[(&str, usize)] = if uncertain { &[("lower_bound", 3), ("upper_bound", 3)] } else { &[] };
-    let score = [("arm", 0), ("macro_average", 3)];
-    let rest = [
+    let head = [
+        ("arm", 0),
+        ("macro_average", 3),
+        ("ci_low", 3),
+        ("ci_high", 3),
+        ("interval_over", 0),
+        ("group", 0),
+        ("seeds", 0),
+        ("items", 0),
         ("micro_average", 3),
-        ("additional_params", 0),
-        ("hours_per_epoch", 3),
-        ("train_minutes", 1),
-        ("final_loss", 4),
-        ("tokens_per_second", 1),
     ];
-    let mut table = Table::new(title, &[&score[..], bounds, &rest[..]].concat());
+    let rest = [("additional_params", 0), ("train_time", 0), ("train_seconds", 1), ("final_loss", 4)];
+    let mut table = Table::new(title, &[&head[..], bounds, &rest[..]].concat());
 
-    for arm in &arms {
-        let overall = average(arm, MACRO_AVERAGE);
-        let record = run.arm(arm);
-        let mut row: Vec<Cell> = vec![(*arm).into(), overall.and_then(|r| r.mean_score).into()];
+    for arm in &found.arms {
+        let average = arm.macro_average.as_ref().ok();
+        let interval = average.and_then(|mean| mean.interval.as_ref().ok());
+        let record = run.arm(&arm.arm);
+        let seconds = record.and_then(|arm| arm.mean(|training| training.train_seconds));
+        let mut row: Vec<Cell> = vec![
+            arm.arm.as_str().into(),
+            average.map(|mean| mean.mean).into(),
+            interval.map(|interval| interval.low).into(),
+            interval.map(|interval| interval.high).into(),
+            interval.map(|_| scope_words(arm)).into(),
+            arm.letters.as_str().into(),
+            arm.seeds.into(),
+            arm.counts.items.into(),
+            arm.micro_average.as_ref().ok().map(|mean| mean.mean).into(),
+        ];
         if uncertain {
-            row.extend([overall.map(|r| r.lower_bound).into(), overall.map(|r| r.upper_bound).into()]);
+            row.extend([arm.counts.lower_bound.into(), arm.counts.upper_bound.into()]);
         }
         row.extend([
-            average(arm, MICRO_AVERAGE).and_then(|r| r.mean_score).into(),
-            record.map(|r| r.additional_params).into(),
-            if_trained(record, |r| r.hours_per_epoch),
-            if_trained(record, |r| r.train_seconds / 60.0),
-            record.and_then(|r| r.final_loss).into(),
-            if_trained(record, |r| r.tokens_per_second),
+            record.map(|arm| arm.record.additional_params).into(),
+            seconds.map(duration::words).into(),
+            seconds.into(),
+            record.and_then(|arm| arm.mean(|training| training.final_loss.unwrap_or(f64::NAN))).into(),
         ]);
         table.rows.push(row);
-        table.notes.extend(overall.and_then(missing_note));
     }
+    table.notes = notes(found);
     if uncertain {
         table
             .notes
-            .push("The bounds are the macro average with every item without a score counted as 0 and as 1.".into());
+            .push("The bounds are the macro average with every answer without a score counted as 0 and as 1.".into());
     }
-    table.notes.extend(unjudged_note(rows, judge));
-    table.notes.extend(unequal_items(&arms, |arm| average(arm, MICRO_AVERAGE).map_or(0, |row| row.items)));
     table
 }
 
-fn missing_note(row: &ScoreRow) -> Option<String> {
-    let without = row.items - row.scored.min(row.items);
-    let counts = format!("{} unscored, {} failed", row.unscored, row.failed);
-    let average = match row.mean_score {
-        Some(_) => "",
-        None => "; a category that others have scores in has none, so there is no macro average",
+fn notes(found: &JudgeScores) -> Vec<String> {
+    let mut notes: Vec<String> = found.arms.iter().filter_map(missing_note).collect();
+    notes.extend(found.arms.iter().filter_map(|arm| match &arm.macro_average {
+        Err(why) => Some(format!("{}: no macro average, {why}.", arm.arm)),
+        Ok(Mean { interval: Err(why), .. }) => Some(format!("{}: {why}.", arm.arm)),
+        Ok(_) => None,
+    }));
+    let single: Vec<&str> = found
+        .arms
+        .iter()
+        .filter(|arm| !arm.is_base && arm.scope == Scope::ItemsOnly)
+        .map(|arm| arm.arm.as_str())
+        .collect();
+    if !single.is_empty() {
+        notes.push(format!(
+            "Trained once: {}. Such an interval is over items only and does not contain the training's own noise, which may be \
+             larger; give the study `seeds = 3` or more.",
+            single.join(", ")
+        ));
+    }
+    if found.arms.iter().any(|arm| !arm.letters.is_empty()) {
+        notes.push(
+            "group: arms that share a letter cannot be told apart (Tukey's method over all pairs, 5 %); the best group is a."
+                .into(),
+        );
+    }
+    if !found.unjudged.is_empty() {
+        notes.push(format!(
+            "This judge scored no answer in: {}. The macro average is over the other {} categories.",
+            found.unjudged.join(", "),
+            found.categories.len()
+        ));
+    }
+    notes.extend(found.notes.iter().cloned());
+    notes
+}
+
+fn missing_note(arm: &ArmScore) -> Option<String> {
+    let counts = &arm.counts;
+    let without = counts.unscored + counts.failed;
+    let words = || {
+        format!(
+            "{}: {without} of {} answers without a score ({} unscored, {} failed).",
+            arm.arm, counts.answers, counts.unscored, counts.failed
+        )
     };
-    (without > 0).then(|| format!("{}: {without} of {} items without a score ({counts}){average}.", row.arm, row.items))
+    (without > 0).then(words)
 }
 
-/// Categories in which no arm has a score.
-fn unjudged_note(rows: &[ScoreRow], judge: &str) -> Option<String> {
-    let of_judge = || rows.iter().filter(|row| row.judge == judge);
-    let all = ordered_categories(of_judge().map(|row| row.category.as_str()));
-    let is_scored = |name: &str| of_judge().any(|row| row.category == name && row.scored > 0);
-    let unjudged: Vec<&str> = all.iter().copied().filter(|name| !is_scored(name)).collect();
-    let left = all.len() - unjudged.len();
-    let names = unjudged.join(", ");
-    (!unjudged.is_empty()).then(|| {
-        format!("This judge scored no answer in: {names}. The macro average is over the other {left} categories.")
-    })
-}
-
-fn unequal_items(arms: &[&str], items: impl Fn(&str) -> u64) -> Option<String> {
-    let counts: BTreeSet<u64> = arms.iter().map(|arm| items(arm)).collect();
-    let (Some(least), Some(most)) = (counts.first(), counts.last()) else { return None };
-    let note =
-        format!("The arms were judged on different numbers of items ({least} to {most}): averages are not comparable.");
-    (least != most).then_some(note)
-}
-
-fn categories(run: &Run, rows: &[ScoreRow], judge: &str, title: String) -> Table {
-    let names = ordered_categories(rows.iter().filter(|row| row.judge == judge).map(|row| row.category.as_str()));
-    let columns: Vec<(&str, usize)> = std::iter::once(("arm", 0)).chain(names.iter().map(|name| (*name, 3))).collect();
+fn categories(found: &JudgeScores, title: String, value: impl Fn(&Mean) -> Option<f64>) -> Table {
+    let names = found.categories.iter().chain(&found.unjudged);
+    let columns: Vec<(&str, usize)> =
+        std::iter::once(("arm", 0)).chain(names.clone().map(|name| (name.as_str(), 3))).collect();
     let mut table = Table::new(title, &columns);
-    for arm in arms_of(run, rows, judge) {
-        let score = |category: &&str| find_score(rows, arm, judge, category).and_then(|row| row.mean_score).into();
-        table.rows.push(std::iter::once(arm.into()).chain(names.iter().map(score)).collect());
+    for arm in &found.arms {
+        let of =
+            |name: &String| arm.categories.iter().find(|(known, _)| known == name).and_then(|(_, mean)| value(mean));
+        let cells = names.clone().map(|name| Cell::from(of(name)));
+        table.rows.push(std::iter::once(arm.arm.as_str().into()).chain(cells).collect());
     }
     table
+}
+
+/// Why a category's mean has no interval, each reason once, with the arms that it is about.
+fn reasons(found: &JudgeScores) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (arm, name, mean) in
+        found.arms.iter().flat_map(|arm| arm.categories.iter().map(move |(name, mean)| (arm, name, mean)))
+    {
+        let Err(why) = &mean.interval else { continue };
+        let reason = format!("{name}: {why}");
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, arms)) => arms.push(&arm.arm),
+            None => reasons.push((reason, vec![&arm.arm])),
+        }
+    }
+    reasons.into_iter().map(|(reason, arms)| format!("{reason} ({}).", arms.join(", "))).collect()
 }

@@ -16,6 +16,8 @@ pub struct Column {
     pub name: String,
     /// Digits shown after the point of a [`Cell::Number`]; JSON has them all.
     pub decimals: usize,
+    /// Sentences, which a terminal shows whole however long they are.
+    pub is_prose: bool,
 }
 
 /// One value.
@@ -30,8 +32,21 @@ pub enum Cell {
 impl Table {
     /// A table without rows; columns are `(name, decimals)`.
     pub fn new(title: impl Into<String>, columns: &[(&str, usize)]) -> Self {
-        let column = |(name, decimals): &(&str, usize)| Column { name: (*name).to_owned(), decimals: *decimals };
+        let column = |(name, decimals): &(&str, usize)| Column {
+            name: (*name).to_owned(),
+            decimals: *decimals,
+            is_prose: false,
+        };
         Self { title: title.into(), columns: columns.iter().map(column).collect(), rows: Vec::new(), notes: Vec::new() }
+    }
+
+    /// With these columns as prose.
+    #[must_use]
+    pub fn with_prose(mut self, names: &[&str]) -> Self {
+        for column in self.columns.iter_mut().filter(|column| names.contains(&column.name.as_str())) {
+            column.is_prose = true;
+        }
+        self
     }
 }
 

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+mod design;
+mod drawn;
+mod evidence;
 mod paper;
 mod render;
 mod run;
-mod statistics;
+mod seeds;
 mod study;
+mod training;

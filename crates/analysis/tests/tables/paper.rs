@@ -88,5 +88,78 @@ fn the_tables_say_where_the_paper_disagrees_with_itself() {
 
         LLaMA-7B + LoRA(2M): Table 5 prints its average as 0.61, Table 4 as 0.609.
         Math training, category others: Table 5 has 0.560 for LoRA and 0.586 for full tuning; the text of section 4.5 gives 0.586 for LoRA and 0.559 for full tuning.
+
+        Sun et al. 2023: hours per epoch, full fine-tuning against LoRA
+
+        full_fine_tuning                    other                                 full_epoch  other_epoch  full_hours_per_epoch  other_hours_per_epoch  ratio  lowest  highest
+        ──────────────────────────────────  ────────────────────────────────────  ──────────  ───────────  ────────────────────  ─────────────────────  ─────  ──────  ───────
+        LLaMA-7B + FT(0.6M)                 LLaMA-7B + LoRA(0.6M)                 17.0 h      5.0 h                     17.0000                 5.0000   3.40  -       -
+        LLaMA-7B + FT(2M)                   LLaMA-7B + LoRA(2M)                   31.0 h      7.0 h                     31.0000                 7.0000   4.43  -       -
+        LLaMA-7B + FT(2M) + FT(math_0.25M)  LLaMA-7B + FT(2M) + LoRA(math_0.25M)  4.0 h       2.0 h                      4.0000                 2.0000   2.00  -       -
+
+        lowest, highest: over the trainings of both. The paper says 3 to 5 times.
+
+        Sun et al. 2023: what makes the comparison of full fine-tuning and LoRA unfair
+
+        finding        arms                    values                                                  why
+        ─────────────  ──────────────────────  ──────────────────────────────────────────────────────  ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+        precision      full fine-tuning, LoRA  bf16 (full fine-tuning) | fp16 (LoRA)                   one computed with fewer digits than the other
+        epochs         full fine-tuning, LoRA  3 (full fine-tuning) | 4 (LoRA)                         one saw its data more often than the other
+        batch_size     full fine-tuning, LoRA  32 (full fine-tuning) | 128 (LoRA)                      the arms took other numbers of steps over the same data
+        learning_rate  full fine-tuning, LoRA  5e-6 (full fine-tuning) | 2e-4 (LoRA)                   each method ran at one rate, and no search for it is stated
+        warmup_steps   full fine-tuning, LoRA  3 % of the steps (full fine-tuning) | 100 steps (LoRA)  the learning rate rose in another way
+        one seed       full fine-tuning, LoRA  one score an arm                                        Tables 4 and 5 give no spread over trainings, so how much of a difference is the luck of one is not known
+
+        6 findings. Settings are compared among arms that share base and data set.
+
+        Sun et al. 2023: differences that its 1,000 items could tell from chance (standard errors by assumption)
+
+        a                                     b                                     difference  largest, 0  largest, 0.5  largest, 0.8  half, 0  half, 0.5  half, 0.8  told_apart
+        ────────────────────────────────────  ────────────────────────────────────  ──────────  ──────────  ────────────  ────────────  ───────  ─────────  ─────────  ──────────
+        LLaMA-7B + LoRA(2M)                   LLaMA-7B + LoRA(0.6M)                      0.020      0.0259        0.0183        0.0116   0.0129     0.0092     0.0058  2 of 6
+        LLaMA-7B + LoRA(4M)                   LLaMA-7B + LoRA(0.6M)                      0.035      0.0257        0.0182        0.0115   0.0129     0.0091     0.0058  4 of 6
+        LLaMA-13B + LoRA(2M)                  LLaMA-7B + LoRA(0.6M)                      0.059      0.0257        0.0182        0.0115   0.0129     0.0091     0.0058  always
+        LLaMA-7B + FT(0.6M)                   LLaMA-7B + LoRA(0.6M)                      0.096      0.0254        0.0180        0.0115   0.0127     0.0090     0.0057  always
+        LLaMA-7B + FT(2M)                     LLaMA-7B + LoRA(0.6M)                      0.121      0.0250        0.0178        0.0114   0.0125     0.0089     0.0057  always
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-7B + LoRA(0.6M)                      0.140      0.0250        0.0177        0.0113   0.0125     0.0089     0.0057  always
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + LoRA(0.6M)                      0.149      0.0248        0.0177        0.0114   0.0124     0.0088     0.0057  always
+        LLaMA-7B + LoRA(4M)                   LLaMA-7B + LoRA(2M)                        0.015      0.0257        0.0182        0.0115   0.0128     0.0091     0.0057  1 of 6
+        LLaMA-13B + LoRA(2M)                  LLaMA-7B + LoRA(2M)                        0.039      0.0257        0.0182        0.0115   0.0128     0.0091     0.0057  5 of 6
+        LLaMA-7B + FT(0.6M)                   LLaMA-7B + LoRA(2M)                        0.076      0.0253        0.0179        0.0114   0.0127     0.0090     0.0057  always
+        LLaMA-7B + FT(2M)                     LLaMA-7B + LoRA(2M)                        0.100      0.0250        0.0177        0.0113   0.0125     0.0089     0.0056  always
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-7B + LoRA(2M)                        0.119      0.0249        0.0177        0.0113   0.0125     0.0088     0.0056  always
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + LoRA(2M)                        0.129      0.0248        0.0176        0.0113   0.0124     0.0088     0.0056  always
+        LLaMA-13B + LoRA(2M)                  LLaMA-7B + LoRA(4M)                        0.024      0.0255        0.0180        0.0114   0.0128     0.0090     0.0057  3 of 6
+        LLaMA-7B + FT(0.6M)                   LLaMA-7B + LoRA(4M)                        0.061      0.0252        0.0178        0.0113   0.0126     0.0089     0.0057  always
+        LLaMA-7B + FT(2M)                     LLaMA-7B + LoRA(4M)                        0.086      0.0248        0.0176        0.0112   0.0124     0.0088     0.0056  always
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-7B + LoRA(4M)                        0.105      0.0248        0.0175        0.0112   0.0124     0.0088     0.0056  always
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + LoRA(4M)                        0.114      0.0246        0.0175        0.0112   0.0123     0.0087     0.0056  always
+        LLaMA-7B + FT(0.6M)                   LLaMA-13B + LoRA(2M)                       0.037      0.0252        0.0178        0.0113   0.0126     0.0089     0.0057  5 of 6
+        LLaMA-7B + FT(2M)                     LLaMA-13B + LoRA(2M)                       0.061      0.0248        0.0176        0.0112   0.0124     0.0088     0.0056  always
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-13B + LoRA(2M)                       0.080      0.0247        0.0175        0.0111   0.0124     0.0088     0.0056  always
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-13B + LoRA(2M)                       0.090      0.0246        0.0175        0.0112   0.0123     0.0087     0.0056  always
+        LLaMA-7B + FT(2M)                     LLaMA-7B + FT(0.6M)                        0.025      0.0245        0.0173        0.0110   0.0122     0.0087     0.0055  4 of 6
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-7B + FT(0.6M)                        0.044      0.0244        0.0173        0.0109   0.0122     0.0086     0.0055  5 of 6
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + FT(0.6M)                        0.053      0.0243        0.0172        0.0109   0.0121     0.0086     0.0054  always
+        LLaMA-7B + FT(2M) + LoRA(math_0.25M)  LLaMA-7B + FT(2M)                          0.019      0.0241        0.0170        0.0108   0.0120     0.0085     0.0054  2 of 6
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + FT(2M)                          0.028      0.0239        0.0169        0.0107   0.0120     0.0085     0.0054  4 of 6
+        LLaMA-7B + FT(2M) + FT(math_0.25M)    LLaMA-7B + FT(2M) + LoRA(math_0.25M)       0.009      0.0238        0.0169        0.0107   0.0119     0.0084     0.0053  never
+
+        Best case: the trainings are taken to have no noise, so these are the errors of the items alone.
+        Assumed, as the paper prints no spread: the standard deviation of an item's score is the largest that its category's mean m allows, √(m(1 - m)), or half of it; and the scores of two arms for one item correlate by 0, 0.5 or 0.8.
+        Told apart: the difference is more than 1.96 standard errors (5 %, two-sided, each pair by itself).
+
+        Sun et al. 2023: how many of its differences each assumption tells apart
+
+        spread               correlation  pairs  told_apart  after_holm  smallest_told_apart
+        ───────────────────  ───────────  ─────  ──────────  ──────────  ───────────────────
+        largest                      0.0     28          17          13                0.053
+        largest                      0.5     28          20          17                0.037
+        largest                      0.8     28          24          21                0.024
+        half of the largest          0.0     28          23          20                0.025
+        half of the largest          0.5     28          26          24                0.019
+        half of the largest          0.8     28          27          27                0.015
+
+        after_holm: the chance of any false claim among all pairs stays below 5 %.
     "#]].assert_eq(&text.join("\n"));
 }

@@ -2,42 +2,96 @@
 
 use tempfile::TempDir;
 use tunebench_results::{write_arms, write_generations, write_judgements, write_steps};
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 
+/// One training with seed 1; a base model as it is without steps.
 pub fn arm(name: &str, steps: u64, additional_params: u64) -> ArmRecord {
+    let is_trained = steps > 0;
     ArmRecord {
         arm: name.into(),
-        base: "small".into(),
-        tuner: "ft".into(),
-        dataset: "chinese".into(),
+        candidate: String::new(),
+        selected: true,
+        base: if is_trained { "small".into() } else { String::new() },
+        tuner: match (is_trained, additional_params) {
+            (false, _) => "none".into(),
+            (true, 0) => "ft".into(),
+            (true, _) => "lora".into(),
+        },
+        options: if additional_params > 0 { r#"{"r":8}"#.into() } else { "{}".into() },
+        dataset: if is_trained { "chinese".into() } else { String::new() },
+        template: "belle".into(),
+        recipe: recipe(&[("learning_rate", "0.0002", "tuner"), ("epochs", "2.0", "study")]),
         examples: 100,
         skipped_examples: 0,
+        held_out_examples: 10,
         seed: 1,
         engine: "fast".into(),
+        precision: "bf16".into(),
         model_params: 1_000_000,
         trainable_params: if additional_params > 0 { additional_params } else { 1_000_000 },
         additional_params,
         epochs: 2.0,
         steps,
+        kept_step: steps,
         tokens: 36_000,
         train_seconds: 90.0 * steps as f64,
-        hours_per_epoch: 0.25,
+        hours_per_epoch: 90.0 * steps as f64 / 3600.0 / 2.0,
         tokens_per_second: 20.0,
         peak_rss_bytes: 3 << 29,
-        final_loss: (steps > 0).then_some(1.25),
+        predicted_seconds: None,
+        predicted_peak_bytes: None,
+        final_loss: is_trained.then_some(1.25),
         identity: "00".repeat(32),
         evaluated: true,
     }
 }
 
+/// A recipe column: name, value as JSON, origin.
+pub fn recipe(settings: &[(&str, &str, &str)]) -> String {
+    let field =
+        |(name, value, origin): &(&str, &str, &str)| format!(r#""{name}":{{"value":{value},"origin":"{origin}"}}"#);
+    format!("{{{}}}", settings.iter().map(field).collect::<Vec<_>>().join(","))
+}
+
 pub fn step(arm: &str, step: u64, loss: f64) -> StepLog {
-    StepLog { arm: arm.into(), step, epoch: 0.0, loss, learning_rate: 5e-6, grad_norm: 1.0, tokens: 100, seconds: 1.0 }
+    StepLog {
+        arm: arm.into(),
+        candidate: String::new(),
+        seed: 1,
+        step,
+        epoch: 0.0,
+        loss,
+        learning_rate: 5e-6,
+        grad_norm: 1.0,
+        tokens: 100,
+        seconds: 1.0,
+    }
+}
+
+/// A loss in bits per byte, of the plain base where `step` is 0 and of the result elsewhere.
+pub fn loss(arm: &str, seed: u64, step: u64, set: &str, bits_per_byte: f64) -> LossLog {
+    LossLog {
+        arm: arm.into(),
+        candidate: String::new(),
+        seed,
+        step,
+        set: set.into(),
+        set_hash: format!("{set} of small"),
+        loss: 2.0 * bits_per_byte,
+        bits_per_byte,
+        tokens: 1000,
+        bytes: 2885,
+        is_final: step > 0,
+    }
 }
 
 pub fn generation(arm: &str, item: &str, new_tokens: u64, finish: &str) -> Generation {
     Generation {
         arm: arm.into(),
+        seed: 1,
         item: item.into(),
+        item_hash: format!("content of {item}"),
+        prompt_hash: format!("prompt of {item}"),
         category: "extract".into(),
         prompt: "?".into(),
         answer: "a|b\u{1b}[2J\n好".into(),
@@ -54,9 +108,12 @@ pub fn judgement(arm: &str, category: &str, item: &str, score: f64) -> Judgement
     let scored = !score.is_nan();
     Judgement {
         arm: arm.into(),
+        seed: 1,
         item: item.into(),
+        item_hash: format!("content of {item}"),
         category: category.into(),
         judge: "reference".into(),
+        judge_hash: "rubric 1".into(),
         repeat: 0,
         score: scored.then_some(score),
         status: if scored { JudgementStatus::Scored } else { JudgementStatus::Unscored },

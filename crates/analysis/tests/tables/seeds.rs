@@ -1,0 +1,184 @@
+//! Studies of several seeds: intervals that hold the trainings' noise, groups, and the sentence that it comes to.
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+use tunebench_analysis::{Table, compare, decision, scores};
+
+use crate::drawn::{Drawn, LOUD, Noise, QUIET, base, full, lora, study};
+
+fn text(tables: &[Table]) -> String {
+    tables.iter().map(Table::to_text).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_average_says_how_sure_it_is_and_which_arms_it_is_not_told_apart_from() {
+    let arms = [full("FT", 0.62), lora("LoRA", 0.61), lora("LoRA on attention", 0.50), base("small", 0.30)];
+    let dir = study(&arms, 3, 40, &QUIET);
+    expect![[r#"
+        Average score and what it took
+
+        arm                macro_average  ci_low  ci_high  interval_over        group  seeds  items  micro_average  additional_params  train_time  train_seconds  final_loss
+        ─────────────────  ─────────────  ──────  ───────  ───────────────────  ─────  ─────  ─────  ─────────────  ─────────────────  ──────────  ─────────────  ──────────
+        FT                         0.611   0.577    0.646  items and trainings  a          3     80          0.611                  0  90.0 min           5400.0      1.2500
+        LoRA                       0.606   0.573    0.640  items and trainings  a          3     80          0.606              8,192  30.0 min           1800.0      1.2500
+        LoRA on attention          0.490   0.456    0.524  items and trainings  b          3     80          0.490              8,192  30.0 min           1800.0      1.2500
+        small                      0.292   0.258    0.327  items (not trained)  c          1     80          0.292                  0  -                       -           -
+
+        group: arms that share a letter cannot be told apart (Tukey's method over all pairs, 5 %); the best group is a.
+
+        Average score by category
+
+        arm                extract  open qa
+        ─────────────────  ───────  ───────
+        FT                   0.599    0.624
+        LoRA                 0.593    0.619
+        LoRA on attention    0.479    0.502
+        small                0.280    0.305
+
+        Half the width of the 95 % interval by category
+
+        arm                extract  open qa
+        ─────────────────  ───────  ───────
+        FT                   0.054    0.044
+        LoRA                 0.053    0.043
+        LoRA on attention    0.054    0.043
+        small                0.055    0.042
+    "#]].assert_eq(&text(&scores(dir.path()).unwrap()));
+    expect![[r#"
+        FT minus LoRA on attention
+
+        category       items  mean_a  mean_b  difference  ci_low  ci_high    df       p  p_holm  detectable  verdict
+        ─────────────  ─────  ──────  ──────  ──────────  ──────  ───────  ────  ──────  ──────  ──────────  ───────────
+        extract           40   0.599   0.479       0.120   0.110    0.131  12.8  0.0000  0.0000       0.014  a is higher
+        open qa           40   0.624   0.502       0.122   0.111    0.133   4.6  0.0002  0.0002       0.015  a is higher
+        macro average     80   0.611   0.490       0.121   0.113    0.129   6.5  0.0000       -       0.011  a is higher
+        micro average     80   0.611   0.490       0.121   0.114    0.129   6.6  0.0000       -       0.011  a is higher
+
+        a is FT, b is LoRA on attention; ci: 95 % interval of the difference, over items and trainings.
+        p_holm: adjusted for the number of categories, whose verdicts are by it.
+        detectable: the true difference that a study like this would show 4 times in 5 at p < 0.05.
+
+        What these scores vary by
+
+        part              variance  standard_deviation   df  percent
+        ────────────────  ────────  ──────────────────  ───  ───────
+        item               0.02297               0.152   78     98.2
+        arm by item        0.00034               0.018   78      1.5
+        training           0.00000               0.001    4      0.0
+        training by item   0.00009               0.009  312      0.4
+
+        df: how well each is known; a variance of few degrees of freedom is rough.
+
+        What would show a difference of 0.02
+
+        seeds  items  over
+        ─────  ─────  ───────────────────
+            2    124  items and trainings
+            3     20  items and trainings
+            5     17  items and trainings
+           10     16  items and trainings
+
+        items: the fewest that show such a difference 4 times in 5, equally many in each category; seeds: trainings of each arm.
+    "#]].assert_eq(&text(&compare(dir.path(), "FT", "LoRA on attention", 0.02).unwrap()));
+}
+
+#[test]
+fn an_arm_beside_its_base_keeps_the_noise_of_its_trainings() {
+    let dir = study(&[lora("LoRA", 0.5), base("small", 0.45)], 3, 40, &LOUD);
+    let tables = compare(dir.path(), "LoRA", "small", 0.02).unwrap();
+    assert!(tables[0].notes[0].ends_with("over items and trainings."), "{}", tables[0].notes[0]);
+    let once = study(&[lora("LoRA", 0.5), base("small", 0.45)], 1, 40, &LOUD);
+    let tables = compare(once.path(), "LoRA", "small", 0.02).unwrap();
+    assert!(tables[0].notes[0].ends_with("over items only."), "{}", tables[0].notes[0]);
+}
+
+/// The sentences under the pairs.
+fn sentences(dir: &TempDir) -> String {
+    decision(dir.path()).unwrap().iter().flat_map(|table| table.notes.clone()).collect::<Vec<_>>().join("\n")
+}
+
+fn check(arms: &[Drawn], seeds: u64, noise: &Noise, expected: &Expect) {
+    expected.assert_eq(&sentences(&study(arms, seeds, 40, noise)));
+}
+
+#[test]
+fn a_clear_winner_is_named_with_its_price() {
+    let arms = [full("FT", 0.62), lora("LoRA", 0.55), lora("LoRA on attention", 0.50), base("small", 0.30)];
+    check(
+        &arms,
+        3,
+        &QUIET,
+        &expect![[r#"
+        On your data FT scores 0.065 higher than LoRA, the next best of 3 arms (95 % interval 0.057 to 0.073, items and trainings) and takes 3.0 times as long.
+        The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
+        FT minus LoRA: +0.065 (95 % interval 0.057 to 0.073, items and trainings): FT is higher; FT takes 3.0 times as long.
+        FT minus LoRA on attention: +0.121 (95 % interval 0.113 to 0.129, items and trainings): FT is higher; FT takes 3.0 times as long."#]],
+    );
+}
+
+#[test]
+fn of_arms_that_are_as_good_the_cheaper_one_is_named() {
+    check(
+        &[full("FT", 0.600), lora("LoRA", 0.601)],
+        5,
+        &QUIET,
+        &expect![[r#"
+            On your data LoRA and FT cannot be told apart within 0.02; LoRA costs a third of the time.
+            The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
+            LoRA minus FT: +0.004 (95 % interval -0.003 to 0.011, items and trainings): equivalent within 0.02; LoRA takes a third of the time."#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_told_is_said_with_what_would_settle_it() {
+    check(
+        &[full("FT", 0.60), lora("LoRA", 0.58)],
+        3,
+        &LOUD,
+        &expect![[r#"
+            Nothing can be said yet: LoRA scores 0.030 higher than FT (95 % interval -0.018 to 0.078, items and trainings), which is neither surely a difference nor surely within 0.02. 10 seeds and 1366 items would show a difference of 0.02.
+            The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
+            LoRA minus FT: +0.030 (95 % interval -0.018 to 0.078, items and trainings): cannot tell; LoRA takes a third of the time."#]],
+    );
+}
+
+#[test]
+fn one_seed_says_nothing_of_another_training() {
+    check(
+        &[full("FT", 0.70), lora("LoRA", 0.55)],
+        1,
+        &QUIET,
+        &expect![[r#"
+            On your data, as far as single trainings tell, FT scores 0.142 higher than LoRA (95 % interval 0.136 to 0.149, items only) and takes 3.0 times as long.
+            The intervals are over items only: FT and LoRA were trained once, and how much another training would move that is not known; give the study `seeds = 3` or more.
+            FT minus LoRA: +0.142 (95 % interval 0.136 to 0.149, items only): FT is higher; FT takes 3.0 times as long."#]],
+    );
+}
+
+#[test]
+fn one_arm_is_held_against_its_base() {
+    check(
+        &[lora("LoRA", 0.55), base("small", 0.30)],
+        3,
+        &QUIET,
+        &expect![[r#"
+        Nothing can be said yet: LoRA is the only trained arm with a score, so no methods can be compared; add an arm with the same base and dataset.
+        Against the model it comes from: LoRA minus small: +0.254 (95 % interval 0.247 to 0.261, items and trainings): LoRA is higher."#]],
+    );
+}
+
+#[test]
+fn the_best_of_all_is_named_where_it_is_on_other_data() {
+    let mut more = lora("LoRA on more", 0.75);
+    more.record.dataset = "more".into();
+    check(
+        &[full("FT", 0.62), lora("LoRA", 0.55), more],
+        3,
+        &QUIET,
+        &expect![[r#"
+        On your data FT scores 0.065 higher than LoRA (95 % interval 0.057 to 0.073, items and trainings) and takes 3.0 times as long.
+        The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
+        FT minus LoRA: +0.065 (95 % interval 0.057 to 0.073, items and trainings): FT is higher; FT takes 3.0 times as long.
+        Of all arms LoRA on more has the highest score (0.748), higher than FT."#]],
+    );
+}
