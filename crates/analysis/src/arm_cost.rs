@@ -1,7 +1,6 @@
 //! What one arm cost, in time, memory, parameters and money, and what it scored for that.
 
-use crate::error::Result;
-use crate::estimates::arm_scores;
+use crate::estimates::ArmScore;
 use crate::evidence::Evidence;
 use crate::run::{Arm, Run};
 
@@ -31,16 +30,12 @@ pub struct ArmCost {
     pub losing_seconds: f64,
 }
 
-/// In the study's order, by one judge.
-///
-/// # Errors
-/// When the judgements cannot be compared.
-pub fn arm_costs(run: &Run, evidence: &Evidence, judge: &str) -> Result<Vec<ArmCost>> {
-    let is_judged = evidence.judges.iter().any(|known| known == judge);
-    let judged = is_judged.then(|| evidence.of(judge, &evidence.arm_names())).transpose()?;
-    let scores = judged.map(|judged| arm_scores(run, &judged)).transpose()?.unwrap_or_default();
-    let average =
-        |arm: &Arm| scores.iter().find(|score| score.arm == arm.name)?.macro_average.as_ref().ok().map(|m| m.mean);
+/// In the study's order, by one judge, who gave `scores`; none of those where nothing is judged yet.
+pub fn arm_costs(run: &Run, evidence: &Evidence, judge: &str, scores: &[ArmScore]) -> Vec<ArmCost> {
+    let average = |arm: &Arm| {
+        let score = scores.iter().find(|score| score.arm == arm.name)?;
+        score.macro_average.as_ref().ok().map(|average| average.mean)
+    };
     let of = |arm: &Arm| {
         let all_prices = evidence.prices(judge, &arm.name);
         let prices: Vec<f64> = all_prices.iter().flatten().copied().collect();
@@ -63,5 +58,5 @@ pub fn arm_costs(run: &Run, evidence: &Evidence, judge: &str) -> Result<Vec<ArmC
             losing_seconds,
         }
     };
-    Ok(run.arms.iter().map(of).collect())
+    run.arms.iter().map(of).collect()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::arm_cost::{ArmCost, arm_costs};
 use crate::duration;
 use crate::error::Result;
+use crate::estimates::arm_scores;
 use crate::evidence::Evidence;
 use crate::pareto;
 use crate::ratios;
@@ -43,9 +44,19 @@ pub fn cost(dir: &Path) -> Result<Vec<Table>> {
         judges.push("");
     }
     let mut tables = Vec::new();
+    let chained: Vec<&str> = run.arms.iter().filter(|arm| is_chained(&run, arm)).map(|arm| arm.name.as_str()).collect();
     for judge in &judges {
-        let costs = arm_costs(&run, &evidence, judge)?;
-        tables.push(table(&costs, judged_title("What each arm cost", judge, &judges)));
+        let scores = match evidence.judges.is_empty() {
+            true => Vec::new(),
+            false => arm_scores(&run, &evidence.of(judge, &evidence.arm_names())?)?,
+        };
+        let costs = arm_costs(&run, &evidence, judge, &scores);
+        let mut table = table(&costs, judged_title("What each arm cost", judge, &judges));
+        if !chained.is_empty() {
+            let names = chained.join(", ");
+            table.notes.push(format!("Start from another arm, whose own training is not in their figures: {names}."));
+        }
+        tables.push(table);
         if costs.iter().filter(|cost| cost.macro_average.is_some()).count() > 1 {
             tables.push(pareto::table(&costs, judged_title("Which arms are worth their cost", judge, &judges)));
         }
@@ -54,6 +65,10 @@ pub fn cost(dir: &Path) -> Result<Vec<Table>> {
     tables.extend(grids(&run));
     tables.extend(predictions(&run));
     Ok(tables)
+}
+
+fn is_chained(run: &Run, arm: &Arm) -> bool {
+    arm.is_trained() && run.arm(&arm.record.base).is_some_and(Arm::is_trained)
 }
 
 fn table(costs: &[ArmCost], title: String) -> Table {

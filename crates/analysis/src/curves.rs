@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tunebench_spec::StepLog;
+use tunebench_spec::records::HELD_OUT;
+use tunebench_spec::{LossLog, StepLog};
 
 use crate::error::Result;
 use crate::run::Run;
 use crate::table::{Cell, Table};
+use crate::tried;
 
 /// Characters of the small line.
 const LINE_WIDTH: usize = 32;
@@ -15,26 +17,73 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// Stands for a loss that is no number.
 const BROKEN: char = '×';
 
-/// Loss in nats per label token, one row per training that stands for its arm. All lines share one scale, so that their
-/// heights compare.
+/// The losses of one training that stands for its arm, in nats per label token, by step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingCurve {
+    pub arm: String,
+    pub seed: u64,
+    /// In the order of the steps.
+    pub training: Vec<(u64, f64)>,
+    /// On the rows kept from training; step 0 is the plain base.
+    pub held_out: Vec<(u64, f64)>,
+}
+
+/// Training loss, one row per training that stands for its arm, all lines on one scale, so that their heights compare; then
+/// what the grids tried.
 ///
 /// # Errors
-/// When `dir` is not a run folder, or its arms or steps are missing or damaged.
+/// When `dir` is not a run folder, its arms or steps are missing, or a frame is damaged.
 pub fn curves(dir: &Path) -> Result<Vec<Table>> {
     let run = Run::open(dir)?;
     let steps: Vec<StepLog> = run.frames.read()?;
-    let arms = run.in_order(steps.iter().map(|step| step.arm.as_str()));
-    let trainings: Vec<Training> = arms.iter().flat_map(|arm| trainings_of(&run, &steps, arm)).collect();
-    let lines: Vec<Vec<f64>> = trainings.iter().map(|t| means(&t.losses, t.losses.len().min(LINE_WIDTH))).collect();
+    let losses: Vec<LossLog> = run.so_far()?;
+    let mut tables = vec![training_table(&run, &training_curves(&run, &steps, &losses))];
+    tables.extend(tried::table(&tried::tried(&run, &losses)));
+    Ok(tables)
+}
+
+/// Of each training that stands for its arm, in the study's order and that of seeds.
+pub fn training_curves(run: &Run, steps: &[StepLog], losses: &[LossLog]) -> Vec<TrainingCurve> {
+    let mut by_training: BTreeMap<(&str, u64), TrainingCurve> = BTreeMap::new();
+    let is_losing = |arm: &str, candidate: &str| {
+        run.arm(arm).is_some_and(|arm| arm.losing.iter().any(|training| training.candidate == candidate))
+    };
+    for step in steps.iter().filter(|step| !is_losing(&step.arm, &step.candidate)) {
+        let empty =
+            || TrainingCurve { arm: step.arm.clone(), seed: step.seed, training: Vec::new(), held_out: Vec::new() };
+        let curve = by_training.entry((&step.arm, step.seed)).or_insert_with(empty);
+        curve.training.push((step.step, step.loss));
+    }
+    for loss in losses.iter().filter(|loss| loss.set == HELD_OUT && !is_losing(&loss.arm, &loss.candidate)) {
+        if let Some(curve) = by_training.get_mut(&(loss.arm.as_str(), loss.seed)) {
+            curve.held_out.push((loss.step, loss.loss));
+        }
+    }
+    let order = run.in_order(by_training.keys().map(|(arm, _)| *arm));
+    let of_arm = |arm: &&str| by_training.range((*arm, 0)..=(*arm, u64::MAX)).map(|(_, curve)| curve.clone()).collect();
+    let mut curves: Vec<TrainingCurve> = order.iter().flat_map(|arm| -> Vec<TrainingCurve> { of_arm(arm) }).collect();
+    for curve in &mut curves {
+        curve.training.sort_by_key(|(step, _)| *step);
+        curve.held_out.sort_by_key(|(step, _)| *step);
+        // The state that became the result is measured on the way, and named once more.
+        curve.held_out.dedup_by_key(|(step, _)| *step);
+    }
+    curves
+}
+
+fn training_table(run: &Run, curves: &[TrainingCurve]) -> Table {
+    let losses: Vec<Vec<f64>> =
+        curves.iter().map(|curve| curve.training.iter().map(|(_, loss)| *loss).collect()).collect();
+    let lines: Vec<Vec<f64>> = losses.iter().map(|losses| means(losses, losses.len().min(LINE_WIDTH))).collect();
     let scale = Scale::of(lines.iter().flatten());
 
     let tenths: Vec<String> = (1..=10).map(|tenth| format!("{}%", tenth * 10)).collect();
     let head = [("arm", 0), ("seed", 0), ("steps", 0)];
     let columns = head.into_iter().chain(tenths.iter().map(|name| (name.as_str(), 4))).chain([("curve", 0)]);
     let mut table = Table::new("Mean loss by tenth of the run", &columns.collect::<Vec<_>>());
-    for (training, line) in trainings.iter().zip(&lines) {
-        let mut row: Vec<Cell> = vec![training.arm.into(), training.seed.into(), training.losses.len().into()];
-        row.extend(means_or_missing(&training.losses, 10));
+    for ((curve, losses), line) in curves.iter().zip(&losses).zip(&lines) {
+        let mut row: Vec<Cell> = vec![curve.arm.as_str().into(), curve.seed.into(), losses.len().into()];
+        row.extend(means_or_missing(losses, 10));
         row.push(line.iter().map(|loss| scale.bar(*loss)).collect::<String>().into());
         table.rows.push(row);
     }
@@ -45,30 +94,7 @@ pub fn curves(dir: &Path) -> Result<Vec<Table>> {
     if n_losing > 0 {
         table.notes.push(format!("{n_losing} candidates that a grid did not choose are left out."));
     }
-    Ok(vec![table])
-}
-
-/// A training's losses in the order of its steps.
-struct Training<'a> {
-    arm: &'a str,
-    seed: u64,
-    losses: Vec<f64>,
-}
-
-fn trainings_of<'a>(run: &Run, steps: &'a [StepLog], arm: &'a str) -> Vec<Training<'a>> {
-    let is_losing = |step: &&StepLog| {
-        let losing = run.arm(arm).map_or(&[][..], |arm| &arm.losing);
-        losing.iter().any(|training| training.candidate == step.candidate)
-    };
-    let mut by_seed: BTreeMap<u64, Vec<&StepLog>> = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.arm == arm && !is_losing(step)) {
-        by_seed.entry(step.seed).or_default().push(step);
-    }
-    let training = |(seed, mut steps): (u64, Vec<&StepLog>)| {
-        steps.sort_by_key(|step| step.step);
-        Training { arm, seed, losses: steps.into_iter().map(|step| step.loss).collect() }
-    };
-    by_seed.into_iter().map(training).collect()
+    table
 }
 
 /// The values cut into `n` equal parts, in order; a part is empty when there are fewer values than parts.

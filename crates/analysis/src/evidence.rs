@@ -78,7 +78,11 @@ impl Judged {
                 items.insert(&verdict.item);
             }
         }
-        let is_complete = |verdict: &&Verdict| scored.values().all(|items| items.contains(&*verdict.item));
+        let mut trainings_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in scored.values().flatten() {
+            *trainings_of.entry(item).or_default() += 1;
+        }
+        let is_complete = |verdict: &&Verdict| trainings_of.get(&*verdict.item) == Some(&scored.len());
         let verdicts: Vec<Verdict> = self.verdicts.iter().filter(is_complete).cloned().collect();
         let count = |verdicts: &[Verdict]| verdicts.iter().map(|v| v.item.clone()).collect::<BTreeSet<_>>().len();
         let n_left_out = count(&self.verdicts) - count(&verdicts);

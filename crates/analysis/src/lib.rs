@@ -15,7 +15,7 @@
 //! - [`paper`]: the figures of Sun et al. 2023, and which of its differences its items can carry
 //!
 //! Under them: [`run`] (trainings by arm), [`estimates`] and [`sample`] (scores as the statistics take them), [`arm_cost`],
-//! [`pareto`], [`ratios`], [`counts`], [`settings`], [`method`].
+//! [`pareto`], [`ratios`], [`counts`], [`settings`], [`method`], [`tried`] (candidates of grids).
 
 pub mod arm_cost;
 pub mod compare;
@@ -46,6 +46,7 @@ pub mod scores;
 pub mod settings;
 mod spread;
 pub mod table;
+pub mod tried;
 
 pub use compare::compare;
 pub use cost::cost;

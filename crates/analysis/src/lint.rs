@@ -185,8 +185,7 @@ fn one_arm(arm: &Arm) -> Vec<Finding> {
         ));
     }
     for edge in settings::edges(arm) {
-        let side = if edge.is_highest { "highest" } else { "lowest" };
-        let values = format!("{} = {} is the {side} of {}", edge.name, edge.value, edge.values);
+        let values = edge.words();
         findings.push(of("grid's edge", values, "a better value may lie beyond; widen the grid on that side"));
     }
     let warmup = settings::number(&arm.record, "warmup_steps").unwrap_or(0.0);

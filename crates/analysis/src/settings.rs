@@ -86,6 +86,14 @@ pub struct Edge {
     pub values: usize,
 }
 
+impl Edge {
+    /// `learning_rate = 0.0005 is the highest of 3`.
+    pub fn words(&self) -> String {
+        let side = if self.is_highest { "highest" } else { "lowest" };
+        format!("{} = {} is the {side} of {}", self.name, self.value, self.values)
+    }
+}
+
 /// The edges at which the chosen candidate lies: beyond them may be a better one.
 pub fn edges(arm: &Arm) -> Vec<Edge> {
     arm.trainings.first().map_or_else(Vec::new, |training| edges_of(arm, &training.candidate))

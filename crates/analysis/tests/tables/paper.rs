@@ -1,7 +1,7 @@
 //! The paper's figures are whole, and its averages follow from its scores.
 
 use expect_test::expect;
-use tunebench_analysis::paper::{Paper, paper};
+use tunebench_analysis::paper::{Paper, best_case, paper};
 
 #[test]
 fn the_averages_of_table_4_recompute_from_table_5() {
@@ -162,4 +162,19 @@ fn the_tables_say_where_the_paper_disagrees_with_itself() {
 
         after_holm: the chance of any false claim among all pairs stays below 5 %.
     "#]].assert_eq(&text.join("\n"));
+}
+
+#[test]
+fn the_errors_of_items_alone_are_those_of_their_formula() {
+    let paper = Paper::load().unwrap();
+    let pairs = best_case::pairs(&paper);
+    assert_eq!(pairs.len(), 28);
+    // LoRA(2M) against LoRA(0.6M), computed apart: by assumption, spread and correlation.
+    let expected = [(0, 0.025_884_704_467), (1, 0.018_308_819_494), (5, 0.005_795_037_507)];
+    for (assumption, error) in expected {
+        assert!((pairs[0].errors[assumption] - error).abs() < 1e-9, "{assumption}: {}", pairs[0].errors[assumption]);
+    }
+    let near =
+        pairs.iter().find(|pair| pair.a.ends_with("FT(math_0.25M)") && pair.b.ends_with("LoRA(math_0.25M)")).unwrap();
+    assert_eq!(near.told_apart(), [false; 6], "0.009 is within the noise of 1,000 items under every assumption");
 }

@@ -2,9 +2,9 @@
 
 use expect_test::expect;
 use tunebench_analysis::{Cell, Table, compare, cost, curves, lengths, query, scores};
-use tunebench_results::{write_arms, write_judgements, write_steps};
+use tunebench_results::{write_arms, write_generations, write_judgements, write_steps};
 
-use crate::study::{arm, judgement, step, study};
+use crate::study::{arm, generation, judgement, step, study};
 
 fn text(tables: &[Table]) -> String {
     tables.iter().map(Table::to_text).collect::<Vec<_>>().join("\n")
@@ -253,6 +253,17 @@ fn length_against_score() {
         at_common_length: the mean as it would be with answers of 110.7 new tokens, the mean of all arms, were that slope the effect of length alone.
     "#]]
     .assert_eq(&text(&lengths(dir.path()).unwrap()));
+}
+
+#[test]
+fn a_slope_against_a_constant_length_is_refused_by_name() {
+    let dir = study();
+    let answers: Vec<_> = ["1", "2", "3", "4", "5"].map(|item| generation("base", item, 12, "stop")).into();
+    write_generations(dir.path(), &answers).unwrap();
+    let tables = lengths(dir.path()).unwrap();
+    expect!["base: no slope of score against length, every answer has 12 new tokens, and nothing can be said about a constant."].assert_eq(&tables[0].notes[1]);
+    expect!["In no arm do both lengths and scores differ, so length can explain nothing."]
+        .assert_eq(&tables[2].notes.join("\n"));
 }
 
 #[test]

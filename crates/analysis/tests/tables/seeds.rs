@@ -2,7 +2,9 @@
 
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
-use tunebench_analysis::{Table, compare, decision, scores};
+use tunebench_analysis::{Cell, Table, compare, decision, scores};
+use tunebench_results::{Frames, write_judgements};
+use tunebench_spec::{ArmRecord, Judgement};
 
 use crate::drawn::{Drawn, LOUD, Noise, QUIET, base, full, lora, study};
 
@@ -90,6 +92,42 @@ fn an_arm_beside_its_base_keeps_the_noise_of_its_trainings() {
     let once = study(&[lora("LoRA", 0.5), base("small", 0.45)], 1, 40, &LOUD);
     let tables = compare(once.path(), "LoRA", "small", 0.02).unwrap();
     assert!(tables[0].notes[0].ends_with("over items only."), "{}", tables[0].notes[0]);
+}
+
+#[test]
+fn arms_of_one_parent_share_its_luck_seed_by_seed() {
+    let child = |drawn: Drawn| Drawn {
+        record: ArmRecord { base: "parent".into(), dataset: "math".into(), ..drawn.record },
+        ..drawn
+    };
+    let df = |arms: &[Drawn]| {
+        let dir = study(arms, 3, 40, &LOUD);
+        let tables = compare(dir.path(), "FT", "LoRA", 0.02).unwrap();
+        let row = tables[0].rows.iter().find(|row| row[0] == "macro average".into()).unwrap();
+        let Cell::Number(df) = row[7] else { panic!("no degrees of freedom in {row:?}") };
+        df
+    };
+    let chained = df(&[full("parent", 0.5), child(full("FT", 0.6)), child(lora("LoRA", 0.6))]);
+    let apart = df(&[full("FT", 0.6), lora("LoRA", 0.6)]);
+    assert!(
+        chained < apart,
+        "three pairs of trainings know less of their spread than six trainings: {chained}, {apart}"
+    );
+}
+
+#[test]
+fn judges_have_tables_of_their_own() {
+    let dir = study(&[full("FT", 0.62), lora("LoRA", 0.55)], 2, 10, &QUIET);
+    let mut judgements: Vec<Judgement> = Frames::open(dir.path()).unwrap().read().unwrap();
+    let strict = judgements.iter().map(|j| Judgement { judge: "strict".into(), score: Some(0.1), ..j.clone() });
+    judgements.extend(strict.collect::<Vec<_>>());
+    write_judgements(dir.path(), &judgements).unwrap();
+    let titles: Vec<String> = decision(dir.path()).unwrap().into_iter().map(|table| table.title).collect();
+    assert_eq!(titles, ["reference", "strict"].map(|judge| format!("What this study says, judged by {judge}")));
+    expect![[r#"
+        Nothing can be said yet: how far FT and LoRA would differ on other items is not known. More seeds and more items would settle it; how many cannot be said from these scores.
+        The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
+        FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long."#]].assert_eq(&decision(dir.path()).unwrap()[1].notes.join("\n"));
 }
 
 /// The sentences under the pairs.

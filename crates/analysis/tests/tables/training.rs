@@ -161,9 +161,24 @@ fn a_curve_for_each_seed_that_stands_for_its_arm() {
         3.5,
     ));
     write_steps(dir.path(), &steps.collect::<Vec<_>>()).unwrap();
+    let of_rate = |rate: &str, bits| LossLog {
+        candidate: format!("learning_rate={rate}"),
+        ..loss("LoRA", 1, 20, HELD_OUT, bits)
+    };
+    write_losses(dir.path(), &[of_rate("0.0001", 0.9), of_rate("0.0002", 0.8)]).unwrap();
     let tables = curves(dir.path()).unwrap();
     let seeds: Vec<String> = tables[0].rows.iter().map(|row| format!("{:?} {:?}", row[1], row[3])).collect();
     assert_eq!(seeds, ["Integer(1) Number(2.9)", "Integer(2) Number(3.4)"]);
+    expect![[r#"
+        What the grids tried: held-out loss
+
+        arm   candidate             steps  nats_per_token  bits_per_byte  chosen  edge
+        ────  ────────────────────  ─────  ──────────────  ─────────────  ──────  ──────────────────────────────────────────
+        LoRA  learning_rate=0.0001     20          1.8000         0.9000  -       learning_rate = 0.0001 is the lowest of 2
+        LoRA  learning_rate=0.0002     20          1.6000         0.8000  chosen  learning_rate = 0.0002 is the highest of 2
+
+        Of the first seed; a candidate that was given up early has fewer steps and no comparable loss.
+    "#]].assert_eq(&tables[1].to_text());
     assert_eq!(tables[0].notes.last().unwrap(), "1 candidates that a grid did not choose are left out.");
 }
 

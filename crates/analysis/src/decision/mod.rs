@@ -1,0 +1,132 @@
+//! What a study says, in a sentence or two, and how sure that is.
+
+pub mod outcome;
+pub mod words;
+
+use std::path::Path;
+
+use outcome::{Outcome, groups, pair, score, single};
+use tunebench_statistics::Verdict;
+use words::Words;
+
+use crate::arm_cost::arm_costs;
+use crate::error::Result;
+use crate::estimates::{ArmScore, JudgeScores, MARGIN, judge_scores, verdict_words};
+use crate::evidence::Evidence;
+use crate::run::{Run, judged_title};
+use crate::table::Table;
+
+/// What one judge's scores and the costs come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub judge: String,
+    /// As data, for who says it in another language.
+    pub outcome: Outcome,
+    /// Arms of the group that were trained once.
+    pub single: Vec<String>,
+    /// What was found among the arms that share model and data.
+    pub headline: String,
+    /// How sure that is.
+    pub certainty: String,
+    /// Why, and what else there is to know, a sentence each.
+    pub reasons: Vec<String>,
+}
+
+impl Decision {
+    /// Whether the headline says what holds for new trainings, rather than that nothing can be said yet.
+    pub fn is_settled(&self) -> bool {
+        self.single.is_empty() && matches!(self.outcome, Outcome::Winner { .. } | Outcome::Alike { .. })
+    }
+}
+
+/// For each judge the decision, over a table of all pairs of arms.
+///
+/// # Errors
+/// When the frames cannot be read, nothing is judged, or the judgements cannot be compared.
+pub fn decision(dir: &Path) -> Result<Vec<Table>> {
+    let run = Run::open(dir)?;
+    let evidence = Evidence::read(&run)?;
+    let judges = evidence.judge_names();
+    let mut tables = Vec::new();
+    for judge in &judges {
+        let scores = judge_scores(&run, &evidence, judge, MARGIN)?;
+        let found = of_scores(&run, &evidence, &scores, MARGIN)?;
+        tables.push(table(&found, &scores, judged_title("What this study says", judge, &judges)));
+    }
+    Ok(tables)
+}
+
+/// The decision that the scores of one judge allow.
+///
+/// # Errors
+/// When the judgements cannot be compared.
+pub fn of_scores(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f64) -> Result<Decision> {
+    let outcome = outcome::of(run, evidence, scores, margin)?;
+    let costs = arm_costs(run, evidence, &scores.judge, &scores.arms);
+    let groups = groups(run, scores);
+    let group = groups.first().map_or(&[][..], Vec::as_slice);
+    let single = single(group);
+    let words = Words { costs: &costs, margin, single: &single };
+
+    let mut reasons = Vec::new();
+    if let Some((best, others)) = group.split_first() {
+        let pairs = others.iter().filter_map(|other| pair(scores, &best.arm, &other.arm));
+        reasons.extend(pairs.map(|pair| words.pair(pair)));
+    }
+    let n_others = groups.iter().skip(1).filter(|group| group.len() > 1).count();
+    if n_others > 0 {
+        reasons.push(format!(
+            "{n_others} more groups of arms share model and data; the headline is about the largest, the table has every pair."
+        ));
+    }
+    reasons.extend(overall(scores, group));
+    let (headline, certainty) = (words.headline(&outcome), words.certainty(&outcome));
+    Ok(Decision { judge: scores.judge.clone(), outcome, single, headline, certainty, reasons })
+}
+
+/// Where the best of all arms is none of the group's.
+fn overall(scores: &JudgeScores, group: &[&ArmScore]) -> Option<String> {
+    let whole = scores.arms.iter().filter(|arm| arm.macro_average.is_ok());
+    let best = whole.max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    let in_group = group.first()?;
+    let is_in_group = group.iter().any(|arm| arm.arm == best.arm);
+    let found = pair(scores, &best.arm, &in_group.arm);
+    let is_told_apart = found.is_some_and(|pair| matches!(pair.verdict, Verdict::Different { .. }));
+    let words = if is_told_apart { "higher than" } else { "not told apart from" };
+    let sentence =
+        || format!("Of all arms {} has the highest score ({:.3}), {words} {}.", best.arm, score(best), in_group.arm);
+    (!is_in_group).then(sentence)
+}
+
+fn table(found: &Decision, scores: &JudgeScores, title: String) -> Table {
+    let columns = [
+        ("first", 0),
+        ("second", 0),
+        ("difference", 3),
+        ("ci_low", 3),
+        ("ci_high", 3),
+        ("interval_over", 0),
+        ("p_adjusted", 4),
+        ("verdict", 0),
+    ];
+    let mut table = Table::new(title, &columns).with_prose(&["verdict"]);
+    table.rows = scores
+        .pairs
+        .iter()
+        .map(|pair| {
+            vec![
+                pair.first.as_str().into(),
+                pair.second.as_str().into(),
+                pair.difference.into(),
+                pair.interval.map(|interval| interval.low).into(),
+                pair.interval.map(|interval| interval.high).into(),
+                pair.scope.map(|scope| scope.to_string()).into(),
+                pair.p_adjusted.into(),
+                verdict_words(pair.verdict, &pair.first, &pair.second, MARGIN).into(),
+            ]
+        })
+        .collect();
+    let sentences = [&found.headline, &found.certainty].into_iter().chain(&found.reasons);
+    table.notes = sentences.filter(|sentence| !sentence.is_empty()).cloned().collect();
+    table
+}
