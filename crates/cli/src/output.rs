@@ -162,6 +162,7 @@ pub fn warning_of(event: &Event<'_>) -> Option<String> {
         | Event::HeldOut { .. }
         | Event::RecipeFitted { .. }
         | Event::RecipeWarning { .. }
+        | Event::EndNotLearnt { .. }
         | Event::JudgeCannotScore { .. }
         | Event::ItemsSkipped(_)
         | Event::PreparationFailed(_) => line(event),
@@ -202,6 +203,10 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Overlap { dataset, overlap } => overlapping(dataset, overlap),
         Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
         Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
+        Event::EndNotLearnt { arm, examples, of } => format!(
+            "warning: {arm}: {examples} of {of} examples do not teach where an answer ends, so its answers will not; use a \
+             template that ends them"
+        ),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
         Event::JudgeCannotScore { judge, items, unscorable } => format!(
             "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
