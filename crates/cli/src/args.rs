@@ -5,6 +5,8 @@ use tunebench_model::backend::{self, Backend};
 
 use clap::{Parser, Subcommand};
 
+use tunebench_analysis::estimates::MARGIN;
+
 use crate::quickstart::bases;
 
 /// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
@@ -159,7 +161,12 @@ pub enum Analysis {
         margin: f64,
     },
     /// The decision, in a sentence or two, with its certainty.
-    Decision { dir: PathBuf },
+    Decision {
+        dir: PathBuf,
+        /// Differences smaller than this do not matter.
+        #[arg(long, default_value_t = MARGIN)]
+        margin: f64,
+    },
     /// Effects of method, data size, base size and rank: the paper's four conclusions, with sizes and intervals.
     Factors { dir: PathBuf },
     /// Score and loss against data and parameters.
@@ -179,9 +186,6 @@ pub enum Analysis {
     /// The figures of Sun et al. 2023, and which of its differences its items can carry.
     Paper,
 }
-
-/// The smallest difference of scores that matters, unless another is stated.
-const MARGIN: f64 = 0.02;
 
 #[derive(clap::Args)]
 pub struct Query {

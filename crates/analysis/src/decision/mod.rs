@@ -12,8 +12,8 @@ use outcome::{Outcome, groups, pair, score, single};
 use tunebench_statistics::Verdict;
 
 use crate::arm_cost::arm_costs;
-use crate::error::Result;
-use crate::estimates::{ArmScore, JudgeScores, MARGIN, PairScore, judge_scores, verdict_words};
+use crate::error::{Error, Result};
+use crate::estimates::{ArmScore, JudgeScores, PairScore, judge_scores, verdict_words};
 use crate::evidence::Evidence;
 use crate::run::{Run, judged_title};
 use crate::table::Table;
@@ -37,21 +37,32 @@ impl Decision {
     }
 }
 
-/// For each judge the decision, over a table of all pairs of arms.
+/// For each judge the decision, over a table of all pairs of arms; differences smaller than `margin` do not matter.
 ///
 /// # Errors
 /// When the frames cannot be read, nothing is judged, or the judgements cannot be compared.
-pub fn decision(dir: &Path) -> Result<Vec<Table>> {
+pub fn decision(dir: &Path, margin: f64) -> Result<Vec<Table>> {
+    let found = decisions(dir, margin)?;
+    let judges: Vec<&str> = found.iter().map(|(_, scores)| scores.judge.as_str()).collect();
+    let titled = |judge: &str| judged_title("What this study says", judge, &judges);
+    Ok(found.iter().map(|(found, scores)| table(found, scores, titled(&scores.judge), margin)).collect())
+}
+
+/// The decision of each judge, with the scores that it is about.
+///
+/// # Errors
+/// As [`decision`].
+pub fn decisions(dir: &Path, margin: f64) -> Result<Vec<(Decision, JudgeScores)>> {
+    if !(margin > 0.0 && margin < 1.0) {
+        return Err(Error::BadMargin(margin));
+    }
     let run = Run::open(dir)?;
     let evidence = Evidence::read(&run)?;
-    let judges = evidence.judge_names();
-    let mut tables = Vec::new();
-    for judge in &judges {
-        let scores = judge_scores(&run, &evidence, judge, MARGIN)?;
-        let found = of_scores(&run, &evidence, &scores, MARGIN)?;
-        tables.push(table(&found, &scores, judged_title("What this study says", judge, &judges)));
-    }
-    Ok(tables)
+    let of_judge = |judge: &&str| {
+        let scores = judge_scores(&run, &evidence, judge, margin)?;
+        Ok((of_scores(&run, &evidence, &scores, margin)?, scores))
+    };
+    evidence.judge_names().iter().map(of_judge).collect()
 }
 
 /// The decision that the scores of one judge allow.
@@ -111,7 +122,7 @@ fn overall<'a>(scores: &'a JudgeScores, group: &[&'a ArmScore]) -> Option<(&'a A
     (!is_in_group).then_some((best, in_group, is_told_apart))
 }
 
-fn table(found: &Decision, scores: &JudgeScores, title: String) -> Table {
+fn table(found: &Decision, scores: &JudgeScores, title: String, margin: f64) -> Table {
     let columns = [
         ("first", 0),
         ("second", 0),
@@ -135,7 +146,7 @@ fn table(found: &Decision, scores: &JudgeScores, title: String) -> Table {
                 pair.interval.map(|interval| interval.high).into(),
                 pair.scope.map(|scope| scope.to_string()).into(),
                 pair.p_adjusted.into(),
-                verdict_words(pair.verdict, &pair.first, &pair.second, MARGIN).into(),
+                verdict_words(pair.verdict, &pair.first, &pair.second, margin).into(),
             ]
         })
         .collect();

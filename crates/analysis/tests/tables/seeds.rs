@@ -125,12 +125,12 @@ fn judges_have_tables_of_their_own() {
     let strict = judgements.iter().map(|j| Judgement { judge: "strict".into(), score: Some(0.1), ..j.clone() });
     judgements.extend(strict.collect::<Vec<_>>());
     write_judgements(dir.path(), &judgements).unwrap();
-    let titles: Vec<String> = decision(dir.path()).unwrap().into_iter().map(|table| table.title).collect();
+    let titles: Vec<String> = decision(dir.path(), 0.02).unwrap().into_iter().map(|table| table.title).collect();
     assert_eq!(titles, ["reference", "strict"].map(|judge| format!("What this study says, judged by {judge}")));
     expect![[r#"
         Nothing can be said yet: how far FT and LoRA would differ on other items is not known. More seeds and more items would settle it; how many cannot be said from these scores.
         The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
-        FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long."#]].assert_eq(&decision(dir.path()).unwrap()[1].notes.join("\n"));
+        FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long."#]].assert_eq(&decision(dir.path(), 0.02).unwrap()[1].notes.join("\n"));
 }
 
 /// The sentences under the pairs, and the first ones in Chinese.
@@ -139,7 +139,7 @@ fn sentences(dir: &TempDir) -> String {
     let evidence = Evidence::read(&run).unwrap();
     let scores = judge_scores(&run, &evidence, "reference", MARGIN).unwrap();
     let chinese = of_scores(&run, &evidence, &scores, MARGIN).unwrap().chinese;
-    let english = decision(dir.path()).unwrap().into_iter().flat_map(|table| table.notes);
+    let english = decision(dir.path(), 0.02).unwrap().into_iter().flat_map(|table| table.notes);
     let all = english.chain([chinese.headline, chinese.certainty]).chain(chinese.reasons.into_iter().rev().take(1));
     all.collect::<Vec<_>>().join("\n")
 }

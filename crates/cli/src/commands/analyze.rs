@@ -10,7 +10,7 @@ pub fn run(args: &Analyze) -> Result<()> {
     let tables = match &args.analysis {
         Analysis::Scores { dir } => analysis::scores(dir)?,
         Analysis::Compare { dir, a, b, margin } => analysis::compare(dir, a, b, *margin)?,
-        Analysis::Decision { dir } => analysis::decision(dir)?,
+        Analysis::Decision { dir, margin } => analysis::decision(dir, *margin)?,
         Analysis::Factors { dir } => analysis::factors(dir)?,
         Analysis::Scaling { dir } => analysis::scaling(dir)?,
         Analysis::Forgetting { dir } => analysis::forgetting(dir)?,
