@@ -10,10 +10,10 @@ use crate::estimates::PairScore;
 pub fn headline(outcome: &Outcome, facts: &Facts) -> String {
     match outcome {
         Outcome::Winner { best, next, among, pair } => {
-            let among = if *among > 2 { format!("（{among} 个方案中的第二名）") } else { String::new() };
+            let among = if *among > 2 { format!("（{among} 个方案中的第二名）") } else { " ".to_owned() };
             let cost = time(facts, best, next).map_or_else(String::new, |words| format!("，{words}"));
             format!(
-                "在您的数据上{}，{best} 的得分比 {next}{among} 高 {:.3}（{}）{cost}。",
+                "在您的数据上{}，{best} 的得分比 {next}{among}高 {:.3}（{}）{cost}。",
                 so_far(pair.scope == Some(Scope::ItemsOnly)),
                 pair.difference.abs(),
                 interval(pair)
@@ -87,7 +87,7 @@ fn alike(facts: &Facts, arms: &[String], is_different: bool) -> String {
     };
     let cost = facts.extremes(arms).and_then(|(least, most)| {
         Some(match facts.ratio(least, most)? {
-            Ratio::Part(ratio) => format!("；{least} 的训练时间是 {most} 的 {}", part(ratio)),
+            Ratio::Part(ratio) => format!("；{least} 的训练时间是 {most} 的{}", part(ratio)),
             _ => "；训练时间相近".to_owned(),
         })
     });
@@ -122,7 +122,7 @@ fn time(facts: &Facts, arm: &str, than: &str) -> Option<String> {
     Some(match facts.ratio(arm, than)? {
         Ratio::Alike => "训练时间相近".to_owned(),
         Ratio::Times(ratio) => format!("训练时间是后者的 {ratio:.1} 倍"),
-        Ratio::Part(ratio) => format!("训练时间是后者的 {}", part(ratio)),
+        Ratio::Part(ratio) => format!("训练时间是后者的{}", part(ratio)),
     })
 }
 
@@ -144,7 +144,7 @@ fn part(ratio: f64) -> String {
     const PARTS: [(f64, f64, &str); 4] =
         [(0.46, 0.54, "一半"), (0.30, 0.37, "三分之一"), (0.23, 0.27, "四分之一"), (0.18, 0.22, "五分之一")];
     let known = PARTS.iter().find(|(low, high, _)| (*low..=*high).contains(&ratio));
-    known.map_or_else(|| format!("{:.0} %", 100.0 * ratio), |(_, _, words)| (*words).to_owned())
+    known.map_or_else(|| format!(" {:.0} %", 100.0 * ratio), |(_, _, words)| (*words).to_owned())
 }
 
 /// `A、B 和 C`.
