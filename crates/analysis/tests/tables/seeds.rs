@@ -2,7 +2,10 @@
 
 use expect_test::{Expect, expect};
 use tempfile::TempDir;
-use tunebench_analysis::{Cell, Table, compare, decision, scores};
+use tunebench_analysis::decision::of_scores;
+use tunebench_analysis::estimates::{MARGIN, judge_scores};
+use tunebench_analysis::evidence::Evidence;
+use tunebench_analysis::{Cell, Run, Table, compare, decision, scores};
 use tunebench_results::{Frames, write_judgements};
 use tunebench_spec::{ArmRecord, Judgement};
 
@@ -130,9 +133,15 @@ fn judges_have_tables_of_their_own() {
         FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long."#]].assert_eq(&decision(dir.path()).unwrap()[1].notes.join("\n"));
 }
 
-/// The sentences under the pairs.
+/// The sentences under the pairs, and the first ones in Chinese.
 fn sentences(dir: &TempDir) -> String {
-    decision(dir.path()).unwrap().iter().flat_map(|table| table.notes.clone()).collect::<Vec<_>>().join("\n")
+    let run = Run::open(dir.path()).unwrap();
+    let evidence = Evidence::read(&run).unwrap();
+    let scores = judge_scores(&run, &evidence, "reference", MARGIN).unwrap();
+    let chinese = of_scores(&run, &evidence, &scores, MARGIN).unwrap().chinese;
+    let english = decision(dir.path()).unwrap().into_iter().flat_map(|table| table.notes);
+    let all = english.chain([chinese.headline, chinese.certainty]).chain(chinese.reasons.into_iter().rev().take(1));
+    all.collect::<Vec<_>>().join("\n")
 }
 
 fn check(arms: &[Drawn], seeds: u64, noise: &Noise, expected: &Expect) {
