@@ -1,9 +1,10 @@
 //! The command line: every command with an example.
 
 use std::path::PathBuf;
-use tunebench_model::backend::{self, Backend};
 
 use clap::{Parser, Subcommand};
+use tunebench_analysis::estimates::MARGIN;
+use tunebench_model::backend::{self, Backend};
 
 use tunebench_analysis::estimates::MARGIN;
 
@@ -68,6 +69,9 @@ pub enum Command {
     /// A running study: arms, seeds and candidates, losses, speed, memory and the time left.
     #[command(after_help = "Example: tunebench watch runs/smollm2")]
     Watch(Watch),
+    /// One HTML file that says what a run came to: it opens offline and can be sent on.
+    #[command(after_help = "Example: tunebench report runs/smollm2 --out smollm2.html")]
+    Report(Report),
     /// Plugins: what is there, and whether a file is one.
     #[command(after_help = "Example: tunebench plugins list")]
     Plugins(Plugins),
@@ -123,6 +127,27 @@ pub struct Watch {
     /// Print how it stands and end, as off a terminal.
     #[arg(long)]
     pub once: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Report {
+    /// Run folder.
+    pub dir: PathBuf,
+    /// The file to write; report.html in the run folder by default.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// A difference of scores that would not matter to you.
+    #[arg(long, default_value_t = MARGIN)]
+    pub margin: f64,
+    /// The language it opens in; a button switches to the other.
+    #[arg(long, value_enum, default_value = "en")]
+    pub language: Language,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Language {
+    En,
+    Zh,
 }
 
 #[derive(clap::Args)]
