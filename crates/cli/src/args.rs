@@ -6,8 +6,6 @@ use clap::{Parser, Subcommand};
 use tunebench_analysis::estimates::MARGIN;
 use tunebench_model::backend::{self, Backend};
 
-use tunebench_analysis::estimates::MARGIN;
-
 use crate::quickstart::bases;
 
 /// Decide, with evidence, how to tune a language model: all parameters, LoRA on attention, or LoRA on every linear layer.
