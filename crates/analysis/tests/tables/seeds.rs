@@ -98,6 +98,13 @@ fn an_arm_beside_its_base_keeps_the_noise_of_its_trainings() {
 }
 
 #[test]
+fn an_interval_wider_than_scores_can_be_is_said_to_be() {
+    let dir = study(&[full("FT", 0.62), lora("LoRA", 0.55)], 2, 2, &Noise { training: 0.2, ..LOUD });
+    let tables = scores(dir.path()).unwrap();
+    assert!(tables[0].notes.iter().any(|note| note.starts_with("Wider than scores can be")), "{:?}", tables[0]);
+}
+
+#[test]
 fn arms_of_one_parent_share_its_luck_seed_by_seed() {
     let child = |drawn: Drawn| Drawn {
         record: ArmRecord { base: "parent".into(), dataset: "math".into(), ..drawn.record },
