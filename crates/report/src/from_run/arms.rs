@@ -53,7 +53,7 @@ pub fn arms(
             arm.dataset.clone_from(&found.record.dataset);
             arm.additional_params = Some(found.record.additional_params);
             arm.trainable_params = found.is_trained().then_some(found.record.trainable_params);
-            arm.train_hours = found.hours().and_then(finite);
+            arm.train_hours = found.mean(|training| training.train_seconds / 3600.0).and_then(finite);
             arm.peak_memory_bytes = found.peak_bytes();
         }
         arm
