@@ -215,7 +215,7 @@ mod tests {
             warnings: vec!["warning: look".to_owned()],
         };
         let text = time_table(&forecast(vec![arm(Some(1.5), 3.0)])).to_text();
-        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "1.5 min", "2.0 h at least", "warning: look"] {
+        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "90.0 s", "2.0 h at least", "warning: look"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(time_table(&forecast(vec![arm(None, 1.0)])).to_text().contains("cannot be said"));
