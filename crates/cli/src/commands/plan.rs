@@ -10,7 +10,7 @@ use tunebench_analysis::{Cell, Table};
 use tunebench_study::{PlanReport, StudyForecast};
 
 use crate::args::{Plan, Shared};
-use crate::output::{OutputFormat, print, print_tables, warning_of};
+use crate::output::{OutputFormat, print, print_tables};
 use crate::plugin_files;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -19,7 +19,7 @@ pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let arms = study.plan()?;
     // A study may be planned without the data that it would be run with.
-    let forecast = study.forecast(&warning_of);
+    let forecast = study.forecast();
     if args.json {
         let (forecast, fault) = match forecast {
             Ok(forecast) => (Some(forecast), None),
