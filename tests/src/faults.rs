@@ -220,9 +220,9 @@ fn a_second_signal_ends_at_once() {
     let plugin = support::third_party("stress-tuner");
     let mut command = study.command(&["plan", "study.toml", "--plugin", plugin.to_str().unwrap()]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // With the plugin loaded it listens: that comes first.
+    // With a plugin loaded it listens: that comes first.
     let maps = format!("/proc/{}/maps", child.id());
-    wait_until("the plugin", || fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("stress_tuner")));
+    wait_until("a plugin", || fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("tunebench-plugin")));
     signal(&child);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(child.try_wait().unwrap(), None, "the first signal waits");

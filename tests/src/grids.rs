@@ -191,11 +191,11 @@ fn a_candidate_that_diverges_is_the_worst_and_no_more() {
         let tables = [selection, &grid].concat();
         let bench = Workbench::new(Draft { recipe: EIGHT_STEPS, tables: &tables, ..Draft::default() });
         let told = bench.run("out");
-        assert_eq!(told.of("diverged "), ["lora-attention [learning_rate=1e30]"], "{told:?}");
+        assert_eq!(told.of("diverged "), ["lora-attention [learning_rate=1e+30]"], "{told:?}");
         assert_eq!(only_choice(&told).candidate, "learning_rate=0.001");
         let arms: Vec<ArmRecord> = bench.rows("out");
         let rows: Vec<(&str, bool)> = arms.iter().map(|row| (row.candidate.as_str(), row.selected)).collect();
-        assert_eq!(rows, [("learning_rate=1e30", false), ("learning_rate=0.001", true)]);
+        assert_eq!(rows, [("learning_rate=1e+30", false), ("learning_rate=0.001", true)]);
         // That it diverges is known, so it is not tried again.
         assert!(bench.run("out").trainings().is_empty());
     }

@@ -56,7 +56,11 @@ pub fn decide<'a>(
         && announced.insert(format!("{} {}", arm.name, trainings[chosen].key.candidate))
     {
         let candidate = &trainings[chosen].data.plan.candidate;
-        let loss = states[chosen].at_the_end.or_else(|| states[chosen].on_the_way.values().last().copied());
+        // What it was chosen by, which is not its last one where it went on from there in an earlier run.
+        let loss = match choice.extents[chosen] {
+            Extent::Until(step) => states[chosen].on_the_way.get(&step).copied(),
+            Extent::Whole => states[chosen].at_the_end,
+        };
         let (arm, edges) = (arm.name.as_str(), grid.edges(candidate));
         observer.on_event(&Event::CandidateChosen {
             arm,
