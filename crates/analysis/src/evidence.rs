@@ -40,6 +40,8 @@ pub struct Answer {
     pub new_tokens: u64,
     /// Cut at the limit of new tokens.
     pub truncated: bool,
+    /// Whether the model could be asked; if not, there is no prompt, and no answer.
+    pub was_asked: bool,
 }
 
 /// Everything that was answered and judged in a run, not yet checked.
@@ -133,6 +135,7 @@ impl Texts {
             prompt_hash: self.one(&row.prompt_hash),
             new_tokens: row.new_tokens,
             truncated: row.finish == "length",
+            was_asked: row.finish != "not_asked",
         }
     }
 }
@@ -246,7 +249,8 @@ impl Evidence {
     }
 
     fn check_prompts(&self, judge: &str, arms: &[&str]) -> Result<()> {
-        let chosen: Vec<&Answer> = self.answers.iter().filter(|answer| arms.contains(&&*answer.arm)).collect();
+        let is_chosen = |answer: &&Answer| answer.was_asked && arms.contains(&&*answer.arm);
+        let chosen: Vec<&Answer> = self.answers.iter().filter(is_chosen).collect();
         let unidentified = |answer: &&&Answer| answer.item.is_empty() || answer.prompt_hash.is_empty();
         refuse_unidentified(judge, "item or prompt", chosen.iter().filter(unidentified).map(|answer| &*answer.arm))?;
         let rows = chosen.iter().map(|answer| {

@@ -26,6 +26,8 @@ pub struct Point {
 pub struct ArmLengths {
     pub arm: String,
     pub answers: usize,
+    /// Items that its model could not be asked, which are no answers.
+    pub not_asked: usize,
     pub truncated: usize,
     pub mean_new_tokens: Option<f64>,
     /// The items that have a score.
@@ -88,7 +90,8 @@ pub fn arm_lengths(run: &Run, evidence: &Evidence, judge: &str) -> Result<Vec<Ar
     }
 
     let of = |name: &&str| {
-        let own: Vec<&Answer> = answers.iter().copied().filter(|answer| &*answer.arm == *name).collect();
+        let all: Vec<&Answer> = answers.iter().copied().filter(|answer| &*answer.arm == *name).collect();
+        let own: Vec<&Answer> = all.iter().copied().filter(|answer| answer.was_asked).collect();
         let mut items: BTreeMap<&str, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
         for answer in &own {
             let score = scores.get(&(*name, answer.seed, &*answer.item)).and_then(|scores| mean(scores));
@@ -105,6 +108,7 @@ pub fn arm_lengths(run: &Run, evidence: &Evidence, judge: &str) -> Result<Vec<Ar
         ArmLengths {
             arm: (*name).to_owned(),
             answers: own.len(),
+            not_asked: all.len() - own.len(),
             truncated: own.iter().filter(|answer| answer.truncated).count(),
             mean_new_tokens: mean(&own.iter().map(|answer| answer.new_tokens as f64).collect::<Vec<_>>()),
             line: line(&tokens, &scores),
@@ -180,6 +184,8 @@ fn summary(arms: &[ArmLengths], title: String) -> Table {
          trainings averaged first; ci: its 95 % interval over items."
             .into(),
     );
+    let not_asked = arms.iter().filter(|arm| arm.not_asked > 0);
+    table.notes.extend(not_asked.map(|arm| format!("{}: {} items could not be asked.", arm.arm, arm.not_asked)));
     let judged = arms.iter().filter(|arm| !arm.points.is_empty());
     let refusals = judged.filter_map(|arm| {
         let why = match &arm.line {

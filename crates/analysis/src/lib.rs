@@ -10,6 +10,7 @@
 //! - [`factors`], [`scaling`]: the effects of method, data, base and rank; scores and losses against sizes
 //! - [`cost`], [`forgetting`], [`curves`], [`lengths`]: what it cost, what was lost, how the loss fell, whether long answers
 //!   score higher
+//! - [`power`]: beforehand, how many items and trainings would show a difference
 //! - [`ledger`], [`lint`]: every setting with its origin, and what makes a comparison unfair
 //! - [`query`]: SQL, as a table
 //! - [`paper`]: the figures of Sun et al. 2023, and which of its differences its items can carry
@@ -36,6 +37,7 @@ pub mod lint;
 pub mod method;
 pub mod paper;
 pub mod pareto;
+pub mod power;
 pub mod query;
 pub mod ratios;
 mod render;

@@ -57,11 +57,6 @@ impl Arm {
     pub fn peak_bytes(&self) -> Option<u64> {
         self.trainings.iter().filter(|training| training.steps > 0).map(|training| training.peak_rss_bytes).max()
     }
-
-    /// Hours of one training, mean over the trainings.
-    pub fn hours(&self) -> Option<f64> {
-        self.mean(|training| training.train_seconds / 3600.0)
-    }
 }
 
 impl Run {

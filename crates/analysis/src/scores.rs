@@ -99,6 +99,17 @@ fn notes(found: &JudgeScores) -> Vec<String> {
         Ok(Mean { interval: Err(why), .. }) => Some(format!("{}: {why}.", arm.arm)),
         Ok(_) => None,
     }));
+    let is_coarse = |arm: &&ArmScore| {
+        let interval = arm.macro_average.as_ref().ok().and_then(|mean| mean.interval.as_ref().ok());
+        interval.is_some_and(Interval::leaves_unit_range)
+    };
+    let coarse: Vec<&str> = found.arms.iter().filter(is_coarse).map(|arm| arm.arm.as_str()).collect();
+    if !coarse.is_empty() {
+        notes.push(format!(
+            "Wider than scores can be, because so little is known: the interval of {}.",
+            coarse.join(", ")
+        ));
+    }
     let single: Vec<&str> = found
         .arms
         .iter()

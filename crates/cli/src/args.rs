@@ -1,9 +1,10 @@
 //! The command line: every command with an example.
 
 use std::path::PathBuf;
-use tunebench_model::backend::{self, Backend};
 
 use clap::{Parser, Subcommand};
+use tunebench_analysis::estimates::MARGIN;
+use tunebench_model::backend::{self, Backend};
 
 use crate::quickstart::bases;
 
@@ -66,6 +67,9 @@ pub enum Command {
     /// A running study: arms, seeds and candidates, losses, speed, memory and the time left.
     #[command(after_help = "Example: tunebench watch runs/smollm2")]
     Watch(Watch),
+    /// One HTML file that says what a run came to: it opens offline and can be sent on.
+    #[command(after_help = "Example: tunebench report runs/smollm2 --out smollm2.html")]
+    Report(Report),
     /// Plugins: what is there, and whether a file is one.
     #[command(after_help = "Example: tunebench plugins list")]
     Plugins(Plugins),
@@ -103,6 +107,13 @@ pub struct Study {
 pub struct Plan {
     /// Study file (TOML).
     pub file: PathBuf,
+    /// A run folder whose scores say how much they vary, for the seeds and items that a difference needs; runs/NAME of the
+    /// study where that is there, else a guess is stated.
+    #[arg(long, value_name = "DIR")]
+    pub seen: Option<PathBuf>,
+    /// The difference of scores that is to be shown.
+    #[arg(long, default_value_t = MARGIN)]
+    pub margin: f64,
     #[arg(long)]
     pub json: bool,
 }
@@ -114,6 +125,27 @@ pub struct Watch {
     /// Print how it stands and end, as off a terminal.
     #[arg(long)]
     pub once: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Report {
+    /// Run folder.
+    pub dir: PathBuf,
+    /// The file to write; report.html in the run folder by default.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// A difference of scores that would not matter to you.
+    #[arg(long, default_value_t = MARGIN)]
+    pub margin: f64,
+    /// The language it opens in; a button switches to the other.
+    #[arg(long, value_enum, default_value = "en")]
+    pub language: Language,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Language {
+    En,
+    Zh,
 }
 
 #[derive(clap::Args)]
@@ -154,6 +186,7 @@ pub enum Analysis {
     /// The decision, in a sentence or two, with its certainty.
     Decision {
         dir: PathBuf,
+        /// Differences smaller than this do not matter.
         #[arg(long, default_value_t = MARGIN)]
         margin: f64,
     },
@@ -176,9 +209,6 @@ pub enum Analysis {
     /// The figures of Sun et al. 2023, and which of its differences its items can carry.
     Paper,
 }
-
-/// The smallest difference of scores that matters, unless another is stated.
-const MARGIN: f64 = 0.02;
 
 #[derive(clap::Args)]
 pub struct Query {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use tunebench_analysis::{Table, escape};
+use tunebench_analysis::estimates::MARGIN;
+use tunebench_analysis::{Table, decision, escape};
 use tunebench_spec::{ArmRecord, Judgement, JudgementStatus, StepLog};
 use tunebench_study::{ArmForecast, Event, Observer, OverlapReport, Stop};
 
@@ -68,6 +70,16 @@ pub fn print_tables(tables: &[Table], format: OutputFormat) -> Result<()> {
         OutputFormat::Json => print(&format!("[{}]\n", shown.join(",\n"))),
         OutputFormat::Text | OutputFormat::Markdown => print(&shown.concat()),
     }
+}
+
+/// Prints what each judge's scores come to: the decision and how sure it is.
+pub fn print_decisions(dir: &Path) -> Result<()> {
+    let found = decision::decisions(dir, MARGIN)?;
+    for (found, _) in &found {
+        let judge = if found.judge.is_empty() { String::new() } else { format!("Judged by {}: ", found.judge) };
+        print(&printable(&format!("\n{judge}{}\n{}\n", found.english.headline, found.english.certainty)))?;
+    }
+    Ok(())
 }
 
 /// The progress of one task of known length: a bar with an estimate on a terminal, plain lines now and then elsewhere.
@@ -162,6 +174,7 @@ pub fn warning_of(event: &Event<'_>) -> Option<String> {
         | Event::HeldOut { .. }
         | Event::RecipeFitted { .. }
         | Event::RecipeWarning { .. }
+        | Event::EndNotLearnt { .. }
         | Event::JudgeCannotScore { .. }
         | Event::ItemsSkipped(_)
         | Event::PreparationFailed(_) => line(event),
@@ -202,6 +215,10 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Overlap { dataset, overlap } => overlapping(dataset, overlap),
         Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
         Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
+        Event::EndNotLearnt { arm, examples, of } => format!(
+            "warning: {arm}: {examples} of {of} examples do not teach where an answer ends, so its answers will not; use a \
+             template that ends them"
+        ),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
         Event::JudgeCannotScore { judge, items, unscorable } => format!(
             "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::time::Instant;
 
-use large::{ARMS, ITEMS, JUDGES, SEEDS};
+use large::prose::{ARMS, ITEMS, JUDGES, SEEDS};
 
 #[path = "../tests/large/mod.rs"]
 mod large;

@@ -234,9 +234,12 @@
     for (let arm = 0; arm < index.arms.length; arm++) {
       if (!chosenArms.has(arm)) continue;
       const name = index.arms[arm];
-      const some = answers.filter((answer) => answer[0] === arm && (shown.seed === null || answer[1] === shown.seed));
+      const own = answers.filter((answer) => answer[0] === arm);
+      const wanted = own.filter((answer) => shown.seed === null || answer[1] === shown.seed);
+      /* A base model has no training of that seed: what it answered is shown with its own seed. */
+      const some = wanted.length > 0 ? wanted : own.slice(0, 1);
       if (some.length === 0) place.append(card(name, null, false));
-      for (const answer of some) place.append(card(name, answer, shown.seed === null));
+      for (const answer of some) place.append(card(name, answer, answer[1] !== shown.seed));
       if (performance.now() - since < SLICE) continue;
       await pause();
       if (mine !== drawing) return;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{ItemAnswers, Report};
+use crate::data::{Interval, ItemAnswers, Report};
 use crate::error::Error;
 
 /// Names to their places in a list of unique names.
@@ -48,13 +48,13 @@ pub fn check(report: &Report) -> Result<(), Error> {
         let place = || format!("pair {:?} and {:?}", pair.first, pair.second);
         arms.find(&pair.first, place)?;
         arms.find(&pair.second, place)?;
-        enclosed(place, pair.difference, pair.low, pair.high)?;
-        finite(place, pair.adjusted_p)?;
+        enclosed(place, pair.difference, pair.interval)?;
+        pair.adjusted_p.map_or(Ok(()), |p| finite(place, p))?;
     }
     for score in &report.categories {
         let place = || format!("category {:?}, arm {:?}", score.category, score.arm);
         arms.find(&score.arm, place)?;
-        enclosed(place, score.mean, score.low, score.high)?;
+        enclosed(place, score.mean, score.interval)?;
     }
     for curve in &report.curves {
         let place = || format!("curve of arm {:?}, seed {}", curve.arm, curve.seed);
@@ -74,7 +74,7 @@ fn check_arms(report: &Report, arms: &Names) -> Result<(), Error> {
         let place = || format!("arm {:?}", arm.name);
         arms.find(&arm.name, place)?;
         if let Some(score) = arm.score {
-            enclosed(place, score.mean, score.low, score.high)?;
+            enclosed(place, score.mean, score.interval)?;
         }
         let losses = arm.forgetting.map(|f| [f.before_bits_per_byte, f.after_bits_per_byte]);
         let numbers = [arm.train_hours, arm.cost_usd, arm.held_out_nats_per_token, arm.held_out_bits_per_byte];
@@ -108,7 +108,8 @@ fn finite(place: impl Fn() -> String, value: f64) -> Result<(), Error> {
     if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { place: place(), value }) }
 }
 
-fn enclosed(place: impl Fn() -> String, mean: f64, low: f64, high: f64) -> Result<(), Error> {
+fn enclosed(place: impl Fn() -> String, mean: f64, interval: Option<Interval>) -> Result<(), Error> {
+    let Some(Interval { low, high }) = interval else { return finite(place, mean) };
     [mean, low, high].into_iter().try_for_each(|value| finite(&place, value))?;
     // Ends computed by another sum than the mean may differ from it by rounding.
     let slack = 1e-9 * (1.0 + mean.abs());

@@ -24,8 +24,12 @@ pub struct Report {
     pub pairs: Vec<Pair>,
     /// Mean scores by category; a pair of category and arm may be missing.
     pub categories: Vec<CategoryScore>,
+    /// What must be known of the scores, a sentence each.
+    pub score_notes: Vec<Text>,
     /// Losses by step.
     pub curves: Vec<Curve>,
+    /// What must be known of the curves.
+    pub curve_notes: Vec<Text>,
     /// What the grids tried.
     pub candidates: Vec<Candidate>,
     /// Anything else that is a table: ledger, lint, cost, lengths, factors.
@@ -36,6 +40,8 @@ pub struct Report {
     pub commands: Vec<String>,
     /// Names of the judges, unique.
     pub judges: Vec<String>,
+    /// What must be known of the answers.
+    pub answer_notes: Vec<Text>,
 }
 
 /// A text of the study in both languages of the page; an empty one is replaced by the other.
@@ -52,6 +58,15 @@ impl Text {
     /// A text in both languages.
     pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
         Self { en: en.into(), zh: zh.into() }
+    }
+
+    /// The text in a language, or in the other where it has none.
+    pub fn in_language(&self, language: Language) -> &str {
+        let (first, second) = match language {
+            Language::En => (&self.en, &self.zh),
+            Language::Zh => (&self.zh, &self.en),
+        };
+        if first.is_empty() { second } else { first }
     }
 }
 
@@ -117,7 +132,7 @@ pub struct Arm {
     /// Items with a score.
     pub items: u32,
     /// Its score; none where nothing was scored.
-    pub score: Option<Interval>,
+    pub score: Option<Score>,
     /// Compact letters: arms that share one cannot be told apart. Empty where no groups were computed.
     pub letters: String,
     /// Parameters beside the base's own.
@@ -138,17 +153,24 @@ pub struct Arm {
     pub forgetting: Option<Forgetting>,
 }
 
-/// A mean score with its interval.
+/// A mean score and how sure it is.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Interval {
+pub struct Score {
     /// Mean score, on the report's [`Scale`].
     pub mean: f64,
-    /// Lower end of the 95 % interval.
-    pub low: f64,
-    /// Upper end of the 95 % interval.
-    pub high: f64,
+    /// None where none can be given, of a single item for example.
+    pub interval: Option<Interval>,
     /// What the interval is over.
     pub scope: Scope,
+}
+
+/// A 95 % interval.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
 }
 
 /// Which chance an interval covers.
@@ -179,14 +201,14 @@ pub struct Pair {
     pub second: String,
     /// Mean difference.
     pub difference: f64,
-    /// Lower end of its interval.
-    pub low: f64,
-    /// Upper end of its interval.
-    pub high: f64,
-    /// p value, adjusted for the number of pairs.
-    pub adjusted_p: f64,
+    /// Its interval; none where none can be given.
+    pub interval: Option<Interval>,
+    /// p value, adjusted for the number of pairs; none where there is no test.
+    pub adjusted_p: Option<f64>,
     /// What follows.
     pub verdict: Verdict,
+    /// Whether the difference, if there is one, is surely below the margin.
+    pub within_margin: bool,
 }
 
 /// What a comparison says.
@@ -212,10 +234,8 @@ pub struct CategoryScore {
     pub arm: String,
     /// Mean score.
     pub mean: f64,
-    /// Lower end of the interval.
-    pub low: f64,
-    /// Upper end of the interval.
-    pub high: f64,
+    /// Its interval; none where none can be given.
+    pub interval: Option<Interval>,
     /// Items in it.
     pub items: u32,
 }
@@ -250,6 +270,8 @@ pub struct Candidate {
     pub arm: String,
     /// What it sets, e.g. `learning_rate = 2e-4`.
     pub candidate: String,
+    /// Steps that it was trained for: fewer where it was given up early.
+    pub steps: u64,
     /// Held-out loss in nats per token; none where it was not trained to a loss.
     pub held_out_nats_per_token: Option<f64>,
     /// Whether it was taken.

@@ -66,7 +66,16 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
-    /// The file took no more.
+    /// A frame that cannot be read.
+    #[error(transparent)]
+    Results(#[from] tunebench_results::Error),
+    /// Results that cannot be analysed: most of all those that do not measure the same.
+    #[error(transparent)]
+    Analysis(#[from] tunebench_analysis::Error),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    File(#[from] tunebench_files::Error),
+    /// What is written to took no more.
     #[error("the report could not be written: {0}; is the disk full?")]
     Write(#[from] std::io::Error),
 }

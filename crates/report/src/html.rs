@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::data::{Language, Text};
-use crate::words::{Word, in_language};
+use crate::words::Word;
 
 /// A phrase of the page, in the language it opens in; the script puts in the other.
 pub fn say(language: Language, word: &Word) -> Markup {
@@ -12,9 +12,9 @@ pub fn say(language: Language, word: &Word) -> Markup {
 
 /// A text of the study, isolated so that its direction changes nothing around it.
 pub fn text(language: Language, text: &Text) -> Markup {
-    let (en, zh) = (in_language(text, Language::En), in_language(text, Language::Zh));
+    let (en, zh) = (text.in_language(Language::En), text.in_language(Language::Zh));
     html! {
-        @if en == zh { bdi { (en) } } @else { bdi data-en=(en) data-zh=(zh) { (in_language(text, language)) } }
+        @if en == zh { bdi { (en) } } @else { bdi data-en=(en) data-zh=(zh) { (text.in_language(language)) } }
     }
 }
 
@@ -44,7 +44,7 @@ impl Heading {
 /// A table whose columns the script can sort, in a box that scrolls by itself.
 pub fn table(language: Language, caption: &Text, headings: &[Heading], rows: &[Markup]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(in_language(caption, language)) {
+        div.scroll tabindex="0" role="region" aria-label=(caption.in_language(language)) {
             table.sortable {
                 caption { (text(language, caption)) }
                 thead { tr { @for heading in headings {

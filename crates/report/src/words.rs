@@ -1,6 +1,6 @@
 //! The page's own words, in English and Chinese.
 
-use crate::data::{Language, Text};
+use crate::data::Text;
 
 /// A phrase of the page. `{0}`, `{1}` are places for numbers.
 pub struct Word {
@@ -21,15 +21,6 @@ impl Word {
         };
         Text::new(fill(self.en), fill(self.zh))
     }
-}
-
-/// The text in a language, or in the other where it has none.
-pub fn in_language(text: &Text, language: Language) -> &str {
-    let (first, second) = match language {
-        Language::En => (&text.en, &text.zh),
-        Language::Zh => (&text.zh, &text.en),
-    };
-    if first.is_empty() { second } else { first }
 }
 
 pub const SKIP: Word = w("Skip to the scores", "跳到得分");
@@ -88,6 +79,8 @@ pub const ADJUSTED_P: Word = w("Adjusted p", "校正 p 值");
 pub const VERDICT: Word = w("Verdict", "结论");
 pub const FIRST_BETTER: Word = w("first is better", "前者更好");
 pub const SECOND_BETTER: Word = w("second is better", "后者更好");
+pub const FIRST_SLIGHTLY_BETTER: Word = w("first is better, by less than matters", "前者略好，差异无关紧要");
+pub const SECOND_SLIGHTLY_BETTER: Word = w("second is better, by less than matters", "后者略好，差异无关紧要");
 pub const EQUIVALENT: Word = w("equivalent", "等效");
 pub const NOT_TOLD_APART: Word = w("cannot be told apart", "无法区分");
 
@@ -140,6 +133,7 @@ pub const CANDIDATES_NOTE: Word = w(
     "Candidates are compared on held-out loss only, never on the items that arms are judged on.",
     "候选设置只按留出损失比较，绝不使用评测题目。",
 );
+pub const STEPS: Word = w("Steps", "步数");
 pub const CANDIDATE: Word = w("Candidate", "候选");
 pub const SELECTED: Word = w("Selected", "是否选中");
 pub const YES: Word = w("selected", "选中");

@@ -91,7 +91,10 @@ fn what_cannot_be_shown_is_refused_by_name_and_before_anything_is_written() {
     type Change = fn(&mut Report);
     let cases: [(Change, &str); 8] = [
         (|r| r.arms[0].score.as_mut().unwrap().mean = f64::NAN, "arm \"small + FT(2000)\": NaN is not a finite number"),
-        (|r| r.arms[0].score.as_mut().unwrap().low = 0.9, "does not hold its own mean 0.437"),
+        (
+            |r| r.arms[0].score.as_mut().unwrap().interval.as_mut().unwrap().low = 0.9,
+            "does not hold its own mean 0.437",
+        ),
         (|r| r.arms[1].name = r.arms[0].name.clone(), "the list of arms has the name \"small + FT(2000)\" 2 times"),
         (|r| r.pairs[0].second = "gone".into(), "the list of arms has the name \"gone\" 0 times"),
         (|r| r.judges.push("chatgpt".into()), "the list of judges has the name \"chatgpt\" 2 times"),

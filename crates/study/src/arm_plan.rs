@@ -97,8 +97,8 @@ pub struct PlanReport {
 impl PlanReport {
     /// What to say of an arm whose training takes more memory than this machine has.
     pub fn too_large(&self) -> Option<String> {
-        let (needed, total) = (self.memory_bytes?, memory::of_machine()?);
-        (needed > total).then(|| StudyError::TooLarge { needed, total }.to_string())
+        let needed = self.memory_bytes?;
+        memory::exceeded(needed).map(|limit| StudyError::TooLarge { needed, limit }.to_string())
     }
 }
 
@@ -264,6 +264,6 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
         learning_rate: recipe.learning_rate,
         remarks: fitted.iter().map(ToString::to_string).chain(warned.iter().map(RecipeWarning::to_string)).collect(),
         memory_bytes,
-        fits: memory_bytes.zip(memory::of_machine()).map(|(needed, total)| needed <= total),
+        fits: memory_bytes.zip(memory::limit()).map(|(needed, limit)| needed <= limit.bytes),
     })
 }

@@ -121,7 +121,7 @@ impl Calibration {
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
-            if needed.zip(memory::of_machine()).is_some_and(|(needed, total)| needed > total / 2) {
+            if needed.is_some_and(|needed| memory::exceeded(2 * needed).is_some()) {
                 return Ok(None);
             }
             train_step(&part, plan, count, length, recipe, backend).map(Some)

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use tunebench_host::HostError;
+use tunebench_kernels::machine::memory::MemoryLimit;
 
 use crate::memory;
 
@@ -34,12 +35,11 @@ pub enum StudyError {
     #[error("no arm `{name}`; there are: {known}")]
     UnknownArm { name: String, known: String },
     #[error(
-        "training takes {} at its peak, and this machine has {}. {}",
+        "training takes {} at its peak, and there is {limit}. {}",
         memory::shown(*needed),
-        memory::shown(*total),
         memory::REMEDY
     )]
-    TooLarge { needed: u64, total: u64 },
+    TooLarge { needed: u64, limit: MemoryLimit },
     #[error("`{0}` is a base model as it came; nothing was trained")]
     NothingTrained(String),
     #[error("{}: its training is not finished", folder.display())]

@@ -12,6 +12,7 @@ use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::examples::Datasets;
 use crate::generations::GenerationRequest;
+use crate::items::Items;
 use crate::judgements::{self, Judgements, Judging};
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
@@ -63,14 +64,8 @@ impl<'a> Evaluation<'a> {
     /// When it can score none.
     pub fn check_judge(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let mut unscorable = Skips::default();
-        for item in &self.items {
-            let answer = item.reference.as_deref().unwrap_or("?");
-            match self.judge.step(item, answer, &[]) {
-                Ok(JudgeStep::Unscored { reason }) => unscorable.add(&item.id, &reason),
-                Ok(JudgeStep::Ask { .. } | JudgeStep::Score { .. }) => {}
-                // What breaks here breaks when it judges, and is told there with all that it concerns.
-                Err(_) => return Ok(()),
-            }
+        for (item, reason) in self.unscorable() {
+            unscorable.add(&item.id, &reason);
         }
         let (judge, items) = (self.eval.judge.as_str(), self.items.len());
         match unscorable.total() {
@@ -84,6 +79,29 @@ impl<'a> Evaluation<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// The items that the judge can score, and their categories.
+    pub fn scorable(&self) -> Items {
+        let unscorable: BTreeSet<&str> = self.unscorable().into_iter().map(|(item, _)| item.id.as_str()).collect();
+        let scorable: Vec<&Example> = self.items.iter().filter(|item| !unscorable.contains(item.id.as_str())).collect();
+        let categories: BTreeSet<Option<&str>> = scorable.iter().map(|item| item.category.as_deref()).collect();
+        Items { scorable: scorable.len(), categories: categories.len(), repeats: self.eval.repeats as usize }
+    }
+
+    /// The items that the judge refuses whatever the answer, with its reasons. What breaks here breaks when it judges, and
+    /// is told there with all that it concerns.
+    fn unscorable(&self) -> Vec<(&Example, String)> {
+        let mut found = Vec::new();
+        for item in &self.items {
+            let answer = item.reference.as_deref().unwrap_or("?");
+            match self.judge.step(item, answer, &[]) {
+                Ok(JudgeStep::Unscored { reason }) => found.push((item, reason)),
+                Ok(JudgeStep::Ask { .. } | JudgeStep::Score { .. }) => {}
+                Err(_) => return Vec::new(),
+            }
+        }
+        found
     }
 
     /// Whether the judge asks a model, of the first item.

@@ -7,6 +7,7 @@ use crate::calibration::Calibration;
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::evaluation::Evaluation;
+use crate::items::Items;
 use crate::prepared_arm::ArmData;
 
 /// What an arm will take.
@@ -30,6 +31,8 @@ pub struct ArmTime {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudyForecast {
     pub arms: Vec<ArmTime>,
+    /// What is asked; none in a study without an evaluation.
+    pub items: Option<Items>,
     pub judgements: u64,
     /// If each takes one request and the server's limit is the only one; none for a judge that asks nobody.
     pub judging_seconds_at_least: Option<f64>,

@@ -17,7 +17,7 @@
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
-//! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take
+//! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take, and how many [`items`](mod@items) it asks
 //! - [`board`]: TensorBoard's files; [`progress_file`]: how far a run is, for whoever watches it
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
 //! - [`arm_record`], [`frames`]: the rows that come of it
@@ -44,6 +44,7 @@ pub mod forecast;
 pub mod frames;
 pub mod generations;
 pub mod identity;
+pub mod items;
 pub mod judgements;
 pub mod labels;
 pub mod losses;
@@ -75,6 +76,7 @@ pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
 pub use forecast::{ArmTime, StudyForecast};
+pub use items::Items;
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};

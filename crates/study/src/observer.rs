@@ -57,6 +57,12 @@ pub enum Event<'a> {
         arm: &'a str,
         fitted: &'a Fitted,
     },
+    /// Whole examples of an arm that do not teach where an answer ends: its template writes no end, so the model will not.
+    EndNotLearnt {
+        arm: &'a str,
+        examples: u64,
+        of: u64,
+    },
     /// Little can come of a recipe with this data.
     RecipeWarning {
         arm: &'a str,

@@ -124,7 +124,8 @@ impl<'a> Preparation<'a> {
         let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
         let (judgements, judging_seconds_at_least) =
             evaluation.map_or((0, None), |evaluation| judging(evaluation, models + bases));
-        Ok(StudyForecast { arms, judgements, judging_seconds_at_least, warnings })
+        let items = evaluation.map(Evaluation::scorable);
+        Ok(StudyForecast { arms, items, judgements, judging_seconds_at_least, warnings })
     }
 
     /// What can be done now, by what is in the run folder.

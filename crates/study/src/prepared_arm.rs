@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tunebench_dataset::TokenStats;
 use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::StepLog;
 use tunebench_spec::fit::warnings;
@@ -105,6 +106,10 @@ impl<'a> ArmData<'a> {
         let ArmRecipe { recipe, fitted, .. } = &self.recipe;
         for fitted in fitted {
             observer.on_event(&Event::RecipeFitted { arm, fitted });
+        }
+        let TokenStats { without_end: examples, examples: of, .. } = self.set.stats;
+        if examples > 0 {
+            observer.on_event(&Event::EndNotLearnt { arm, examples, of });
         }
         for warning in warnings(recipe, self.set.examples.len() as u64, self.steps) {
             observer.on_event(&Event::RecipeWarning { arm, warning });

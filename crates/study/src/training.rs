@@ -84,10 +84,10 @@ fn train_arm(
 ) -> Result<(), StudyError> {
     let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
     let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
-    if let (Some(needed), Some(total)) = (plan.memory(recipe, backend), memory::of_machine())
-        && needed > total
+    if let Some(needed) = plan.memory(recipe, backend)
+        && let Some(limit) = memory::exceeded(needed)
     {
-        return Err(StudyError::TooLarge { needed, total });
+        return Err(StudyError::TooLarge { needed, limit });
     }
     machine::memory::reset_peak();
     let dir = folder.training(&prepared.identity);

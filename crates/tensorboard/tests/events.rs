@@ -21,6 +21,8 @@ fn text() -> Vec<(String, String)> {
 fn steps() -> Vec<StepLog> {
     let step = |step, epoch, loss, learning_rate, grad_norm, tokens, seconds| StepLog {
         arm: "lora".into(),
+        candidate: String::new(),
+        seed: 1,
         step,
         epoch,
         loss,

@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What a run shows while it goes on.
     ("crates/tensorboard", &["spec", "files"]),
     ("crates/watch", &["spec", "files"]),
-    ("crates/report", &["analysis", "spec", "results", "files"]),
+    ("crates/report", &["spec", "files", "results", "statistics", "analysis"]),
     // The only wiring.
     (
         "crates/study",

@@ -1,17 +1,19 @@
 //! What a study says, in a sentence or two, and how sure that is.
 
+pub mod chinese;
+pub mod english;
+pub mod facts;
 pub mod outcome;
-pub mod words;
 
 use std::path::Path;
 
+use facts::{Facts, Sentences};
 use outcome::{Outcome, groups, pair, score, single};
 use tunebench_statistics::Verdict;
-use words::Words;
 
 use crate::arm_cost::arm_costs;
-use crate::error::Result;
-use crate::estimates::{ArmScore, JudgeScores, MARGIN, judge_scores, verdict_words};
+use crate::error::{Error, Result};
+use crate::estimates::{ArmScore, JudgeScores, PairScore, judge_scores, verdict_words};
 use crate::evidence::Evidence;
 use crate::run::{Run, judged_title};
 use crate::table::Table;
@@ -24,12 +26,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Arms of the group that were trained once.
     pub single: Vec<String>,
-    /// What was found among the arms that share model and data.
-    pub headline: String,
-    /// How sure that is.
-    pub certainty: String,
-    /// Why, and what else there is to know, a sentence each.
-    pub reasons: Vec<String>,
+    pub english: Sentences,
+    pub chinese: Sentences,
 }
 
 impl Decision {
@@ -39,21 +37,32 @@ impl Decision {
     }
 }
 
-/// For each judge the decision, over a table of all pairs of arms.
+/// For each judge the decision, over a table of all pairs of arms; differences smaller than `margin` do not matter.
 ///
 /// # Errors
 /// When the frames cannot be read, nothing is judged, or the judgements cannot be compared.
-pub fn decision(dir: &Path) -> Result<Vec<Table>> {
+pub fn decision(dir: &Path, margin: f64) -> Result<Vec<Table>> {
+    let found = decisions(dir, margin)?;
+    let judges: Vec<&str> = found.iter().map(|(_, scores)| scores.judge.as_str()).collect();
+    let titled = |judge: &str| judged_title("What this study says", judge, &judges);
+    Ok(found.iter().map(|(found, scores)| table(found, scores, titled(&scores.judge), margin)).collect())
+}
+
+/// The decision of each judge, with the scores that it is about.
+///
+/// # Errors
+/// As [`decision`].
+pub fn decisions(dir: &Path, margin: f64) -> Result<Vec<(Decision, JudgeScores)>> {
+    if !(margin > 0.0 && margin < 1.0) {
+        return Err(Error::BadMargin(margin));
+    }
     let run = Run::open(dir)?;
     let evidence = Evidence::read(&run)?;
-    let judges = evidence.judge_names();
-    let mut tables = Vec::new();
-    for judge in &judges {
-        let scores = judge_scores(&run, &evidence, judge, MARGIN)?;
-        let found = of_scores(&run, &evidence, &scores, MARGIN)?;
-        tables.push(table(&found, &scores, judged_title("What this study says", judge, &judges)));
-    }
-    Ok(tables)
+    let of_judge = |judge: &&str| {
+        let scores = judge_scores(&run, &evidence, judge, margin)?;
+        Ok((of_scores(&run, &evidence, &scores, margin)?, scores))
+    };
+    evidence.judge_names().iter().map(of_judge).collect()
 }
 
 /// The decision that the scores of one judge allow.
@@ -66,39 +75,54 @@ pub fn of_scores(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f
     let groups = groups(run, scores);
     let group = groups.first().map_or(&[][..], Vec::as_slice);
     let single = single(group);
-    let words = Words { costs: &costs, margin, single: &single };
+    let facts = Facts { costs: &costs, margin, single: &single };
 
-    let mut reasons = Vec::new();
-    if let Some((best, others)) = group.split_first() {
-        let pairs = others.iter().filter_map(|other| pair(scores, &best.arm, &other.arm));
-        reasons.extend(pairs.map(|pair| words.pair(pair)));
-    }
+    let pairs: Vec<&PairScore> = match group.split_first() {
+        Some((best, others)) => others.iter().filter_map(|other| pair(scores, &best.arm, &other.arm)).collect(),
+        None => Vec::new(),
+    };
     let n_others = groups.iter().skip(1).filter(|group| group.len() > 1).count();
-    if n_others > 0 {
-        reasons.push(format!(
-            "{n_others} more groups of arms share model and data; the headline is about the largest, the table has every pair."
-        ));
-    }
-    reasons.extend(overall(scores, group));
-    let (headline, certainty) = (words.headline(&outcome), words.certainty(&outcome));
-    Ok(Decision { judge: scores.judge.clone(), outcome, single, headline, certainty, reasons })
+    let more = (n_others > 0).then_some(n_others);
+    let overall = overall(scores, group);
+    let english = Sentences {
+        headline: english::headline(&outcome, &facts),
+        certainty: english::certainty(&outcome, &facts),
+        reasons: pairs
+            .iter()
+            .map(|pair| english::pair(pair, &facts))
+            .chain(more.map(english::more_groups))
+            .chain(
+                overall.map(|(best, in_group, told)| english::best_of_all(&best.arm, score(best), &in_group.arm, told)),
+            )
+            .collect(),
+    };
+    let chinese = Sentences {
+        headline: chinese::headline(&outcome, &facts),
+        certainty: chinese::certainty(&outcome, &facts),
+        reasons: pairs
+            .iter()
+            .map(|pair| chinese::pair(pair, &facts))
+            .chain(more.map(chinese::more_groups))
+            .chain(
+                overall.map(|(best, in_group, told)| chinese::best_of_all(&best.arm, score(best), &in_group.arm, told)),
+            )
+            .collect(),
+    };
+    Ok(Decision { judge: scores.judge.clone(), outcome, single, english, chinese })
 }
 
-/// Where the best of all arms is none of the group's.
-fn overall(scores: &JudgeScores, group: &[&ArmScore]) -> Option<String> {
+/// Where the best of all arms is none of the group's: it, the group's best, and whether the two are told apart.
+fn overall<'a>(scores: &'a JudgeScores, group: &[&'a ArmScore]) -> Option<(&'a ArmScore, &'a ArmScore, bool)> {
     let whole = scores.arms.iter().filter(|arm| arm.macro_average.is_ok());
     let best = whole.max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    let in_group = group.first()?;
-    let is_in_group = group.iter().any(|arm| arm.arm == best.arm);
+    let in_group = group.first().copied()?;
     let found = pair(scores, &best.arm, &in_group.arm);
     let is_told_apart = found.is_some_and(|pair| matches!(pair.verdict, Verdict::Different { .. }));
-    let words = if is_told_apart { "higher than" } else { "not told apart from" };
-    let sentence =
-        || format!("Of all arms {} has the highest score ({:.3}), {words} {}.", best.arm, score(best), in_group.arm);
-    (!is_in_group).then(sentence)
+    let is_in_group = group.iter().any(|arm| arm.arm == best.arm);
+    (!is_in_group).then_some((best, in_group, is_told_apart))
 }
 
-fn table(found: &Decision, scores: &JudgeScores, title: String) -> Table {
+fn table(found: &Decision, scores: &JudgeScores, title: String, margin: f64) -> Table {
     let columns = [
         ("first", 0),
         ("second", 0),
@@ -122,11 +146,12 @@ fn table(found: &Decision, scores: &JudgeScores, title: String) -> Table {
                 pair.interval.map(|interval| interval.high).into(),
                 pair.scope.map(|scope| scope.to_string()).into(),
                 pair.p_adjusted.into(),
-                verdict_words(pair.verdict, &pair.first, &pair.second, MARGIN).into(),
+                verdict_words(pair.verdict, &pair.first, &pair.second, margin).into(),
             ]
         })
         .collect();
-    let sentences = [&found.headline, &found.certainty].into_iter().chain(&found.reasons);
+    let english = &found.english;
+    let sentences = [&english.headline, &english.certainty].into_iter().chain(&english.reasons);
     table.notes = sentences.filter(|sentence| !sentence.is_empty()).cloned().collect();
     table
 }

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use tempfile::TempDir;
 use tunebench_analysis::{Cell, compare, cost, lengths, lint, scores};
 use tunebench_results::{write_arms, write_generations, write_judgements};
-use tunebench_spec::{ArmRecord, Generation, Judgement};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus};
 
 use crate::study::{arm, generation, judgement};
 
@@ -76,6 +76,22 @@ fn another_prompt_is_refused() {
             "the same items were asked with another prompt or other generation settings for some answers than for the rest (`b`: 4 of 4 rows): these answers are not comparable; answer and judge again with `tunebench study`, or compare only arms that were asked alike"
         ],
     );
+}
+
+#[test]
+fn an_item_that_one_model_could_not_be_asked_is_no_other_prompt() {
+    let dir = run(|judgements, answers| {
+        let cut_off = answers.iter_mut().find(|g| g.arm == "b" && g.item == "4").unwrap();
+        cut_off.finish = "not_asked".into();
+        cut_off.prompt_hash = "too long for its positions".into();
+        let unscored = judgements.iter_mut().find(|j| j.arm == "b" && j.item == "4").unwrap();
+        unscored.score = None;
+        unscored.status = JudgementStatus::Unscored;
+    });
+    let tables = scores(dir.path()).unwrap();
+    assert!(tables[0].notes.contains(&"b: 1 of 4 answers without a score (1 unscored, 0 failed).".to_owned()));
+    let tables = lengths(dir.path()).unwrap();
+    assert!(tables[0].notes.contains(&"b: 1 items could not be asked.".to_owned()), "{:?}", tables[0].notes);
 }
 
 #[test]

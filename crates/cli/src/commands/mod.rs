@@ -8,6 +8,7 @@ mod plan;
 mod plugins;
 mod query;
 mod quickstart;
+mod report;
 mod study;
 mod watch;
 
@@ -29,6 +30,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Export(args) => export::run(&args.what),
         Command::Chat(args) => chat::run(&args, shared.backend),
         Command::Watch(args) => watch::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, shared),
     }
 }

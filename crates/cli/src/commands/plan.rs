@@ -1,8 +1,11 @@
 //! `tunebench plan`: parameters, steps, memory and time of every arm, and what is to be said before any of it is paid for.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::json;
 use tunebench_analysis::duration::words as duration;
+use tunebench_analysis::power::{Design, Source, power};
 use tunebench_analysis::{Cell, Table};
 use tunebench_study::{PlanReport, StudyForecast};
 
@@ -27,7 +30,10 @@ pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
     }
     let mut tables = vec![table(&study.definition().study.name, &arms)];
     match forecast {
-        Ok(forecast) => tables.push(time_table(&forecast)),
+        Ok(forecast) => {
+            tables.push(time_table(&forecast));
+            tables.extend(power_table(args, &study.definition().study.name, &forecast)?);
+        }
         Err(error) => tables[0].notes.push(format!("Time is not predicted, for that takes the data: {error}")),
     }
     print_tables(&tables, OutputFormat::Text)
@@ -73,12 +79,34 @@ fn table(study: &str, arms: &[PlanReport]) -> Table {
             .notes
             .push("Of an arm's candidates the one with the least held-out loss is trained with all seeds.".to_owned());
     }
-    let said = |arm: &PlanReport| {
+    for arm in arms {
         let name = name(&arm.arm, &arm.candidate);
-        arm.remarks.iter().cloned().chain(arm.too_large()).map(move |text| format!("{name}: {text}"))
-    };
-    table.notes.extend(arms.iter().flat_map(said).collect::<Vec<_>>());
+        let said = arm.remarks.iter().cloned().chain(arm.too_large());
+        table.notes.extend(said.map(|text| format!("{name}: {text}")));
+    }
     table
+}
+
+/// What the study could show, where it is evaluated at all.
+fn power_table(args: &Plan, study: &str, forecast: &StudyForecast) -> Result<Option<Table>> {
+    let Some(items) = &forecast.items else { return Ok(None) };
+    let design = Design { items: items.scorable, categories: items.categories, seeds: 1, repeats: items.repeats };
+    let usual = Path::new("runs").join(study);
+    let source = match &args.seen {
+        Some(dir) => Source::Seen(dir),
+        None if usual.join("judgements.parquet").exists() => Source::Seen(&usual),
+        None => Source::Guess,
+    };
+    match power(source, &design, args.margin) {
+        Ok(table) => Ok(Some(table)),
+        // What was asked for must not become a guess; what was only found may.
+        Err(error) if args.seen.is_some() => Err(error.into()),
+        Err(error) => {
+            let mut table = power(Source::Guess, &design, args.margin)?;
+            table.notes.push(format!("{} says nothing of it: {error}", usual.display()));
+            Ok(Some(table))
+        }
+    }
 }
 
 fn name(arm: &str, candidate: &str) -> String {
@@ -181,12 +209,13 @@ mod tests {
         };
         let forecast = |arms| StudyForecast {
             arms,
+            items: None,
             judgements: 20,
             judging_seconds_at_least: Some(7200.0),
             warnings: vec!["warning: look".to_owned()],
         };
         let text = time_table(&forecast(vec![arm(Some(1.5), 3.0)])).to_text();
-        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "1.5 min", "2.0 h at least", "warning: look"] {
+        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "90.0 s", "2.0 h at least", "warning: look"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(time_table(&forecast(vec![arm(None, 1.0)])).to_text().contains("cannot be said"));

@@ -4,10 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use tunebench_analysis as analysis;
+use tunebench_analysis::estimates::MARGIN;
 use tunebench_model::formats::safetensors::Float;
+use tunebench_report::data::Language;
 use tunebench_study::{RunOptions, trained_arm};
 
 use crate::args::{Quickstart, Shared};
+use crate::commands::report;
 use crate::output::{OutputFormat, Terminal, print, print_tables, status};
 use crate::plugin_files;
 use crate::quickstart::{study::Sizes, write_all};
@@ -31,10 +34,12 @@ pub fn run(args: &Quickstart, shared: &Shared, signals: &Signals) -> Result<()> 
     let study = plugin_files::open_study(&data.join("study.toml"), shared)?;
     study.run(out, &RunOptions::default(), &mut Terminal::new(signals.clone()))?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
+    print("\n")?;
+    report::write(out, &out.join("report.html"), MARGIN, Language::En)?;
     let out = out.display();
     print(&format!(
         "\nWhat next:\n  \
-         tunebench report {out}    one page with everything, to read and to send\n  \
+         {out}/report.html    one page with everything, to read and to send\n  \
          tunebench analyze compare {out} \"small + FT(2000)\" \"small + LoRA(2000)\"   is the difference more than chance?\n  \
          tunebench analyze forgetting {out}    what general language each arm forgot\n  \
          tunebench query {out} \"SELECT category, prompt, answer, reference FROM generations LIMIT 5\"\n  \

@@ -7,7 +7,7 @@ use tunebench_analysis as analysis;
 use tunebench_study::RunOptions;
 
 use crate::args::{Shared, Study as StudyArgs};
-use crate::output::{OutputFormat, Terminal, print_tables};
+use crate::output::{OutputFormat, Terminal, print_decisions, print_tables};
 use crate::plugin_files;
 use crate::signals::Signals;
 
@@ -19,5 +19,6 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     if args.dry_run || study.definition().eval.is_none() {
         return Ok(());
     }
-    print_tables(&analysis::scores(&out)?, OutputFormat::Text)
+    print_tables(&analysis::scores(&out)?, OutputFormat::Text)?;
+    print_decisions(&out)
 }

@@ -153,7 +153,7 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes, bases: Bases) -> Study
             reduction_factor: 3,
             least_steps: 0.4,
         }),
-        grids: [("ft_rates", FT_RATE), ("lora_rates", LORA_RATE)].map(rates).into(),
+        grids: [("ft_rates", 2.0 * FT_RATE), ("lora_rates", LORA_RATE)].map(rates).into(),
         models,
         datasets,
         arms,

@@ -5,6 +5,8 @@ use std::fs;
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
+use tunebench_model::backend::{FAST, Parts, Sequence};
+use tunebench_model::{AdamWStates, Tuning};
 use tunebench_spec::Study;
 
 use super::study::Sizes;
@@ -142,7 +144,17 @@ fn study_is_valid_and_has_the_papers_arms() {
     ];
     assert_eq!(names, expected);
     for model in &study.models {
+        assert!(dir.path().join(&model.source).join("model.safetensors").is_file(), "{}", model.source);
+    }
+    let pretraining = fs::read_to_string(dir.path().join("pretraining.toml")).unwrap();
+    for model in &Study::from_toml(&pretraining).unwrap().models {
         model.shape.as_ref().unwrap().check().unwrap();
+    }
+    // The methods that are compared on one set are each at the best of several rates, and every arm is trained thrice.
+    let tuned = ["small + LoRA(2000)", "small + FT(2000)", "small + LoRA-attention(2000)"];
+    for arm in &study.arms {
+        let candidates = study.candidates(arm).unwrap().len();
+        assert_eq!((candidates, study.seeds(arm)), (if tuned.contains(&arm.name.as_str()) { 3 } else { 1 }, 3));
     }
     for source in study.datasets.iter().flat_map(|d| d.source.paths()) {
         assert!(dir.path().join(source).is_file(), "{source}");
@@ -156,4 +168,41 @@ fn asking_for_more_prompts_than_there_are_is_an_error() {
     sizes.classes[5].1 = 100_000;
     let error = write_all(dir.path(), 1, &sizes).unwrap_err().to_string();
     assert!(error.contains("open QA") && error.contains("lower the size"), "{error}");
+}
+
+/// The base models that come with the executable are those of the text and the tokenizer that it writes: they predict the one
+/// in the tokens of the other far better than chance, which is the logarithm of the vocabulary's size.
+#[test]
+fn the_base_models_know_the_text() {
+    let dir = tempfile::tempdir().unwrap();
+    write_all(dir.path(), super::bases::SEED, &SIZES).unwrap();
+    let tokenizer = Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
+    let texts = rows(dir.path(), "text.jsonl");
+    let encode = |row: &Value| tokenizer.encode(text(row, "text"), false).unwrap().get_ids().to_vec();
+    let tokens: Vec<Vec<u32>> = texts.iter().take(40).map(encode).collect();
+    let is_label: Vec<Vec<bool>> = tokens.iter().map(|of| (0..of.len()).map(|i| i > 0).collect()).collect();
+    for size in ["small", "large"] {
+        let source = tunebench_model::open(&dir.path().join(format!("base-{size}"))).unwrap();
+        let (shape, weights) = (&source.shape, source.weights().unwrap());
+        assert_eq!(*shape, super::study::decoder(shape.vocab_size, SIZES.dimensions(size)));
+        let parts = Parts { shape, weights, tuning: Tuning::none() };
+        let mut model = FAST.trainable(parts, AdamWStates::new(), false).unwrap();
+        let sequence = |i: usize| Sequence { tokens: &tokens[i], is_label: &is_label[i], step_index: i as u64 };
+        let totals = model.loss(&[(0..tokens.len()).map(sequence).collect()]).unwrap();
+        let loss = totals.loss / totals.labels as f64;
+        let chance = (shape.vocab_size as f64).ln();
+        assert!(loss < 0.4 * chance, "{size}: {loss} nats per token, {chance} by chance");
+    }
+}
+
+/// Another seed has other facts, which no model comes for: then each is trained first.
+#[test]
+fn another_seed_trains_its_own_base_models() {
+    let dir = tempfile::tempdir().unwrap();
+    write_all(dir.path(), super::bases::SEED + 1, &SIZES).unwrap();
+    let study = Study::from_toml(&fs::read_to_string(dir.path().join("study.toml")).unwrap()).unwrap();
+    assert!(!dir.path().join("base-small").exists());
+    for arm in study.arms.iter().filter(|arm| !arm.evaluate) {
+        assert_eq!((study.seeds(arm), study.model(&arm.base).unwrap().source.as_str()), (1, "init:"), "{}", arm.name);
+    }
 }

@@ -174,7 +174,10 @@ pub fn answers(n: usize) -> (Vec<Example>, Vec<Generation>) {
     });
     let generations = (0..n).map(|i| Generation {
         arm: "arm".into(),
+        seed: 7,
         item: format!("item {i}"),
+        item_hash: format!("hash of {i}"),
+        prompt_hash: String::new(),
         category: "math".into(),
         prompt: format!("question {i}"),
         answer: format!("answer {i}"),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Weights, open, save};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Positions, RopeScaling};
@@ -72,6 +73,26 @@ fn f16_and_redundant_tensors() {
     check_against_candle(dir.path());
 }
 
+/// Half the bytes, each number the nearest that bf16 has, and a configuration that says so.
+#[test]
+fn models_are_saved_in_bf16_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = open(&golden("tiny")).unwrap();
+    let weights = source.weights().unwrap();
+    let size = |float| {
+        save(dir.path(), &source.shape, &weights, None, float).unwrap();
+        fs::metadata(dir.path().join("model.safetensors")).unwrap().len() as f64
+    };
+    let ratio = size(Float::F32) / size(Float::BF16);
+    assert!((1.8..=2.0).contains(&ratio), "{ratio}");
+    assert!(fs::read_to_string(dir.path().join("config.json")).unwrap().contains("\"torch_dtype\": \"bfloat16\""));
+    let found = open(dir.path()).unwrap().weights().unwrap();
+    for ((name, exact), (_, rounded)) in weights.iter().zip(found.iter()) {
+        let nearest: Vec<f32> = numbers(exact).into_iter().map(|v| half::bf16::from_f32(v).to_f32()).collect();
+        assert_eq!(numbers(rounded), nearest, "{name}");
+    }
+}
+
 #[test]
 fn saved_models_open_again_unchanged() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,10 +100,10 @@ fn saved_models_open_again_unchanged() {
         let source = open(&folder).unwrap();
         let weights = source.weights().unwrap();
         let (saved, again) = (dir.path().join(name), dir.path().join(name).join("again"));
-        save(&saved, &source.shape, &weights, None).unwrap();
+        save(&saved, &source.shape, &weights, None, Float::F32).unwrap();
         assert_eq!(names(&saved), ["config.json", "model.safetensors"]);
-        save(&again, &source.shape, &weights, None).unwrap();
-        save(&again, &source.shape, &weights, None).unwrap();
+        save(&again, &source.shape, &weights, None, Float::F32).unwrap();
+        save(&again, &source.shape, &weights, None, Float::F32).unwrap();
 
         let reopened = open(&saved).unwrap();
         assert_eq!(reopened.shape, source.shape);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Error, Tokenizer, open, save};
 
 use crate::gguf_writer::{Item, Writer, text};

@@ -6,6 +6,7 @@ use plotters_backend::text_anchor::{HPos, VPos};
 use super::axis::{self, Axis};
 use super::canvas::{Area, Chart, FAINT, Frame, INK, UNIT, failed, picture, series, text, text_width};
 use super::marks;
+use crate::data::Interval;
 use crate::error::Error;
 
 /// An arm on the picture.
@@ -16,8 +17,7 @@ pub struct Point<'a> {
     pub tuner: usize,
     pub cost: f64,
     pub mean: f64,
-    pub low: f64,
-    pub high: f64,
+    pub interval: Option<Interval>,
 }
 
 /// Sizes, in pixels.
@@ -48,7 +48,8 @@ pub fn pareto(layout: &Layout, label: &str, points: &[Point], costs: &Costs) -> 
         Costs::Linear => Axis::linear(points.iter().map(|p| p.cost).chain([0.0]), layout.ticks),
         Costs::Logarithmic(show) => Axis::logarithmic(points.iter().map(|p| p.cost), show),
     };
-    let y = Axis::linear(points.iter().flat_map(|p| [p.low, p.mean, p.high]), 5);
+    let ends = points.iter().filter_map(|p| p.interval).flat_map(|ends| [ends.low, ends.high]);
+    let y = Axis::linear(points.iter().map(|p| p.mean).chain(ends), 5);
     let frame = Frame {
         width: layout.width,
         height: layout.height,
@@ -65,9 +66,9 @@ pub fn pareto(layout: &Layout, label: &str, points: &[Point], costs: &Costs) -> 
         let corners: Vec<(f64, f64)> = front(points).iter().map(|p| (x.place(p.cost), p.mean)).collect();
         chart.draw_series([PathElement::new(corners, FAINT.mix(0.55).stroke_width(15))]).map_err(failed)?;
         for point in points {
-            let place = x.place(point.cost);
+            let (place, Some(ends)) = (x.place(point.cost), point.interval) else { continue };
             let style = series(point.tuner).mix(0.45).stroke_width(15);
-            marks::line(chart, (place, point.low), (place, point.high), style)?;
+            marks::line(chart, (place, ends.low), (place, ends.high), style)?;
         }
         for point in points {
             marks::mark(chart, (x.place(point.cost), point.mean), point.tuner)?;
@@ -182,8 +183,7 @@ mod tests {
             tuner: 0,
             cost: *cost,
             mean: *mean,
-            low: *mean,
-            high: *mean,
+            interval: None,
         };
         let points: Vec<Point> = costs.iter().enumerate().map(point).collect();
         let numbers: Vec<usize> = front(&points).iter().map(|p| p.number).collect();

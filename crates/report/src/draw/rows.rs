@@ -6,7 +6,7 @@ use plotters_backend::text_anchor::{HPos, VPos};
 use super::axis::{self, Axis};
 use super::canvas::{Area, Chart, FAINT, Frame, INK, UNIT, failed, picture, series, shortened, text};
 use super::marks;
-use crate::data::Scope;
+use crate::data::{Interval, Scope};
 use crate::error::Error;
 
 /// Sizes of such a picture, in pixels.
@@ -34,8 +34,7 @@ pub struct ScoreRow<'a> {
     pub name: &'a str,
     pub tuner: usize,
     pub mean: f64,
-    pub low: f64,
-    pub high: f64,
+    pub interval: Option<Interval>,
     pub scope: Scope,
     pub letters: &'a str,
 }
@@ -50,18 +49,27 @@ pub struct ForgettingRow<'a> {
 
 /// Scores with their intervals; `scale` is what scores can be.
 pub fn scores(layout: &Layout, label: &str, rows: &[ScoreRow], scale: (f64, f64)) -> Result<maud::Markup, Error> {
-    let axis = Axis::linear(rows.iter().flat_map(|r| [r.low, r.mean, r.high]), layout.ticks);
-    let axis = axis.within(scale.0.min(least(rows)), scale.1.max(greatest(rows)));
+    let values = || {
+        rows.iter()
+            .flat_map(|row| [Some(row.mean), row.interval.map(|i| i.low), row.interval.map(|i| i.high)])
+            .flatten()
+    };
+    let (least, greatest) = (values().fold(scale.0, f64::min), values().fold(scale.1, f64::max));
+    let axis = Axis::linear(values(), layout.ticks).within(least, greatest);
     let names: Vec<&str> = rows.iter().map(|r| r.name).collect();
     let is_wide = layout.rise == 0;
     let numbers = rows.iter().map(|r| {
         let mean = crate::numbers::score(r.mean);
-        let interval = format!("[{}, {}]", crate::numbers::score(r.low), crate::numbers::score(r.high));
+        let ends =
+            |Interval { low, high }| format!("[{}, {}]", crate::numbers::score(low), crate::numbers::score(high));
+        let interval = r.interval.map_or_else(String::new, ends);
         if is_wide { [mean, interval, r.letters.to_owned()] } else { [mean, String::new(), r.letters.to_owned()] }
     });
     draw(layout, label, &axis, &names, &numbers.collect::<Vec<_>>(), |chart, i, y| {
         let Some(row) = rows.get(i) else { return Ok(()) };
-        interval(chart, row, y, &axis)?;
+        if let Some(ends) = row.interval {
+            interval(chart, row, ends, y, &axis)?;
+        }
         marks::mark(chart, (row.mean, y), row.tuner)
     })
 }
@@ -79,25 +87,18 @@ pub fn forgetting(layout: &Layout, label: &str, rows: &[ForgettingRow]) -> Resul
     })
 }
 
-fn least(rows: &[ScoreRow]) -> f64 {
-    rows.iter().map(|r| r.low).fold(f64::INFINITY, f64::min)
-}
-
-fn greatest(rows: &[ScoreRow]) -> f64 {
-    rows.iter().map(|r| r.high).fold(f64::NEG_INFINITY, f64::max)
-}
-
 /// A bar; in pieces where it is over items only.
-fn interval(chart: &mut Chart<'_, '_>, row: &ScoreRow, y: f64, axis: &Axis) -> Result<(), Error> {
+fn interval(chart: &mut Chart<'_, '_>, row: &ScoreRow, ends: Interval, y: f64, axis: &Axis) -> Result<(), Error> {
+    let Interval { low, high } = ends;
     let style = series(row.tuner).stroke_width(30);
     match row.scope {
-        Scope::ItemsAndTrainings => marks::line(chart, (row.low, y), (row.high, y), style),
+        Scope::ItemsAndTrainings => marks::line(chart, (low, y), (high, y), style),
         Scope::ItemsOnly => {
             let step = (axis.high - axis.low) / 90.0;
-            let pieces = ((row.high - row.low) / step).ceil().clamp(1.0, 200.0) as usize;
+            let pieces = ((high - low) / step).ceil().clamp(1.0, 200.0) as usize;
             (0..pieces).step_by(2).try_for_each(|piece| {
-                let from = row.low + piece as f64 * step;
-                marks::line(chart, (from, y), ((from + step).min(row.high), y), style)
+                let from = low + piece as f64 * step;
+                marks::line(chart, (from, y), ((from + step).min(high), y), style)
             })
         }
     }

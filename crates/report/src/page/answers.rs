@@ -22,6 +22,7 @@ pub fn explorer(page: &Page) -> Markup {
     let scale = page.report.scale;
     html! {
         p.note.print { (page.say(&words::PRINT_NOTE)) }
+        @for note in &page.report.answer_notes { p.note { (page.text(note)) } }
         div #explorer.screen hidden data-words=(script_words()) {
             form #filters role="search" {
                 label.grow { (page.say(&words::SEARCH)) input #f-text type="search" autocomplete="off" spellcheck="false"; }

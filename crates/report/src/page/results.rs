@@ -71,15 +71,7 @@ pub fn pareto(page: &Page) -> Result<Option<Markup>, Error> {
         let points = page.arms.iter().enumerate().filter_map(|(i, arm)| {
             let (score, tuner) = (arm.score?, page.tuner(arm));
             let cost = (cost.value)(arm)? * cost.per_unit;
-            Some(Point {
-                name: &arm.name,
-                number: i + 1,
-                tuner,
-                cost,
-                mean: score.mean,
-                low: score.low,
-                high: score.high,
-            })
+            Some(Point { name: &arm.name, number: i + 1, tuner, cost, mean: score.mean, interval: score.interval })
         });
         let points: Vec<Point> = points.collect();
         if points.len() < 2 {
@@ -209,6 +201,7 @@ pub fn curves(page: &Page) -> Result<Option<Markup>, Error> {
     let cut = words::CURVES_CUT.with(&[&numbers::grouped(axes.cut as u64), &numbers::fixed(axes.highest, 1)]);
     Ok(Some(html! {
         p.note { (page.say(&words::CURVES_NOTE)) @if axes.cut > 0 { " " (page.text(&cut)) } }
+        @for note in &page.report.curve_notes { p.note { (page.text(note)) } }
         div.small-pictures { @for (arm, picture) in &pictures {
             figure { figcaption { (name(arm)) } (picture) }
         } }
@@ -221,6 +214,7 @@ pub fn candidates(page: &Page) -> Option<Markup> {
     let headings = [
         Heading::words(page.say(&words::ARM)),
         Heading::words(page.say(&words::CANDIDATE)),
+        Heading::numbers(page.say(&words::STEPS)),
         Heading::numbers(page.say(&words::HELD_OUT)),
         Heading::words(page.say(&words::SELECTED)),
         Heading::words(page.say(&words::EDGE)),
@@ -230,6 +224,7 @@ pub fn candidates(page: &Page) -> Option<Markup> {
             tr.selected[candidate.selected] {
                 th scope="row" { (name(&candidate.arm)) }
                 td { (name(&candidate.candidate)) }
+                (number(Some(candidate.steps as f64), |steps| numbers::grouped(steps as u64)))
                 (number(candidate.held_out_nats_per_token, |v| numbers::fixed(v, 4)))
                 td { @if candidate.selected { "✓ " (page.say(&words::YES)) } }
                 td { (name(&candidate.at_edge)) }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::view::Page;
-use crate::data::{Arm, CategoryScore, Pair, Scope, Verdict};
+use crate::data::{Arm, CategoryScore, Interval, Pair, Scope, Verdict};
 use crate::draw::rows::{self, ScoreRow};
 use crate::error::Error;
 use crate::html::{Heading, name, number, table};
@@ -19,8 +19,7 @@ pub fn scores(page: &Page) -> Result<Option<Markup>, Error> {
             name: &arm.name,
             tuner: page.tuner(arm),
             mean: score.mean,
-            low: score.low,
-            high: score.high,
+            interval: score.interval,
             scope: score.scope,
             letters: &arm.letters,
         })
@@ -40,6 +39,7 @@ pub fn scores(page: &Page) -> Result<Option<Markup>, Error> {
                 figcaption.axis { (page.say(&words::MEAN_SCORE)) }
             }
         }
+        @for note in &page.report.score_notes { p.note { (page.text(note)) } }
         (arms(page)?)
     }))
 }
@@ -77,7 +77,7 @@ fn arm_row(page: &Page, place: usize, arm: &Arm) -> Result<Markup, Error> {
             (number(Some(place as f64), whole))
             th scope="row" { (page.mark(page.tuner(arm))?) (name(&arm.name)) }
             (number(score.map(|s| s.mean), numbers::score))
-            (interval(score.map(|s| (s.low, s.high)), numbers::score))
+            (interval(score.and_then(|s| s.interval), numbers::score))
             td { (name(&arm.letters)) }
             td { @if let Some(scope) = scope { (page.say(&scope)) } }
             (number(Some(f64::from(arm.seeds)), whole))
@@ -90,10 +90,10 @@ fn arm_row(page: &Page, place: usize, arm: &Arm) -> Result<Markup, Error> {
 }
 
 /// Both ends; sorted by the lower.
-fn interval(ends: Option<(f64, f64)>, show: fn(f64) -> String) -> Markup {
+fn interval(ends: Option<Interval>, show: fn(f64) -> String) -> Markup {
     html! {
         @match ends {
-            Some((low, high)) => { td.interval data-v=(low) { "[" (show(low)) ", " (show(high)) "]" } }
+            Some(Interval { low, high }) => { td.interval data-v=(low) { "[" (show(low)) ", " (show(high)) "]" } }
             None => { td.interval.none { "–" } }
         }
     }
@@ -115,8 +115,7 @@ fn best_first(page: &Page, pair: &Pair) -> (usize, usize, Pair) {
         first: pair.second.clone(),
         second: pair.first.clone(),
         difference: -pair.difference,
-        low: -pair.high,
-        high: -pair.low,
+        interval: pair.interval.map(|ends| Interval { low: -ends.high, high: -ends.low }),
         verdict,
         ..*pair
     };
@@ -137,11 +136,13 @@ pub fn pairs(page: &Page) -> Option<Markup> {
     let mut ordered: Vec<(usize, usize, Pair)> = pairs.iter().map(|pair| best_first(page, pair)).collect();
     ordered.sort_by_key(|(first, second, _)| (*first, *second));
     let rows = ordered.iter().map(|(_, _, pair)| {
-        let (word, class) = match pair.verdict {
-            Verdict::FirstBetter => (words::FIRST_BETTER, "told"),
-            Verdict::SecondBetter => (words::SECOND_BETTER, "told"),
-            Verdict::Equivalent => (words::EQUIVALENT, "same"),
-            Verdict::NotToldApart => (words::NOT_TOLD_APART, "open"),
+        let (word, class) = match (pair.verdict, pair.within_margin) {
+            (Verdict::FirstBetter, false) => (words::FIRST_BETTER, "told"),
+            (Verdict::SecondBetter, false) => (words::SECOND_BETTER, "told"),
+            (Verdict::FirstBetter, true) => (words::FIRST_SLIGHTLY_BETTER, "same"),
+            (Verdict::SecondBetter, true) => (words::SECOND_SLIGHTLY_BETTER, "same"),
+            (Verdict::Equivalent, _) => (words::EQUIVALENT, "same"),
+            (Verdict::NotToldApart, _) => (words::NOT_TOLD_APART, "open"),
         };
         html! {
             tr {
@@ -149,8 +150,8 @@ pub fn pairs(page: &Page) -> Option<Markup> {
                 td { (name(&pair.second)) }
                 td { span.verdict.(class) { (page.say(&word)) } }
                 (number(Some(pair.difference), numbers::signed))
-                (interval(Some((pair.low, pair.high)), numbers::signed))
-                (number(Some(pair.adjusted_p), numbers::p_value))
+                (interval(pair.interval, numbers::signed))
+                (number(pair.adjusted_p, numbers::p_value))
             }
         }
     });
@@ -198,7 +199,10 @@ fn heat(score: Option<&CategoryScore>, (least, most): (f64, f64)) -> Markup {
     html! {
         td.n.heat.{ "h" (step) } data-v=(score.mean) {
             (numbers::fixed(score.mean, 2))
-            small { (numbers::fixed(score.low, 2)) "–" (numbers::fixed(score.high, 2)) " · " (score.items) }
+            small {
+                @if let Some(ends) = score.interval { (numbers::fixed(ends.low, 2)) "–" (numbers::fixed(ends.high, 2)) " · " }
+                (score.items)
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::data::{Arm, Report, Text};
 use crate::draw::marks;
 use crate::error::Error;
 use crate::html::{say, text};
-use crate::words::{self, Word};
+use crate::words::Word;
 
 /// A report, and the order in which the page shows it.
 pub struct Page<'a> {
@@ -53,6 +53,6 @@ impl<'a> Page<'a> {
 
     /// A phrase for an attribute, which stays in the language that the page opens in.
     pub fn label(&self, word: &Word) -> String {
-        words::in_language(&word.with(&[]), self.report.language).to_owned()
+        word.with(&[]).in_language(self.report.language).to_owned()
     }
 }

@@ -34,6 +34,8 @@ pub fn study_of(text: &str) -> (Report, Vec<ItemAnswers>) {
     (report.study, report.made, report.machine) = (text.into(), text.into(), text.into());
     report.judges = vec![text.into()];
     report.commands = vec![text.into()];
+    (report.score_notes, report.curve_notes, report.answer_notes) =
+        (vec![text.into()], vec![text.into()], vec![text.into()]);
     report.decision = Decision { headline: text.into(), certainty: text.into(), reasons: vec![text.into()] };
     report.warnings = vec![text.into(), Text::new(text, format!("{text} "))];
     for pair in &mut report.pairs {
@@ -56,7 +58,8 @@ pub fn study_of(text: &str) -> (Report, Vec<ItemAnswers>) {
         // The first is the best, so that it is found.
         let score = arm.score.as_mut().unwrap();
         let shift = if i == 0 { 0.3 } else { 0.0 };
-        (score.mean, score.low, score.high) = (score.mean + shift, score.low + shift, score.high + shift);
+        score.mean += shift;
+        score.interval = score.interval.map(|ends| Interval { low: ends.low + shift, high: ends.high + shift });
         arm.name = both(i);
         (arm.base, arm.dataset, arm.letters) = (text.into(), text.into(), text.into());
         arm.tuner = format!("{text}{}", i % 3);

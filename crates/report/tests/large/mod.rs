@@ -1,21 +1,10 @@
 //! Results of the size that a report must bear: 20 arms, 5 seeds, 1,000 items, 3 judges, made from a seed.
 
+pub mod prose;
+
+use prose::{ANSWER, ARMS, ITEMS, JUDGES, SEEDS, WORDS, arm_name, prose, vocabulary};
 use tunebench_report::data::*;
 use tunebench_spec::random::Stream;
-
-pub const ARMS: usize = 20;
-pub const SEEDS: u64 = 5;
-pub const ITEMS: usize = 1_000;
-pub const JUDGES: usize = 3;
-/// Characters.
-const ANSWER: usize = 300;
-const WORDS: usize = 120;
-/// Different words that texts are made of, the frequent ones first: about as compressible as prose.
-const VOCABULARY: usize = 20_000;
-
-fn arm_name(arm: usize) -> String {
-    format!("model-{} + tuner-{}({})", arm % 5, arm % 4, 500 * (arm + 1))
-}
 
 /// All but the answers.
 pub fn report() -> Report {
@@ -33,9 +22,17 @@ pub fn report() -> Report {
         for second in arms.iter().skip(i + 1) {
             let means = [first, second].map(|arm| arm.score.map_or(0.0, |score| score.mean));
             let difference = means[0] - means[1];
-            let (low, high) = (difference - 0.03, difference + 0.03);
+            let interval = Some(Interval { low: difference - 0.03, high: difference + 0.03 });
             let (first, second) = (first.name.clone(), second.name.clone());
-            pairs.push(Pair { first, second, difference, low, high, adjusted_p: 0.04, verdict: Verdict::NotToldApart });
+            pairs.push(Pair {
+                first,
+                second,
+                difference,
+                interval,
+                adjusted_p: Some(0.04),
+                verdict: Verdict::NotToldApart,
+                within_margin: false,
+            });
         }
     }
     Report {
@@ -58,7 +55,11 @@ fn arm(i: usize, random: &mut Stream) -> Arm {
         dataset: "data".into(),
         seeds: SEEDS as u32,
         items: ITEMS as u32,
-        score: Some(Interval { mean, low: mean - 0.02, high: mean + 0.02, scope: Scope::ItemsAndTrainings }),
+        score: Some(Score {
+            mean,
+            interval: Some(Interval { low: mean - 0.02, high: mean + 0.02 }),
+            scope: Scope::ItemsAndTrainings,
+        }),
         letters: "ab".into(),
         train_hours: Some(0.5 + 8.0 * random.uniform()),
         trainable_params: Some(1_000_000 * (i as u64 + 1)),
@@ -70,27 +71,6 @@ fn arm(i: usize, random: &mut Stream) -> Arm {
 pub fn answers() -> impl Iterator<Item = ItemAnswers> {
     let vocabulary = vocabulary();
     (0..ITEMS).map(move |i| item(i, &vocabulary))
-}
-
-/// Words of two to nine letters, as `random` spells them.
-fn vocabulary() -> Vec<String> {
-    let mut random = Stream::named(2, "vocabulary");
-    let word = |random: &mut Stream| {
-        let length = 2 + random.below(8);
-        (0..length).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
-    };
-    (0..VOCABULARY).map(|_| word(&mut random)).collect()
-}
-
-/// Prose of about so many characters, frequent words more often (Zipf).
-fn prose(random: &mut Stream, vocabulary: &[String], characters: usize) -> String {
-    let mut text = String::with_capacity(characters + 10);
-    while text.len() < characters {
-        let rank = (VOCABULARY as f64).powf(random.uniform()) as usize - 1;
-        text.push_str(vocabulary.get(rank).map_or("", String::as_str));
-        text.push(' ');
-    }
-    text
 }
 
 fn item(i: usize, vocabulary: &[String]) -> ItemAnswers {
