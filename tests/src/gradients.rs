@@ -103,14 +103,17 @@ fn what_is_trained_moves_and_what_is_frozen_stays() {
         let folder = tempfile::tempdir().unwrap();
         let job = Job {
             arm: method,
+            candidate: "",
             shape,
             weights: base.clone(),
             tuning: start.clone(),
             examples: &examples,
+            held_out: &[],
             recipe: &recipe,
             seed: 1,
             backend: REFERENCE,
             dir: folder.path(),
+            until: None,
         };
         train(job, &mut |_| ControlFlow::Continue(())).unwrap();
 

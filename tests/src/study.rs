@@ -318,8 +318,8 @@ fn labels_show_what_is_learnt() {
 fn the_papers_arms_have_the_papers_parameters() {
     let paper = support::repository("data/studies/paper.toml");
     let study = Study::new();
-    let rows: Value = serde_json::from_str(&study.run(&["plan", paper.to_str().unwrap(), "--json"])).unwrap();
-    let rows = rows.as_array().unwrap();
+    let plan: Value = serde_json::from_str(&study.run(&["plan", paper.to_str().unwrap(), "--json"])).unwrap();
+    let rows = plan["arms"].as_array().unwrap();
     let additional: Vec<u64> = rows.iter().map(|r| r["additional_params"].as_u64().unwrap()).collect();
     let (small, large) = (17_891_328, 28_016_640);
     assert_eq!(additional, [small, small, small, large, 0, 0, small, 0]);

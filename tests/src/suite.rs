@@ -8,12 +8,20 @@ mod bench;
 mod edges;
 /// Studies through `crates/study`, by a program of its own: no terminal, no command line.
 mod engine;
+/// Studies that cannot be, are stopped, or of which little can come, and what is said of them.
+mod faults;
 /// Plugins built with an older and with a newer contract than this one.
 mod forward_compat;
 /// What the tuners' recorded graphs compute, against PEFT.
 mod gradients;
+/// Grids: which candidate is the arm, and what is trained for that.
+mod grids;
+/// Held-out rows and the losses on them.
+mod held_out;
 /// A study killed at each of its durable writes.
 mod kills;
+/// A first study with rows of one's own.
+mod newcomer;
 /// What a plugin's author does, from `plugins new` to a study.
 mod plugin_authoring;
 /// Plugins that misbehave, and files that are none, in the real executable.
@@ -22,6 +30,10 @@ mod plugin_faults;
 mod plugin_timeouts;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
+/// What a run folder holds, without what was measured.
+mod remains;
+/// Arms that are trained more than once.
+mod seeds;
 /// Whole studies by the executable; bad input.
 mod study;
 /// Where the things under test are.
@@ -34,3 +46,5 @@ mod third_party_tuners;
 mod tiny;
 /// Prompt tuning, P-tuning and prefix tuning, as third-party plugins write them, against PEFT.
 mod virtual_tokens;
+/// Small studies in this process.
+mod workbench;

@@ -175,14 +175,17 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
         let dir = tempfile::tempdir().unwrap();
         let job = Job {
             arm: "lora-plus",
+            candidate: "",
             shape: &shape,
             weights: weights.clone(),
             tuning: tuning.clone(),
             examples: &examples,
+            held_out: &[],
             recipe: &recipe,
             seed: 3,
             backend,
             dir: dir.path(),
+            until: None,
         };
         train(job, &mut |_| ControlFlow::Continue(())).unwrap();
         let log = steps(dir.path()).unwrap();

@@ -13,7 +13,7 @@ use tunebench_spec::{Decoder, Recipe};
 use tunebench_testkit::compare::{bits, error};
 use tunebench_testkit::golden::{self, Rows, section};
 use tunebench_testkit::kink;
-use tunebench_train::{Job, Outcome, load_result, steps, train};
+use tunebench_train::{Job, Outcome, Progress, load_result, steps, train};
 
 use crate::study::Study;
 use crate::support;
@@ -86,17 +86,23 @@ fn they_learn_on_both_engines_and_a_stopped_training_goes_on() {
             let run = |folder: &tempfile::TempDir, until: u64| {
                 let job = Job {
                     arm: method,
+                    candidate: "",
                     shape: &shape,
                     weights: weights.clone(),
                     tuning: start.clone(),
                     examples: &examples,
+                    held_out: &[],
                     recipe: &recipe,
                     seed: 1,
                     backend,
                     dir: folder.path(),
+                    until: None,
                 };
-                let more = |step| if step < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-                train(job, &mut |step| more(step.step)).unwrap()
+                let mut more = |progress: Progress<'_>| match progress {
+                    Progress::Step(step) if step.step >= until => ControlFlow::Break(()),
+                    Progress::Step(_) | Progress::Loss(_) => ControlFlow::Continue(()),
+                };
+                train(job, &mut more).unwrap()
             };
             let what = format!("{method}, {backend:?}");
             assert_eq!(run(&folders[0], 99), Outcome::Finished, "{what}");

@@ -16,16 +16,18 @@ use crate::trained_arm;
 
 /// The first training of every candidate, and which of them is the arm.
 pub struct Decision<'a> {
-    /// None while that is not known.
+    /// None while that is not known, and where there can be none.
     pub chosen: Option<usize>,
     pub trainings: Vec<PreparedArm<'a>>,
+    /// Why none of them can be the arm.
+    pub failure: Option<StudyError>,
 }
 
 /// Decides by the losses in the run folder, and says how far each candidate is to be trained; a choice that is not among
 /// those `announced` is told.
 ///
 /// # Errors
-/// When a file of an earlier training is damaged, or every candidate's training diverged.
+/// When a file of an earlier training is damaged.
 pub fn decide<'a>(
     context: &'a StudyContext,
     arm: &Arm,
@@ -36,15 +38,15 @@ pub fn decide<'a>(
 ) -> Result<Decision<'a>, StudyError> {
     // Without a grid there is nothing to choose; the study's own check sees to it that a grid has its [selection].
     let (Some(grid), Some(selection)) = (context.study.grid(arm), &context.study.selection) else {
-        return Ok(Decision { chosen: Some(0), trainings });
+        return Ok(Decision { chosen: Some(0), trainings, failure: None });
     };
     let states: Vec<CandidateState> =
         trainings.iter().map(|training| state(training, context, root)).collect::<Result<_, _>>()?;
-    let choice = choose(selection, &states).map_err(|_| {
-        StudyError::Invalid(
-            "the training of every candidate of its grid diverged; give it lower learning rates".to_owned(),
-        )
-    })?;
+    let Ok(choice) = choose(selection, &states) else {
+        trainings.iter_mut().for_each(|training| training.is_selected = false);
+        let failure = "the training of every candidate of its grid diverged; give it lower learning rates";
+        return Ok(Decision { chosen: None, trainings, failure: Some(StudyError::Invalid(failure.to_owned())) });
+    };
     for ((index, training), extent) in trainings.iter_mut().enumerate().zip(&choice.extents) {
         training.is_selected = choice.chosen == Some(index);
         // What was chosen is trained to its end, like any arm.
@@ -54,7 +56,11 @@ pub fn decide<'a>(
         && announced.insert(format!("{} {}", arm.name, trainings[chosen].key.candidate))
     {
         let candidate = &trainings[chosen].data.plan.candidate;
-        let loss = states[chosen].at_the_end.or_else(|| states[chosen].on_the_way.values().last().copied());
+        // What it was chosen by, which is not its last one where it went on from there in an earlier run.
+        let loss = match choice.extents[chosen] {
+            Extent::Until(step) => states[chosen].on_the_way.get(&step).copied(),
+            Extent::Whole => states[chosen].at_the_end,
+        };
         let (arm, edges) = (arm.name.as_str(), grid.edges(candidate));
         observer.on_event(&Event::CandidateChosen {
             arm,
@@ -63,7 +69,7 @@ pub fn decide<'a>(
             edges: &edges,
         });
     }
-    Ok(Decision { chosen: choice.chosen, trainings })
+    Ok(Decision { chosen: choice.chosen, trainings, failure: None })
 }
 
 /// What is known of a candidate's training.

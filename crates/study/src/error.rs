@@ -118,7 +118,7 @@ pub(crate) trait Locate<T> {
     /// Puts `PLACE: ` in front.
     fn at(self, place: impl Display) -> Result<T, StudyError>;
 
-    /// Puts ``arm `NAME`: `` in front.
+    /// Puts ``arm `NAME`: `` in front, but for what says so already, and for the end that the user asked for.
     fn in_arm(self, arm: &str) -> Result<T, StudyError>;
 }
 
@@ -129,7 +129,7 @@ impl<T, E: Into<StudyError>> Locate<T> for Result<T, E> {
 
     fn in_arm(self, arm: &str) -> Result<T, StudyError> {
         self.map_err(|error| match error.into() {
-            named @ StudyError::ParentFailed { .. } => named,
+            named @ (StudyError::ParentFailed { .. } | StudyError::Stopped) => named,
             error => StudyError::Arm { arm: arm.to_owned(), source: Box::new(error) },
         })
     }

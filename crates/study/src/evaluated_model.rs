@@ -130,6 +130,10 @@ impl EvaluatedModel<'_> {
     pub fn measure(&self, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
         let Self::Arm(arm) = self else { return Ok(()) };
         let (sets, model, root) = (&arm.data.losses, &arm.data.model, folder.root());
+        // Of a training that broke off there is nothing to measure: it is worse than any other.
+        if trained_arm::has_diverged(root, &arm.identity) {
+            return Ok(());
+        }
         let path = |identity: &str| Ok::<_, StudyError>(run_folder::losses(root, &sets.identity(identity, backend)?));
         losses::measure(sets, &path(&model.identity)?, backend, || {
             Ok(Parts { shape: &model.shape, weights: model.weights()?, tuning: Tuning::none() })

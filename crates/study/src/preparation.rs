@@ -38,8 +38,11 @@ pub struct Preparation<'a> {
     with_bases: bool,
     /// The choices among candidates that were told already.
     announced: BTreeSet<String>,
-    /// Arms that are left out because a plugin broke.
+    /// Arms that are left out because a plugin broke, or because none of their candidates can be trained, and what starts
+    /// from them; whoever takes them has told of them.
     pub failures: Vec<StudyError>,
+    /// The arms of which no candidate can be trained, and those that start from them.
+    lost: BTreeSet<&'a str>,
 }
 
 /// What can be done with what is known.
@@ -86,6 +89,7 @@ impl<'a> Preparation<'a> {
             with_bases: only.is_empty(),
             announced: BTreeSet::new(),
             failures: Vec::new(),
+            lost: BTreeSet::new(),
         };
         for (_, error) in broken.into_iter().filter(|(name, _)| this.chosen.contains(name)) {
             observer.on_event(&Event::PreparationFailed(&error));
@@ -127,8 +131,8 @@ impl<'a> Preparation<'a> {
     /// What can be done now, by what is in the run folder.
     ///
     /// # Errors
-    /// When a base model or its tokenizer cannot be opened, a file of the run folder is damaged, or an arm has no
-    /// candidate that can be trained.
+    /// When a base model or its tokenizer cannot be opened, or a file of the run folder is damaged. An arm without a
+    /// candidate that can be trained is told, and joins [`Preparation::failures`] once.
     pub fn round(&mut self, root: &Path, observer: &mut dyn Observer) -> Result<Round<'a>, StudyError> {
         let (mut order, mut models) = (Vec::new(), Vec::new());
         let mut identities = BTreeMap::new();
@@ -168,8 +172,14 @@ impl<'a> Preparation<'a> {
         let (mut all, mut undecided) = (Vec::new(), Vec::new());
         // The trainings that stand for each decided arm, by their number.
         let mut decided: BTreeMap<&str, Vec<PreparedArm<'a>>> = BTreeMap::new();
+        let mut failed: BTreeMap<&'a str, StudyError> = BTreeMap::new();
         for (name, candidates) in &self.arms {
             let arm = candidates[0].plan.arm;
+            if failed.contains_key(arm.base.as_str()) {
+                let (arm, parent) = (arm.name.clone(), arm.base.clone());
+                failed.insert(*name, StudyError::ParentFailed { arm, parent });
+                continue;
+            }
             let parents = decided.get(arm.base.as_str());
             if parents.is_none() && self.context.study.arm(&arm.base).is_some() {
                 undecided.push((*name).to_owned());
@@ -179,8 +189,13 @@ impl<'a> Preparation<'a> {
             let training = |data: &Arc<ArmData<'a>>, number| PreparedArm::new(data, number, parent(number), backend);
             let firsts: Vec<PreparedArm<'a>> =
                 candidates.iter().map(|data| training(data, 0)).collect::<Result<_, _>>().in_arm(name)?;
-            let Decision { chosen, trainings } =
+            let Decision { chosen, trainings, failure } =
                 candidates::decide(self.context, arm, firsts, root, &mut self.announced, observer).in_arm(name)?;
+            if let Some(failure) = failure {
+                failed.insert(*name, StudyError::Arm { arm: (*name).to_owned(), source: Box::new(failure) });
+                all.extend(trainings);
+                continue;
+            }
             let Some(chosen) = chosen else {
                 undecided.push((*name).to_owned());
                 all.extend(trainings);
@@ -195,7 +210,20 @@ impl<'a> Preparation<'a> {
             all.extend(of_arm[1..].iter().cloned());
             decided.insert(name, of_arm);
         }
+        self.lose(failed, observer);
         Ok((all, undecided))
+    }
+
+    /// Tells of the arms that are to be run and cannot be, each once.
+    fn lose(&mut self, mut failed: BTreeMap<&'a str, StudyError>, observer: &mut dyn Observer) {
+        // In the study's order, in which a parent comes before what starts from it.
+        let names: Vec<&'a str> = self.arms.iter().map(|(name, _)| *name).collect();
+        for name in names.into_iter().filter(|name| self.chosen.contains(name)) {
+            let Some(error) = failed.remove(name).filter(|_| self.lost.insert(name)) else { continue };
+            let model = ModelKey::single(name, self.context.study.study.seed);
+            observer.on_event(&Event::ModelFailed { model: &model, error: &error });
+            self.failures.push(error);
+        }
     }
 
     fn prepare(

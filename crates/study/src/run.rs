@@ -74,6 +74,7 @@ fn rounds<'a>(run: &mut Run<'a>, preparation: Preparation<'a>, observer: &mut dy
     let mut waiting = Some(preparation);
     while let Some(mut preparation) = waiting.take() {
         let round = preparation.round(run.out, observer)?;
+        run.failures.append(&mut preparation.failures);
         let undecided = round.undecided.clone();
         // What was prepared is needed until nothing is left to decide; its tokens then go with the work on them.
         waiting = (!undecided.is_empty()).then_some(preparation);

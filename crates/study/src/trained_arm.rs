@@ -112,12 +112,18 @@ fn stopped_file(root: &Path, identity: &str) -> PathBuf {
     run_folder::training(root, identity).join("stopped.json")
 }
 
-/// Marks a training as finished.
+/// Marks a training as finished, so that nothing tells any more where it stopped on the way.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// When the file cannot be written, or what was noted at a stop cannot be removed.
 pub fn finish(root: &Path, file: &ArmFile) -> Result<(), StudyError> {
-    Ok(files::write_json(&run_folder::training(root, &file.record.identity).join("arm.json"), file)?)
+    let identity = &file.record.identity;
+    files::write_json(&run_folder::training(root, identity).join("arm.json"), file)?;
+    let stopped = stopped_file(root, identity);
+    if stopped.exists() {
+        std::fs::remove_file(&stopped)?;
+    }
+    Ok(())
 }
 
 /// Opens a finished arm with all its weights.

@@ -57,7 +57,10 @@ fn is_far_enough(arm: &PreparedArm<'_>, folder: &RunFolder) -> Result<bool, Stud
     }
     let (Extent::Until(step), Some(set)) = (arm.extent, arm.data.losses.held_out()) else { return Ok(false) };
     let losses = trained_arm::losses(folder.root(), &arm.identity)?;
-    Ok(losses.iter().any(|loss| loss.step == step && loss.set_hash == set.hash))
+    let is_measured = losses.iter().any(|loss| loss.step == step && loss.set_hash == set.hash);
+    // The loss is logged first: a kill may have come before the stop itself was noted.
+    let stopped = trained_arm::stopped(folder.root(), &arm.identity)?;
+    Ok(is_measured && stopped.is_some_and(|record| record.steps >= step))
 }
 
 /// What its training will not learn from.
