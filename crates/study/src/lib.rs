@@ -76,7 +76,7 @@ pub use base_model::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
-pub use forecast::{ArmTime, StudyForecast};
+pub use forecast::{ArmTime, Judging, StudyForecast};
 pub use items::Items;
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
