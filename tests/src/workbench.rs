@@ -147,6 +147,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
             format!("held out {dataset}: {removed}, {measured} measured, {left_out} left out")
         }
         Event::RecipeFitted { arm, fitted } => format!("fitted {arm}: {fitted}"),
+        Event::EndNotLearnt { arm, examples, of } => format!("no end {arm}: {examples} of {of}"),
         Event::RecipeWarning { arm, warning } => format!("warning {arm}: {warning}"),
         Event::EndNotLearnt { arm, examples, of } => format!("no end {arm}: {examples} of {of}"),
         Event::JudgeCannotScore { judge, items, unscorable } => {

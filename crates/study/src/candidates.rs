@@ -78,7 +78,8 @@ fn state(training: &PreparedArm<'_>, context: &StudyContext, root: &Path) -> Res
     let Some(held_out) = sets.held_out() else { return Ok(CandidateState::default()) };
     let is_it = |hash: &str| hash == held_out.hash;
     let on_the_way = trained_arm::losses(root, &training.identity)?;
-    let on_the_way = on_the_way.iter().filter(|loss| is_it(&loss.set_hash) && !loss.is_final);
+    let sure = sure_steps(root, &training.identity)?;
+    let on_the_way = on_the_way.iter().filter(|loss| is_it(&loss.set_hash) && !loss.is_final && loss.step <= sure);
     let file = run_folder::losses(root, &sets.identity(&training.identity, context.backend)?);
     let at_the_end = losses::read(&file)?.unwrap_or_default();
     Ok(CandidateState {
@@ -87,4 +88,13 @@ fn state(training: &PreparedArm<'_>, context: &StudyContext, root: &Path) -> Res
         at_the_end: at_the_end.iter().find(|loss| is_it(&loss.set_hash)).map(|loss| loss.loss),
         has_diverged: trained_arm::has_diverged(root, &training.identity),
     })
+}
+
+/// The steps of a training that are kept whatever happens. A loss may be logged of a later one, which a kill undid: the
+/// training would go on without it.
+fn sure_steps(root: &Path, identity: &str) -> Result<u64, StudyError> {
+    if trained_arm::finished(root, identity)?.is_some() {
+        return Ok(u64::MAX);
+    }
+    Ok(trained_arm::stopped(root, identity)?.map_or(0, |record| record.steps))
 }

@@ -119,7 +119,11 @@ impl EvaluatedModel<'_> {
     ) -> Result<(), StudyError> {
         match self {
             Self::Base { .. } => Ok(()),
-            Self::Arm(arm) => training::train(arm, backend, folder, observer),
+            Self::Arm(arm) => {
+                training::train(arm, backend, folder, observer)?;
+                // What is dropped on the way is never measured by itself, and is shown beside the plain base all the same.
+                if arm.until().is_some() { measure_base(arm, backend, folder) } else { Ok(()) }
+            }
         }
     }
 
@@ -129,16 +133,13 @@ impl EvaluatedModel<'_> {
     /// When a model cannot be opened or computed.
     pub fn measure(&self, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
         let Self::Arm(arm) = self else { return Ok(()) };
-        let (sets, model, root) = (&arm.data.losses, &arm.data.model, folder.root());
+        let (sets, root) = (&arm.data.losses, folder.root());
+        measure_base(arm, backend, folder)?;
         // Of a training that broke off there is nothing to measure: it is worse than any other.
         if trained_arm::has_diverged(root, &arm.identity) {
             return Ok(());
         }
-        let path = |identity: &str| Ok::<_, StudyError>(run_folder::losses(root, &sets.identity(identity, backend)?));
-        losses::measure(sets, &path(&model.identity)?, backend, || {
-            Ok(Parts { shape: &model.shape, weights: model.weights()?, tuning: Tuning::none() })
-        })?;
-        let own = path(&arm.identity)?;
+        let own = run_folder::losses(root, &sets.identity(&arm.identity, backend)?);
         // Training measures what it ends with, unless the texts have changed since.
         let measured: Vec<LossLog> =
             trained_arm::losses(root, &arm.identity)?.into_iter().filter(|loss| loss.is_final).collect();
@@ -184,6 +185,16 @@ impl EvaluatedModel<'_> {
             }
         }
     }
+}
+
+/// Measures the plain base model that a training's chain begins with, unless that is done.
+fn measure_base(arm: &PreparedArm<'_>, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
+    let (sets, model) = (&arm.data.losses, &arm.data.model);
+    let file = run_folder::losses(folder.root(), &sets.identity(&model.identity, backend)?);
+    losses::measure(sets, &file, backend, || {
+        Ok(Parts { shape: &model.shape, weights: model.weights()?, tuning: Tuning::none() })
+    })?;
+    Ok(())
 }
 
 /// The losses of a training under its present name: those of the plain base model as step 0, those on the way, and that of
