@@ -149,7 +149,6 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::RecipeFitted { arm, fitted } => format!("fitted {arm}: {fitted}"),
         Event::EndNotLearnt { arm, examples, of } => format!("no end {arm}: {examples} of {of}"),
         Event::RecipeWarning { arm, warning } => format!("warning {arm}: {warning}"),
-        Event::EndNotLearnt { arm, examples, of } => format!("no end {arm}: {examples} of {of}"),
         Event::JudgeCannotScore { judge, items, unscorable } => {
             format!("{judge} cannot score {} of {items}", unscorable.total())
         }
