@@ -10,35 +10,50 @@ struct Ends {
     after: usize,
 }
 
+/// What the prompts of an arm share.
+struct Shared<'a> {
+    first: &'a str,
+    /// Bytes of the first that all others begin and end with, too.
+    before: usize,
+    after: usize,
+    /// Bytes of the shortest prompt.
+    shortest: usize,
+}
+
+impl Shared<'_> {
+    /// The whole lines of it; none where they would be all of a prompt, as of one prompt alone.
+    fn lines(&self) -> Ends {
+        let bytes = self.first.as_bytes();
+        let head = bytes.get(..self.before).unwrap_or_default();
+        let tail = bytes.get(bytes.len() - self.after..).unwrap_or_default();
+        let before = head.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+        let after = tail.iter().position(|byte| *byte == b'\n').map_or(0, |place| tail.len() - place);
+        match before + after > self.shortest {
+            true => Ends { before: 0, after: 0 },
+            false => Ends { before, after },
+        }
+    }
+}
+
 /// The templates of the arms.
 pub struct Templates(BTreeMap<String, Ends>);
 
 impl Templates {
     /// Of arms and prompts. Only whole lines are taken for a template, so that no question loses a word that others share.
     pub fn of<'a>(prompts: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        // The first prompt of an arm, and how many bytes of it all others share.
-        let mut shared: BTreeMap<&str, (&str, Ends)> = BTreeMap::new();
+        let mut shared: BTreeMap<&str, Shared> = BTreeMap::new();
         for (arm, prompt) in prompts {
-            let whole = Ends { before: prompt.len(), after: prompt.len() };
-            let (first, ends) = shared.entry(arm).or_insert((prompt, whole));
+            let length = prompt.len();
+            let whole = Shared { first: prompt, before: length, after: length, shortest: length };
+            let found = shared.entry(arm).or_insert(whole);
             let equal = |(a, b): &(u8, u8)| a == b;
-            let before = first.bytes().zip(prompt.bytes()).take_while(equal).count();
-            let after = first.bytes().rev().zip(prompt.bytes().rev()).take_while(equal).count();
-            *ends = Ends { before: ends.before.min(before), after: ends.after.min(after) };
+            let before = found.first.bytes().zip(prompt.bytes()).take_while(equal).count();
+            let after = found.first.bytes().rev().zip(prompt.bytes().rev()).take_while(equal).count();
+            found.before = found.before.min(before);
+            found.after = found.after.min(after);
+            found.shortest = found.shortest.min(length);
         }
-        let lines = |(arm, (first, ends)): (&str, (&str, Ends))| {
-            let bytes = first.as_bytes();
-            // One prompt alone does not show what is template.
-            if ends.before == bytes.len() {
-                return (arm.to_owned(), Ends { before: 0, after: 0 });
-            }
-            let head = bytes.get(..ends.before).unwrap_or_default();
-            let tail = bytes.get(bytes.len() - ends.after..).unwrap_or_default();
-            let before = head.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
-            let after = tail.iter().position(|byte| *byte == b'\n').map_or(0, |place| tail.len() - place);
-            (arm.to_owned(), Ends { before, after })
-        };
-        Self(shared.into_iter().map(lines).collect())
+        Self(shared.into_iter().map(|(arm, shared)| (arm.to_owned(), shared.lines())).collect())
     }
 
     /// What of a prompt is its own.
@@ -63,7 +78,7 @@ mod tests {
             (&["Q: 天地?", "Q: 天气?"], &["Q: 天地?", "Q: 天气?"]),
             (&["only\none\n"], &["only\none\n"]),
             (&["same\n", "same\n"], &["same\n", "same\n"]),
-            (&["x\n\n", "x\n\n\n"], &["", "\n"]),
+            (&["a\nb\n", "a\nb\nc\n"], &["a\nb\n", "a\nb\nc\n"]),
         ];
         for (prompts, want) in cases {
             let templates = Templates::of(prompts.iter().map(|prompt| ("arm", *prompt)));
