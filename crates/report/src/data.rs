@@ -26,6 +26,8 @@ pub struct Report {
     pub categories: Vec<CategoryScore>,
     /// What must be known of the scores, a sentence each.
     pub score_notes: Vec<Text>,
+    /// What must be known of the costs.
+    pub cost_notes: Vec<Text>,
     /// Losses by step.
     pub curves: Vec<Curve>,
     /// What must be known of the curves.

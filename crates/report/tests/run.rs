@@ -106,6 +106,15 @@ fn candidates_and_thinned_curves_are_there() {
 }
 
 #[test]
+fn costs_of_an_arm_that_starts_from_another_are_said_not_to_be_all() {
+    assert!(report(folder(|_| ()).path()).cost_notes.is_empty());
+    let chained =
+        folder(|rows| rows.arms.iter_mut().filter(|arm| arm.arm == GRID).for_each(|arm| arm.base = LORA.into()));
+    let notes = english(&report(chained.path()).cost_notes);
+    assert!(notes.starts_with("Start from another arm") && notes.ends_with("money: lora & grid."), "{notes}");
+}
+
+#[test]
 fn warnings_name_what_weakens_the_numbers() {
     let warnings = english(&report(folder(|_| ()).path()).warnings);
     for want in [

@@ -128,6 +128,22 @@ pub fn categories(scores: &JudgeScores) -> Vec<CategoryScore> {
     all
 }
 
+/// What must be known of the costs: whose are not all that was trained for them.
+pub fn cost_notes(run: &Run) -> Vec<Text> {
+    let is_chained = |arm: &&tunebench_analysis::run::Arm| {
+        arm.is_trained() && run.arm(&arm.record.base).is_some_and(|parent| parent.is_trained())
+    };
+    let chained: Vec<&str> = run.arms.iter().filter(is_chained).map(|arm| arm.name.as_str()).collect();
+    let names = chained.join(", ");
+    let text = || {
+        Text::new(
+            format!("Start from another arm, whose own training is not in their time, memory and money: {names}."),
+            format!("以下各组从另一组出发，其用时、内存和费用不含前一组的训练：{names}。"),
+        )
+    };
+    (!chained.is_empty()).then(text).into_iter().collect()
+}
+
 /// What must be known of the scores.
 pub fn notes(scores: &JudgeScores, judges: &[&str], margin: f64) -> Vec<data::Text> {
     let mut notes = Vec::new();

@@ -80,6 +80,7 @@ fn measured(run: &Run, dir: &Path, margin: f64) -> Result<Report, Error> {
         pairs: arms::pairs(&scores),
         categories: arms::categories(&scores),
         score_notes: arms::notes(&scores, &judges, margin),
+        cost_notes: arms::cost_notes(run),
         candidates: curves::candidates(run, &losses),
         curves,
         curve_notes,

@@ -108,6 +108,7 @@ pub fn pareto(page: &Page) -> Result<Option<Markup>, Error> {
             }
             @for (id, _, body) in &pictures { figure.tab data-tab=(id) { (body) } }
         }
+        @for note in &page.report.cost_notes { p.note { (page.text(note)) } }
         @if let Some(table) = table { (table) }
     }))
 }

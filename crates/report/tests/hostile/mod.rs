@@ -34,6 +34,7 @@ pub fn study_of(text: &str) -> (Report, Vec<ItemAnswers>) {
     (report.study, report.made, report.machine) = (text.into(), text.into(), text.into());
     report.judges = vec![text.into()];
     report.commands = vec![text.into()];
+    report.cost_notes = vec![text.into()];
     (report.score_notes, report.curve_notes, report.answer_notes) =
         (vec![text.into()], vec![text.into()], vec![text.into()]);
     report.decision = Decision { headline: text.into(), certainty: text.into(), reasons: vec![text.into()] };
