@@ -8,7 +8,9 @@ use polars::prelude::{Column, DataFrame};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_results::column::Record;
 use tunebench_results::seal::{BLANK, KEY, seal};
-use tunebench_results::{FRAMES, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps};
+use tunebench_results::{
+    BriefJudgement, FRAMES, Frame, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps,
+};
 use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
 
 use crate::samples::{arm, generation, judgement, loss, step};
@@ -47,6 +49,24 @@ fn every_record_comes_back_as_it_was() {
     assert_eq!(read::<LossLog>(dir).unwrap(), losses);
     assert_eq!(read::<Generation>(dir).unwrap(), generations);
     assert_eq!(read::<Judgement>(dir).unwrap(), judgements);
+}
+
+#[test]
+fn rows_without_their_words_are_those_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let judged = [
+        judgement("a", "extract", "1", 0, Ok(0.25)),
+        judgement("b", "open qa", "2", 1, Err(JudgementStatus::Unscored)),
+    ];
+    write_judgements(dir.path(), &judged).unwrap();
+    let frames = Frames::open(dir.path()).unwrap();
+    let brief: Vec<BriefJudgement> = frames.read().unwrap();
+    let found: Vec<_> = brief.iter().map(|row| (row.arm.as_str(), row.repeat, row.score, row.status)).collect();
+    assert_eq!(found, [("a", 0, Some(0.25), judged[0].status), ("b", 1, None, judged[1].status)]);
+    assert_eq!(brief[1].item_hash, judged[1].item_hash);
+    let some = frames.columns(Frame::of::<Judgement>(), &["repeat", "arm"]).unwrap();
+    assert_eq!(some.get_column_names(), ["repeat", "arm"]);
+    assert!(frames.columns(Frame::of::<Judgement>(), &["nothing"]).is_err());
 }
 
 #[test]
