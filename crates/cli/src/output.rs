@@ -1,6 +1,5 @@
 //! What is said: results on standard output, what is going on on standard error.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,8 +8,8 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use tunebench_analysis::estimates::MARGIN;
 use tunebench_analysis::{Table, decision, escape};
-use tunebench_spec::{ArmRecord, Judgement, JudgementStatus, StepLog};
-use tunebench_study::{ArmForecast, Event, Observer, OverlapReport, Stop};
+use tunebench_spec::StepLog;
+use tunebench_study::{Event, Observer, Stop, wording};
 
 use crate::signals::Signals;
 
@@ -154,7 +153,7 @@ impl Observer for Terminal {
             Event::JudgingStarted { judgements, .. } => Some(Progress::new("judging", *judgements as u64)),
             _ => None,
         };
-        if let Some(line) = line(event) {
+        if let Some(line) = wording::line(event) {
             status(line);
         }
     }
@@ -164,21 +163,6 @@ impl Observer for Terminal {
             None => Stop::No,
             Some(_) => Stop::Soon,
         }
-    }
-}
-
-/// An event as a line, where it is one that the user should know before anything is trained.
-pub fn warning_of(event: &Event<'_>) -> Option<String> {
-    match event {
-        Event::Overlap { .. }
-        | Event::HeldOut { .. }
-        | Event::RecipeFitted { .. }
-        | Event::RecipeWarning { .. }
-        | Event::EndNotLearnt { .. }
-        | Event::JudgeCannotScore { .. }
-        | Event::ItemsSkipped(_)
-        | Event::PreparationFailed(_) => line(event),
-        _ => None,
     }
 }
 
@@ -196,131 +180,4 @@ fn advance(event: &Event<'_>) -> Option<(u64, String)> {
         }
         _ => None,
     }
-}
-
-/// What is said of an event, if anything.
-fn line(event: &Event<'_>) -> Option<String> {
-    Some(match event {
-        Event::ItemsSkipped(skips) => format!("evaluation items: {skips}"),
-        Event::PreparationFailed(error) => format!("failed: {error}"),
-        Event::ArmLeftOut(error) => format!("{error}; it is left out"),
-        Event::ArmForecast(forecast) => described(forecast),
-        Event::FramesLost(error) => {
-            format!("the frames of an earlier run cannot be read and are made anew: {error}")
-        }
-        Event::RowsDropped { arms } => format!(
-            "the frames hold rows of models that are not, or no longer, as the study describes; they are dropped: {}",
-            arms.join(", ")
-        ),
-        Event::Overlap { dataset, overlap } => overlapping(dataset, overlap),
-        Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
-        Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
-        Event::EndNotLearnt { arm, examples, of } => format!(
-            "warning: {arm}: {examples} of {of} examples do not teach where an answer ends, so its answers will not; use a \
-             template that ends them"
-        ),
-        Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
-        Event::JudgeCannotScore { judge, items, unscorable } => format!(
-            "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
-            *items as u64 - unscorable.total()
-        ),
-        Event::BoardFailed { error, .. } => format!("  its TensorBoard events are incomplete: {error}"),
-        Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
-        Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
-        Event::BaseStarted { model } => format!("{model} as it is"),
-        Event::ArmStarted { model, number, count } => format!("[{number}/{count}] {model}"),
-        Event::AlreadyTrained { .. } => "  already trained".to_owned(),
-        Event::ExamplesSkipped { skips, .. } => format!("  rows: {skips}"),
-        Event::ExamplesTruncated { examples, lost_tokens, max_length, .. } => {
-            format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
-        }
-        Event::Loss { loss, .. } => {
-            format!(
-                "  step {}, {}: {:.4} nats per token, {:.4} bits per byte",
-                loss.step, loss.set, loss.loss, loss.bits_per_byte
-            )
-        }
-        Event::Trained { record, .. } => trained(record),
-        Event::JudgingNote(note) => (*note).to_owned(),
-        Event::JudgingFinished { judgements, .. } => format!("  {}", summary(judgements)),
-        Event::ModelFailed { error, .. } => format!("  failed: {error}"),
-        _ => return None,
-    })
-}
-
-fn held_out(dataset: &str, removed: u64, measured: u64, left_out: u64) -> String {
-    let removed = if removed > 0 { format!("{removed} rows kept from training, ") } else { String::new() };
-    let left_out = match left_out {
-        0 => String::new(),
-        n => format!("; {n} left out there, as evaluation items or as too long"),
-    };
-    format!("{dataset}: {removed}held-out loss on {measured} of them{left_out}")
-}
-
-fn overlapping(dataset: &str, overlap: &OverlapReport) -> String {
-    let pairs: Vec<String> = overlap.pairs.iter().map(|pair| format!("{} is {}", pair.row, pair.item)).collect();
-    format!(
-        "warning: {dataset}: {} of {} training examples are evaluation items, {} more nearly so; scores of {} items tell what \
-         was learnt by heart: {}",
-        overlap.exact,
-        overlap.rows,
-        overlap.near,
-        overlap.items.len(),
-        pairs.join(", ")
-    )
-}
-
-fn chosen(arm: &str, candidate: &str, loss: Option<f64>, edges: &[String]) -> String {
-    let loss = loss.map_or_else(String::new, |loss| format!(", held-out loss {loss:.4}"));
-    let edges: Vec<String> =
-        edges.iter().map(|edge| format!("\nwarning: {arm}: {edge}; the best may lie beyond, widen it")).collect();
-    format!("{arm}: {candidate} is chosen of its grid{loss}{}", edges.concat())
-}
-
-fn described(forecast: &ArmForecast<'_>) -> String {
-    let state = match (forecast.is_trained, forecast.until) {
-        (true, _) => "already trained".to_owned(),
-        (false, None) => "to be trained".to_owned(),
-        (false, Some(step)) => format!("to be trained to step {step}, and compared there"),
-    };
-    format!(
-        "{}: {state}; {} examples, {} tokens, {} labels, {} steps, {} trainable parameters",
-        forecast.model,
-        forecast.stats.examples,
-        forecast.stats.tokens,
-        forecast.stats.label_tokens,
-        forecast.steps,
-        forecast.trainable_params
-    )
-}
-
-fn trained(record: &ArmRecord) -> String {
-    format!(
-        "  trained {} of {} parameters in {:.0} s, {:.0} tokens/s, loss {:.3}",
-        record.trainable_params,
-        record.model_params,
-        record.train_seconds,
-        record.tokens_per_second,
-        record.final_loss.unwrap_or(f64::NAN)
-    )
-}
-
-/// One line on what came of the judging.
-fn summary(judgements: &[Judgement]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for judgement in judgements {
-        let status = match judgement.status {
-            JudgementStatus::Scored => "scored",
-            JudgementStatus::Unscored => "unscored",
-            JudgementStatus::Failed => "failed",
-        };
-        *counts.entry(status).or_default() += 1;
-    }
-    let scores: Vec<f64> = judgements.iter().filter_map(|j| j.score).collect();
-    let counts: Vec<String> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
-    let mean = match scores.len() {
-        0 => String::new(),
-        n => format!(", mean score {:.3}", scores.iter().sum::<f64>() / n as f64),
-    };
-    format!("{} answers judged: {}{mean}", judgements.len(), counts.join(", "))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;
 
 use crate::JudgeError;
@@ -40,6 +41,14 @@ pub(crate) fn prices(settings: &ChatSettings) -> Result<Option<Prices>, JudgeErr
             Err(JudgeError::Settings { field: "a price or budget_usd", reason })
         }
     }
+}
+
+/// US dollars that a request costs at most: every byte of it a token, and a reply as long as it may be. None without prices.
+///
+/// # Errors
+/// [`JudgeError::Settings`] when only one price is given, or one is none.
+pub fn dearest_usd(request: &ChatRequest, settings: &ChatSettings) -> Result<Option<f64>, JudgeError> {
+    Ok(prices(settings)?.map(|prices| prices.cost(Usage::ceiling(request))))
 }
 
 /// What is spent and promised. A request is let through only when even its dearest outcome stays within the limit.

@@ -13,5 +13,6 @@ mod error;
 mod run;
 mod store;
 
+pub use budget::dearest_usd;
 pub use error::JudgeError;
 pub use run::{Judge, Outcome, Progress, Task, judge, tasks};

@@ -104,9 +104,9 @@ pub const WITHOUT: Word = w("Not drawn for want of a value: {0}.", "因缺少数
 
 pub const CURVES: Word = w("Loss while training", "训练过程中的损失");
 pub const CURVES_NOTE: Word = w(
-    "Thin: training loss, means of neighbouring steps. Thick: loss on held-out rows. A line for each seed, in nats per \
-     token by optimizer step; the axes are the same everywhere.",
-    "细线：训练损失（相邻步的均值）。粗线：留出数据上的损失。每个种子一条；横轴为优化步，纵轴单位为 nat/词元，各图坐标一致。",
+    "Thin: training loss, means of neighbouring steps. Thick, or rings where it was measured seldom: loss on held-out rows. \
+     A line for each seed, in nats per token by optimizer step; the axes are the same everywhere.",
+    "细线：训练损失（相邻步的均值）。粗线（测量次数少时为圆环）：留出数据上的损失。每个种子一条；横轴为优化步，纵轴单位为 nat/词元，各图坐标一致。",
 );
 pub const CURVES_CUT: Word = w(
     "{0} points above {1} are not drawn; all are in the frames.",

@@ -6,11 +6,13 @@
 //!
 //! - [`column`]: how a field of a record becomes a column and comes back
 //! - [`frames`]: the declared columns of each frame
+//! - [`brief`]: rows of two of them without their words
 //! - [`scores`]: the derived frame: what each arm scored in each category
 //! - [`store`]: the files
 //! - [`seal`]: how damage to them is found
 //! - [`query`]: SQL over the frames
 
+pub mod brief;
 pub mod column;
 pub mod error;
 pub mod frames;
@@ -19,6 +21,7 @@ pub mod scores;
 pub mod seal;
 pub mod store;
 
+pub use brief::{BriefGeneration, BriefJudgement};
 pub use column::{ColumnSpec, Record};
 pub use error::{Error, Result};
 pub use frames::{FRAMES, Frame};

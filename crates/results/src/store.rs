@@ -129,6 +129,15 @@ impl Frames {
     /// # Errors
     /// As [`Frames::read`].
     pub fn frame(&self, frame: Frame) -> Result<DataFrame> {
+        let names: Vec<&str> = (frame.columns)().iter().map(|column| column.name).collect();
+        self.columns(frame, &names)
+    }
+
+    /// Some columns of a frame, in this order: a large frame's texts take more memory than all else that is done with it.
+    ///
+    /// # Errors
+    /// As [`Frames::read`]; whatever is asked for, the file has all columns that are declared.
+    pub fn columns(&self, frame: Frame, names: &[&str]) -> Result<DataFrame> {
         let path = path_of(&self.dir, frame.name);
         if !path.exists() {
             return Err(Error::Missing(path));
@@ -139,15 +148,14 @@ impl Frames {
         let mut reader = ParquetReader::new(Cursor::new(bytes));
         let version = version_of(&mut reader).map_err(corrupt)?;
         check_version(&path, version.as_deref())?;
-        let whole = reader.finish().map_err(corrupt)?;
-
-        let columns = (frame.columns)();
-        let missing = columns.iter().find(|column| whole.column(column.name).is_err());
-        if let Some(column) = missing {
+        let schema = reader.schema().map_err(corrupt)?;
+        let declared = (frame.columns)();
+        if let Some(column) = declared.iter().find(|column| !schema.contains(column.name)) {
             return Err(Error::MissingColumn { path, column: column.name });
         }
-        let names = columns.iter().map(|column| column.name);
-        whole.select(names).map_err(corrupt)
+        let wanted = names.iter().map(|name| (*name).to_owned()).collect();
+        let read = reader.with_columns(Some(wanted)).finish().map_err(corrupt)?;
+        read.select(names.iter().copied()).map_err(corrupt)
     }
 }
 

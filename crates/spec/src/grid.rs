@@ -223,6 +223,8 @@ pub struct Rung {
 impl Rung {
     /// The step of this rung in a training of `total` steps: rounded up, at least one.
     pub fn step(&self, total: u64) -> u64 {
-        ((self.share * total as f64).ceil() as u64).clamp(1, total.max(1))
+        // A share such as 3 times 0.1 lies a little above what is meant, which must not make a step.
+        let steps = self.share * total as f64 * (1.0 - 1e-12);
+        (steps.ceil() as u64).clamp(1, total.max(1))
     }
 }

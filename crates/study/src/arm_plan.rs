@@ -98,7 +98,7 @@ impl PlanReport {
     /// What to say of an arm whose training takes more memory than this machine has.
     pub fn too_large(&self) -> Option<String> {
         let needed = self.memory_bytes?;
-        memory::exceeded(needed).map(|limit| StudyError::TooLarge { needed, limit }.to_string())
+        memory::exceeded(needed).map(|limit| StudyError::TooLarge { needed, limit: Box::new(limit) }.to_string())
     }
 }
 

@@ -39,7 +39,7 @@ pub enum StudyError {
         memory::shown(*needed),
         memory::REMEDY
     )]
-    TooLarge { needed: u64, limit: MemoryLimit },
+    TooLarge { needed: u64, limit: Box<MemoryLimit> },
     #[error("`{0}` is a base model as it came; nothing was trained")]
     NothingTrained(String),
     #[error("{}: its training is not finished", folder.display())]

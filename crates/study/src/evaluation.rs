@@ -104,10 +104,21 @@ impl<'a> Evaluation<'a> {
         found
     }
 
-    /// Whether the judge asks a model, of the first item.
-    pub fn asks_a_model(&self) -> bool {
-        let step = |item: &Example| self.judge.step(item, item.reference.as_deref().unwrap_or("?"), &[]);
-        matches!(self.items.first().map(step), Some(Ok(JudgeStep::Ask { .. })))
+    /// What judging one model's answers takes: requests, and US dollars at most, if each answer takes one request and is as long
+    /// as it may be. No dollars where the study gives no prices.
+    ///
+    /// # Errors
+    /// When the prices are not whole.
+    pub fn judging(&self) -> Result<(u64, Option<f64>), StudyError> {
+        let answer = "word ".repeat(self.eval.generation.max_new_tokens);
+        let (mut requests, mut usd) = (0, Some(0.0));
+        for item in &self.items {
+            let Ok(JudgeStep::Ask { request }) = self.judge.step(item, &answer, &[]) else { continue };
+            requests += u64::from(self.eval.repeats);
+            let dearest = tunebench_judge::dearest_usd(&request, &self.eval.chat)?;
+            usd = usd.zip(dearest).map(|(sum, one)| sum + one * f64::from(self.eval.repeats));
+        }
+        Ok((requests, usd))
     }
 
     /// The judge, and how often it is asked of each answer.

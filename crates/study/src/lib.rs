@@ -22,7 +22,7 @@
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
 //! - [`arm_record`], [`frames`]: the rows that come of it
 //! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
-//! - [`observer`]: what is told; [`error`]: what can go wrong
+//! - [`observer`]: what is told, and in [`wording`] how; [`error`]: what can go wrong
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -61,6 +61,7 @@ pub mod run_folder;
 pub mod selection;
 pub mod trained_arm;
 pub mod training;
+pub mod wording;
 pub mod work;
 
 use std::path::Path;
@@ -75,7 +76,7 @@ pub use base_model::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
-pub use forecast::{ArmTime, StudyForecast};
+pub use forecast::{ArmTime, Judging, StudyForecast};
 pub use items::Items;
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
@@ -123,15 +124,15 @@ impl Study {
         self
     }
 
-    /// What the study will take on this machine, from its data: every row is read and tokenized for it.
-    /// What is to be said beforehand comes with it: `warning` makes a line of an event that is one.
+    /// What the study will take on this machine, from its data: every row is read and tokenized for it. What is to be said
+    /// beforehand comes with it.
     ///
     /// # Errors
     /// What is wrong with the study or its data.
-    pub fn forecast(&self, warning: &dyn Fn(&Event<'_>) -> Option<String>) -> Result<StudyForecast, StudyError> {
+    pub fn forecast(&self) -> Result<StudyForecast, StudyError> {
         let plans = arm_plan::plan(&self.context)?.whole()?;
         let mut warnings = Vec::new();
-        let mut note = |event: &Event<'_>| warnings.extend(warning(event));
+        let mut note = |event: &Event<'_>| warnings.extend(wording::beforehand(event));
         let mut preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
         preparation.remarks(&mut note);
         preparation.forecast(warnings)

@@ -122,10 +122,9 @@ impl<'a> Preparation<'a> {
             models += if plan.arm.evaluate { plan.seeds.len() as u64 } else { 0 };
         }
         let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
-        let (judgements, judging_seconds_at_least) =
-            evaluation.map_or((0, None), |evaluation| judging(evaluation, models + bases));
+        let judging = evaluation.map(|evaluation| judging(evaluation, models + bases)).transpose()?.unwrap_or_default();
         let items = evaluation.map(Evaluation::scorable);
-        Ok(StudyForecast { arms, items, judgements, judging_seconds_at_least, warnings })
+        Ok(StudyForecast { arms, items, judging, warnings })
     }
 
     /// What can be done now, by what is in the run folder.

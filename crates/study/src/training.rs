@@ -87,7 +87,7 @@ fn train_arm(
     if let Some(needed) = plan.memory(recipe, backend)
         && let Some(limit) = memory::exceeded(needed)
     {
-        return Err(StudyError::TooLarge { needed, limit });
+        return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
     }
     machine::memory::reset_peak();
     let dir = folder.training(&prepared.identity);

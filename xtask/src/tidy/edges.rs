@@ -30,7 +30,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The only wiring.
     (
         "crates/study",
-        &["spec", "files", "host", "dataset", "kernels", "model", "train", "generate", "judge", "results", "tensorboard"],
+        &[
+            "spec",
+            "files",
+            "host",
+            "dataset",
+            "kernels",
+            "model",
+            "train",
+            "generate",
+            "judge",
+            "results",
+            "tensorboard",
+        ],
     ),
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
     ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis", "report", "watch"]),

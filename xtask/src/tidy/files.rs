@@ -9,6 +9,11 @@ const LARGEST: usize = 300 * 1024;
 
 /// Larger files, and why.
 const LARGE: &[(&str, &str)] = &[
+    (
+        "data/quickstart/large.safetensors",
+        "a base model that the quickstart tunes, for to train it takes longer than the study",
+    ),
+    ("data/quickstart/small.safetensors", "the same for its smaller base model"),
     ("tests/golden/gguf/mixed-k.gguf", "K-quantised blocks are 256 wide, so its weights cannot be smaller"),
     ("tests/golden/gguf/mixed.gguf", "the same model in the other quantisations"),
 ];

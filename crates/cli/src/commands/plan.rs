@@ -7,10 +7,10 @@ use serde_json::json;
 use tunebench_analysis::duration::words as duration;
 use tunebench_analysis::power::{Design, Source, power};
 use tunebench_analysis::{Cell, Table};
-use tunebench_study::{PlanReport, StudyForecast};
+use tunebench_study::{Judging, PlanReport, StudyForecast};
 
 use crate::args::{Plan, Shared};
-use crate::output::{OutputFormat, print, print_tables, warning_of};
+use crate::output::{OutputFormat, print, print_tables};
 use crate::plugin_files;
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -19,7 +19,7 @@ pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let arms = study.plan()?;
     // A study may be planned without the data that it would be run with.
-    let forecast = study.forecast(&warning_of);
+    let forecast = study.forecast();
     if args.json {
         let (forecast, fault) = match forecast {
             Ok(forecast) => (Some(forecast), None),
@@ -144,11 +144,15 @@ fn time_table(forecast: &StudyForecast) -> Table {
         ),
         None => "The time of the whole study cannot be said, because that of an arm cannot.".to_owned(),
     });
-    if let Some(seconds) = forecast.judging_seconds_at_least {
+    let Judging { judgements, requests, seconds_at_least, usd_at_most } = forecast.judging;
+    if requests > 0 {
+        let usd = usd_at_most.map_or_else(
+            || "their price is not known, as the study gives none".to_owned(),
+            |usd| format!("{usd:.2} US dollars at most, if every answer and reply is as long as it may be"),
+        );
+        let least = duration(seconds_at_least);
         table.notes.push(format!(
-            "{} judgements, {} at least by requests_per_minute.",
-            forecast.judgements,
-            duration(seconds)
+            "{judgements} judgements take {requests} requests if each takes one: {least} at least by requests_per_minute; {usd}."
         ));
     }
     table.notes.extend(forecast.warnings.iter().cloned());
@@ -210,12 +214,19 @@ mod tests {
         let forecast = |arms| StudyForecast {
             arms,
             items: None,
-            judgements: 20,
-            judging_seconds_at_least: Some(7200.0),
+            judging: Judging { judgements: 20, requests: 20, seconds_at_least: 7200.0, usd_at_most: Some(1.5) },
             warnings: vec!["warning: look".to_owned()],
         };
         let text = time_table(&forecast(vec![arm(Some(1.5), 3.0)])).to_text();
-        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "90.0 s", "2.0 h at least", "warning: look"] {
+        for part in [
+            "a [learning_rate=0.1]",
+            "1.5 s",
+            "4.5 s",
+            "90.0 s",
+            "2.0 h at least",
+            "1.50 US dollars at most",
+            "warning: look",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(time_table(&forecast(vec![arm(None, 1.0)])).to_text().contains("cannot be said"));

@@ -4,11 +4,15 @@ use plotters::prelude::*;
 
 use super::axis::{self, Axis};
 use super::canvas::{Chart, Frame, failed, picture, series};
+use super::marks;
 use crate::data::{Curve, LossPoint};
 use crate::error::Error;
 
 /// Most points of a line that is drawn; more are averaged, since there are no more pixels.
 const POINTS: usize = 120;
+
+/// Held-out losses that are so few are rings: a line between two of them would say how the loss went in between.
+const RINGS: usize = 12;
 
 /// Shared axes, and what they leave out.
 pub struct Axes {
@@ -50,7 +54,13 @@ pub fn curves(label: &str, curves: &[&Curve], tuner: usize, axes: &Axes) -> Resu
             line(chart, averaged(&curve.training), axes.highest, series(tuner).mix(0.5).stroke_width(10))?;
         }
         for curve in curves {
-            line(chart, averaged(&curve.held_out), axes.highest, series(tuner).stroke_width(25))?;
+            if curve.held_out.len() > RINGS {
+                line(chart, averaged(&curve.held_out), axes.highest, series(tuner).stroke_width(25))?;
+                continue;
+            }
+            for point in curve.held_out.iter().filter(|point| point.loss <= axes.highest) {
+                marks::ring(chart, (point.step as f64, point.loss), tuner)?;
+            }
         }
         Ok(())
     })

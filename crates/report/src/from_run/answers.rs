@@ -12,6 +12,10 @@ use super::template::Templates;
 use crate::data::{self, Answer, ItemAnswers};
 use crate::error::Error;
 
+const ANSWER_COLUMNS: [&str; 8] = ["arm", "seed", "item", "item_hash", "category", "prompt", "answer", "reference"];
+const JUDGEMENT_COLUMNS: [&str; 11] =
+    ["arm", "seed", "item", "item_hash", "category", "judge", "repeat", "score", "status", "reason", "reply"];
+
 /// Columns of the answers, of one length.
 struct AnswerRows {
     arm: StringChunked,
@@ -62,7 +66,7 @@ impl Answers {
     /// # Errors
     /// When a frame is missing, damaged, or not as declared.
     pub fn read(frames: &Frames, dir: &Path) -> Result<Self, Error> {
-        let columns = Columns::read::<Generation>(frames, dir)?;
+        let columns = Columns::read::<Generation>(frames, dir, &ANSWER_COLUMNS)?;
         let answers = AnswerRows {
             arm: columns.texts("arm")?,
             seed: columns.u64s("seed")?,
@@ -73,7 +77,7 @@ impl Answers {
             reference: columns.optional_texts("reference")?,
         };
         let (n_answers, answer_content) = (columns.len(), columns.texts("item_hash")?);
-        let columns = Columns::read::<Judgement>(frames, dir)?;
+        let columns = Columns::read::<Judgement>(frames, dir, &JUDGEMENT_COLUMNS)?;
         let judgements = JudgementRows {
             arm: columns.texts("arm")?,
             seed: columns.u64s("seed")?,

@@ -14,10 +14,12 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// These columns of a frame.
+    ///
     /// # Errors
     /// When the frame is missing, damaged, of another version, or lacks a column.
-    pub fn read<R: Record>(frames: &Frames, dir: &Path) -> Result<Self, Error> {
-        let frame = frames.frame(Frame::of::<R>())?;
+    pub fn read<R: Record>(frames: &Frames, dir: &Path, names: &[&str]) -> Result<Self, Error> {
+        let frame = frames.columns(Frame::of::<R>(), names)?;
         Ok(Self { path: dir.join(format!("{}.parquet", R::FRAME)), frame })
     }
 

@@ -12,13 +12,14 @@ mod warnings;
 
 use std::path::Path;
 
+use serde::Deserialize;
 use tunebench_analysis::arm_cost::arm_costs;
 use tunebench_analysis::decision::of_scores;
 use tunebench_analysis::estimates::judge_scores;
 use tunebench_analysis::evidence::Evidence;
 use tunebench_analysis::lint::findings;
 use tunebench_analysis::run::Run;
-use tunebench_spec::{LossLog, Study};
+use tunebench_spec::LossLog;
 
 use crate::data::{ItemAnswers, Language, Report, Scale, Text};
 use crate::error::Error;
@@ -93,12 +94,23 @@ fn measured(run: &Run, dir: &Path, margin: f64) -> Result<Report, Error> {
     Ok(report)
 }
 
+/// What of a study's file is on the page: a file of another version has it, too.
+#[derive(Deserialize)]
+struct StudyFile {
+    study: StudyHeader,
+}
+
+#[derive(Deserialize)]
+struct StudyHeader {
+    name: String,
+}
+
 /// The study's name, from the study as it was run; or the folder's, and a warning.
 fn named(dir: &Path, mut warnings: Vec<Text>) -> (String, Vec<Text>) {
     let path = dir.join("study.toml");
     let read = std::fs::read_to_string(&path).map_err(|why| why.to_string());
-    match read.and_then(|text| Study::from_toml(&text).map_err(|why| why.to_string())) {
-        Ok(study) => (study.study.name, warnings),
+    match read.and_then(|text| toml::from_str::<StudyFile>(&text).map_err(|why| why.to_string())) {
+        Ok(file) => (file.study.name, warnings),
         Err(why) => {
             let why = why.lines().next().unwrap_or_default().to_owned();
             warnings.push(Text::new(

@@ -137,17 +137,24 @@ fn spent(page: &Page) -> Option<Markup> {
         |loss| numbers::fixed(loss, 3),
     ];
     let mut headings = vec![Heading::numbers(page.say(&words::RANK)), Heading::words(page.say(&words::ARM))];
-    headings.extend(columns.iter().map(|word| Heading::numbers(page.say(word))));
+    // A column of nothing says nothing.
+    let known: Vec<usize> = (0..columns.len())
+        .filter(|column| page.arms.iter().any(|arm| values(arm).get(*column).is_some_and(Option::is_some)))
+        .collect();
+    let is_known = |column: usize| known.contains(&column);
+    let shown_columns = columns.iter().enumerate().filter(|(column, _)| is_known(*column));
+    headings.extend(shown_columns.map(|(_, word)| Heading::numbers(page.say(word))));
     let row = |(i, arm): (usize, &&Arm)| {
         html! { tr {
             (number(Some((i + 1) as f64), |place| numbers::grouped(place as u64)))
             th scope="row" { (name(&arm.name)) }
-            @for (value, show) in values(arm).into_iter().zip(shown) { (number(value, show)) }
+            @for (column, (value, show)) in values(arm).into_iter().zip(shown).enumerate() {
+                @if is_known(column) { (number(value, show)) }
+            }
         } }
     };
     let rows: Vec<Markup> = page.arms.iter().enumerate().map(row).collect();
-    let is_known = page.arms.iter().any(|arm| values(arm).iter().any(Option::is_some));
-    is_known.then(|| table(page.report.language, &words::SPENT.with(&[]), &headings, &rows))
+    (!known.is_empty()).then(|| table(page.report.language, &words::SPENT.with(&[]), &headings, &rows))
 }
 
 /// Which color and mark is which tuner.

@@ -200,7 +200,7 @@ fn heat(score: Option<&CategoryScore>, (least, most): (f64, f64)) -> Markup {
         td.n.heat.{ "h" (step) } data-v=(score.mean) {
             (numbers::fixed(score.mean, 2))
             small {
-                @if let Some(ends) = score.interval { (numbers::fixed(ends.low, 2)) "–" (numbers::fixed(ends.high, 2)) " · " }
+                @if let Some(ends) = score.interval { "[" (numbers::fixed(ends.low, 2)) ", " (numbers::fixed(ends.high, 2)) "] · " }
                 (score.items)
             }
         }
