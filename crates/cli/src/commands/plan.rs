@@ -32,7 +32,12 @@ pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
     match forecast {
         Ok(forecast) => {
             tables.push(time_table(&forecast));
-            tables.extend(power_table(args, &study.definition().study.name, &forecast)?);
+            match power_table(args, &study.definition().study.name, &forecast) {
+                Ok(table) => tables.extend(table),
+                Err(error) if args.seen.is_some() => return Err(error),
+                // A study too small for statistics can be run all the same.
+                Err(error) => tables[0].notes.push(format!("What its scores could show is not said: {error}")),
+            }
         }
         Err(error) => tables[0].notes.push(format!("Time is not predicted, for that takes the data: {error}")),
     }
