@@ -255,7 +255,7 @@ impl Workbench {
     /// The ids of the rows that an arm learns from.
     pub fn learnt(&self, arm: &str) -> BTreeSet<String> {
         let mut ids = BTreeSet::new();
-        let mut take = |labels: tunebench_study::ArmLabels| -> Result<(), StudyError> {
+        let mut take = |labels: tunebench_study::ArmLabels| -> Result<(), Box<StudyError>> {
             ids.extend(labels.examples.into_iter().map(|example| example.id));
             Ok(())
         };

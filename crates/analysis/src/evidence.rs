@@ -3,10 +3,11 @@
 //!
 //! An item is its content, not the line it stands in. What is left out, is counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use tunebench_spec::{Generation, Judgement, JudgementStatus};
+use tunebench_results::{BriefGeneration, BriefJudgement};
+use tunebench_spec::{Judgement, JudgementStatus};
 
 use crate::error::{Error, Result};
 use crate::run::{self, Run, ordered_categories};
@@ -99,7 +100,7 @@ impl Judged {
 
 /// Keeps a text that many rows hold once.
 #[derive(Default)]
-struct Texts(BTreeSet<Arc<str>>);
+struct Texts(HashSet<Arc<str>>);
 
 impl Texts {
     fn one(&mut self, text: &str) -> Arc<str> {
@@ -111,7 +112,7 @@ impl Texts {
         text
     }
 
-    fn verdict(&mut self, row: &Judgement) -> Verdict {
+    fn verdict(&mut self, row: &BriefJudgement) -> Verdict {
         Verdict {
             arm: self.one(&row.arm),
             seed: row.seed,
@@ -126,7 +127,7 @@ impl Texts {
         }
     }
 
-    fn answer(&mut self, row: &Generation) -> Answer {
+    fn answer(&mut self, row: &BriefGeneration) -> Answer {
         Answer {
             arm: self.one(&row.arm),
             seed: row.seed,
@@ -147,10 +148,10 @@ impl Evidence {
     /// When a frame is damaged.
     pub fn so_far(run: &Run) -> Result<Self> {
         let mut texts = Texts::default();
-        let judgements: Vec<Judgement> = run.so_far()?;
+        let judgements: Vec<BriefJudgement> = run.so_far()?;
         let verdicts: Vec<Verdict> = judgements.iter().map(|row| texts.verdict(row)).collect();
         drop(judgements);
-        let answers = run.so_far::<Generation>()?.iter().map(|row| texts.answer(row)).collect();
+        let answers = run.so_far::<BriefGeneration>()?.iter().map(|row| texts.answer(row)).collect();
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         let arms = owned(run.in_order(verdicts.iter().map(|verdict| &*verdict.arm)));
         let judges = owned(run::judges(verdicts.iter().map(|verdict| &*verdict.judge)));
