@@ -23,7 +23,7 @@ pub fn of_training(
     backend: &'static dyn Backend,
     peak_rss_bytes: u64,
 ) -> ArmRecord {
-    let (plan, recipe) = (arm.data.plan, &arm.data.recipe.recipe);
+    let plan = arm.data.plan;
     let train_seconds: f64 = steps.iter().map(|s| s.seconds).sum();
     let tokens: u64 = steps.iter().map(|s| s.tokens).sum();
     let epochs = steps.last().map_or(0.0, |s| s.epoch);
@@ -42,7 +42,7 @@ pub fn of_training(
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
         predicted_seconds: arm.data.seconds,
-        predicted_peak_bytes: plan.memory(recipe, backend),
+        predicted_peak_bytes: arm.data.memory,
         final_loss: (!last.is_empty()).then_some(mean),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };

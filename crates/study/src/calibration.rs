@@ -34,6 +34,9 @@ const LARGE_HIDDEN_SIZE: usize = 1536;
 /// Steps of generation that are measured.
 const ANSWER_STEPS: usize = 8;
 
+/// What took less to measure is measured again each time, and the faster kept: the machine may have been busy.
+const CHEAP_SECONDS: f64 = 3.0;
+
 /// How fast a model is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSpeed {
@@ -77,9 +80,26 @@ pub struct Calibration {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Measured {
     #[serde(default)]
-    training: BTreeMap<String, TrainingSpeed>,
+    training: BTreeMap<String, Kept<TrainingSpeed>>,
     #[serde(default)]
-    answering: BTreeMap<String, AnsweringSpeed>,
+    answering: BTreeMap<String, Kept<AnsweringSpeed>>,
+    /// What was measured by this process, and need not be again.
+    #[serde(skip)]
+    now: BTreeSet<String>,
+}
+
+/// A measurement, and what it took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Kept<T> {
+    speed: T,
+    measuring_seconds: f64,
+}
+
+impl Measured {
+    /// What is known under a name, where it need not be measured again.
+    fn known<T: Copy>(&self, kept: Option<&Kept<T>>, key: &str) -> Option<T> {
+        kept.filter(|kept| kept.measuring_seconds > CHEAP_SECONDS || self.now.contains(key)).map(|kept| kept.speed)
+    }
 }
 
 impl Calibration {
@@ -115,9 +135,12 @@ impl Calibration {
             "shape": shape, "recorded": recorded, "length": length, "count": count,
             "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
         }))?;
-        if let Some(speed) = self.measured.training.get(&key) {
-            return Ok(Some(*speed));
+        let before = self.measured.training.get(&key);
+        if let Some(speed) = self.measured.known(before, &key) {
+            return Ok(Some(speed));
         }
+        let before = before.map(|kept| kept.speed);
+        let begin = Instant::now();
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
@@ -129,8 +152,15 @@ impl Calibration {
         let Some([seconds_per_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
             return Ok(None);
         };
-        let speed = TrainingSpeed { seconds_per_token, seconds_per_step };
-        self.measured.training.insert(key, speed);
+        let fastest =
+            |now: f64, of: fn(&TrainingSpeed) -> f64| before.as_ref().map_or(now, |before| now.min(of(before)));
+        let speed = TrainingSpeed {
+            seconds_per_token: fastest(seconds_per_token, |speed| speed.seconds_per_token),
+            seconds_per_step: fastest(seconds_per_step, |speed| speed.seconds_per_step),
+        };
+        self.measured.now.insert(key.clone());
+        let measuring_seconds = begin.elapsed().as_secs_f64();
+        self.measured.training.insert(key, Kept { speed, measuring_seconds });
         self.keep()?;
         Ok(Some(speed))
     }
@@ -149,9 +179,12 @@ impl Calibration {
         let length = rounded(length).clamp(2, shape.max_position_embeddings.saturating_sub(ANSWER_STEPS).max(2));
         let key =
             self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
-        if let Some(speed) = self.measured.answering.get(&key) {
-            return Ok(Some(*speed));
+        let before = self.measured.answering.get(&key);
+        if let Some(speed) = self.measured.known(before, &key) {
+            return Ok(Some(speed));
         }
+        let before = before.map(|kept| kept.speed);
+        let begin = Instant::now();
         let measure = |layers: usize| {
             let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
             answer_steps(&part, length, streams, backend).map(Some)
@@ -159,8 +192,16 @@ impl Calibration {
         let Some([seconds_per_prompt_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
             return Ok(None);
         };
-        let speed = AnsweringSpeed { seconds_per_prompt_token, seconds_per_step, streams };
-        self.measured.answering.insert(key, speed);
+        let fastest =
+            |now: f64, of: fn(&AnsweringSpeed) -> f64| before.as_ref().map_or(now, |before| now.min(of(before)));
+        let speed = AnsweringSpeed {
+            seconds_per_prompt_token: fastest(seconds_per_prompt_token, |speed| speed.seconds_per_prompt_token),
+            seconds_per_step: fastest(seconds_per_step, |speed| speed.seconds_per_step),
+            streams,
+        };
+        self.measured.now.insert(key.clone());
+        let measuring_seconds = begin.elapsed().as_secs_f64();
+        self.measured.answering.insert(key, Kept { speed, measuring_seconds });
         self.keep()?;
         Ok(Some(speed))
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tunebench_dataset::TokenStats;
 use tunebench_model::backend::{Backend, BatchLayout};
-use tunebench_spec::StepLog;
 use tunebench_spec::fit::warnings;
+use tunebench_spec::{Recipe, StepLog};
 use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
@@ -36,6 +36,8 @@ pub struct ArmData<'a> {
     pub tokens: u64,
     /// What a training will take on this machine; none where that cannot be said.
     pub seconds: Option<f64>,
+    /// Bytes of memory at the peak of a training, no example being longer than the longest there is.
+    pub memory: Option<u64>,
 }
 
 /// A training of an arm, ready to be done.
@@ -98,7 +100,10 @@ impl<'a> ArmData<'a> {
         let length = (set.stats.tokens / set.stats.examples.max(1)) as usize;
         let speed = calibration.training(&plan.shape, &plan.recorded, &recipe.recipe, length, models.backend())?;
         let seconds = speed.map(|speed| speed.seconds(steps, tokens));
-        Ok(Self { plan, recipe, model, set, encoder, losses, steps, tokens, seconds })
+        let longest = set.examples.iter().map(|example| example.tokens.len()).max().unwrap_or(0);
+        let as_long = Recipe { max_length: recipe.recipe.max_length.min(longest), ..recipe.recipe.clone() };
+        let memory = plan.memory(&as_long, models.backend());
+        Ok(Self { plan, recipe, model, set, encoder, losses, steps, tokens, seconds, memory })
     }
 
     /// What is to be said of the recipe before anything is trained by it.

@@ -84,7 +84,7 @@ fn train_arm(
 ) -> Result<(), StudyError> {
     let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
     let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
-    if let Some(needed) = plan.memory(recipe, backend)
+    if let Some(needed) = prepared.data.memory
         && let Some(limit) = memory::exceeded(needed)
     {
         return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
