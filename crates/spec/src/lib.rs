@@ -13,10 +13,11 @@
 //! - [`progress`]: what a running study says of itself
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
-//! - [`hash`]: content identity
+//! - [`hash`]: content identity; [`escape`]: text from outside made safe to show
 
 pub mod chat;
 pub mod decoder;
+pub mod escape;
 pub mod example;
 pub mod fit;
 pub mod graph;

@@ -1,27 +1,7 @@
 //! Text and numbers for the terminal: nothing from outside steers it, and everything has a width.
 
+pub use tunebench_spec::escape::line as clean;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-
-/// Text from outside on one line: control characters, and invisible ones that hide or reorder text, as escapes such as
-/// `\u{1b}`.
-pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || hides_text(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Zero-width, direction and separator characters.
-fn hides_text(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// Columns of a terminal that the text takes.
 pub fn width(text: &str) -> usize {
