@@ -20,7 +20,7 @@ use crate::error::StudyError;
 use crate::memory;
 
 /// Raised when a change of the code changes how fast something is, or how that is measured.
-const CALIBRATION_VERSION: u32 = 1;
+const CALIBRATION_VERSION: u32 = 2;
 
 /// Layers of the larger of the two models that are measured.
 const LAYERS: usize = 3;
@@ -80,25 +80,18 @@ pub struct Calibration {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Measured {
     #[serde(default)]
-    training: BTreeMap<String, Kept<TrainingSpeed>>,
+    training: BTreeMap<String, TrainingSpeed>,
     #[serde(default)]
-    answering: BTreeMap<String, Kept<AnsweringSpeed>>,
+    answering: BTreeMap<String, AnsweringSpeed>,
     /// What was measured by this process, and need not be again.
     #[serde(skip)]
     now: BTreeSet<String>,
 }
 
-/// A measurement, and what it took.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Kept<T> {
-    speed: T,
-    measuring_seconds: f64,
-}
-
 impl Measured {
-    /// What is known under a name, where it need not be measured again.
-    fn known<T: Copy>(&self, kept: Option<&Kept<T>>, key: &str) -> Option<T> {
-        kept.filter(|kept| kept.measuring_seconds > CHEAP_SECONDS || self.now.contains(key)).map(|kept| kept.speed)
+    /// Whether what is known under a name is to be used as it is, when to measure it takes so many seconds.
+    fn is_settled(&self, key: &str, seconds: f64) -> bool {
+        seconds > CHEAP_SECONDS || self.now.contains(key)
     }
 }
 
@@ -135,12 +128,12 @@ impl Calibration {
             "shape": shape, "recorded": recorded, "length": length, "count": count,
             "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
         }))?;
-        let before = self.measured.training.get(&key);
-        if let Some(speed) = self.measured.known(before, &key) {
+        let before = self.measured.training.get(&key).copied();
+        // Two models, three steps each, of which the larger is a part of the whole.
+        let cost = |speed: &TrainingSpeed| speed.seconds(6, 6 * (count * length) as u64);
+        if let Some(speed) = before.filter(|speed| self.measured.is_settled(&key, cost(speed))) {
             return Ok(Some(speed));
         }
-        let before = before.map(|kept| kept.speed);
-        let begin = Instant::now();
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
@@ -159,8 +152,7 @@ impl Calibration {
             seconds_per_step: fastest(seconds_per_step, |speed| speed.seconds_per_step),
         };
         self.measured.now.insert(key.clone());
-        let measuring_seconds = begin.elapsed().as_secs_f64();
-        self.measured.training.insert(key, Kept { speed, measuring_seconds });
+        self.measured.training.insert(key, speed);
         self.keep()?;
         Ok(Some(speed))
     }
@@ -179,12 +171,11 @@ impl Calibration {
         let length = rounded(length).clamp(2, shape.max_position_embeddings.saturating_sub(ANSWER_STEPS).max(2));
         let key =
             self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
-        let before = self.measured.answering.get(&key);
-        if let Some(speed) = self.measured.known(before, &key) {
+        let before = self.measured.answering.get(&key).copied();
+        let cost = |speed: &AnsweringSpeed| 2.0 * speed.seconds(streams as u64, length as f64, ANSWER_STEPS as f64);
+        if let Some(speed) = before.filter(|speed| self.measured.is_settled(&key, cost(speed))) {
             return Ok(Some(speed));
         }
-        let before = before.map(|kept| kept.speed);
-        let begin = Instant::now();
         let measure = |layers: usize| {
             let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
             answer_steps(&part, length, streams, backend).map(Some)
@@ -200,8 +191,7 @@ impl Calibration {
             streams,
         };
         self.measured.now.insert(key.clone());
-        let measuring_seconds = begin.elapsed().as_secs_f64();
-        self.measured.answering.insert(key, Kept { speed, measuring_seconds });
+        self.measured.answering.insert(key, speed);
         self.keep()?;
         Ok(Some(speed))
     }
