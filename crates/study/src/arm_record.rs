@@ -20,6 +20,7 @@ pub fn of_training(
     arm: &PreparedArm<'_>,
     steps: &[StepLog],
     kept_step: Option<u64>,
+    predicted_seconds: Option<f64>,
     backend: &'static dyn Backend,
     peak_rss_bytes: u64,
 ) -> ArmRecord {
@@ -41,8 +42,8 @@ pub fn of_training(
         hours_per_epoch: train_seconds / 3600.0 / epochs.max(f64::MIN_POSITIVE),
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
-        predicted_seconds: arm.data.seconds,
-        predicted_peak_bytes: arm.data.memory,
+        predicted_seconds,
+        predicted_peak_bytes: arm.data.memory(backend),
         final_loss: (!last.is_empty()).then_some(mean),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };

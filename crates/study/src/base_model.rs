@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_model::backend::Backend;
 use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::study::Model;
 use tunebench_spec::{Decoder, hash};
@@ -125,11 +124,6 @@ impl<'a> BaseModels<'a> {
     /// None is open yet.
     pub fn new(context: &'a StudyContext) -> Self {
         Self { context, models: BTreeMap::new(), encoders: BTreeMap::new() }
-    }
-
-    /// What computes them.
-    pub fn backend(&self) -> &'static dyn Backend {
-        self.context.backend
     }
 
     /// As [`BaseModel::open`].

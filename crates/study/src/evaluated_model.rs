@@ -9,6 +9,7 @@ use tunebench_spec::{Decoder, LossLog};
 
 use crate::arm_record;
 use crate::base_model::BaseModel;
+use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
@@ -115,12 +116,13 @@ impl EvaluatedModel<'_> {
         &self,
         backend: &'static dyn Backend,
         folder: &RunFolder,
+        calibration: &mut Calibration,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
         match self {
             Self::Base { .. } => Ok(()),
             Self::Arm(arm) => {
-                training::train(arm, backend, folder, observer)?;
+                training::train(arm, backend, folder, calibration, observer)?;
                 // What is dropped on the way is never measured by itself, and is shown beside the plain base all the same.
                 if arm.until().is_some() { measure_base(arm, backend, folder) } else { Ok(()) }
             }

@@ -1,11 +1,13 @@
 //! Does a piece of work: one of training, answering and judging.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tunebench_model::backend::{Backend, Parts};
 use tunebench_spec::{Generation, Judgement};
 
+use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
@@ -30,13 +32,19 @@ pub struct Executor<'a> {
     backend: &'static dyn Backend,
     evaluation: Option<Arc<Evaluation<'a>>>,
     folder: RunFolder,
+    calibration: RefCell<Calibration>,
     models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
 
 impl<'a> Executor<'a> {
-    /// For pieces of work in this folder.
-    pub fn new(backend: &'static dyn Backend, evaluation: Option<Arc<Evaluation<'a>>>, folder: RunFolder) -> Self {
-        Self { backend, evaluation, folder, models: BTreeMap::new() }
+    /// For pieces of work in this folder; `calibration` predicts what trainings take.
+    pub fn new(
+        backend: &'static dyn Backend,
+        evaluation: Option<Arc<Evaluation<'a>>>,
+        folder: RunFolder,
+        calibration: Calibration,
+    ) -> Self {
+        Self { backend, evaluation, folder, calibration: RefCell::new(calibration), models: BTreeMap::new() }
     }
 
     /// Takes the models of a round, in place of those it had.
@@ -57,7 +65,9 @@ impl<'a> Executor<'a> {
     ) -> Result<(), StudyError> {
         let model = self.model(&piece.model)?;
         match piece.kind {
-            PieceKind::Train => model.train(self.backend, &self.folder, observer)?,
+            PieceKind::Train => {
+                model.train(self.backend, &self.folder, &mut self.calibration.borrow_mut(), observer)?
+            }
             PieceKind::Measure => model.measure(self.backend, &self.folder)?,
             PieceKind::Answer => outcome.generations = self.answer(model, &piece.id, observer)?,
             PieceKind::Judge => {

@@ -92,7 +92,7 @@ pub(crate) fn arm_time(
         candidate: plan.candidate.name(),
         steps: data.steps,
         tokens: data.tokens,
-        training_seconds: data.seconds,
+        training_seconds: data.seconds(calibration, context.backend)?,
         trainings,
         answering_seconds_at_most,
     })

@@ -133,7 +133,7 @@ impl Study {
         let plans = arm_plan::plan(&self.context)?.whole()?;
         let mut warnings = Vec::new();
         let mut note = |event: &Event<'_>| warnings.extend(wording::beforehand(event));
-        let mut preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
+        let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
         preparation.remarks(&mut note);
         preparation.forecast(warnings)
     }

@@ -28,7 +28,6 @@ use crate::work::{ModelWork, WorkGraph, chosen_arms};
 pub struct Preparation<'a> {
     context: &'a StudyContext,
     base_models: BaseModels<'a>,
-    calibration: Calibration,
     pub evaluation: Option<Arc<Evaluation<'a>>>,
     /// The candidates of each arm that could be prepared, in the study's order.
     arms: Vec<(&'a str, Vec<Arc<ArmData<'a>>>)>,
@@ -82,7 +81,6 @@ impl<'a> Preparation<'a> {
         let mut this = Self {
             context,
             base_models: BaseModels::new(context),
-            calibration: Calibration::open(context.calibration_file.clone()),
             evaluation: evaluation.map(Arc::new),
             arms: Vec::new(),
             chosen,
@@ -110,13 +108,13 @@ impl<'a> Preparation<'a> {
     ///
     /// # Errors
     /// When the engine cannot be measured.
-    pub fn forecast(&mut self, warnings: Vec<String>) -> Result<StudyForecast, StudyError> {
+    pub fn forecast(&self, warnings: Vec<String>) -> Result<StudyForecast, StudyError> {
+        let mut calibration = Calibration::open(self.context.calibration_file.clone());
         let (mut arms, mut models) = (Vec::new(), 0);
         let evaluation = self.evaluation.as_deref();
         for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             for (index, data) in candidates.iter().enumerate() {
-                let (context, calibration) = (self.context, &mut self.calibration);
-                arms.push(arm_time(context, data, candidates.len(), index, evaluation, calibration)?);
+                arms.push(arm_time(self.context, data, candidates.len(), index, evaluation, &mut calibration)?);
             }
             let plan = candidates[0].plan;
             models += if plan.arm.evaluate { plan.seeds.len() as u64 } else { 0 };
@@ -238,10 +236,8 @@ impl<'a> Preparation<'a> {
             let prepared = match missing {
                 Some(parent) => Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: parent.name.clone() }),
                 None => {
-                    let (models, calibration) = (&mut self.base_models, &mut self.calibration);
-                    let data = of_arm
-                        .iter()
-                        .map(|plan| ArmData::new(plan, models, datasets, calibration, observer).map(Arc::new));
+                    let models = &mut self.base_models;
+                    let data = of_arm.iter().map(|plan| ArmData::new(plan, models, datasets, observer).map(Arc::new));
                     data.collect::<Result<Vec<_>, _>>().in_arm(&arm.name)
                 }
             };

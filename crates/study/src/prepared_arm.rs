@@ -34,10 +34,6 @@ pub struct ArmData<'a> {
     /// Optimizer steps and tokens of a training, all epochs together.
     pub steps: u64,
     pub tokens: u64,
-    /// What a training will take on this machine; none where that cannot be said.
-    pub seconds: Option<f64>,
-    /// Bytes of memory at the peak of a training, no example being longer than the longest there is.
-    pub memory: Option<u64>,
 }
 
 /// A training of an arm, ready to be done.
@@ -70,7 +66,6 @@ impl<'a> ArmData<'a> {
         plan: &'a ArmPlan<'a>,
         models: &mut BaseModels<'a>,
         datasets: &mut Datasets<'a>,
-        calibration: &mut Calibration,
         observer: &mut dyn Observer,
     ) -> Result<Self, StudyError> {
         let id = &plan.arm.dataset;
@@ -97,13 +92,30 @@ impl<'a> ArmData<'a> {
         let of_seed = Steps::new(&set.examples, &recipe.recipe, seed, BatchLayout::Padded);
         let steps = of_seed.total;
         let tokens = (set.stats.tokens as f64 * of_seed.epochs(steps)).round() as u64;
-        let length = (set.stats.tokens / set.stats.examples.max(1)) as usize;
-        let speed = calibration.training(&plan.shape, &plan.recorded, &recipe.recipe, length, models.backend())?;
-        let seconds = speed.map(|speed| speed.seconds(steps, tokens));
-        let longest = set.examples.iter().map(|example| example.tokens.len()).max().unwrap_or(0);
-        let as_long = Recipe { max_length: recipe.recipe.max_length.min(longest), ..recipe.recipe.clone() };
-        let memory = plan.memory(&as_long, models.backend());
-        Ok(Self { plan, recipe, model, set, encoder, losses, steps, tokens, seconds, memory })
+        Ok(Self { plan, recipe, model, set, encoder, losses, steps, tokens })
+    }
+
+    /// What a training will take on this machine; none where that cannot be said.
+    ///
+    /// # Errors
+    /// When the engine cannot be measured.
+    pub fn seconds(
+        &self,
+        calibration: &mut Calibration,
+        backend: &'static dyn Backend,
+    ) -> Result<Option<f64>, StudyError> {
+        let length = (self.set.stats.tokens / self.set.stats.examples.max(1)) as usize;
+        let (plan, recipe) = (self.plan, &self.recipe.recipe);
+        let speed = calibration.training(&plan.shape, &plan.recorded, recipe, length, backend)?;
+        Ok(speed.map(|speed| speed.seconds(self.steps, self.tokens)))
+    }
+
+    /// Bytes of memory at the peak of a training, no example being longer than the longest there is; none where that cannot be
+    /// said.
+    pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
+        let recipe = &self.recipe.recipe;
+        let longest = self.set.examples.iter().map(|example| example.tokens.len()).max().unwrap_or(0);
+        self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, backend)
     }
 
     /// What is to be said of the recipe before anything is trained by it.

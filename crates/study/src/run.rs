@@ -8,6 +8,7 @@ use std::path::Path;
 use tunebench_spec::progress::{PieceState, RunState};
 
 use crate::arm_plan::{self, Plans};
+use crate::calibration::Calibration;
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::executor::{ArmOutcome, Executor};
@@ -50,8 +51,9 @@ pub fn run(
     let folder = RunFolder::open(out)?;
     let text = context.study.to_toml()?;
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
+    let calibration = Calibration::open(context.calibration_file.clone());
     let mut run = Run {
-        executor: Executor::new(context.backend, preparation.evaluation.clone(), folder),
+        executor: Executor::new(context.backend, preparation.evaluation.clone(), folder, calibration),
         frames: RunFrames::open(out, observer),
         progress: ProgressFile::new(out, &context.study.study.name),
         out,

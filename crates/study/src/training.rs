@@ -10,6 +10,7 @@ use tunebench_train::{Outcome, Progress};
 
 use crate::arm_record;
 use crate::board::Board;
+use crate::calibration::Calibration;
 use crate::error::{Locate, StudyError};
 use crate::memory;
 use crate::observer::{Event, Observer, Stop};
@@ -27,6 +28,7 @@ pub fn train(
     arm: &PreparedArm<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
+    calibration: &mut Calibration,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     let root = folder.root();
@@ -40,7 +42,7 @@ pub fn train(
         return Ok(());
     }
     warn(arm, observer);
-    match train_arm(arm, backend, folder, observer) {
+    match train_arm(arm, backend, folder, calibration, observer) {
         Err(StudyError::Training(error)) if error.is_divergence() && arm.is_candidate() => {
             trained_arm::mark_diverged(root, &arm.identity, &error.to_string())?;
             observer.on_event(&Event::CandidateDiverged { model: &arm.key, why: &error.to_string() });
@@ -80,15 +82,18 @@ fn train_arm(
     prepared: &PreparedArm<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
+    calibration: &mut Calibration,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
     let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
-    if let Some(needed) = prepared.data.memory
+    if let Some(needed) = prepared.data.memory(backend)
         && let Some(limit) = memory::exceeded(needed)
     {
         return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
     }
+    // Said now, when it is not known yet, and only of what is trained now.
+    let predicted = prepared.data.seconds(calibration, backend)?;
     machine::memory::reset_peak();
     let dir = folder.training(&prepared.identity);
     let weights = trained_arm::base_weights(folder.root(), &prepared.base, shape)?;
@@ -135,14 +140,17 @@ fn train_arm(
     let peak = machine::memory::peak().unwrap_or(0);
     match outcome {
         Outcome::Stopped => {
-            trained_arm::stop(folder.root(), &arm_record::of_training(prepared, &steps, None, backend, peak))?;
+            trained_arm::stop(
+                folder.root(),
+                &arm_record::of_training(prepared, &steps, None, predicted, backend, peak),
+            )?;
             if is_stopped_by_user { Err(StudyError::Stopped) } else { Ok(()) }
         }
         Outcome::Finished => {
             prepared.data.encoder.tokenizer.save(&dir)?;
             let kept_step = tunebench_train::kept_step(&dir)?;
             let file = ArmFile {
-                record: arm_record::of_training(prepared, &steps, Some(kept_step), backend, peak),
+                record: arm_record::of_training(prepared, &steps, Some(kept_step), predicted, backend, peak),
                 shape: shape.clone(),
                 template: plan.template.to_owned(),
                 base: prepared.base.clone(),
