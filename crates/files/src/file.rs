@@ -11,13 +11,16 @@ use crate::error::Error;
 use crate::failpoint::durable;
 use crate::folder::{parent, sibling, sync};
 
-/// Writes a file: whatever `write` writes is at `path` when this returns, or what was there before still is.
+/// Writes a file: whatever `write` writes is at `path` when this returns, or what was there before still is. Of several
+/// processes that write the same file at once, one waits for the other, and the last one's content stays.
 ///
 /// # Errors
 /// [`Error::Io`], also when `write` fails; nothing of the new content is left then.
 pub fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
     let partial = sibling(path, ".", ".partial");
-    let whole = fill(&partial, write).and_then(|()| {
+    // Held until the file has its name, or is gone.
+    let file = open_alone(&partial).map_err(Error::io(path))?;
+    let whole = fill(&file, write).and_then(|()| {
         durable(|| cut_in_half(&partial), || fs::rename(&partial, path))?;
         sync(parent(path))
     });
@@ -26,6 +29,41 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<
         let _ = fs::remove_file(&partial);
         Error::Io { path: path.to_owned(), source }
     })
+}
+
+/// Opens a file, empty, that no other process has open by this function.
+fn open_alone(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.lock() {
+            // Some file systems lock nothing.
+            Err(e) if e.kind() != io::ErrorKind::Unsupported => return Err(e),
+            _ => {}
+        }
+        // Whoever had it before may have given it another name, or removed it.
+        if is_at(&file, path)? {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether an open file is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let own = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Where an open file can be neither renamed nor removed, it is.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Writes a value as indented JSON, as [`write_file`] does.
@@ -46,8 +84,8 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     serde_json::from_slice(&text).map_err(Error::json(path))
 }
 
-fn fill(partial: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(partial)?);
+fn fill(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }

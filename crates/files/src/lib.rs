@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A kill may leave any of the last three; the next write of NAME takes them away, and nobody reads them but
-//! [`current_folder`], for the moment between the two renames of a folder. A path has one writer at a time: whoever
-//! shares a folder with other processes holds its [`Lock`].
+//! [`current_folder`], for the moment between the two renames of a folder. A folder has one writer at a time: whoever
+//! shares it with other processes holds its [`Lock`]. Writers of one file wait for each other.
 //!
 //! Every change passes one counter (`failpoint.rs`), at which a debug build can be killed:
 //! `TUNEBENCH_KILL_AT_WRITE=7:torn` ends the process in the middle of its seventh durable write. So tests can be killed

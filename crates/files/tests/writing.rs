@@ -44,6 +44,29 @@ fn a_failed_write_leaves_the_old_content_alone() {
 }
 
 #[test]
+fn writers_of_one_file_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::thread::scope(|scope| {
+        for writer in b"abcdef" {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..30 {
+                    let write = |out: &mut dyn io::Write| match round % 5 {
+                        4 => Err(io::Error::other("no more")),
+                        _ => out.write_all(&[*writer; 5000]),
+                    };
+                    assert_eq!(write_file(path, write).is_ok(), round % 5 != 4);
+                    let found = fs::read(path).unwrap_or_default();
+                    assert!(found.iter().all(|byte| *byte == found[0]) && [0, 5000].contains(&found.len()));
+                }
+            });
+        }
+    });
+    assert_eq!(names(dir.path()), ["file"]);
+}
+
+#[test]
 fn json_is_read_as_it_was_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("value.json");

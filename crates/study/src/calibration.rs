@@ -153,7 +153,7 @@ impl Calibration {
         };
         self.measured.now.insert(key.clone());
         self.measured.training.insert(key, speed);
-        self.keep()?;
+        self.keep();
         Ok(Some(speed))
     }
 
@@ -192,7 +192,7 @@ impl Calibration {
         };
         self.measured.now.insert(key.clone());
         self.measured.answering.insert(key, speed);
-        self.keep()?;
+        self.keep();
         Ok(Some(speed))
     }
 
@@ -204,12 +204,15 @@ impl Calibration {
         Ok(hash::of_json(&json!([machine, of]))?)
     }
 
-    fn keep(&self) -> Result<(), StudyError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        if let Some(folder) = file.parent() {
-            tunebench_files::create_folder(folder)?;
-        }
-        Ok(tunebench_files::write_json(file, &self.measured)?)
+    /// Writes what is known into the file, beside what other processes have written since it was read. Where that cannot be
+    /// done it is measured again next time, which is no reason to end a training.
+    fn keep(&self) {
+        let Some(file) = &self.file else { return };
+        let mut all: Measured = tunebench_files::read_json(file).unwrap_or_default();
+        all.training.extend(self.measured.training.clone());
+        all.answering.extend(self.measured.answering.clone());
+        let folder = file.parent().map_or(Ok(()), tunebench_files::create_folder);
+        let _ = folder.and_then(|()| tunebench_files::write_json(file, &all));
     }
 }
 
