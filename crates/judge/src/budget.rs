@@ -6,7 +6,7 @@ use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;
 
 use crate::JudgeError;
-use crate::chat::Usage;
+use tunebench_chat::{ChatError, Usage};
 
 /// US dollars per token.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub(crate) fn prices(settings: &ChatSettings) -> Result<Option<Prices>, JudgeErr
     ];
     for (field, amount) in amounts {
         if amount.is_some_and(|v| !(v.is_finite() && v >= 0.0)) {
-            return Err(JudgeError::Settings { field, reason: "must be 0 or more".into() });
+            return Err(ChatError::Settings { field, reason: "must be 0 or more".into() }.into());
         }
     }
     match (settings.usd_per_million_prompt_tokens, settings.usd_per_million_completion_tokens, settings.budget_usd) {
@@ -38,7 +38,7 @@ pub(crate) fn prices(settings: &ChatSettings) -> Result<Option<Prices>, JudgeErr
         (None, None, None) => Ok(None),
         _ => {
             let reason = "needs both usd_per_million_prompt_tokens and usd_per_million_completion_tokens".into();
-            Err(JudgeError::Settings { field: "a price or budget_usd", reason })
+            Err(ChatError::Settings { field: "a price or budget_usd", reason }.into())
         }
     }
 }

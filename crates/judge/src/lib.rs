@@ -1,14 +1,12 @@
-//! Generations to judgements: runs a judge's pure steps, sends what they ask to a chat model, and keeps every reply.
+//! Generations to judgements: runs a judge's pure steps, sends what they ask to a chat server, and keeps every reply.
 //!
 //! - [`judge`]: the run over all answers; [`tasks`] pairs answers with their items
-//! - `chat`: the transport: key, retries, rate limit, checks of what came back
 //! - `store`: every paid reply in `replies.jsonl`, so that nothing is paid for twice
 //! - `budget`: prices, and the promise that the budget is not passed
 //!
 //! A judge is anything that implements [`Judge`]; this crate knows no plugin.
 
 mod budget;
-mod chat;
 mod error;
 mod run;
 mod store;

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use tunebench_chat::{Chat, ChatError, ChatServer, Failure, Reply, Usage};
 use tunebench_spec::study::ChatSettings;
 use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus};
 
 use crate::JudgeError;
 use crate::budget::{self, Budget, Prices};
-use crate::chat::{Chat, Failure, Reply, Usage};
 use crate::store::{Claim, RequestKey, Store, StoredReply};
 
 /// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
@@ -147,7 +147,7 @@ pub fn judge(
         }
     });
     let judgements = slots.into_iter().flatten().collect();
-    Ok(Outcome { judgements, stopped: shared.chat.stopped(), progress: state, notes })
+    Ok(Outcome { judgements, stopped: shared.chat.stopped().map(JudgeError::from), progress: state, notes })
 }
 
 /// What the threads of a run share.
@@ -211,7 +211,7 @@ impl SharedState {
                 let reason = format!("the judge has no score after {MAX_REQUESTS} replies");
                 return Ok((JudgementStatus::Unscored, reason));
             }
-            let base_url = self.chat.base_url().to_owned();
+            let base_url = self.chat.url().to_owned();
             let key = RequestKey { base_url, repeat: task.repeat, ask: replies.len() as u32, request };
             judgement.request_hash = key.hash()?;
             let stored = self.reply(&judgement.request_hash, key)?;
@@ -221,6 +221,7 @@ impl SharedState {
                 _ => None, // a reply without usage: the sum is unknown
             };
             judgement.model = stored.reply.model;
+            judgement.fingerprint = stored.reply.fingerprint;
             judgement.reply.clone_from(&stored.reply.chat.content);
             replies.push(stored.reply.chat);
         }
@@ -262,19 +263,22 @@ impl SharedState {
     fn count_failure(&self, reason: String) -> String {
         let failures = 1 + self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
         if failures >= MAX_FAILURES_IN_A_ROW {
-            let url = self.chat.base_url().to_owned();
-            self.chat.stop(JudgeError::Unreachable { url, failures, reason: reason.clone() });
+            let url = self.chat.url().to_owned();
+            self.chat.stop(ChatError::Unreachable { url, failures, reason: reason.clone() });
         }
         reason
     }
 
     fn stop(&self, error: JudgeError) -> String {
         let reason = not_asked(&error);
-        self.chat.stop(error);
+        self.chat.stop(match error {
+            JudgeError::Chat(error) => error,
+            error => ChatError::Ended(error.to_string()),
+        });
         reason
     }
 }
 
-fn not_asked(reason: &JudgeError) -> String {
+fn not_asked(reason: &dyn std::error::Error) -> String {
     format!("not asked: {reason}")
 }

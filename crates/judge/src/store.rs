@@ -13,7 +13,7 @@ use tunebench_files::{JsonLines, Salvaged};
 use tunebench_spec::{ChatRequest, hash};
 
 use crate::JudgeError;
-use crate::chat::{RawResponse, Reply, Usage};
+use tunebench_chat::{RawResponse, Reply, Usage};
 
 /// What tells one request from another. The repeat and the place among an answer's requests count: a judge that
 /// asks the same twice wants two replies.
@@ -125,7 +125,7 @@ impl Slot<'_> {
     /// Keeps a reply: on disk when this returns.
     pub(crate) fn keep(self, key: RequestKey, response: RawResponse, reply: Reply) -> Result<StoredReply, JudgeError> {
         let stored = record(&key.request, reply, response.seconds);
-        let (hash, RawResponse { body: response, request_id, seconds }) = (self.hash.clone(), response);
+        let (hash, RawResponse { body: response, request_id, seconds, .. }) = (self.hash.clone(), response);
         let line = Line { hash, key, response, request_id, seconds };
         let mut state = self.store.lock();
         state.lines.append(&line).and_then(|()| state.lines.sync()).map_err(not_kept)?;

@@ -7,9 +7,11 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{AskOnce, Response, Server, answers, request};
+use support::{AskOnce, answers, request};
 use tempfile::TempDir;
+use tunebench_chat::ChatError;
 use tunebench_judge::{Judge, JudgeError, Outcome, judge, tasks};
+use tunebench_scripted_server::{Response, Server};
 use tunebench_spec::study::ChatSettings;
 use tunebench_spec::{ChatReply, Example, JudgeStep, JudgementStatus as Status};
 
@@ -74,7 +76,7 @@ fn the_key_is_sent_and_kept_nowhere() {
         0 => Response::reply(&format!("your key is {key}")),
         _ => Response::new(400, format!(r#"{{"error":{{"message":"bad key {key}"}}}}"#)),
     });
-    let settings = ChatSettings { key_variable: "CARGO_PKG_NAME".into(), ..server.settings() };
+    let settings = ChatSettings { key_variable: Some("CARGO_PKG_NAME".into()), ..server.settings() };
     let folder = folder();
     let outcome = run(2, &settings, &folder);
     assert_eq!(server.seen()[0].authorization, Some(format!("Bearer {key}")));
@@ -88,12 +90,12 @@ fn the_key_is_sent_and_kept_nowhere() {
 fn a_missing_key_stops_before_any_request() {
     let settings = ChatSettings {
         base_url: "https://chat.invalid/v1".into(),
-        key_variable: "TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into(),
+        key_variable: Some("TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into()),
         ..ChatSettings::default()
     };
     let outcome = run(3, &settings, &folder());
     let stopped = outcome.stopped.unwrap();
-    assert!(matches!(stopped, JudgeError::MissingKey { .. }));
+    assert!(matches!(stopped, JudgeError::Chat(ChatError::MissingKey { .. })));
     assert!(stopped.to_string().contains("set the environment variable TUNEBENCH_TEST_VARIABLE_NOBODY_SETS"));
     assert!(outcome.judgements.iter().all(|j| j.status == Status::Failed && j.reason.contains("not asked")));
 }
@@ -136,7 +138,11 @@ fn a_server_that_is_down_ends_the_run() {
     let server = Server::start(|_, _| Response::new(500, ""));
     let settings = ChatSettings { retries: 0, ..server.settings() };
     let outcome = run(15, &settings, &folder());
-    assert!(matches!(outcome.stopped, Some(JudgeError::Unreachable { failures: 10, .. })), "{:?}", outcome.stopped);
+    assert!(
+        matches!(outcome.stopped, Some(JudgeError::Chat(ChatError::Unreachable { failures: 10, .. }))),
+        "{:?}",
+        outcome.stopped
+    );
     assert_eq!(server.count(), 10);
     assert!(outcome.judgements[14].reason.starts_with("not asked: "));
 }
@@ -157,7 +163,10 @@ fn what_every_request_would_meet_stops_the_run_at_once() {
         let outcome = run(5, &server.settings(), &folder());
         assert_eq!(server.count(), 2, "{status}");
         let stopped = outcome.stopped.unwrap();
-        assert!(matches!(stopped, JudgeError::Refused { .. }) && stopped.to_string().contains(part), "{stopped}");
+        assert!(
+            matches!(stopped, JudgeError::Chat(ChatError::Refused { .. })) && stopped.to_string().contains(part),
+            "{stopped}"
+        );
         assert_eq!(outcome.judgements[0].score, Some(1.0), "what was scored remains");
         assert!(outcome.judgements[2..].iter().all(|j| j.reason.starts_with("not asked: ")));
     }
@@ -268,7 +277,7 @@ fn the_budget_is_never_passed() {
     };
     let folder = folder();
     let first = run(10, &dear(4.0), &folder);
-    assert!(matches!(first.stopped, Some(JudgeError::Budget { .. })), "{:?}", first.stopped);
+    assert!(matches!(first.stopped, Some(JudgeError::Chat(ChatError::Ended(_)))), "{:?}", first.stopped);
     assert!(first.progress.spent_usd.unwrap() <= 4.0);
     assert_eq!((first.progress.scored, first.progress.failed), (server.count(), 10 - server.count()));
     assert!(first.progress.scored >= 2);
@@ -289,7 +298,7 @@ fn a_reply_that_cannot_be_used_counts_against_the_budget() {
         ..server.settings()
     };
     let outcome = run(5, &settings, &folder());
-    assert!(matches!(outcome.stopped, Some(JudgeError::Budget { .. })), "{:?}", outcome.stopped);
+    assert!(matches!(outcome.stopped, Some(JudgeError::Chat(ChatError::Ended(_)))), "{:?}", outcome.stopped);
     assert_eq!(server.count(), 2);
 }
 
@@ -315,7 +324,7 @@ fn score(score: f64) -> Result<JudgeStep, String> {
 #[test]
 fn a_judge_without_a_model_needs_neither_key_nor_server() {
     let settings =
-        ChatSettings { key_variable: "TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into(), ..ChatSettings::default() };
+        ChatSettings { key_variable: Some("TUNEBENCH_TEST_VARIABLE_NOBODY_SETS".into()), ..ChatSettings::default() };
     let cases: [(Step, Option<f64>, Status, &str); 7] = [
         (|_| score(0.0), Some(0.0), Status::Scored, "because"),
         (|_| score(1.0), Some(1.0), Status::Scored, "because"),
@@ -358,7 +367,7 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
     for (settings, part) in [
         (ChatSettings { base_url: "ftp://host".into(), ..usual() }, "base_url"),
         (ChatSettings { base_url: "https://user:secret@host/v1".into(), ..usual() }, "base_url"),
-        (ChatSettings { requests_per_minute: 0, ..usual() }, "requests_per_minute"),
+        (ChatSettings { requests_per_minute: Some(0), ..usual() }, "requests_per_minute"),
         (ChatSettings { concurrency: 0, ..usual() }, "concurrency"),
         (ChatSettings { timeout_seconds: 0, ..usual() }, "timeout_seconds"),
         (ChatSettings { budget_usd: Some(1.0), ..usual() }, "usd_per_million_prompt_tokens"),

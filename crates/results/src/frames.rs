@@ -3,7 +3,7 @@
 //! Names and order are the file format. A column that is added, renamed or removed, or whose meaning changes, raises
 //! [`crate::FORMAT_VERSION`].
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
 use crate::column::{ColumnSpec, Record, record};
 use crate::scores::ScoreRow;
@@ -23,12 +23,13 @@ impl Frame {
 }
 
 /// Every frame of a run folder, in the order of the stages that write them.
-pub const FRAMES: [Frame; 6] = [
+pub const FRAMES: [Frame; 7] = [
     Frame::of::<ArmRecord>(),
     Frame::of::<StepLog>(),
     Frame::of::<LossLog>(),
     Frame::of::<Generation>(),
     Frame::of::<Judgement>(),
+    Frame::of::<Probe>(),
     Frame::of::<ScoreRow>(),
 ];
 
@@ -115,23 +116,48 @@ record!("judgements", Judgement {
     item: String, "", "id of the evaluation item";
     item_hash: String, "", "as in generations";
     category: String, "", "category of the item";
-    judge: String, "", "plugin that judged";
+    judge: String, "", "name of the judge; its plugin's unless the study gives another";
     judge_hash: String, "", "SHA-256 of the judge: plugin, options, server, and the item's rubric";
+    rubric_hash: String, "", "SHA-256 of the item's own rubric; empty without one";
+    answer_hash: String, "", "SHA-256 of the answer";
+    rival: String, "", "of a judge that compares: the arm or base model whose answer stood against this one";
+    rival_seed: u64, "", "seed of the training whose model gave the rival's answer";
+    swapped: bool, "", "of a judge that compares: whether this arm's answer was shown second";
     repeat: u32, "", "number of this judgement among those of one answer, from 0";
-    score: Option<f64>, "score 0..1", "the verdict; null unless status is scored";
+    score: Option<f64>, "score 0..1", "the verdict; against a rival 1 for better, 0.5 for a tie, 0 for worse; null unless status is scored";
     status: JudgementStatus, "", "scored, unscored (the judge could not tell) or failed (it could not be asked)";
     reason: String, "", "why, in the judge's words";
     reply: String, "", "the judge model's last reply; empty when none was asked";
     request_hash: String, "", "SHA-256 of the last request; empty when none was sent";
+    asked_model: String, "", "the judge model that was asked for; empty when none was asked";
     model: String, "", "the judge model as its server named it; empty when none was asked";
+    fingerprint: String, "", "the server's system_fingerprint; empty where it gives none";
+    adapted: String, "", "what the server refused and was left out of the request or renamed";
+    batch: bool, "", "whether the last reply came from a batch";
     cost_usd: Option<f64>, "US dollars", "price of the requests; null where the study gives no prices";
     seconds: f64, "seconds", "wall time of the judgement";
+});
+
+record!("probes", Probe {
+    judge: String, "", "as in judgements";
+    judge_hash: String, "", "as in judgements";
+    arm: String, "", "name of the arm";
+    seed: u64, "", "seed of the training whose model answered";
+    item: String, "", "id of the evaluation item";
+    item_hash: String, "", "as in generations";
+    category: String, "", "category of the item";
+    probe: String, "", "how the answer was changed: claimed, padded, shuffled, other, empty or position";
+    original: Option<f64>, "score 0..1", "the verdict on the answer as it was";
+    score: Option<f64>, "score 0..1", "the verdict on the changed answer; null unless status is scored";
+    status: JudgementStatus, "", "as in judgements";
+    reason: String, "", "why, in the judge's words";
+    cost_usd: Option<f64>, "US dollars", "price of the requests; null where the study gives no prices";
 });
 
 record!("scores", ScoreRow {
     arm: String, "", "name of the arm";
     seed: u64, "", "seed of the training whose model answered; a row for each";
-    judge: String, "", "plugin that judged";
+    judge: String, "", "name of the judge";
     category: String, "", "category of the items, or `macro average` or `micro average` over all";
     items: u64, "items", "items with a judgement";
     scored: u64, "items", "items with at least one score";

@@ -26,4 +26,6 @@ pub use column::{ColumnSpec, Record};
 pub use error::{Error, Result};
 pub use frames::{FRAMES, Frame};
 pub use scores::{ItemKey, ItemScore, MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow, derive_scores, item_scores};
-pub use store::{FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps};
+pub use store::{
+    FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_losses, write_probes, write_steps,
+};

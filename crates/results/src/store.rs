@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataFrame, PolarsError};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_files::write_file;
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, Probe, StepLog};
 
 use crate::column::{ColumnSpec, Record};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::seal::{self, Seal};
 /// Version of the frames' columns and their meaning, in each file's metadata under `tunebench.format_version`.
 ///
 /// Version 2 has a row for each training of an arm, the frame `losses`, and the content of items, prompts and judges.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const VERSION_KEY: &str = "tunebench.format_version";
 /// The first and last bytes of a Parquet file.
@@ -63,6 +63,14 @@ pub fn write_judgements(dir: &Path, rows: &[Judgement]) -> Result<()> {
     let scores = derive_scores(rows)?;
     write(dir, rows)?;
     write(dir, &scores)
+}
+
+/// Writes `probes.parquet`.
+///
+/// # Errors
+/// As [`write_arms`].
+pub fn write_probes(dir: &Path, rows: &[Probe]) -> Result<()> {
+    write(dir, rows)
 }
 
 /// Equal rows give equal bytes.

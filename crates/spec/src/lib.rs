@@ -35,7 +35,7 @@ pub mod study;
 pub mod virtual_tokens;
 mod wire;
 
-pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep};
+pub use chat::{ChatMessage, ChatReply, ChatRequest, JudgeStep, TokenLogprob, TopLogprob};
 pub use decoder::Decoder;
 pub use example::{Example, Role, Row, Turn};
 pub use fit::{Fitted, Layers, RecipeWarning};
@@ -43,6 +43,6 @@ pub use graph::{Dim, Graph, Node, Op};
 pub use param::{Init, ParamSpec};
 pub use plan::{RecordedPlan, TunePlan, WeightPlan};
 pub use recipe::{Recipe, RecipeOverrides, Schedule};
-pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
+pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, Label, LossLog, Probe, StepLog};
 pub use study::Study;
 pub use virtual_tokens::{VirtualKind, VirtualTokens};

@@ -176,6 +176,21 @@ pub struct Judgement {
     /// measure the same.
     #[serde(default)]
     pub judge_hash: String,
+    /// SHA-256 of the item's own rubric; empty without one.
+    #[serde(default)]
+    pub rubric_hash: String,
+    /// SHA-256 of the answer.
+    #[serde(default)]
+    pub answer_hash: String,
+    /// Of a judge that compares: the arm or base model whose answer stood against this one; empty otherwise. The score then
+    /// is how much better this arm's is: 1 it wins, 0.5 a tie, 0 it loses.
+    #[serde(default)]
+    pub rival: String,
+    #[serde(default)]
+    pub rival_seed: u64,
+    /// Of a judge that compares: whether this arm's answer was shown second.
+    #[serde(default)]
+    pub swapped: bool,
     /// From 0, when an answer is judged several times.
     pub repeat: u32,
     /// In 0..=1; null unless `status` is scored.
@@ -184,10 +199,22 @@ pub struct Judgement {
     pub reason: String,
     /// The judge model's last reply, as it came; empty when none was asked.
     pub reply: String,
-    /// SHA-256 of the last request; empty when none was sent.
+    /// SHA-256 of the last request, its prompt included; empty when none was sent.
     pub request_hash: String,
-    /// The judge model, as its server named it; empty when none was asked.
+    /// The judge model that was asked for; empty when none was asked.
+    #[serde(default)]
+    pub asked_model: String,
+    /// The judge model, as its server named it: the snapshot; empty when none was asked.
     pub model: String,
+    /// The server's `system_fingerprint`; empty where it gives none.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// What the server refused and was left out or renamed: `temperature left out`; empty where nothing was.
+    #[serde(default)]
+    pub adapted: String,
+    /// Whether the last reply came from a batch.
+    #[serde(default)]
+    pub batch: bool,
     /// US dollars, where the study gives prices; null otherwise.
     pub cost_usd: Option<f64>,
     pub seconds: f64,
@@ -204,15 +231,67 @@ impl Judgement {
             category: generation.category.clone(),
             judge: judge.to_owned(),
             judge_hash: String::new(),
+            rubric_hash: String::new(),
+            answer_hash: crate::hash::of_bytes(generation.answer.as_bytes()),
+            rival: String::new(),
+            rival_seed: 0,
+            swapped: false,
             repeat,
             score: None,
             status: JudgementStatus::Failed,
             reason: String::new(),
             reply: String::new(),
             request_hash: String::new(),
+            asked_model: String::new(),
             model: String::new(),
+            fingerprint: String::new(),
+            adapted: String::new(),
+            batch: false,
             cost_usd: None,
             seconds: 0.0,
         }
     }
+}
+
+/// A person's mark of one answer: a line of a run's `labels.jsonl`, by which a judge is calibrated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    pub arm: String,
+    #[serde(default)]
+    pub seed: u64,
+    /// Id of the item.
+    pub item: String,
+    /// As [`Judgement::answer_hash`]: a mark is of an answer, not of whatever the arm says later. Empty where a file gives
+    /// none; it is then of the answer that is there when the file is read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answer_hash: String,
+    /// In 0..=1.
+    pub score: f64,
+    /// Who marked it; empty when not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub labeler: String,
+}
+
+/// What a judge said of an answer that was changed on purpose, beside what it said of the answer as it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    pub judge: String,
+    pub judge_hash: String,
+    pub arm: String,
+    pub seed: u64,
+    pub item: String,
+    pub item_hash: String,
+    pub category: String,
+    /// `claimed`: it claims the full mark; `padded`: it says nothing new at greater length; `shuffled`: its sentences stand in
+    /// another order; `other`: it is the answer to another question; `empty`: it says nothing; `position`: compared with
+    /// itself.
+    pub probe: String,
+    /// Of the answer as it was; null where there is none.
+    pub original: Option<f64>,
+    /// Of the changed answer; null unless `status` is scored.
+    pub score: Option<f64>,
+    pub status: JudgementStatus,
+    pub reason: String,
+    pub cost_usd: Option<f64>,
 }

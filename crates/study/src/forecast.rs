@@ -112,7 +112,7 @@ fn searched_share(selection: Option<&Selection>, candidates: usize, index: usize
 pub(crate) fn judging(evaluation: &Evaluation<'_>, models: u64) -> Result<Judging, StudyError> {
     let settings = evaluation.settings();
     let (requests, usd) = evaluation.judging()?;
-    let per_minute = f64::from(settings.chat.requests_per_minute.max(1));
+    let per_minute = f64::from(settings.chat.requests_per_minute.unwrap_or(60).max(1));
     let requests = models * requests;
     Ok(Judging {
         judgements: models * evaluation.items().len() as u64 * u64::from(settings.repeats),

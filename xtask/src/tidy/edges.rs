@@ -19,7 +19,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/testkit", &["spec", "dataset", "kernels", "model"]),
     ("crates/train", &["spec", "files", "dataset", "kernels", "model", "testkit"]),
     ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
-    ("crates/judge", &["spec", "files"]),
+    // A server to test against.
+    ("crates/scripted-server", &["spec"]),
+    ("crates/chat", &["spec", "files", "scripted-server"]),
+    ("crates/judge", &["spec", "files", "chat", "scripted-server"]),
     ("crates/results", &["spec", "files"]),
     ("crates/statistics", &["spec"]),
     ("crates/analysis", &["spec", "results", "statistics"]),
@@ -39,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "train",
             "generate",
+            "chat",
             "judge",
             "results",
             "tensorboard",
@@ -61,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// A crate, and what it must not link even through others.
 const UNREACHABLE: &[(&str, &str)] = &[
     ("crates/plugin-api", "candle-core"),
+    ("crates/chat", "candle-core"),
     ("crates/judge", "candle-core"),
     ("crates/results", "candle-core"),
     ("crates/analysis", "candle-core"),

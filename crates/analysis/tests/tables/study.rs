@@ -107,6 +107,15 @@ pub fn generation(arm: &str, item: &str, new_tokens: u64, finish: &str) -> Gener
 pub fn judgement(arm: &str, category: &str, item: &str, score: f64) -> Judgement {
     let scored = !score.is_nan();
     Judgement {
+        rubric_hash: String::new(),
+        answer_hash: String::new(),
+        rival: String::new(),
+        rival_seed: 0,
+        swapped: false,
+        asked_model: String::new(),
+        fingerprint: String::new(),
+        adapted: String::new(),
+        batch: false,
         arm: arm.into(),
         seed: 1,
         item: item.into(),

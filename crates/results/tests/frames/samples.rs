@@ -90,6 +90,15 @@ pub fn generation(arm: &str, item: &str, reference: Option<&str>) -> Generation 
 /// A judgement scored when `score` is some, and with the given status otherwise.
 pub fn judgement(arm: &str, category: &str, item: &str, repeat: u32, score: Result<f64, JudgementStatus>) -> Judgement {
     Judgement {
+        rubric_hash: String::new(),
+        answer_hash: String::new(),
+        rival: String::new(),
+        rival_seed: 0,
+        swapped: false,
+        asked_model: String::new(),
+        fingerprint: String::new(),
+        adapted: String::new(),
+        batch: false,
         arm: arm.into(),
         seed: 1,
         item: item.into(),

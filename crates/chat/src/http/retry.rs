@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 
-use super::reply::ErrorBody;
+use crate::reply::ErrorBody;
 
 /// The longest wait that a server may ask for; with a longer one the request fails at once.
 const MAX_WAIT: Duration = Duration::from_secs(120);

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::JudgeError;
+use crate::error::ChatError;
 
 pub(super) struct RateLimiter {
     spacing: Duration,
@@ -14,7 +14,7 @@ pub(super) struct RateLimiter {
 struct State {
     /// When the next request may leave.
     next: Instant,
-    stopped: Option<JudgeError>,
+    stopped: Option<ChatError>,
 }
 
 impl RateLimiter {
@@ -28,7 +28,7 @@ impl RateLimiter {
     }
 
     /// Takes the next free slot and waits for it. Every attempt takes one: failed requests count toward the limit.
-    pub(super) fn acquire(&self) -> Result<(), JudgeError> {
+    pub(super) fn acquire(&self) -> Result<(), ChatError> {
         let mut state = self.lock();
         let slot = state.next.max(Instant::now());
         state.next = slot + self.spacing;
@@ -36,7 +36,7 @@ impl RateLimiter {
     }
 
     /// Waits, and takes no slot.
-    pub(super) fn pause(&self, delay: Duration) -> Result<(), JudgeError> {
+    pub(super) fn pause(&self, delay: Duration) -> Result<(), ChatError> {
         self.sleep_until(self.lock(), Instant::now() + delay)
     }
 
@@ -46,16 +46,16 @@ impl RateLimiter {
         state.next = state.next.max(Instant::now() + delay);
     }
 
-    pub(super) fn stop(&self, reason: JudgeError) {
+    pub(super) fn stop(&self, reason: ChatError) {
         self.lock().stopped.get_or_insert(reason);
         self.stopping.notify_all();
     }
 
-    pub(super) fn stopped(&self) -> Option<JudgeError> {
+    pub(super) fn stopped(&self) -> Option<ChatError> {
         self.lock().stopped.clone()
     }
 
-    fn sleep_until(&self, mut state: MutexGuard<'_, State>, end: Instant) -> Result<(), JudgeError> {
+    fn sleep_until(&self, mut state: MutexGuard<'_, State>, end: Instant) -> Result<(), ChatError> {
         loop {
             if let Some(reason) = &state.stopped {
                 return Err(reason.clone());
@@ -94,7 +94,7 @@ mod tests {
         std::thread::scope(|scope| {
             let sleeper = scope.spawn(|| limiter.pause(pause));
             std::thread::sleep(Duration::from_millis(20));
-            limiter.stop(JudgeError::Client { reason: "over".into() });
+            limiter.stop(ChatError::Client { reason: "over".into() });
             assert!(sleeper.join().unwrap().is_err());
         });
         assert!(start.elapsed() < pause);

@@ -1,7 +1,6 @@
 //! The chat transport: one request, as many attempts as the settings allow, at the pace they allow.
 
 mod rate_limiter;
-mod reply;
 mod retry;
 
 use std::io::Read;
@@ -16,141 +15,83 @@ use tunebench_spec::ChatRequest;
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::ChatSettings;
 
-pub(crate) use self::reply::{Reply, Usage};
-use self::{rate_limiter::RateLimiter, reply::ErrorBody, retry::RetryDecision};
-use crate::JudgeError;
+use self::{rate_limiter::RateLimiter, retry::RetryDecision};
+use crate::error::ChatError;
+use crate::reply::ErrorBody;
+use crate::server::{ChatServer, Failure, RawResponse};
 
+/// Of the key, where the settings name no other.
+const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 /// The largest body that is read; a chat reply is a few kilobytes.
 const MAX_BODY_BYTES: u64 = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A chat server as the settings name it.
-pub(crate) struct Chat {
+pub struct Chat {
     base_url: String,
     endpoint: Url,
     loopback: bool,
     key_variable: String,
     key: Option<String>,
+    concurrency: usize,
     retries: u32,
     timeout: Duration,
     limiter: RateLimiter,
     /// Made at the first request, so that a judge that asks nothing needs neither key nor certificates.
-    client: OnceLock<Result<Client, JudgeError>>,
-}
-
-/// A successful response as it came, the key blanked out should the server echo it.
-pub(crate) struct RawResponse {
-    pub body: String,
-    /// `x-request-id`, for inquiries with the server's operator; empty when not given.
-    pub request_id: String,
-    /// Of the attempt that succeeded.
-    pub seconds: f64,
-}
-
-/// Why a request got no reply.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The server answered, but would not or could not serve this request.
-    Request(String),
-    /// The server could not be used, however often it was tried.
-    Server(String),
-    /// No request will be sent any more.
-    Stopped(JudgeError),
+    client: OnceLock<Result<Client, ChatError>>,
 }
 
 impl Chat {
     /// Checks the settings and reads the key from the environment; connects to nothing.
-    pub(crate) fn new(settings: &ChatSettings) -> Result<Self, JudgeError> {
+    pub fn new(settings: &ChatSettings) -> Result<Self, ChatError> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        let endpoint = endpoint(&base_url).map_err(|reason| JudgeError::Settings { field: "base_url", reason })?;
+        let endpoint = endpoint(&base_url).map_err(|reason| ChatError::Settings { field: "base_url", reason })?;
         for (field, value) in [
-            ("requests_per_minute", u64::from(settings.requests_per_minute)),
+            ("requests_per_minute", u64::from(settings.requests_per_minute.unwrap_or(1))),
             ("concurrency", u64::from(settings.concurrency)),
             ("timeout_seconds", settings.timeout_seconds),
         ] {
             if value == 0 {
-                return Err(JudgeError::Settings { field, reason: "must be at least 1".into() });
+                return Err(ChatError::Settings { field, reason: "must be at least 1".into() });
             }
         }
-        let key = std::env::var(&settings.key_variable).ok().map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
+        let key_variable = settings.key_variable.clone().unwrap_or_else(|| KEY_VARIABLE.to_owned());
+        let key = std::env::var(&key_variable).ok().map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
         Ok(Self {
             loopback: is_loopback(&endpoint),
             base_url,
             endpoint,
-            key_variable: settings.key_variable.clone(),
+            key_variable,
+            concurrency: settings.concurrency as usize,
             key,
             retries: settings.retries,
             timeout: Duration::from_secs(settings.timeout_seconds),
-            limiter: RateLimiter::new(settings.requests_per_minute),
+            limiter: RateLimiter::new(settings.requests_per_minute.unwrap_or(60)),
             client: OnceLock::new(),
         })
     }
 
-    pub(crate) fn base_url(&self) -> &str {
-        &self.base_url
-    }
-
-    /// Sends nothing more, now or later, and wakes who waits. The first reason stays.
-    pub(crate) fn stop(&self, reason: JudgeError) {
-        self.limiter.stop(reason);
-    }
-
-    pub(crate) fn stopped(&self) -> Option<JudgeError> {
-        self.limiter.stopped()
-    }
-
-    /// Sends one request and repeats it as [`retry`] says. `name` seeds the jitter.
-    ///
-    /// # Errors
-    /// [`Failure`]; of [`Failure::Stopped`] the caller need not call [`Chat::stop`] again.
-    pub(crate) fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure> {
-        let headers = self.authorization().map_err(|e| self.give_up(e))?;
-        let client = self.client.get_or_init(|| self.connect()).as_ref().map_err(|e| self.give_up(e.clone()))?;
-        // The field is `max_tokens`, which OpenAI calls deprecated in favour of `max_completion_tokens`: it is the
-        // one that OpenAI's chat models and the compatible servers (vLLM, llama.cpp, Ollama, LM Studio) all read.
-        let body = serde_json::to_vec(request).map_err(|e| Failure::Request(format!("unsendable request: {e}")))?;
-        let mut jitter = Stream::named(0, name);
-        let mut attempt = 0;
-        loop {
-            self.limiter.acquire().map_err(Failure::Stopped)?;
-            let (reason, after) = match self.attempt(client, headers.as_ref(), &body) {
-                Ok(response) => return Ok(response),
-                Err(Attempt::Failed(reason)) => return Err(Failure::Request(reason)),
-                Err(Attempt::Stop(reason)) => {
-                    return Err(self.give_up(JudgeError::Refused { url: self.base_url.clone(), reason }));
-                }
-                Err(Attempt::Retry { reason, after }) => (reason, after),
-            };
-            if attempt == self.retries {
-                return Err(Failure::Server(format!("gave up after attempt {}: {reason}", attempt + 1)));
-            }
-            let delay = after.unwrap_or_else(|| retry::backoff(attempt, jitter.uniform()));
-            self.limiter.pause(delay).map_err(Failure::Stopped)?;
-            attempt += 1;
-        }
-    }
-
-    fn give_up(&self, reason: JudgeError) -> Failure {
+    fn give_up(&self, reason: ChatError) -> Failure {
         self.stop(reason.clone());
         Failure::Stopped(reason)
     }
 
-    fn authorization(&self) -> Result<Option<HeaderValue>, JudgeError> {
+    fn authorization(&self) -> Result<Option<HeaderValue>, ChatError> {
         let Some(key) = &self.key else {
             // A server on this machine (vLLM, llama.cpp, Ollama) commonly wants no key.
             if self.loopback {
                 return Ok(None);
             }
             let (url, variable) = (self.base_url.clone(), self.key_variable.clone());
-            return Err(JudgeError::MissingKey { url, variable });
+            return Err(ChatError::MissingKey { url, variable });
         };
         let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| JudgeError::UnusableKey { variable: self.key_variable.clone() })?;
+            .map_err(|_| ChatError::UnusableKey { variable: self.key_variable.clone() })?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
 
-    fn connect(&self) -> Result<Client, JudgeError> {
+    fn connect(&self) -> Result<Client, ChatError> {
         // Fails only when the process has a provider already, which then serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -165,7 +106,7 @@ impl Chat {
         if self.loopback {
             builder = builder.no_proxy();
         }
-        builder.build().map_err(|e| JudgeError::Client { reason: chain(&e) })
+        builder.build().map_err(|e| ChatError::Client { reason: chain(&e) })
     }
 
     fn attempt(&self, client: &Client, key: Option<&HeaderValue>, body: &[u8]) -> Result<RawResponse, Attempt> {
@@ -183,7 +124,8 @@ impl Chat {
         if status == 200 {
             let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
             let request_id = self.redact(id);
-            return Ok(RawResponse { body: text?, request_id, seconds: start.elapsed().as_secs_f64() });
+            let seconds = start.elapsed().as_secs_f64();
+            return Ok(RawResponse { body: text?, request_id, seconds, ..RawResponse::default() });
         }
         // An error without a readable body is still an error of that status.
         let error = ErrorBody::read(&text.unwrap_or_default());
@@ -233,6 +175,51 @@ impl Chat {
             Some(key) => text.replace(key, "[key]"),
             None => text.to_owned(),
         }
+    }
+}
+
+impl ChatServer for Chat {
+    fn url(&self) -> &str {
+        &self.base_url
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure> {
+        let headers = self.authorization().map_err(|e| self.give_up(e))?;
+        let client = self.client.get_or_init(|| self.connect()).as_ref().map_err(|e| self.give_up(e.clone()))?;
+        // The field is `max_tokens`, which OpenAI calls deprecated in favour of `max_completion_tokens`: it is the
+        // one that OpenAI's chat models and the compatible servers (vLLM, llama.cpp, Ollama, LM Studio) all read.
+        let body = serde_json::to_vec(request).map_err(|e| Failure::Request(format!("unsendable request: {e}")))?;
+        let mut jitter = Stream::named(0, name);
+        let mut attempt = 0;
+        loop {
+            self.limiter.acquire().map_err(Failure::Stopped)?;
+            let (reason, after) = match self.attempt(client, headers.as_ref(), &body) {
+                Ok(response) => return Ok(response),
+                Err(Attempt::Failed(reason)) => return Err(Failure::Request(reason)),
+                Err(Attempt::Stop(reason)) => {
+                    return Err(self.give_up(ChatError::Refused { url: self.base_url.clone(), reason }));
+                }
+                Err(Attempt::Retry { reason, after }) => (reason, after),
+            };
+            if attempt == self.retries {
+                return Err(Failure::Server(format!("gave up after attempt {}: {reason}", attempt + 1)));
+            }
+            let delay = after.unwrap_or_else(|| retry::backoff(attempt, jitter.uniform()));
+            self.limiter.pause(delay).map_err(Failure::Stopped)?;
+            attempt += 1;
+        }
+    }
+
+    fn stop(&self, reason: ChatError) {
+        self.limiter.stop(reason);
+    }
+
+    fn stopped(&self) -> Option<ChatError> {
+        self.limiter.stopped()
     }
 }
 

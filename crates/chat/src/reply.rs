@@ -3,27 +3,32 @@
 use serde_json::Value;
 use tunebench_spec::{ChatReply, ChatRequest};
 
+/// Taken for the length of a reply where nothing limits it.
+const MOST_TOKENS: u64 = 16_384;
+
 /// Tokens that are paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     pub prompt: u64,
     pub completion: u64,
 }
 
 impl Usage {
     /// More than the request can use: every token covers at least a byte, and a message adds a few of its own.
-    pub(crate) fn ceiling(request: &ChatRequest) -> Self {
+    pub fn ceiling(request: &ChatRequest) -> Self {
         let prompt = request.messages.iter().map(|m| (m.role.len() + m.content.len() + 8) as u64).sum();
-        Self { prompt, completion: request.max_tokens.into() }
+        Self { prompt, completion: request.max_tokens.map_or(MOST_TOKENS, u64::from) }
     }
 }
 
 /// A reply with what is worth knowing about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
     pub chat: ChatReply,
     /// As the server named it; empty when it did not.
     pub model: String,
+    /// `system_fingerprint`; empty when there is none.
+    pub fingerprint: String,
     pub usage: Option<Usage>,
 }
 
@@ -32,7 +37,7 @@ impl Reply {
     ///
     /// # Errors
     /// Names what came instead of a reply.
-    pub(crate) fn read(body: &str) -> Result<Self, String> {
+    pub fn read(body: &str) -> Result<Self, String> {
         let value: Value =
             serde_json::from_str(body).map_err(|_| format!("the response is not JSON: {}", shorten(body)))?;
         let Some(choice) = value.pointer("/choices/0") else {
@@ -55,13 +60,18 @@ impl Reply {
             (Some(prompt), Some(completion)) => Some(Usage { prompt, completion }),
             _ => None,
         };
-        Ok(Self { chat: ChatReply { content, finish_reason }, model: text(&value, "/model"), usage })
+        Ok(Self {
+            chat: ChatReply { content, finish_reason, ..ChatReply::default() },
+            model: text(&value, "/model"),
+            fingerprint: text(&value, "/system_fingerprint"),
+            usage,
+        })
     }
 }
 
 /// What an error body says, in the shapes in use: OpenAI's, a bare message, FastAPI's `detail`, or any text.
 #[derive(Debug)]
-pub(super) struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// Shortened and escaped, to be shown.
     pub message: String,
     code: String,
@@ -69,7 +79,7 @@ pub(super) struct ErrorBody {
 }
 
 impl ErrorBody {
-    pub(super) fn read(body: &str) -> Self {
+    pub(crate) fn read(body: &str) -> Self {
         let value: Value = serde_json::from_str(body).unwrap_or_default();
         let message = ["/error/message", "/error", "/message", "/detail"]
             .iter()
@@ -80,7 +90,7 @@ impl ErrorBody {
     }
 
     /// Whether it carries this code; some servers give it as the type.
-    pub(super) fn is(&self, code: &str) -> bool {
+    pub(crate) fn is(&self, code: &str) -> bool {
         self.code == code || self.kind == code
     }
 }
