@@ -147,7 +147,7 @@ record!("probes", Probe {
     item_hash: String, "", "as in generations";
     category: String, "", "category of the item";
     probe: String, "", "how the answer was changed: claimed, padded, shuffled, other, empty or position";
-    original: Option<f64>, "score 0..1", "the verdict on the answer as it was";
+    original: Option<f64>, "score 0..1", "the verdict on the answer as it was; null where it has none";
     score: Option<f64>, "score 0..1", "the verdict on the changed answer; null unless status is scored";
     status: JudgementStatus, "", "as in judgements";
     reason: String, "", "why, in the judge's words";

@@ -1,7 +1,7 @@
 //! The product of a study: its records as Parquet files that any Parquet reader opens.
 //!
-//! A run folder holds one file per frame: `arms`, `steps`, `losses`, `generations`, `judgements`, and `scores`, which is derived
-//! from the judgements. Each frame's columns are declared once, in [`frames`]; the file's metadata carries the format
+//! A run folder holds one file per frame: `arms`, `steps`, `losses`, `generations`, `judgements`, `probes`, and `scores`, which
+//! is derived from the judgements. Each frame's columns are declared once, in [`frames`]; the file's metadata carries the format
 //! version and what each column means. [`Frames::query`] answers SQL over all of them.
 //!
 //! - [`column`]: how a field of a record becomes a column and comes back

@@ -9,11 +9,12 @@ use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerRead
 use tunebench_results::column::Record;
 use tunebench_results::seal::{BLANK, KEY, seal};
 use tunebench_results::{
-    BriefJudgement, FRAMES, Frame, Frames, write_arms, write_generations, write_judgements, write_losses, write_steps,
+    BriefJudgement, FRAMES, Frame, Frames, write_arms, write_generations, write_judgements, write_losses, write_probes,
+    write_steps,
 };
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
-use crate::samples::{arm, generation, judgement, loss, step};
+use crate::samples::{arm, generation, judgement, loss, probe, step};
 
 fn read<R: Record>(dir: &Path) -> Result<Vec<R>, String> {
     Frames::open(dir).unwrap().read::<R>().map_err(|error| error.to_string())
@@ -41,7 +42,9 @@ fn every_record_comes_back_as_it_was() {
     write_steps(dir, &steps).unwrap();
     write_losses(dir, &losses).unwrap();
     write_generations(dir, &generations).unwrap();
+    let probes = [probe("a", "1", "claimed", Ok(1.0)), probe("a", "2", "empty", Err(JudgementStatus::Unscored))];
     write_judgements(dir, &judgements).unwrap();
+    write_probes(dir, &probes).unwrap();
 
     // A NaN differs from itself, so the arms are compared by how they print.
     assert_eq!(format!("{:?}", read::<ArmRecord>(dir).unwrap()), format!("{arms:?}"));
@@ -49,6 +52,7 @@ fn every_record_comes_back_as_it_was() {
     assert_eq!(read::<LossLog>(dir).unwrap(), losses);
     assert_eq!(read::<Generation>(dir).unwrap(), generations);
     assert_eq!(read::<Judgement>(dir).unwrap(), judgements);
+    assert_eq!(read::<Probe>(dir).unwrap(), probes);
 }
 
 #[test]
@@ -100,21 +104,30 @@ fn the_metadata_says_what_each_column_means() {
     let ours = pairs.into_iter().filter(|pair| pair.key.starts_with("tunebench.") && pair.key != KEY);
     let lines: Vec<String> = ours.map(|pair| format!("{}: {}", pair.key, pair.value.unwrap())).collect();
     expect![[r#"
-        tunebench.format_version: 2
+        tunebench.format_version: 3
         tunebench.column.arm: name of the arm
         tunebench.column.seed: seed of the training whose model answered
         tunebench.column.item: id of the evaluation item
         tunebench.column.item_hash: as in generations
         tunebench.column.category: category of the item
-        tunebench.column.judge: plugin that judged
+        tunebench.column.judge: name of the judge; its plugin's unless the study gives another
         tunebench.column.judge_hash: SHA-256 of the judge: plugin, options, server, and the item's rubric
+        tunebench.column.rubric_hash: SHA-256 of the item's own rubric; empty without one
+        tunebench.column.answer_hash: SHA-256 of the answer
+        tunebench.column.rival: of a judge that compares: the arm or base model whose answer stood against this one
+        tunebench.column.rival_seed: seed of the training whose model gave the rival's answer
+        tunebench.column.swapped: of a judge that compares: whether this arm's answer was shown second
         tunebench.column.repeat: number of this judgement among those of one answer, from 0
-        tunebench.column.score: score 0..1; the verdict; null unless status is scored
+        tunebench.column.score: score 0..1; the verdict; against a rival 1 for better, 0.5 for a tie, 0 for worse; null unless status is scored
         tunebench.column.status: scored, unscored (the judge could not tell) or failed (it could not be asked)
         tunebench.column.reason: why, in the judge's words
         tunebench.column.reply: the judge model's last reply; empty when none was asked
         tunebench.column.request_hash: SHA-256 of the last request; empty when none was sent
+        tunebench.column.asked_model: the judge model that was asked for; empty when none was asked
         tunebench.column.model: the judge model as its server named it; empty when none was asked
+        tunebench.column.fingerprint: the server's system_fingerprint; empty where it gives none
+        tunebench.column.adapted: what the server refused and was left out of the request or renamed
+        tunebench.column.batch: whether the last reply came from a batch
         tunebench.column.cost_usd: US dollars; price of the requests; null where the study gives no prices
         tunebench.column.seconds: seconds; wall time of the judgement"#]]
     .assert_eq(&lines.join("\n"));
@@ -168,17 +181,17 @@ fn a_file_of_another_version_or_shape_is_refused() {
         without(&name).into_iter().chain([column]).collect::<Vec<_>>()
     };
     let messages = [
-        refusal(columns(), "3"),
-        refusal(columns(), "1"),
+        refusal(columns(), "4"),
+        refusal(columns(), "2"),
         refusal(columns(), "0"),
         refusal(columns(), "one\u{1b}"),
-        refusal(without("loss"), "2"),
-        refusal(with(Column::new("loss".into(), ["low"])), "2"),
-        refusal(with(Column::new("loss".into(), [None::<f64>])), "2"),
+        refusal(without("loss"), "3"),
+        refusal(with(Column::new("loss".into(), ["low"])), "3"),
+        refusal(with(Column::new("loss".into(), [None::<f64>])), "3"),
     ];
     expect![[r#"
-        DIR/steps.parquet: format version 3 is newer than 2, the newest this tunebench reads; update tunebench
-        DIR/steps.parquet: format version 1, this tunebench reads 2: written by an earlier tunebench; run the study again to write them anew, nothing that is finished is trained again
+        DIR/steps.parquet: format version 4 is newer than 3, the newest this tunebench reads; update tunebench
+        DIR/steps.parquet: format version 2, this tunebench reads 3: written by an earlier tunebench; run the study again to write them anew, nothing that is finished is trained again
         DIR/steps.parquet: format version is `0`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: format version is `one\u{1b}`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: column `loss` is missing; run the study again to rewrite it
@@ -205,12 +218,12 @@ fn an_unknown_status_is_refused_and_an_unknown_column_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let extra = Column::new("mood".into(), ["calm"]);
-    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "2");
+    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "3");
     assert_eq!(read::<StepLog>(dir).unwrap(), [step("a", 1, 1.0)]);
 
     let columns = Judgement::to_columns(&[judgement("a", "extract", "1", 0, Ok(1.0))]);
     let status = |c: Column| if c.name() == "status" { Column::new("status".into(), ["pending"]) } else { c };
-    write_sealed(dir, columns.into_iter().map(status).collect(), "2");
+    write_sealed(dir, columns.into_iter().map(status).collect(), "3");
     fs::rename(dir.join("steps.parquet"), dir.join("judgements.parquet")).unwrap();
     expect!["DIR/judgements.parquet: column `status` has the value `pending`, expected scored, unscored or failed; run the study again to rewrite it"].assert_eq(&message(dir, read::<Judgement>(dir)));
 }

@@ -1,6 +1,6 @@
 //! Small records that the tests of this crate share.
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
 pub fn arm(name: &str) -> ArmRecord {
     ArmRecord {
@@ -115,5 +115,24 @@ pub fn judgement(arm: &str, category: &str, item: &str, repeat: u32, score: Resu
         model: String::new(),
         cost_usd: score.ok().map(|_| 0.001),
         seconds: 0.1,
+    }
+}
+
+/// What the judge said of an answer that was changed, beside 0.5 for the answer as it was.
+pub fn probe(arm: &str, item: &str, probe: &str, score: Result<f64, JudgementStatus>) -> Probe {
+    Probe {
+        judge: "reference".into(),
+        judge_hash: "cd".repeat(32),
+        arm: arm.into(),
+        seed: 1,
+        item: item.into(),
+        item_hash: format!("content of {item}"),
+        category: "extract".into(),
+        probe: probe.into(),
+        original: Some(0.5),
+        score: score.ok(),
+        status: score.err().unwrap_or(JudgementStatus::Scored),
+        reason: String::new(),
+        cost_usd: score.ok().map(|_| 0.001),
     }
 }
