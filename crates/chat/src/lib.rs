@@ -4,15 +4,20 @@
 //!   which is kept as it came
 //! - [`Reply`]: what a response says, read by the same code whether it is fresh or was kept
 //! - [`Chat`]: a server behind HTTP
+//! - [`models`]: what is known of rented models; [`Redactor`]: keeps keys out of what is kept and shown
 //!
 //! Nothing here knows what is asked for, and by whom.
 
 mod error;
 mod http;
+pub mod models;
+mod redact;
 mod reply;
 mod server;
+mod wire;
 
 pub use error::ChatError;
 pub use http::Chat;
-pub use reply::{Reply, Usage};
+pub use redact::Redactor;
+pub use reply::{Reply, Unreadable, Usage};
 pub use server::{BatchServer, ChatServer, Failure, NamedRequest, RawResponse};

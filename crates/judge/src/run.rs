@@ -251,7 +251,7 @@ impl SharedState {
             Ok(reply) => reply,
             Err(reason) => {
                 reservation.pay(ceiling); // not kept, but perhaps billed: this run's budget takes it for spent
-                return Err(reason);
+                return Err(reason.to_string());
             }
         };
         let stored = slot.keep(key, response, reply).map_err(|reason| self.stop(reason))?;

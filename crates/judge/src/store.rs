@@ -147,7 +147,7 @@ fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> StoredReply {
 }
 
 fn read(line: Line) -> Result<(String, StoredReply), String> {
-    let reply = Reply::read(&line.response)?;
+    let reply = Reply::read(&line.response).map_err(|e| e.to_string())?;
     Ok((line.hash, record(&line.key.request, reply, line.seconds)))
 }
 

@@ -1,0 +1,70 @@
+//! What has been read of a reply, whole or in pieces, before it is judged to be one.
+
+use serde_json::{Map, Value};
+use tunebench_spec::{TokenLogprob, TopLogprob};
+
+/// Pieces of a reply, put together in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub content: String,
+    pub reasoning: String,
+    /// Why the model does not answer, in its own words.
+    pub refusal: String,
+    pub finish_reason: String,
+    pub logprobs: Vec<Token>,
+    pub model: String,
+    pub fingerprint: String,
+    pub usage: Map<String, Value>,
+    /// An error that came instead of a reply, or after a part of it.
+    pub error: Option<Value>,
+    /// Whether anything of a reply was there, and be it empty.
+    pub is_reply: bool,
+}
+
+/// A token with its bytes, which its text may not show.
+#[derive(Debug)]
+pub(super) struct Token {
+    pub bytes: Vec<u8>,
+    pub logprob: TokenLogprob,
+}
+
+impl Draft {
+    /// What is said of the whole reply; of what is said twice, as in a stream, the last counts.
+    pub(super) fn describe(&mut self, value: &Value) {
+        for (field, name) in [(&mut self.model, "model"), (&mut self.fingerprint, "system_fingerprint")] {
+            if let Some(text) = value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()) {
+                text.clone_into(field);
+            }
+        }
+        if let Some(Value::Object(usage)) = value.get("usage") {
+            let said = usage.iter().filter(|(_, count)| !count.is_null());
+            self.usage.extend(said.map(|(name, count)| (name.clone(), count.clone())));
+        }
+    }
+
+    /// The tokens of `logprobs.content`, as long as they can be read.
+    pub(super) fn add_logprobs(&mut self, tokens: &[Value]) {
+        self.logprobs.extend(tokens.iter().map_while(token));
+    }
+}
+
+fn token(value: &Value) -> Option<Token> {
+    let TopLogprob { token, logprob } = alternative(value)?;
+    let bytes = match value.get("bytes") {
+        Some(Value::Array(bytes)) => {
+            bytes.iter().map(|byte| byte.as_u64().and_then(|b| u8::try_from(b).ok())).collect::<Option<_>>()?
+        }
+        _ => token.clone().into_bytes(),
+    };
+    let others = value.get("top_logprobs").and_then(Value::as_array);
+    let mut top_logprobs: Vec<TopLogprob> = others.into_iter().flatten().filter_map(alternative).collect();
+    top_logprobs.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
+    Some(Token { bytes, logprob: TokenLogprob { token, logprob, top_logprobs } })
+}
+
+/// A logarithm of a probability is at most 0, but for rounding.
+fn alternative(value: &Value) -> Option<TopLogprob> {
+    let token = value.get("token")?.as_str()?.to_owned();
+    let logprob = value.get("logprob")?.as_f64().filter(|logprob| logprob.is_finite() && *logprob < 1e-3)?;
+    Some(TopLogprob { token, logprob: logprob.min(0.0) })
+}
