@@ -95,7 +95,8 @@ pub trait AbiDataset: Send {
 
 #[sabi_trait]
 pub trait AbiJudge: Send + Sync {
-    /// `{"item": …, "answer": …, "replies": […]}` -> [`crate::JudgeStep`] as JSON.
+    /// `{"item": …, "answer": …, "replies": […]}` -> [`crate::JudgeStep`] as JSON. Since 1.2 a judge that compares also
+    /// gets `"rival"`, the second answer; no other is given one, since a plugin built before would pass over it.
     #[sabi(last_prefix_field)]
     fn step(&self, input: RStr<'_>) -> AbiResult<RString>;
 }
@@ -142,6 +143,9 @@ pub struct Manifest {
     /// Operations without which it cannot work, each with its version.
     #[serde(default)]
     pub requires: Vec<(String, u32)>,
+    /// Of a judge: whether it compares two answers. Since 1.2.
+    #[serde(default)]
+    pub compares: bool,
 }
 
 /// Read before anything else of the library runs: whether host and plugin can understand each other at all.
@@ -167,4 +171,4 @@ pub const PROBE_SYMBOL: &str = "tunebench_probe_v1";
 /// The major version of this contract.
 pub const API_MAJOR: u32 = 1;
 /// The minor version of this contract.
-pub const API_MINOR: u32 = 1;
+pub const API_MINOR: u32 = 2;

@@ -1,4 +1,4 @@
-//! The plain data that crosses the boundary as JSON: models and plans, conversations, chat requests.
+//! The plain data that crosses the boundary as JSON: models and plans, conversations. `chat.rs` has what judges ask.
 
 use std::collections::BTreeMap;
 
@@ -275,43 +275,4 @@ pub enum Row {
         place: String,
         reason: String,
     },
-}
-
-/// One message of a chat request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    pub role: String,
-    pub content: String,
-}
-
-/// A chat completion request; the host adds address and key, sends, retries, caches and prices it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChatRequest {
-    pub model: String,
-    pub messages: Vec<ChatMessage>,
-    pub temperature: f64,
-    /// Most tokens in the reply.
-    pub max_tokens: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-}
-
-/// One reply of the chat model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatReply {
-    pub content: String,
-    /// `stop`, `length`, …
-    pub finish_reason: String,
-}
-
-/// What a judge wants next.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "lowercase")]
-pub enum JudgeStep {
-    /// Send this, then ask me again with the reply added.
-    Ask { request: ChatRequest },
-    /// A score in 0..=1.
-    Verdict { score: f64, reason: String },
-    /// No score can be given, and why.
-    Unscored { reason: String },
 }

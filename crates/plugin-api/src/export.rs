@@ -30,9 +30,12 @@ macro_rules! export_plugin {
         $crate::export_plugin!(@ $crate::abi_export::dataset_root::<$type>, $type, Dataset, "dataset", &[]);
     };
     (judge: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge", &[]);
+        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge", &[], <$type as $crate::Judge>::COMPARES);
     };
     (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr) => {
+        $crate::export_plugin!(@ $root, $type, $trait, $kind, $requires, false);
+    };
+    (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr, $compares:expr) => {
         const _: () = {
             extern "C" fn manifest() -> $crate::abi_stable::std_types::RString {
                 $crate::abi_export::manifest(
@@ -41,6 +44,7 @@ macro_rules! export_plugin {
                     env!("CARGO_PKG_VERSION"),
                     <$type as $crate::$trait>::DESCRIPTION,
                     $requires,
+                    $compares,
                 )
             }
 
@@ -105,7 +109,14 @@ fn padded(text: &str) -> [u8; 64] {
 }
 
 /// The manifest as JSON.
-pub fn manifest(kind: &str, name: &str, version: &str, description: &str, requires: &[(&str, u32)]) -> RString {
+pub fn manifest(
+    kind: &str,
+    name: &str,
+    version: &str,
+    description: &str,
+    requires: &[(&str, u32)],
+    compares: bool,
+) -> RString {
     let manifest = Manifest {
         kind: kind.into(),
         name: name.into(),
@@ -113,6 +124,7 @@ pub fn manifest(kind: &str, name: &str, version: &str, description: &str, requir
         description: description.into(),
         api: env!("CARGO_PKG_VERSION").into(),
         requires: requires.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect(),
+        compares,
     };
     serde_json::to_string(&manifest).unwrap_or_default().into()
 }
@@ -281,6 +293,9 @@ impl<D: Dataset> AbiDataset for DatasetAdapter<D> {
 struct JudgeInput {
     item: Example,
     answer: String,
+    /// The second of two answers.
+    #[serde(default)]
+    rival: Option<String>,
     replies: Vec<ChatReply>,
 }
 
@@ -289,8 +304,13 @@ struct JudgeAdapter<J>(Guarded<J>);
 impl<J: Judge> AbiJudge for JudgeAdapter<J> {
     fn step(&self, input: RStr<'_>) -> AbiResult<RString> {
         guard::call(|| {
-            let input: JudgeInput = parse("item", &input)?;
-            to_json(&self.0.step(&input.item, &input.answer, &input.replies)?)
+            let JudgeInput { item, answer, rival, replies } = parse("item", &input)?;
+            to_json(&match (J::COMPARES, rival) {
+                (false, None) => self.0.step(&item, &answer, &replies),
+                (true, Some(rival)) => self.0.compare(&item, [&answer, &rival], &replies),
+                (true, None) => Err(Error::new("this judge compares two answers and was given one; update tunebench")),
+                (false, Some(_)) => Err(Error::new("this judge scores one answer at a time and was given two")),
+            }?)
         })
     }
 }

@@ -6,9 +6,10 @@
 //! 3. [Testing it](#testing-it)
 //! 4. [A whole dataset](#a-whole-dataset)
 //! 5. [A whole judge](#a-whole-judge)
-//! 6. [Building and loading](#building-and-loading)
-//! 7. [Rules of the boundary](#rules-of-the-boundary)
-//! 8. [Versions](#versions)
+//! 6. [A whole judge of two answers](#a-whole-judge-of-two-answers)
+//! 7. [Building and loading](#building-and-loading)
+//! 8. [Rules of the boundary](#rules-of-the-boundary)
+//! 9. [Versions](#versions)
 //!
 //! # What a plugin is
 //!
@@ -19,7 +20,7 @@
 //! |---|---|---|
 //! | tuner | what is trained, and how an adapted weight computes | [`Tuner`] |
 //! | dataset | how the bytes of files become conversations | [`Dataset`] |
-//! | judge | what score an answer gets, and what to ask a chat model for it | [`Judge`] |
+//! | judge | what score an answer gets, or which of two is better, and what to ask a chat model for it | [`Judge`] |
 //!
 //! A library holds one plugin. `tunebench plugins new tuner NAME` writes one to start from, with a test; so it does
 //! for the other kinds.
@@ -87,8 +88,8 @@
 //!
 //! [`testing`] calls a plugin as the host would, in a test of the plugin's own: nothing is loaded, no model is needed.
 //! [`testing::check_tuner`] plans for a model of two layers and computes every site: shapes, gradients, merge.
-//! [`testing::read_rows`] reads texts in memory from every position, [`testing::judge`] plays a conversation. A fault
-//! is one sentence:
+//! [`testing::read_rows`] reads texts in memory from every position, [`testing::judge`] and [`testing::compare`] play a
+//! conversation. A fault is one sentence:
 //!
 //! ```
 //! # use tunebench_plugin_api::{prelude::*, serde_json::json, testing::check_tuner};
@@ -196,10 +197,9 @@
 //!                 "Question: {}\nAnswer: {answer}\nHow good is it, from 0 to 100? Reply with the number alone.",
 //!                 item.question()
 //!             );
-//!             let messages = vec![ChatMessage { role: "user".into(), content }];
-//!             let model = self.0.model.clone();
-//!             let request = ChatRequest { model, messages, temperature: 0.0, max_tokens: 8, seed: None };
-//!             return Ok(JudgeStep::Ask { request });
+//!             let messages = vec![ChatMessage::new("user", content)];
+//!             let request = ChatCompletionRequest::new(&self.0.model, messages);
+//!             return Ok(JudgeStep::Chat { request });
 //!         };
 //!         Ok(match reply.content.trim().parse::<u8>() {
 //!             Ok(percent @ 0..=100) => {
@@ -217,8 +217,77 @@
 //! let turns = vec![Turn::new(Role::User, "2+1?")];
 //! let item = Example { id: "1".into(), turns, category: None, reference: None, rubric: None };
 //! let run = tunebench_plugin_api::testing::judge::<Percent>(json!({ "model": "m" }), &item, "3", &["90"])?;
-//! assert!(run.requests[0].messages[0].content.contains("2+1?"));
+//! assert!(run.chats[0].messages[0].content.contains("2+1?"));
 //! assert!(matches!(run.step, JudgeStep::Verdict { score: 0.9, .. }));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! What a request does not state is not sent, so that every model takes it. A judge that wants more sets
+//! [`ChatCompletionRequest`]'s fields: a temperature, a limit, a JSON schema, log-probabilities; the host leaves out what
+//! a server refuses by name, and says so. [`JudgeStep::Ask`] with a [`ChatRequest`] is the older form.
+//!
+//! # A whole judge of two answers
+//!
+//! A judge that compares says so by [`Judge::COMPARES`] and writes [`Judge::compare`] in place of [`Judge::step`]: its
+//! score is how much better the first answer is. The host asks in both orders, since models favour a place. Here the
+//! probabilities of the two letters make the score, where the server tells them.
+//!
+//! ```standalone_crate
+//! use tunebench_plugin_api::prelude::*;
+//! use tunebench_plugin_api::serde_json::json;
+//!
+//! #[derive(Deserialize)]
+//! #[serde(crate = "tunebench_plugin_api::serde", deny_unknown_fields)]
+//! struct Options { model: String }
+//!
+//! struct Better(Options);
+//!
+//! impl Judge for Better {
+//!     const NAME: &'static str = "better";
+//!     const DESCRIPTION: &'static str = "A chat model says which of two answers is better";
+//!     const COMPARES: bool = true;
+//!     type Options = Options;
+//!
+//!     fn new(options: Options) -> Result<Self> { Ok(Self(options)) }
+//!
+//!     fn compare(&self, item: &Example, [a, b]: [&str; 2], replies: &[ChatReply]) -> Result<JudgeStep> {
+//!         let Some(reply) = replies.first() else {
+//!             let content = format!(
+//!                 "Question: {}\nAnswer A: {a}\nAnswer B: {b}\nWhich is better? Reply with A or B alone.",
+//!                 item.question()
+//!             );
+//!             let messages = vec![ChatMessage::new("user", content)];
+//!             let mut request = ChatCompletionRequest::new(&self.0.model, messages);
+//!             request.top_logprobs = Some(5);
+//!             return Ok(JudgeStep::Chat { request });
+//!         };
+//!         let verdict = |score, reason: &str| JudgeStep::Verdict { score, reason: reason.into() };
+//!         let told = reply.logprobs.first().map_or(&[][..], |first| &first.top_logprobs);
+//!         let of = |letter: &str| told.iter().find(|other| other.token == letter).map(|other| other.logprob.exp());
+//!         Ok(match (of("A"), of("B"), reply.content.trim()) {
+//!             (Some(a), Some(b), _) => verdict(a / (a + b), "the letters' probabilities"),
+//!             (_, _, "A") => verdict(1.0, "the reply's letter"),
+//!             (_, _, "B") => verdict(0.0, "the reply's letter"),
+//!             _ => JudgeStep::Unscored { reason: "the reply is neither A nor B".into() },
+//!         })
+//!     }
+//! }
+//!
+//! export_plugin!(judge: Better);
+//!
+//! // In a test of the plugin:
+//! use tunebench_plugin_api::testing::compare;
+//! let turns = vec![Turn::new(Role::User, "2+1?")];
+//! let item = Example { id: "1".into(), turns, category: None, reference: None, rubric: None };
+//! let options = json!({ "model": "m" });
+//! let run = compare::<Better>(options.clone(), &item, ["3", "4"], &[ChatReply::new("A")])?;
+//! assert!(matches!(run.step, JudgeStep::Verdict { score: 1.0, .. }));
+//!
+//! let letters = [("A", 0.75f64.ln()), ("B", 0.25f64.ln())];
+//! let mut reply = ChatReply::new("A");
+//! reply.logprobs = vec![TokenLogprob::new("A", letters[0].1, &letters)];
+//! let run = compare::<Better>(options, &item, ["3", "4"], &[reply])?;
+//! assert!(matches!(run.step, JudgeStep::Verdict { score, .. } if (score - 0.75).abs() < 1e-12));
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -252,7 +321,7 @@
 //! - A panic inside a plugin becomes an error that names the plugin. Build with `panic = "unwind"` (the default).
 //! - Cold data crosses as JSON; unknown fields are ignored on either side, so both can grow.
 //! - New operations appear by name and version ([`Ops::has_op`]); nothing existing changes meaning.
-//! - `plan`, `forward`, `merge`, `init` and `step` are pure: the same input, the same answer.
+//! - `plan`, `forward`, `merge`, `init`, `step` and `compare` are pure: the same input, the same answer.
 //! - A plugin runs with the rights of the process. It writes nothing to standard output, starts no threads that outlive
 //!   a call, and touches neither signals nor the environment.
 //! - Libraries are never unloaded.
@@ -272,6 +341,7 @@ pub mod abi;
 #[doc(hidden)]
 #[path = "export.rs"]
 pub mod abi_export;
+mod chat;
 mod data;
 mod dataset;
 mod error;
@@ -283,9 +353,10 @@ mod source;
 pub mod testing;
 mod tuner;
 
+pub use chat::{ChatCompletionRequest, ChatMessage, ChatReply, ChatRequest, JudgeStep, TokenLogprob, TopLogprob};
 pub use data::{
-    ChatMessage, ChatReply, ChatRequest, Dim, Example, Init, JudgeStep, Model, Param, Recipe, Role, Row, Schedule,
-    Site, TunePlan, Turn, VirtualKind, VirtualTokens, Weight, WeightPlan,
+    Dim, Example, Init, Model, Param, Recipe, Role, Row, Schedule, Site, TunePlan, Turn, VirtualKind, VirtualTokens,
+    Weight, WeightPlan,
 };
 pub use dataset::{Dataset, Position};
 pub use error::{Error, Result};
@@ -297,9 +368,10 @@ pub use tuner::{Ops, Tensor, Tuner};
 /// All that a plugin usually needs.
 pub mod prelude {
     pub use crate::{
-        ChatMessage, ChatReply, ChatRequest, Dataset, Dim, Error, Example, Init, Judge, JudgeStep, Model, Ops, Param,
-        Position, Recipe, Record, Records, Result, Role, Row, Schedule, Site, Source, Tensor, TunePlan, Tuner, Turn,
-        VirtualKind, VirtualTokens, Weight, WeightPlan, export_plugin,
+        ChatCompletionRequest, ChatMessage, ChatReply, ChatRequest, Dataset, Dim, Error, Example, Init, Judge,
+        JudgeStep, Model, Ops, Param, Position, Recipe, Record, Records, Result, Role, Row, Schedule, Site, Source,
+        Tensor, TokenLogprob, TopLogprob, TunePlan, Tuner, Turn, VirtualKind, VirtualTokens, Weight, WeightPlan,
+        export_plugin,
     };
     pub use serde::{Deserialize, Serialize};
 }

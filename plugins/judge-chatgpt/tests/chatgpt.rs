@@ -30,7 +30,7 @@ fn asked(judge: &ChatGpt, item: &Example, answer: &str) -> ChatRequest {
 }
 
 fn reply(content: &str, finish_reason: &str) -> ChatReply {
-    ChatReply { content: content.into(), finish_reason: finish_reason.into() }
+    ChatReply { content: content.into(), finish_reason: finish_reason.into(), ..ChatReply::default() }
 }
 
 #[test]

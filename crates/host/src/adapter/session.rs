@@ -27,6 +27,12 @@ pub(crate) enum Request {
         answer: String,
         replies: Vec<ChatReply>,
     },
+    /// A judge that compares: the next step for two answers.
+    Compare {
+        item: Box<Example>,
+        answers: [String; 2],
+        replies: Vec<ChatReply>,
+    },
 }
 
 /// What it replies.
@@ -92,6 +98,9 @@ impl Session {
             }
             (Adapter::Judge(judge), Request::Step { item, answer, replies }) => {
                 Ok(Reply::Step(judge.step(&item, &answer, &replies)?))
+            }
+            (Adapter::Judge(judge), Request::Compare { item, answers: [first, second], replies }) => {
+                Ok(Reply::Step(judge.compare(&item, [&first, &second], &replies)?))
             }
             _ => Err(HostError::invalid(&self.name, "answering", "asked for what its kind does not do")),
         }

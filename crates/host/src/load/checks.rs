@@ -91,7 +91,8 @@ impl CheckedFile {
         let header = checks.check("header", header, |_| "abi_stable's, of a version that fits".into())?;
         let (root, _) = checks.check("layout", library::root(header), |(_, fit)| (*fit).to_owned())?;
         let manifest = checks.check("manifest", library::manifest(root), |manifest| {
-            format!("{} `{}` {}", manifest.kind, manifest.name, manifest.version)
+            let compares = if manifest.compares { ", which compares two answers" } else { "" };
+            format!("{} `{}` {}{compares}", manifest.kind, manifest.name, manifest.version)
         })?;
         let count = manifest.requires.len();
         checks.check("operations", check_operations(&manifest), |()| format!("{count} required"))?;
