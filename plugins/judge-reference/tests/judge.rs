@@ -31,7 +31,7 @@ fn score(metric: &str, question: &str, reference: &str, answer: &str) -> Option<
             assert!(reason.starts_with(metric), "{reason}");
             None
         }
-        JudgeStep::Ask { .. } => panic!("it asked"),
+        JudgeStep::Ask { .. } | JudgeStep::Chat { .. } => panic!("it asked"),
     }
 }
 
@@ -225,7 +225,7 @@ fn categories_choose_their_metric_and_lists_are_tried_in_order() {
     {
         JudgeStep::Verdict { score, reason } => format!("{} {score}", reason.split(':').next().unwrap()),
         JudgeStep::Unscored { reason } => format!("unscored {reason}"),
-        JudgeStep::Ask { .. } => panic!("it asked"),
+        JudgeStep::Ask { .. } | JudgeStep::Chat { .. } => panic!("it asked"),
     };
     let none = || json!({});
     assert_eq!(verdict(none(), "math", "", "8", "8"), "number 1");
