@@ -38,6 +38,11 @@ pub enum Error {
     Encode { path: PathBuf, why: String },
     #[error("category `{0}` in the judgements has the name of an average; rename it in the evaluation data")]
     ReservedCategory(String),
+    /// A line of the file of marks that is none.
+    #[error("{0}; mend or remove that line")]
+    Label(tunebench_files::Error),
+    #[error("{}:{line}: the mark {score} is not from 0 to 1; mend or remove that line", path.display())]
+    LabelRange { path: PathBuf, line: usize, score: f64 },
     #[error("query: {why}\n{tables}")]
     Query { why: String, tables: String },
 }

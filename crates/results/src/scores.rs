@@ -1,13 +1,14 @@
 //! The derived frame: what each training of an arm scored in each category, and what it could have scored.
 //!
 //! An item without a score is never dropped in silence: it is counted, and the bounds say what the mean would be if all
-//! such items had scored 0 or 1.
+//! such items had scored 0 or 1. The score of a judge that compares two answers is a win rate ([`crate::win_rates`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tunebench_spec::{Judgement, JudgementStatus};
 
 use crate::error::{Error, Result};
+use crate::win_rates::{Duel, win_rates};
 
 /// The category of an arm's unweighted mean over its categories, as in Sun et al. 2023.
 pub const MACRO_AVERAGE: &str = "macro average";
@@ -53,32 +54,66 @@ pub struct ItemKey {
 
 impl ItemKey {
     fn of(judgement: &Judgement) -> Self {
-        let Judgement { arm, seed, judge, item, item_hash, .. } = judgement;
-        let item = if item_hash.is_empty() { item } else { item_hash };
-        Self { arm: arm.clone(), seed: *seed, judge: judge.clone(), item: item.clone() }
+        let Judgement { arm, seed, judge, .. } = judgement;
+        Self { arm: arm.clone(), seed: *seed, judge: judge.clone(), item: item_of(judgement).to_owned() }
     }
 }
 
 /// One entry per answer and judge: repeats averaged; without any score, failed if any repeat failed.
-/// An item listed under two categories keeps the first.
+/// An item listed under two categories keeps the first. Of a judge that compares answers, what it said without a rival is
+/// left out: it is no win rate.
 pub fn item_scores(judgements: &[Judgement]) -> BTreeMap<ItemKey, ItemScore> {
-    let mut repeats: BTreeMap<ItemKey, Vec<&Judgement>> = BTreeMap::new();
-    for judgement in judgements {
-        repeats.entry(ItemKey::of(judgement)).or_default().push(judgement);
+    let mut duels: BTreeMap<&str, Vec<Duel<&str>>> = BTreeMap::new();
+    let mut categories: BTreeMap<&str, &str> = BTreeMap::new();
+    for judgement in judgements.iter().filter(|judgement| !judgement.rival.is_empty()) {
+        let item = item_of(judgement);
+        categories.entry(item).or_insert(&judgement.category);
+        duels.entry(&judgement.judge).or_default().push(Duel {
+            arm: judgement.arm.as_str(),
+            seed: judgement.seed,
+            rival: judgement.rival.as_str(),
+            rival_seed: judgement.rival_seed,
+            item,
+            swapped: judgement.swapped,
+            repeat: judgement.repeat,
+            score: judgement.score,
+            status: judgement.status,
+        });
     }
-    repeats.into_iter().map(|(key, repeats)| (key, item_score(&repeats))).collect()
+    let mut repeats: BTreeMap<ItemKey, (&str, Vec<Repeat>)> = BTreeMap::new();
+    for judgement in judgements.iter().filter(|judgement| !duels.contains_key(judgement.judge.as_str())) {
+        let of_item = repeats.entry(ItemKey::of(judgement)).or_insert((&judgement.category, Vec::new()));
+        of_item.1.push((judgement.score, judgement.status));
+    }
+    for (judge, duels) in &duels {
+        for rate in win_rates(duels).into_iter().flat_map(|found| found.rates) {
+            let category = categories.get(rate.item).copied().unwrap_or_default();
+            let (arm, judge, item) = (rate.arm.to_owned(), (*judge).to_owned(), rate.item.to_owned());
+            let key = ItemKey { arm, seed: rate.seed, judge, item };
+            repeats.entry(key).or_insert((category, Vec::new())).1.push((rate.score, rate.status));
+        }
+    }
+    let score = |(category, repeats): (&str, Vec<Repeat>)| item_score(category, &repeats);
+    repeats.into_iter().map(|(key, repeats)| (key, score(repeats))).collect()
 }
 
-fn item_score(repeats: &[&Judgement]) -> ItemScore {
-    let scores: Vec<f64> = repeats.iter().filter_map(|j| j.score).filter(|score| score.is_finite()).collect();
-    let failed = repeats.iter().any(|j| j.status == JudgementStatus::Failed);
+/// The score of one judgement of an answer, and how it ended.
+type Repeat = (Option<f64>, JudgementStatus);
+
+fn item_score(category: &str, repeats: &[Repeat]) -> ItemScore {
+    let scores: Vec<f64> = repeats.iter().filter_map(|(score, _)| *score).filter(|score| score.is_finite()).collect();
+    let failed = repeats.iter().any(|(_, status)| *status == JudgementStatus::Failed);
     let status = match (scores.is_empty(), failed) {
         (false, _) => JudgementStatus::Scored,
         (true, true) => JudgementStatus::Failed,
         (true, false) => JudgementStatus::Unscored,
     };
-    let category = repeats.first().map(|j| j.category.clone()).unwrap_or_default();
-    ItemScore { category, status, score: mean(&scores) }
+    ItemScore { category: category.to_owned(), status, score: mean(&scores) }
+}
+
+/// The content of an item, or its id where that is not known.
+fn item_of(judgement: &Judgement) -> &str {
+    if judgement.item_hash.is_empty() { &judgement.item } else { &judgement.item_hash }
 }
 
 /// The scores of every training, in the order in which they first appear: its categories by name, then the macro and the
@@ -105,8 +140,9 @@ pub fn derive_scores(judgements: &[Judgement]) -> Result<Vec<ScoreRow>> {
         .map(|(judge, name, _)| (judge.as_str(), name.as_str()))
         .collect();
     let mut seen = BTreeSet::new();
-    let keys = judgements.iter().map(|j| (j.arm.clone(), j.seed, j.judge.clone()));
-    let order = keys.filter(|key| seen.insert(key.clone()));
+    let own = judgements.iter().map(|j| (j.arm.clone(), j.seed, j.judge.clone()));
+    let rivals = judgements.iter().map(|j| (j.rival.clone(), j.rival_seed, j.judge.clone()));
+    let order = own.chain(rivals).filter(|key| seen.insert(key.clone()));
     let mut rows = Vec::new();
     for key in order {
         let Some(categories) = items.get(&key) else { continue };

@@ -115,6 +115,11 @@ impl Frames {
         Ok(Self { dir: dir.to_owned() })
     }
 
+    /// The run folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The frames whose file is there, in the order of [`FRAMES`].
     pub fn present(&self) -> Vec<Frame> {
         FRAMES.into_iter().filter(|frame| path_of(&self.dir, frame.name).exists()).collect()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 mod files;
+mod labels;
 mod query;
 mod samples;
 mod scores;

@@ -123,3 +123,43 @@ fn a_category_named_like_an_average_is_refused() {
     assert!(error.to_string().contains("`micro average`"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// The verdict on `arm` against `rival`, whose answer is shown first where it is `swapped`.
+fn compared(arm: &str, rival: &str, item: &str, swapped: bool, score: Result<f64, JudgementStatus>) -> Judgement {
+    Judgement { rival: rival.into(), rival_seed: 1, swapped, ..judgement(arm, "extract", item, 0, score) }
+}
+
+#[test]
+fn a_judge_that_compares_gives_win_rates_over_both_orders() {
+    let failed = Err(JudgementStatus::Failed);
+    let against_base = [
+        compared("a", "base", "1", false, Ok(1.0)),
+        compared("a", "base", "1", true, Ok(0.5)),
+        compared("a", "base", "2", false, Ok(1.0)),
+        compared("a", "base", "2", true, failed),
+        // One order alone says as much of the order as of the answers.
+        compared("a", "base", "3", false, Ok(1.0)),
+        // Said without a rival, so it is no win rate.
+        judgement("a", "extract", "1", 1, Ok(0.0)),
+    ];
+    expect![[r#"
+        a/1/reference/extract: 3=1+1+1 Some(0.75) 0.25..0.9166666666666666
+        a/1/reference/macro average: 3=1+1+1 Some(0.75) 0.25..0.9166666666666666
+        a/1/reference/micro average: 3=1+1+1 Some(0.75) 0.25..0.9166666666666666"#]]
+    .assert_eq(&table(&derive_scores(&against_base).unwrap()));
+
+    // Each with each other: a verdict is one of both answers, written down as of either, or of both.
+    let one = |swapped, score| compared("a", "b", "1", swapped, Ok(score));
+    let of_all = [
+        one(false, 1.0),
+        one(true, 1.0),
+        compared("b", "a", "1", true, Ok(0.0)),
+        compared("b", "c", "1", false, Ok(0.5)),
+        compared("b", "c", "1", true, Ok(0.5)),
+        compared("c", "a", "1", false, Ok(0.0)),
+        compared("c", "a", "1", true, Ok(1.0)),
+    ];
+    let scores = derive_scores(&of_all).unwrap();
+    let means: Vec<_> = scores.iter().step_by(3).map(|row| (row.arm.as_str(), row.mean_score)).collect();
+    assert_eq!(means, [("a", Some(0.75)), ("b", Some(0.25)), ("c", Some(0.5))]);
+}
