@@ -59,4 +59,36 @@ pub enum Error {
     ConstantX { x: f64 },
     #[error("only {distinct} distinct values of x: a line with uncertainty needs 3")]
     TooFewX { distinct: usize },
+    #[error("{what} is not defined: {why}")]
+    Undefined { what: &'static str, why: &'static str },
+    #[error("rater {rater} of item {item} gave {value}: leave out what could not be read, and say how much that was")]
+    MarkNotFinite { item: usize, rater: usize, value: f64 },
+    #[error("edge {place} of the bins is {edge}: edges must be finite, and each above the one before it")]
+    Bins { place: usize, edge: f64 },
+    #[error("{what} {place} is {value}: it must be {rule}")]
+    BadValue { what: &'static str, place: usize, value: f64, rule: &'static str },
+    #[error("arm `{arm}`, seed {seed}, item {item} has two labels: give one mark per answer, such as the mean of several people's", arm = .arm.escape_debug())]
+    LabelledTwice { arm: String, seed: u64, item: usize },
+    #[error(
+        "{labels} labels of {of}, and a correction takes {least}: label more answers, or pool the labels of all arms"
+    )]
+    FewLabels { of: String, labels: usize, least: usize },
+    #[error(
+        "the judge gave all {labels} labelled answers of {of} the mark {mark}, so how it stretches the scale cannot be seen: label answers with other marks, or correct by the mean difference alone"
+    )]
+    OneMark { of: String, labels: usize, mark: f64 },
+    #[error(
+        "arms {groups} were never compared with each other, directly or by way of others: compare them, or rank each group by itself"
+    )]
+    Disconnected { groups: String },
+    #[error(
+        "{arms} won everything against all others, so that their strength has no bound: compare more items, or state a prior (ridge above 0)"
+    )]
+    Unbounded { arms: String },
+    #[error("the fit did not converge: {what}")]
+    NotConverged { what: &'static str },
+    #[error("the judges scored different studies: {what} differ; give both the same names in the same order")]
+    DifferentStudies { what: &'static str },
+    #[error("the judges have no answer in common: let both score the same answers")]
+    NoSharedAnswer,
 }

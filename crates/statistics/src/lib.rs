@@ -9,6 +9,11 @@
 //! ([`verdict`], [`Letters`]), and what a study would have to be to show more ([`smallest_detectable`]). Every interval says
 //! its [`Scope`]; where none can be given there is a [`NoInterval`] instead, never one of no width.
 //!
+//! How far a judge can be trusted is asked of marks, not of scores of arms: how raters agree ([`agreement`]), what marks vary by
+//! ([`generalizability()`]), whether changes that should not matter move them ([`probe_shifts`]), and what another judge changes
+//! ([`bridge()`]). What people mark of the answers corrects averages and widens their intervals by the judge's own error
+//! ([`calibration`]). Judges that compare two answers have [`preference`].
+//!
 //! The methods are those of [`spread`], which says why. That they hold is shown by simulation: `docs/coverage.md`.
 //! The crate knows no file, no frame and no study.
 //!
@@ -27,36 +32,53 @@
 //! # Ok::<(), tunebench_statistics::Error>(())
 //! ```
 
+pub mod agreement;
 mod average;
+mod bootstrap;
+mod bridge;
+pub mod calibration;
 pub mod components;
 mod contrast;
 pub mod distributions;
+mod equating;
 mod equivalence;
 mod error;
 mod estimate;
 mod factors;
+mod generalizability;
+mod inverse;
 mod letters;
+mod logistic;
 mod mean_squares;
 mod no_interval;
 mod pairwise;
 pub mod power;
+pub mod preference;
+mod probes;
 mod regression;
+mod sample_mean;
 mod scores;
 pub mod simulation;
 pub mod spread;
 
 pub use average::Average;
+pub use bootstrap::Bootstrap;
+pub use bridge::{ArmShift, Bridge, BridgeSettings, Conclusion, PairShift, bridge};
 pub use components::{Component, Components, components};
 pub use contrast::{Contrast, Test, contrast, linear};
+pub use equating::{Equating, JudgedTwice, equate};
 pub use equivalence::{Equivalence, Side, Verdict, equivalence, verdict};
 pub use error::Error;
 pub use estimate::{Estimate, estimate};
 pub use factors::{FactorContrast, Levels, levels_of, matched_pairs};
+pub use generalizability::{Generalizability, JudgedMark, JudgingDesign, Precision, generalizability};
 pub use letters::{Letters, letters};
 pub use mean_squares::{Part, Scope, Seeds};
 pub use no_interval::NoInterval;
 pub use pairwise::{Adjustment, Pair, Pairwise, holm, pairwise};
 pub use power::{Demand, Design, Detectable, Enough, Variances, designs_that_show, detectable_of, smallest_detectable};
+pub use probes::{ProbePair, ProbeShift, SignTest, probe_shifts};
 pub use regression::{Line, SlopeUncertainty, line, line_in_log10};
+pub use sample_mean::{SampleMean, Uncertainty};
 pub use scores::{Item, ItemCount, Observation, Scores};
 pub use spread::{Inference, Interval, Spread};

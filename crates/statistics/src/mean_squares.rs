@@ -44,7 +44,6 @@ pub struct Part {
 pub(crate) struct MeanSquares {
     pub(crate) value: f64,
     pub(crate) items: ItemCount,
-    pub(crate) scope: Scope,
     /// Of the trainings' mean over these items.
     pub(crate) seeds: Option<Part>,
     /// What trainings by items add to both other parts, so that it must be counted once.
@@ -149,15 +148,14 @@ pub(crate) fn mean_squares(
         };
         shared += weight * weight * strata.pieces.iter().zip(&sums).map(of_piece).sum::<f64>() / trainings;
     }
-    let scope = if seed_parts.len() == samples.len() { Scope::ItemsAndTrainings } else { Scope::ItemsOnly };
-    let seeds = (scope == Scope::ItemsAndTrainings).then(|| sum(&seed_parts));
+    let seeds = (seed_parts.len() == samples.len()).then(|| sum(&seed_parts));
     let shared = seeds.map_or(0.0, |_| shared);
     let items = strata.count;
     let by_items = match strata.single(scores) {
         Some(reason) => Err(reason),
         None => by_items(&item_values, &strata, seeds, scores.rounding()),
     };
-    Ok(MeanSquares { value: average_of(&item_values, &strata), items, scope, seeds, shared, by_items })
+    Ok(MeanSquares { value: average_of(&item_values, &strata), items, seeds, shared, by_items })
 }
 
 /// Independent samples of trainings, each with its weight.

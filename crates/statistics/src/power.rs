@@ -116,8 +116,8 @@ pub fn smallest_detectable(variances: &Variances, design: &Design, demand: Deman
 /// # Errors
 /// A spread of 0; power or level out of (0, 1), or a power no higher than the level.
 pub fn detectable_of(spread: &Spread, demand: Demand) -> Result<Detectable, Error> {
-    let Spread { items, seeds, shared } = *spread;
-    detectable(&Expected { items, seeds: seeds.into_iter().collect(), shared }, demand)
+    let Spread { items, seeds, shared, judge } = *spread;
+    detectable(&Expected { items, seeds: seeds.into_iter().collect(), shared, judge }, demand)
 }
 
 /// A [`Spread`] whose trainings' part is not added up yet.
@@ -126,12 +126,13 @@ struct Expected {
     /// Of each sample of trainings; none where there is one training.
     seeds: Vec<Part>,
     shared: f64,
+    judge: Option<Part>,
 }
 
 impl Expected {
     fn spread(&self, seeds: &[Part]) -> Spread {
         let seeds = (!seeds.is_empty()).then(|| sum(seeds));
-        Spread { items: self.items, seeds, shared: self.shared }
+        Spread { items: self.items, seeds, shared: self.shared, judge: self.judge }
     }
 }
 
@@ -209,8 +210,8 @@ fn expected(variances: &Variances, design: &Design) -> Result<Expected, Error> {
     let by_items = Part { variance: 2.0 * variances.arm_item / items + shared, df: items - design.categories as f64 };
     let of_arm = Part { variance: (variances.seed + interaction / items) / seeds, df: seeds - 1.0 };
     Ok(match design.seeds {
-        1 => Expected { items: by_items, seeds: Vec::new(), shared: 0.0 },
-        _ => Expected { items: by_items, seeds: vec![of_arm, of_arm], shared },
+        1 => Expected { items: by_items, seeds: Vec::new(), shared: 0.0, judge: None },
+        _ => Expected { items: by_items, seeds: vec![of_arm, of_arm], shared, judge: None },
     })
 }
 
@@ -224,8 +225,9 @@ fn noncentrality(expected: &Expected, standard_error: f64, demand: Demand) -> Re
         return Err(Error::OutOfRange { what: "the power", value: power, rule: "between the level of the test and 1" });
     }
     let half_widths = half_widths(expected, standard_error, alpha);
+    let df = expected.spread(&[]).df();
     let power_at = |noncentrality: f64| match &half_widths {
-        None => t_test_power(noncentrality, expected.items.df, alpha),
+        None => t_test_power(noncentrality, df, alpha),
         Some(widths) => {
             let beyond = |width: &f64| normal_cdf(noncentrality - width) + normal_cdf(-noncentrality - width);
             widths.iter().map(beyond).sum::<f64>() / widths.len() as f64

@@ -164,6 +164,13 @@ impl Scores {
     }
 }
 
+impl Table {
+    /// Answers that have a score.
+    pub(crate) fn answers(&self) -> usize {
+        self.rows.iter().flatten().filter(|cell| cell.repeats > 0).count()
+    }
+}
+
 impl Cell {
     /// One more repeat (Welford 1962).
     fn add(&mut self, score: f64) {

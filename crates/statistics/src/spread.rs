@@ -26,6 +26,10 @@
 //! ends at 0. Within T, and over categories within I, parts are added with
 //! Welch's degrees of freedom, of whose surplus over the smallest part's half is believed (`sum` in `mean_squares.rs`).
 //! The price: with two trainings intervals are wide, and they should be.
+//!
+//! **The judge's own error.** Where scores are corrected by human marks ([`crate::calibration`]), the correction has a
+//! variance J of its own, that of a few dozen labels, independent of the other two; it enters as a third part of
+//! Banerjee's interval: t(α, df_J)² J is added to half width².
 
 use crate::distributions::{MOST_DF, root_of_decreasing, t_quantile, t_tail};
 use crate::mean_squares::{MeanSquares, Part};
@@ -62,6 +66,8 @@ pub struct Spread {
     pub seeds: Option<Part>,
     /// What is in both (X).
     pub shared: f64,
+    /// Of the correction of the judge's error (J); null where scores are taken as the judge gave them.
+    pub judge: Option<Part>,
 }
 
 impl Spread {
@@ -91,7 +97,7 @@ impl Spread {
         if distance == 0.0 {
             return 1.0;
         }
-        if self.seeds.is_none() {
+        if self.seeds.is_none() && self.judge.is_none() {
             return (2.0 * t_tail(distance / self.items.variance.sqrt(), self.items.df)).clamp(LEAST_P, 1.0);
         }
         // Half widths shrink as alpha grows.
@@ -108,7 +114,7 @@ impl Spread {
 
     /// Degrees of freedom of the t whose interval of confidence [`CONFIDENCE`] is this one; at most [`MOST_DF`].
     pub fn df(&self) -> f64 {
-        if self.seeds.is_none() {
+        if self.seeds.is_none() && self.judge.is_none() {
             return self.items.df;
         }
         let t = self.half_width(1.0 - CONFIDENCE) / self.standard_error();
@@ -117,9 +123,10 @@ impl Spread {
 
     fn squared(&self, of_items: f64, of_df: impl Fn(f64) -> f64) -> f64 {
         let items_alone = of_items * self.items.variance;
-        let Some(seeds) = self.seeds else { return items_alone };
-        let both = of_items * (self.items.variance - self.shared).max(0.0) + of_df(seeds.df) * seeds.variance;
-        items_alone.max(both)
+        let both = self.seeds.map_or(items_alone, |seeds| {
+            of_items * (self.items.variance - self.shared).max(0.0) + of_df(seeds.df) * seeds.variance
+        });
+        items_alone.max(both) + self.judge.map_or(0.0, |judge| of_df(judge.df) * judge.variance)
     }
 }
 
@@ -145,12 +152,30 @@ pub struct Inference {
 /// The inference that mean squares allow; or why there is none.
 pub(crate) fn inference(squares: &MeanSquares) -> Result<Inference, NoInterval> {
     let items = squares.by_items.clone()?;
-    let spread = Spread { items, seeds: squares.seeds, shared: squares.shared };
-    Ok(Inference {
-        scope: squares.scope,
-        standard_error: spread.standard_error(),
-        df: spread.df(),
-        interval: spread.interval(squares.value, CONFIDENCE),
-        spread,
-    })
+    let spread = Spread { items, seeds: squares.seeds, shared: squares.shared, judge: None };
+    Ok(Inference::new(squares.value, spread))
+}
+
+impl Inference {
+    /// What `spread` says of the estimate `value`.
+    pub(crate) fn new(value: f64, spread: Spread) -> Self {
+        Self {
+            scope: spread.scope(),
+            standard_error: spread.standard_error(),
+            df: spread.df(),
+            interval: spread.interval(value, CONFIDENCE),
+            spread,
+        }
+    }
+
+    /// What the interval contains, in words: items, trainings where there are several, and the judge's error where scores
+    /// are corrected.
+    pub fn contains(&self) -> &'static str {
+        match (self.scope, self.spread.judge.is_some()) {
+            (Scope::ItemsAndTrainings, true) => "items, trainings and the judge",
+            (Scope::ItemsAndTrainings, false) => "items and trainings",
+            (Scope::ItemsOnly, true) => "items and the judge",
+            (Scope::ItemsOnly, false) => "items only",
+        }
+    }
 }
