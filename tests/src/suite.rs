@@ -4,6 +4,8 @@
 
 /// The benchmark program.
 mod bench;
+/// A judge of two answers, in this process and in another.
+mod comparing_judges;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.
 mod edges;
 /// Studies through `crates/study`, by a program of its own: no terminal, no command line.
