@@ -1,7 +1,7 @@
 //! Lines of JSON, appended one by one and kept through a kill.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -23,12 +23,34 @@ pub struct JsonLines<T> {
     values: PhantomData<fn(&T)>,
 }
 
-/// What [`JsonLines::salvage`] found.
-pub struct Salvaged<T> {
-    /// What each whole line is, in order.
-    pub lines: Vec<Result<T, serde_json::Error>>,
-    /// Bytes of a torn last line, which is gone now.
-    pub cut_bytes: u64,
+/// Where a line lies in its file, in bytes, its line break included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub start: u64,
+    pub length: u64,
+}
+
+impl Span {
+    /// Where the next line begins.
+    pub fn end(self) -> u64 {
+        self.start + self.length
+    }
+}
+
+/// Makes lines outlast the machine beside their writer, so that several threads' lines go to the disk at once.
+pub struct Syncer {
+    file: File,
+    path: PathBuf,
+}
+
+impl Syncer {
+    /// As [`JsonLines::sync`]: of all lines that were appended before.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(Error::io(&self.path))
+    }
 }
 
 impl<T: Serialize + DeserializeOwned> JsonLines<T> {
@@ -58,26 +80,32 @@ impl<T: Serialize + DeserializeOwned> JsonLines<T> {
         Ok((opened, values))
     }
 
-    /// As [`JsonLines::open`], but whole lines that are not a `T` stay in the file, and the caller says what they mean.
+    /// As [`JsonLines::open`], but whole lines that are not a `T` stay in the file, and the caller, who is shown one line after
+    /// the other, says what they mean. Beside the file come the bytes of a torn last line, which is gone now.
     ///
     /// # Errors
     /// [`Error::Locked`] and [`Error::Io`], as [`JsonLines::open`].
-    pub fn salvage(path: &Path) -> Result<(Self, Salvaged<T>), Error> {
+    pub fn salvage(
+        path: &Path,
+        mut visit: impl FnMut(Span, Result<T, serde_json::Error>),
+    ) -> Result<(Self, u64), Error> {
         let mut opened = Self::open_file(path)?;
-        let mut lines = Vec::new();
+        let mut start = 0;
         opened.end = each_line(&opened.file, path, |_, line| {
-            lines.push(serde_json::from_slice(line));
+            let span = Span { start, length: line.len() as u64 };
+            visit(span, serde_json::from_slice(line));
+            start = span.end();
             Ok(true)
         })?;
         let cut_bytes = opened.cut()?;
-        Ok((opened, Salvaged { lines, cut_bytes }))
+        Ok((opened, cut_bytes))
     }
 
-    /// Appends one line and hands it to the system: a kill of this process does not take it away.
+    /// Appends one line and hands it to the system: a kill of this process does not take it away. Says where it lies.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Json`] when the value has no JSON form. The lines before it stay.
-    pub fn append(&mut self, value: &T) -> Result<(), Error> {
+    pub fn append(&mut self, value: &T) -> Result<Span, Error> {
         let mut line = serde_json::to_vec(value).map_err(Error::json(&self.path))?;
         line.push(b'\n');
         let write = |bytes: &[u8]| {
@@ -85,8 +113,33 @@ impl<T: Serialize + DeserializeOwned> JsonLines<T> {
             (&self.file).write_all(bytes)
         };
         durable(|| write(&line[..line.len() / 2]), || write(&line)).map_err(Error::io(&self.path))?;
-        self.end += line.len() as u64;
-        Ok(())
+        let span = Span { start: self.end, length: line.len() as u64 };
+        self.end = span.end();
+        Ok(span)
+    }
+
+    /// Reads one line again.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Json`] when it is not a `T`.
+    pub fn read(&mut self, span: Span) -> Result<T, Error> {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut line = Vec::new();
+            (&self.file).seek(SeekFrom::Start(span.start))?;
+            (&self.file).take(span.length).read_to_end(&mut line)?;
+            Ok(line)
+        };
+        let line = read().map_err(Error::io(&self.path))?;
+        serde_json::from_slice(&line).map_err(Error::json(&self.path))
+    }
+
+    /// Syncs this file's lines while others are appended.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn syncer(&self) -> Result<Syncer, Error> {
+        let file = self.file.try_clone().map_err(Error::io(&self.path))?;
+        Ok(Syncer { file, path: self.path.clone() })
     }
 
     /// Makes every line outlast the machine: they are on the disk when this returns.

@@ -26,5 +26,5 @@ mod lock;
 pub use error::Error;
 pub use file::{read_json, write_file, write_json};
 pub use folder::{create_folder, current_folder, remove_folder, write_folder};
-pub use json_lines::{JsonLines, Salvaged, read_lines};
+pub use json_lines::{JsonLines, Span, Syncer, read_lines};
 pub use lock::Lock;

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use tunebench_files::{
-    Error, JsonLines, Lock, Salvaged, create_folder, current_folder, read_json, read_lines, remove_folder, write_file,
+    Error, JsonLines, Lock, create_folder, current_folder, read_json, read_lines, remove_folder, write_file,
     write_folder, write_json,
 };
 
@@ -158,11 +158,21 @@ fn a_damaged_line_is_named_and_may_be_passed_over() {
         assert!(error.to_string().contains("lines:2: damaged: "), "{error}");
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), text, "an error changes nothing");
-    let (mut lines, Salvaged { lines: found, cut_bytes }) = JsonLines::<u64>::salvage(&path).unwrap();
-    assert_eq!(found.iter().map(|line| line.as_ref().ok().copied()).collect::<Vec<_>>(), [Some(1), None, Some(3)]);
+    let mut found = Vec::new();
+    let (mut lines, cut_bytes) =
+        JsonLines::<u64>::salvage(&path, |span, line| found.push((span, line.ok()))).unwrap();
+    assert_eq!(found.iter().map(|(_, line)| *line).collect::<Vec<_>>(), [Some(1), None, Some(3)]);
     assert_eq!(cut_bytes, 1);
-    lines.append(&5).unwrap();
+    let fifth = lines.append(&5).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "1\ntwo\n3\n5\n");
+    // What was shown, and what was appended, is found again where it lies.
+    assert_eq!(found.iter().map(|(span, _)| (span.start, span.length)).collect::<Vec<_>>(), [(0, 2), (2, 4), (6, 2)]);
+    assert_eq!((lines.read(found[2].0).unwrap(), lines.read(fifth).unwrap(), fifth.end()), (3, 5, 10));
+    assert!(lines.read(found[1].0).unwrap_err().to_string().contains("damaged"));
+    lines.append(&6).unwrap();
+    lines.syncer().unwrap().sync().unwrap();
+    assert_eq!(read_lines::<String>(&path).err().map(|e| e.to_string().contains("lines:1:")), Some(true));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "1\ntwo\n3\n5\n6\n", "reading moves no writer");
 }
 
 #[test]

@@ -1,99 +1,167 @@
-//! Prices and the budget: what a reply cost, and whether one more request may be sent.
+//! The budget: what is spent and promised, and whether one more request may be sent.
 
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use tunebench_spec::ChatRequest;
-use tunebench_spec::study::ChatSettings;
+use tunebench_chat::Usage;
 
-use crate::JudgeError;
-use tunebench_chat::{ChatError, Usage};
+use crate::error::JudgeError;
+use crate::prices::{Price, Prices};
 
-/// US dollars per token.
-#[derive(Clone, Copy)]
-pub(crate) struct Prices {
-    prompt: f64,
-    completion: f64,
+/// Whose replies cost alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Account {
+    pub url: String,
+    /// As it was asked for.
+    pub model: String,
+    pub batch: bool,
 }
 
-impl Prices {
-    pub(crate) fn cost(self, usage: Usage) -> f64 {
-        usage.prompt as f64 * self.prompt + usage.completion as f64 * self.completion
+/// What the stored replies of one account took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past {
+    pub billed: Usage,
+    /// US dollars, of the replies whose price was known when they came.
+    pub recorded_usd: f64,
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        Self { billed: Usage { prompt: 0, completion: 0 }, recorded_usd: 0.0 }
     }
 }
 
-/// The prices of the settings: both or none.
-pub(crate) fn prices(settings: &ChatSettings) -> Result<Option<Prices>, JudgeError> {
-    let amounts = [
-        ("usd_per_million_prompt_tokens", settings.usd_per_million_prompt_tokens),
-        ("usd_per_million_completion_tokens", settings.usd_per_million_completion_tokens),
-        ("budget_usd", settings.budget_usd),
-    ];
-    for (field, amount) in amounts {
-        if amount.is_some_and(|v| !(v.is_finite() && v >= 0.0)) {
-            return Err(ChatError::Settings { field, reason: "must be 0 or more".into() }.into());
-        }
-    }
-    match (settings.usd_per_million_prompt_tokens, settings.usd_per_million_completion_tokens, settings.budget_usd) {
-        (Some(prompt), Some(completion), _) => Ok(Some(Prices { prompt: prompt / 1e6, completion: completion / 1e6 })),
-        (None, None, None) => Ok(None),
-        _ => {
-            let reason = "needs both usd_per_million_prompt_tokens and usd_per_million_completion_tokens".into();
-            Err(ChatError::Settings { field: "a price or budget_usd", reason }.into())
-        }
+impl Past {
+    pub(crate) fn add(&mut self, billed: Usage, paid_usd: Option<f64>) {
+        self.billed.prompt = self.billed.prompt.saturating_add(billed.prompt);
+        self.billed.completion = self.billed.completion.saturating_add(billed.completion);
+        self.recorded_usd += paid_usd.unwrap_or(0.0);
     }
 }
 
-/// US dollars that a request costs at most: every byte of it a token, and a reply as long as it may be. None without prices.
+/// What may be spent, in US dollars.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// On all replies in the store.
+    pub total: Option<f64>,
+    /// On the replies of this run.
+    pub run: Option<f64>,
+}
+
+/// What is spent and promised. A request is let through only when even its dearest outcome stays within the limits.
 ///
-/// # Errors
-/// [`JudgeError::Settings`] when only one price is given, or one is none.
-pub fn dearest_usd(request: &ChatRequest, settings: &ChatSettings) -> Result<Option<f64>, JudgeError> {
-    Ok(prices(settings)?.map(|prices| prices.cost(Usage::ceiling(request))))
-}
-
-/// What is spent and promised. A request is let through only when even its dearest outcome stays within the limit.
-pub(crate) struct Budget {
-    prices: Option<Prices>,
-    limit: Option<f64>,
+/// Replies of the models that are asked in this run count at today's prices, be they old or new; what other judges paid into the
+/// same store counts as it was recorded.
+pub(crate) struct Budget<'a> {
+    url: &'a str,
+    prices: &'a Prices,
+    limits: Limits,
     state: Mutex<State>,
     settled: Condvar,
 }
 
 struct State {
     spent: f64,
+    spent_in_run: f64,
     reserved: f64,
     open: u32,
+    /// Whether a reply was met whose price is not known.
+    has_unpriced: bool,
+    /// Accounts whose models this run did not ask yet; `spent` holds what was recorded of them.
+    past: BTreeMap<Account, Past>,
 }
 
-impl Budget {
-    /// `spent`: US dollars paid for the replies already in the store.
-    pub(crate) fn new(prices: Option<Prices>, limit: Option<f64>, spent: f64) -> Self {
-        let state = State { spent, reserved: 0.0, open: 0 };
-        Self { prices, limit, state: Mutex::new(state), settled: Condvar::new() }
+impl<'a> Budget<'a> {
+    /// `past`: what the store holds already; `url`: the server that is asked.
+    pub(crate) fn new(url: &'a str, prices: &'a Prices, limits: Limits, past: BTreeMap<Account, Past>) -> Self {
+        let spent = past.values().map(|past| past.recorded_usd).sum();
+        let state = State { spent, spent_in_run: 0.0, reserved: 0.0, open: 0, has_unpriced: false, past };
+        Self { url, prices, limits, state: Mutex::new(state), settled: Condvar::new() }
     }
 
-    /// US dollars spent on the store's replies, old and new; none without prices.
+    /// Whether costs can be added up before a model is known.
+    pub(crate) fn has_prices(&self) -> bool {
+        self.prices.has_any()
+    }
+
+    /// US dollars spent on the store's replies, old and new; none when the price of a model is not known.
     pub(crate) fn spent(&self) -> Option<f64> {
-        self.prices.map(|_| self.lock().spent)
+        let state = self.lock();
+        // Before anything was asked or found, the settings alone tell whether there are prices.
+        let has_prices = self.prices.has_any() || state.spent > 0.0;
+        (has_prices && !state.has_unpriced).then_some(state.spent)
     }
 
-    /// Sets `ceiling` aside, waiting for requests in flight when only they stand in the way.
+    /// What a model's tokens cost. From now on its old replies count at this price.
+    pub(crate) fn price(&self, model: &str, batch: bool) -> Option<Price> {
+        self.meet(&mut self.lock(), model);
+        self.prices.of_model(model, batch)
+    }
+
+    /// Sets the dearest outcome of a request aside, waiting for requests in flight when only they stand in the way.
     ///
     /// # Errors
-    /// [`JudgeError::Budget`] when the limit could be passed.
-    pub(crate) fn reserve(&self, ceiling: Usage) -> Result<Reservation<'_>, JudgeError> {
-        let amount = self.prices.map_or(0.0, |p| p.cost(ceiling));
-        let limit = self.limit.unwrap_or(f64::INFINITY);
+    /// [`JudgeError::Budget`] or [`JudgeError::MaxCost`] when a limit could be passed, [`JudgeError::UnknownPrice`].
+    pub(crate) fn reserve(&self, model: &str, ceiling: Usage) -> Result<Reservation<'_>, JudgeError> {
         let mut state = self.lock();
-        while state.spent + state.reserved + amount > limit {
-            if state.open == 0 {
-                return Err(JudgeError::Budget { budget_usd: limit, spent_usd: state.spent, next_usd: amount });
+        loop {
+            match self.set_aside(&mut state, model, false, ceiling) {
+                Ok((price, amount)) => return Ok(self.reservation(price, amount)),
+                Err(error) if state.open == 0 => return Err(error),
+                Err(_) => state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
-            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// As [`Budget::reserve`], for one request of a batch, and without waiting.
+    ///
+    /// # Errors
+    /// As [`Budget::reserve`].
+    pub(crate) fn reserve_in_batch(&self, model: &str, ceiling: Usage) -> Result<Reservation<'_>, JudgeError> {
+        let (price, amount) = self.set_aside(&mut self.lock(), model, true, ceiling)?;
+        Ok(self.reservation(price, amount))
+    }
+
+    fn reservation(&self, price: Option<Price>, amount: f64) -> Reservation<'_> {
+        Reservation { budget: self, price, amount, paid: 0.0 }
+    }
+
+    fn set_aside(
+        &self,
+        state: &mut State,
+        model: &str,
+        batch: bool,
+        ceiling: Usage,
+    ) -> Result<(Option<Price>, f64), JudgeError> {
+        self.meet(state, model);
+        let price = self.prices.of_model(model, batch);
+        let Limits { total, run } = self.limits;
+        if price.is_none() && (total.is_some() || run.is_some()) {
+            return Err(JudgeError::UnknownPrice { model: model.to_owned() });
+        }
+        let amount = price.map_or(0.0, |price| price.cost(ceiling));
+        let passes = |spent: f64, limit: Option<f64>| limit.filter(|limit| spent + state.reserved + amount > *limit);
+        if let Some(budget_usd) = passes(state.spent, total) {
+            return Err(JudgeError::Budget { budget_usd, spent_usd: state.spent, next_usd: amount });
+        }
+        if let Some(max_usd) = passes(state.spent_in_run, run) {
+            return Err(JudgeError::MaxCost { max_usd, spent_usd: state.spent_in_run, next_usd: amount });
         }
         state.reserved += amount;
         state.open += 1;
-        Ok(Reservation { budget: self, amount, paid: 0.0 })
+        Ok((price, amount))
+    }
+
+    /// Counts a model's old replies at today's prices instead of those recorded.
+    fn meet(&self, state: &mut State, model: &str) {
+        for batch in [false, true] {
+            let account = Account { url: self.url.to_owned(), model: model.to_owned(), batch };
+            let price = self.prices.of_model(model, batch);
+            state.has_unpriced |= price.is_none();
+            if let (Some(price), Some(past)) = (price, state.past.remove(&account)) {
+                state.spent += price.cost(past.billed) - past.recorded_usd;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,15 +171,18 @@ impl Budget {
 
 /// Money set aside for one request; dropped unpaid it is free again.
 pub(crate) struct Reservation<'a> {
-    budget: &'a Budget,
+    budget: &'a Budget<'a>,
+    price: Option<Price>,
     amount: f64,
     paid: f64,
 }
 
 impl Reservation<'_> {
-    /// A reply came and used this much.
-    pub(crate) fn pay(mut self, usage: Usage) {
-        self.paid = self.budget.prices.map_or(0.0, |p| p.cost(usage));
+    /// A reply came and used this much: US dollars, where the price is known.
+    pub(crate) fn pay(mut self, usage: Usage) -> Option<f64> {
+        let usd = self.price.map(|price| price.cost(usage));
+        self.paid = usd.unwrap_or(0.0);
+        usd
     }
 }
 
@@ -122,6 +193,7 @@ impl Drop for Reservation<'_> {
         // Exactly nothing when nothing is open: sums of differences would leave a rest.
         state.reserved = if state.open == 0 { 0.0 } else { state.reserved - self.amount };
         state.spent += self.paid;
+        state.spent_in_run += self.paid;
         drop(state);
         self.budget.settled.notify_all();
     }
@@ -131,44 +203,80 @@ impl Drop for Reservation<'_> {
 mod tests {
     use super::*;
 
-    const PRICES: Prices = Prices { prompt: 1.0, completion: 2.0 };
+    fn prices() -> Prices {
+        Prices::stated(Price { prompt: 1.0, completion: 2.0 })
+    }
+
+    fn usage(prompt: u64, completion: u64) -> Usage {
+        Usage { prompt, completion }
+    }
+
+    fn past(rows: &[(&str, &str, bool, Usage, f64)]) -> BTreeMap<Account, Past> {
+        let row = |(url, model, batch, billed, recorded_usd): &(&str, &str, bool, Usage, f64)| {
+            let account = Account { url: (*url).into(), model: (*model).into(), batch: *batch };
+            (account, Past { billed: *billed, recorded_usd: *recorded_usd })
+        };
+        rows.iter().map(row).collect()
+    }
 
     #[test]
     fn a_request_waits_for_those_in_flight_before_it_is_refused() {
-        let budget = Budget::new(Some(PRICES), Some(10.0), 1.0);
-        let first = budget.reserve(Usage { prompt: 4, completion: 2 }).unwrap(); // at most 8
+        let prices = prices();
+        let limits = Limits { total: Some(10.0), run: None };
+        let budget = Budget::new("u", &prices, limits, past(&[("elsewhere", "x", false, usage(9, 9), 1.0)]));
+        let first = budget.reserve("m", usage(4, 2)).unwrap(); // at most 8
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| budget.reserve(Usage { prompt: 0, completion: 3 }).map(drop)); // at most 6
+            let second = scope.spawn(|| budget.reserve("m", usage(0, 3)).map(drop)); // at most 6
             std::thread::sleep(std::time::Duration::from_millis(20));
             assert!(!second.is_finished(), "1 + 8 + 6 is more than 10");
-            first.pay(Usage { prompt: 2, completion: 0 });
+            assert_eq!(first.pay(usage(2, 0)), Some(2.0));
             assert_eq!(second.join().unwrap(), Ok(()), "1 + 2 + 6 is not");
         });
         assert_eq!(budget.spent(), Some(3.0));
-        let refusal = budget.reserve(Usage { prompt: 8, completion: 0 }).map(drop).unwrap_err();
+        let refusal = budget.reserve("m", usage(8, 0)).map(drop).unwrap_err();
         assert_eq!(refusal, JudgeError::Budget { budget_usd: 10.0, spent_usd: 3.0, next_usd: 8.0 });
     }
 
     #[test]
-    fn prices_come_in_pairs() {
-        let with = |prompt, completion, budget| ChatSettings {
-            usd_per_million_prompt_tokens: prompt,
-            usd_per_million_completion_tokens: completion,
-            budget_usd: budget,
-            ..ChatSettings::default()
-        };
-        let ok = |settings: &ChatSettings| prices(settings).is_ok();
-        assert!(ok(&with(None, None, None)));
-        assert!(ok(&with(Some(0.5), Some(1.5), Some(3.0))));
-        for (prompt, completion, budget) in [
-            (Some(0.5), None, None),
-            (None, Some(0.5), None),
-            (None, None, Some(1.0)),
-            (Some(-1.0), Some(1.0), None),
-            (Some(1.0), Some(f64::NAN), None),
-            (Some(1.0), Some(1.0), Some(f64::INFINITY)),
-        ] {
-            assert!(!ok(&with(prompt, completion, budget)), "{prompt:?} {completion:?} {budget:?}");
+    fn old_replies_of_the_model_that_is_asked_count_at_todays_price_others_as_recorded() {
+        let prices = prices();
+        let rows = [
+            ("u", "m", false, usage(1, 1), 100.0), // 3 USD at today's price
+            ("u", "m", true, usage(2, 0), 0.0),    // 1 USD: a batch at half the price
+            ("u", "other", false, usage(1, 1), 0.5),
+            ("elsewhere", "m", false, usage(1, 1), 0.25),
+        ];
+        let budget = Budget::new("u", &prices, Limits::default(), past(&rows));
+        assert_eq!(budget.spent(), Some(100.75));
+        assert_eq!(budget.price("m", true), Some(Price { prompt: 0.5, completion: 1.0 }));
+        assert_eq!(budget.spent(), Some(4.75));
+        budget.price("m", false);
+        assert_eq!(budget.spent(), Some(4.75), "once");
+    }
+
+    #[test]
+    fn a_batch_is_cut_and_a_run_has_a_limit_of_its_own() {
+        let prices = prices();
+        let limits = Limits { total: Some(100.0), run: Some(4.0) };
+        let budget = Budget::new("u", &prices, limits, past(&[("u", "m", false, usage(50, 0), 50.0)]));
+        let held: Vec<_> = (0..9).map_while(|_| budget.reserve_in_batch("m", usage(0, 1)).ok()).collect();
+        assert_eq!(held.len(), 4, "1 USD each");
+        let refusal = budget.reserve_in_batch("m", usage(0, 1)).map(drop).unwrap_err();
+        assert_eq!(refusal, JudgeError::MaxCost { max_usd: 4.0, spent_usd: 0.0, next_usd: 1.0 });
+        drop(held);
+        assert!(budget.reserve_in_batch("m", usage(0, 4)).is_ok());
+    }
+
+    #[test]
+    fn without_a_price_nothing_is_asked_under_a_limit() {
+        let prices = Prices::default();
+        for limits in [Limits { total: Some(1.0), run: None }, Limits { total: None, run: Some(1.0) }] {
+            let budget = Budget::new("u", &prices, limits, BTreeMap::new());
+            let refusal = budget.reserve("m", usage(1, 1)).map(drop).unwrap_err();
+            assert_eq!(refusal, JudgeError::UnknownPrice { model: "m".into() });
         }
+        let budget = Budget::new("u", &prices, Limits::default(), BTreeMap::new());
+        assert_eq!(budget.reserve("m", usage(1, 1)).unwrap().pay(usage(1, 1)), None);
+        assert_eq!(budget.spent(), None);
     }
 }

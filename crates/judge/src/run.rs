@@ -1,61 +1,90 @@
-//! The run: every answer through the judge's steps, several at once, the results in order.
+//! The run: every task to a judgement, by whoever answers, the results in the order of the tasks.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
 
-use tunebench_chat::{Chat, ChatError, ChatServer, Failure, Reply, Usage};
+use tunebench_chat::{BatchServer, ChatServer};
 use tunebench_spec::study::ChatSettings;
-use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus};
+use tunebench_spec::{Judgement, JudgementStatus};
 
-use crate::JudgeError;
-use crate::budget::{self, Budget, Prices};
-use crate::store::{Claim, RequestKey, Store, StoredReply};
+use crate::budget::{Budget, Limits};
+use crate::drift;
+use crate::error::JudgeError;
+use crate::prices::{self, Prices};
+use crate::question::Judge;
+use crate::reasons;
+use crate::session::{Counted, Session};
+use crate::store::{Accept, Opened, Store};
+use crate::task::Task;
+use crate::walk::Concluded;
+use crate::{batches, each};
 
-/// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
-const MAX_REQUESTS: usize = 8;
-/// Requests in a row, all attempts used up, after which the server counts as down.
-const MAX_FAILURES_IN_A_ROW: u32 = 10;
-
-/// A judge: its next step given an item, an answer and the replies so far. Pure: the same input gives the same step.
-pub trait Judge: Sync {
-    /// # Errors
-    /// Why the judge itself failed; the judgement then is `failed` and made again in a later run.
-    fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String>;
-
-    /// The name that its judgements carry.
-    fn name(&self) -> &str;
+/// Who answers what a judge asks.
+#[derive(Clone, Copy)]
+pub enum Server<'a> {
+    /// Nobody: for judges that ask nothing.
+    None,
+    /// The store alone, which knows the replies of the server at this address.
+    Replay { url: &'a str },
+    /// One request at a time, from as many threads as it says.
+    Each(&'a dyn ChatServer),
+    /// All that is to be asked at once, wave after wave; `journal` is the folder in which it keeps what it sent.
+    Batches { server: &'a dyn BatchServer, journal: &'a Path },
 }
 
-/// One judgement to make.
-#[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
-    pub item: &'a Example,
-    pub generation: &'a Generation,
-    /// From 0.
-    pub repeat: u32,
-}
-
-/// Every generation with its item, `repeats` times, in the order of the generations.
-///
-/// # Errors
-/// [`JudgeError::UnknownItem`] when a generation's item is not among `items`.
-pub fn tasks<'a>(
-    generations: &'a [Generation],
-    items: &'a [Example],
-    repeats: u32,
-) -> Result<Vec<Task<'a>>, JudgeError> {
-    let by_id: BTreeMap<&str, &Example> = items.iter().map(|item| (item.id.as_str(), item)).collect();
-    let mut tasks = Vec::with_capacity(generations.len() * repeats as usize);
-    for generation in generations {
-        let Some(item) = by_id.get(generation.item.as_str()) else {
-            let (arm, item) = (generation.arm.clone(), generation.item.clone());
-            return Err(JudgeError::UnknownItem { arm, item });
-        };
-        tasks.extend((0..repeats).map(|repeat| Task { item, generation, repeat }));
+impl<'a> Server<'a> {
+    fn url(self) -> &'a str {
+        match self {
+            Self::None => "",
+            Self::Replay { url } => url,
+            Self::Each(server) => server.url(),
+            Self::Batches { server, .. } => server.url(),
+        }
     }
-    Ok(tasks)
+}
+
+/// What is asked again of what an earlier run asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Again {
+    /// What got no reply.
+    #[default]
+    Failed,
+    /// Also what got a reply that gave no score: unread, empty, filtered, cut off.
+    Unscored,
+}
+
+/// How a run goes about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub prices: Prices,
+    /// US dollars that all replies in the store may cost together, those of other judges included.
+    pub budget_usd: Option<f64>,
+    /// US dollars that this run may cost.
+    pub max_cost_usd: Option<f64>,
+    /// [`Outcome::failed`] says so when a larger share of the judgements failed.
+    pub max_failed_share: f64,
+    pub again: Again,
+}
+
+impl Settings {
+    /// As the study says.
+    ///
+    /// # Errors
+    /// When a price, the budget or the share is none.
+    pub fn of(chat: &ChatSettings) -> Result<Self, JudgeError> {
+        prices::check_amount("budget_usd", chat.budget_usd)?;
+        if !(0.0..=1.0).contains(&chat.max_failed_share) {
+            let reason = "must be from 0 to 1".to_owned();
+            return Err(tunebench_chat::ChatError::Settings { field: "max_failed_share", reason }.into());
+        }
+        Ok(Self {
+            prices: Prices::of(chat)?,
+            budget_usd: chat.budget_usd,
+            max_cost_usd: None,
+            max_failed_share: chat.max_failed_share,
+            again: Again::default(),
+        })
+    }
 }
 
 /// How far a run is.
@@ -68,8 +97,12 @@ pub struct Progress {
     pub failed: usize,
     /// Replies paid for in this run.
     pub paid: u64,
-    /// Replies taken from the store.
+    /// Of these, the ones to requests that an earlier run had a reply to.
+    pub asked_again: u64,
+    /// Replies that earlier runs paid for.
     pub replayed: u64,
+    /// Replies paid for a minute, since the first was asked for; none before.
+    pub paid_per_minute: Option<f64>,
     /// US dollars for all replies in the store, earlier runs' included; none without prices.
     pub spent_usd: Option<f64>,
 }
@@ -81,204 +114,109 @@ pub struct Outcome {
     pub judgements: Vec<Judgement>,
     /// Why no more requests were sent, if so; the judgements that needed one are `failed`.
     pub stopped: Option<JudgeError>,
+    /// [`JudgeError::TooManyFailed`] when all failed, or more than the settings allow.
+    pub failed: Option<JudgeError>,
     /// The state at the end.
     pub progress: Progress,
-    /// Faults of the store found at the start, to be shown.
+    /// What is worth knowing, to be shown: faults of the store, batches that were cut, a model that changed.
     pub notes: Vec<String>,
 }
 
-/// Judges every task, sending what the judge asks and `replies` (a file, made when missing) does not answer yet.
+impl Outcome {
+    /// The share of the judgements that failed: 0 of none.
+    pub fn failed_share(&self) -> f64 {
+        share(self.progress.failed, self.progress.total)
+    }
+
+    /// The share of the judgements in which the judge could not tell: 0 of none.
+    pub fn unscored_share(&self) -> f64 {
+        share(self.progress.unscored, self.progress.total)
+    }
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Judges every task, asking what the judge asks and `replies` (a file, made when missing) does not answer yet.
 ///
-/// `progress` is called after each judgement, on this thread. With the same stored replies the outcome has the same
-/// judgements, byte for byte: a judgement's `seconds` are those its replies once took, its `cost_usd` what they cost.
-/// Equal requests for different answers are paid once, so costs of judgements can add up to more than was spent.
+/// `progress` is called after each judgement and, of batches, after each reply, on this thread; when it breaks, nothing more is
+/// asked. With the same stored replies the outcome has the same judgements, byte for byte, whoever answered: a judgement's
+/// `seconds` are those its replies once took, its `cost_usd` what they cost. Equal requests for different answers are paid once, so
+/// costs of judgements can add up to more than was spent.
 ///
 /// # Errors
-/// When nothing can begin: settings that cannot work, or a store that cannot be opened. What ends a run later is in
-/// [`Outcome::stopped`].
+/// When nothing can begin: a store that cannot be opened. What ends a run later is in [`Outcome::stopped`].
 pub fn judge(
     judge: &dyn Judge,
     tasks: &[Task<'_>],
-    settings: &ChatSettings,
+    server: Server<'_>,
+    settings: &Settings,
     replies: &Path,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Outcome, JudgeError> {
-    let prices = budget::prices(settings)?;
-    let chat = Chat::new(settings)?;
-    let (store, notes) = Store::open(replies)?;
-    let spent = prices.map_or(0.0, |p| store.billed().into_iter().map(|usage| p.cost(usage)).sum());
-    let shared = SharedState {
-        chat,
-        store,
-        budget: Budget::new(prices, settings.budget_usd, spent),
-        prices,
-        failures_in_a_row: AtomicU32::new(0),
-        paid: AtomicU64::new(0),
-        replayed: AtomicU64::new(0),
-    };
-    let next = AtomicUsize::new(0);
-    let mut slots: Vec<Option<Judgement>> = vec![None; tasks.len()];
-    let mut state = Progress { total: tasks.len(), ..shared.progress(Progress::default()) };
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..(settings.concurrency as usize).min(tasks.len()) {
-            let (sender, next, shared) = (sender.clone(), &next, &shared);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = tasks.get(index) else { return };
-                    if sender.send((index, shared.judgement(judge, task))).is_err() {
-                        return;
-                    }
-                }
-            });
+    let Opened { store, past, mut notes } = Store::open(replies)?;
+    let limits = Limits { total: settings.budget_usd, run: settings.max_cost_usd };
+    let budget = Budget::new(server.url(), &settings.prices, limits, past);
+    let asked = if let Server::Each(server) = server { Some(server) } else { None };
+    let is_asked = !matches!(server, Server::None | Server::Replay { .. });
+    let accept = if is_asked { Accept::Replies } else { Accept::Any };
+    let renews = is_asked && settings.again == Again::Unscored;
+    let session = Session::new(judge, server.url(), store, budget, renews, accept, asked);
+
+    let mut run = Run { session: &session, slots: vec![None; tasks.len()], state: Progress::default(), progress };
+    run.state.total = tasks.len();
+    match server {
+        Server::None => each::run(&session, tasks, "there is no chat server", &mut |i, made| run.judged(i, made)),
+        Server::Replay { .. } => each::run(&session, tasks, "replay", &mut |i, made| run.judged(i, made)),
+        Server::Each(_) => each::run(&session, tasks, "", &mut |i, made| run.judged(i, made)),
+        Server::Batches { server, journal } => {
+            let run = std::cell::RefCell::new(&mut run);
+            let mut judged = |i, made| run.borrow_mut().judged(i, made);
+            let mut advance = || run.borrow_mut().tell();
+            batches::run(&session, tasks, (server, journal), &mut judged, &mut advance, &mut notes);
         }
-        drop(sender); // so that the loop ends with the last thread
-        for (index, judgement) in receiver {
-            state.done += 1;
-            match judgement.status {
-                JudgementStatus::Scored => state.scored += 1,
-                JudgementStatus::Unscored => state.unscored += 1,
-                JudgementStatus::Failed => state.failed += 1,
-            }
-            slots[index] = Some(judgement);
-            state = shared.progress(state);
-            progress(&state);
-        }
-    });
-    let judgements = slots.into_iter().flatten().collect();
-    Ok(Outcome { judgements, stopped: shared.chat.stopped().map(JudgeError::from), progress: state, notes })
+    }
+    run.count();
+    let Run { slots, state, .. } = run;
+    let judgements: Vec<Judgement> = slots.into_iter().flatten().collect();
+    notes.extend(drift::notes(&judgements));
+    let failed = reasons::too_many(&judgements, settings.max_failed_share);
+    Ok(Outcome { judgements, stopped: session.stopped(), failed, progress: state, notes })
 }
 
-/// What the threads of a run share.
-struct SharedState {
-    chat: Chat,
-    store: Store,
-    budget: Budget,
-    prices: Option<Prices>,
-    failures_in_a_row: AtomicU32,
-    paid: AtomicU64,
-    replayed: AtomicU64,
+/// What is made so far.
+struct Run<'r, 'a> {
+    session: &'r Session<'a>,
+    slots: Vec<Option<Judgement>>,
+    state: Progress,
+    progress: &'r mut dyn FnMut(&Progress) -> ControlFlow<()>,
 }
 
-impl SharedState {
-    fn progress(&self, state: Progress) -> Progress {
-        Progress {
-            paid: self.paid.load(Ordering::Relaxed),
-            replayed: self.replayed.load(Ordering::Relaxed),
-            spent_usd: self.budget.spent(),
-            ..state
+impl Run<'_, '_> {
+    fn judged(&mut self, index: usize, Concluded { judgement, replayed, .. }: Concluded) {
+        self.state.done += 1;
+        self.state.replayed += replayed;
+        match judgement.status {
+            JudgementStatus::Scored => self.state.scored += 1,
+            JudgementStatus::Unscored => self.state.unscored += 1,
+            JudgementStatus::Failed => self.state.failed += 1,
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Some(judgement);
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.count();
+        if (self.progress)(&self.state).is_break() {
+            self.session.stop(JudgeError::Interrupted);
         }
     }
 
-    fn judgement(&self, judge: &dyn Judge, task: &Task<'_>) -> Judgement {
-        let mut judgement = Judgement {
-            cost_usd: self.prices.map(|_| 0.0),
-            ..Judgement::begin(task.generation, judge.name(), task.repeat)
-        };
-        let (status, reason) = match self.conclude(judge, task, &mut judgement) {
-            Ok(conclusion) => conclusion,
-            Err(reason) => (JudgementStatus::Failed, reason),
-        };
-        Judgement { status, reason, ..judgement }
+    fn count(&mut self) {
+        let Counted { paid, asked_again, paid_per_minute, spent_usd } = self.session.counted();
+        self.state = Progress { paid, asked_again, paid_per_minute, spent_usd, ..self.state };
     }
-
-    /// Steps until the judge has its score. Fills in what the replies tell, and the score when there is one.
-    fn conclude(
-        &self,
-        judge: &dyn Judge,
-        task: &Task<'_>,
-        judgement: &mut Judgement,
-    ) -> Result<(JudgementStatus, String), String> {
-        let mut replies = Vec::new();
-        loop {
-            let step = judge
-                .step(task.item, &task.generation.answer, &replies)
-                .map_err(|reason| format!("the judge itself failed: {reason}"))?;
-            let request = match step {
-                JudgeStep::Ask { request } => request,
-                JudgeStep::Unscored { reason } => return Ok((JudgementStatus::Unscored, reason)),
-                JudgeStep::Score { score, reason } if (0.0..=1.0).contains(&score) => {
-                    judgement.score = Some(score);
-                    return Ok((JudgementStatus::Scored, reason));
-                }
-                JudgeStep::Score { score, reason } => {
-                    let reason = format!("the judge gave {score}, which is not from 0 to 1: {reason}");
-                    return Ok((JudgementStatus::Unscored, reason));
-                }
-            };
-            if replies.len() == MAX_REQUESTS {
-                let reason = format!("the judge has no score after {MAX_REQUESTS} replies");
-                return Ok((JudgementStatus::Unscored, reason));
-            }
-            let base_url = self.chat.url().to_owned();
-            let key = RequestKey { base_url, repeat: task.repeat, ask: replies.len() as u32, request };
-            judgement.request_hash = key.hash()?;
-            let stored = self.reply(&judgement.request_hash, key)?;
-            judgement.seconds += stored.seconds;
-            judgement.cost_usd = match (self.prices, stored.reply.usage, judgement.cost_usd) {
-                (Some(prices), Some(usage), Some(cost)) => Some(cost + prices.cost(usage)),
-                _ => None, // a reply without usage: the sum is unknown
-            };
-            judgement.model = stored.reply.model;
-            judgement.fingerprint = stored.reply.fingerprint;
-            judgement.reply.clone_from(&stored.reply.chat.content);
-            replies.push(stored.reply.chat);
-        }
-    }
-
-    /// The reply to a request, from the store or the server.
-    fn reply(&self, hash: &str, key: RequestKey) -> Result<StoredReply, String> {
-        let slot = match self.store.claim(hash) {
-            Claim::Known(stored) => {
-                self.replayed.fetch_add(1, Ordering::Relaxed);
-                return Ok(stored);
-            }
-            Claim::Yours(slot) => slot,
-        };
-        if let Some(reason) = self.chat.stopped() {
-            return Err(not_asked(&reason));
-        }
-        let ceiling = Usage::ceiling(&key.request);
-        let reservation = self.budget.reserve(ceiling).map_err(|reason| self.stop(reason))?;
-        let response = self.chat.send(&key.request, hash).map_err(|failure| match failure {
-            Failure::Request(reason) => reason,
-            Failure::Server(reason) => self.count_failure(reason),
-            Failure::Stopped(reason) => not_asked(&reason),
-        })?;
-        self.failures_in_a_row.store(0, Ordering::Relaxed);
-        let reply = match Reply::read(&response.body) {
-            Ok(reply) => reply,
-            Err(reason) => {
-                reservation.pay(ceiling); // not kept, but perhaps billed: this run's budget takes it for spent
-                return Err(reason.to_string());
-            }
-        };
-        let stored = slot.keep(key, response, reply).map_err(|reason| self.stop(reason))?;
-        reservation.pay(stored.billed);
-        self.paid.fetch_add(1, Ordering::Relaxed);
-        Ok(stored)
-    }
-
-    fn count_failure(&self, reason: String) -> String {
-        let failures = 1 + self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-        if failures >= MAX_FAILURES_IN_A_ROW {
-            let url = self.chat.url().to_owned();
-            self.chat.stop(ChatError::Unreachable { url, failures, reason: reason.clone() });
-        }
-        reason
-    }
-
-    fn stop(&self, error: JudgeError) -> String {
-        let reason = not_asked(&error);
-        self.chat.stop(match error {
-            JudgeError::Chat(error) => error,
-            error => ChatError::Ended(error.to_string()),
-        });
-        reason
-    }
-}
-
-fn not_asked(reason: &dyn std::error::Error) -> String {
-    format!("not asked: {reason}")
 }

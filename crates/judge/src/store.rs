@@ -1,19 +1,22 @@
 //! `replies.jsonl`: every paid request with its exact response, one a line, found again by content.
 //!
-//! A line is synced to disk before its reply is used, and only good replies are kept: what failed is asked again.
-//! Replies are read from the stored response by the same code as fresh ones, so a judge's new reading of old replies
-//! costs nothing.
+//! A line is synced to disk before its reply is used. Whatever was paid for is kept as it came, also what cannot be read or
+//! says nothing: what it says is read anew each time, so a better reader reads old replies for free. A request that is asked again
+//! on purpose gets a line of a later attempt; the last attempt counts, and all of them were paid for.
+//!
+//! In memory there is where each reply lies, not what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tunebench_files::{JsonLines, Salvaged};
+use tunebench_chat::{RawResponse, Reply, Unreadable, Usage};
+use tunebench_files::{JsonLines, Span, Syncer};
 use tunebench_spec::{ChatRequest, hash};
 
-use crate::JudgeError;
-use tunebench_chat::{RawResponse, Reply, Usage};
+use crate::budget::{Account, Past};
+use crate::error::JudgeError;
 
 /// What tells one request from another. The repeat and the place among an answer's requests count: a judge that
 /// asks the same twice wants two replies.
@@ -27,8 +30,33 @@ pub(crate) struct RequestKey {
 }
 
 impl RequestKey {
-    pub(crate) fn hash(&self) -> Result<String, String> {
-        hash::of_json(self).map_err(|e| format!("unsendable request: {e}"))
+    pub(crate) fn name(&self) -> Result<Name, String> {
+        let hash = hash::of_json(self).map_err(|e| format!("unsendable request: {e}"))?;
+        Name::of(&hash).ok_or_else(|| format!("`{hash}` is no SHA-256"))
+    }
+}
+
+/// The name of a request: SHA-256 of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name([u8; 32]);
+
+impl Name {
+    /// From 64 hexadecimal digits.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 2 * bytes.len() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -41,27 +69,96 @@ struct Line {
     response: String,
     request_id: String,
     seconds: f64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    adapted: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    batch: bool,
+    /// How often the same had been asked before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    attempt: u32,
+    /// US dollars, by the prices of the run that paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paid_usd: Option<f64>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A stored reply.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredReply {
-    pub reply: Reply,
+    /// What it says, or why it cannot be read.
+    pub reply: Result<Reply, Unreadable>,
     pub seconds: f64,
-    /// The reply's usage or, where the server gave none, the most it can have been.
-    pub billed: Usage,
+    pub adapted: String,
+    pub batch: bool,
+    /// Whether it came in this run.
+    pub is_fresh: bool,
+}
+
+/// What a reply used or, where it does not say so, the most it can have used.
+pub(crate) fn billed(request: &ChatRequest, reply: &Result<Reply, Unreadable>) -> Usage {
+    usage(reply).unwrap_or_else(|| Usage::ceiling(request))
+}
+
+/// What a reply says that it used.
+pub(crate) fn usage(reply: &Result<Reply, Unreadable>) -> Option<Usage> {
+    match reply {
+        Ok(Reply { usage, .. }) | Err(Unreadable::Empty { usage, .. }) => *usage,
+        Err(Unreadable::NotAReply(_)) => None,
+    }
+}
+
+/// Which stored replies will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accept {
+    /// All: nobody can be asked.
+    Any,
+    /// What the model said, be it nothing; where an error or a page came instead, the request is asked again.
+    Replies,
+    /// Those of this run alone.
+    Fresh,
+}
+
+impl Accept {
+    fn takes(self, stored: &StoredReply) -> bool {
+        stored.is_fresh
+            || match self {
+                Self::Any => true,
+                Self::Replies => !matches!(stored.reply, Err(Unreadable::NotAReply(_))),
+                Self::Fresh => false,
+            }
+    }
 }
 
 pub(crate) struct Store {
     state: Mutex<State>,
     freed: Condvar,
+    disk: Mutex<Disk>,
 }
 
 struct State {
     lines: JsonLines<Line>,
-    replies: BTreeMap<String, StoredReply>,
-    /// Hashes being asked for: a second asker waits for the first's reply.
-    in_flight: BTreeSet<String>,
+    index: BTreeMap<Name, Entry>,
+    /// Requests being asked: a second asker waits for the first's reply.
+    in_flight: BTreeSet<Name>,
+    /// Where the last line ends.
+    end: u64,
+}
+
+/// Where the last attempt of a request lies.
+#[derive(Clone, Copy)]
+struct Entry {
+    span: Span,
+    attempt: u32,
+    is_fresh: bool,
+}
+
+/// How far the lines are on the disk.
+struct Disk {
+    syncer: Syncer,
+    end: u64,
 }
 
 /// The answer to "who asks this?"
@@ -70,44 +167,82 @@ pub(crate) enum Claim<'a> {
     Yours(Slot<'a>),
 }
 
-impl Store {
-    /// Opens or creates the file for this process alone. The second value reports lines that could not be used; a
-    /// torn last line, all that a kill can leave, is cut off.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<String>), JudgeError> {
-        let (lines, Salvaged { lines: found, cut_bytes }) = JsonLines::<Line>::salvage(path).map_err(not_opened)?;
-        let name = path.display().to_string();
-        let mut replies = BTreeMap::new();
-        let mut notes = Vec::new();
-        for (number, line) in (1..).zip(found) {
-            match line.map_err(|e| e.to_string()).and_then(read) {
-                Ok((hash, stored)) => drop(replies.insert(hash, stored)),
-                Err(reason) => notes.push(format!("{name}:{number}: unusable reply, it will be asked again: {reason}")),
-            }
-        }
-        if cut_bytes > 0 {
-            notes.push(format!("{name}: cut off a torn last line of {cut_bytes} bytes, left by a run that was killed"));
-        }
-        let state = State { lines, replies, in_flight: BTreeSet::new() };
-        Ok((Self { state: Mutex::new(state), freed: Condvar::new() }, notes))
-    }
+/// A store, opened.
+pub(crate) struct Opened {
+    pub store: Store,
+    /// What all its replies took, all attempts of them.
+    pub past: BTreeMap<Account, Past>,
+    /// Lines that could not be used, and a torn last line, all that a kill can leave, which is cut off.
+    pub notes: Vec<String>,
+}
 
-    /// What was paid for every stored reply, in the order of their hashes.
-    pub(crate) fn billed(&self) -> Vec<Usage> {
-        self.lock().replies.values().map(|r| r.billed).collect()
+impl Store {
+    /// Opens or creates the file for this process alone.
+    pub(crate) fn open(path: &Path) -> Result<Opened, JudgeError> {
+        let file = path.display().to_string();
+        let (mut index, mut past, mut notes) = (BTreeMap::new(), BTreeMap::<_, Past>::new(), Vec::new());
+        let (mut number, mut end) = (0, 0);
+        let salvaged = JsonLines::<Line>::salvage(path, |span, line| {
+            (number, end) = (number + 1, span.end());
+            let named = line.map_err(|e| e.to_string()).and_then(|line| match Name::of(&line.hash) {
+                Some(name) => Ok((name, line)),
+                None => Err("its hash is no SHA-256".to_owned()),
+            });
+            match named {
+                Ok((name, line)) => {
+                    let attempt = line.attempt;
+                    let is_latest = |known: &Entry| known.attempt <= attempt;
+                    if index.get(&name).is_none_or(is_latest) {
+                        index.insert(name, Entry { span, attempt, is_fresh: false });
+                    }
+                    let (account, billed, paid_usd) = account(line);
+                    past.entry(account).or_default().add(billed, paid_usd);
+                }
+                Err(reason) => {
+                    notes.push(format!("{file}:{number}: unusable reply, it will be asked again: {reason}"));
+                }
+            }
+        });
+        let (lines, cut_bytes) = salvaged.map_err(not_opened)?;
+        if cut_bytes > 0 {
+            notes.push(format!("{file}: cut off a torn last line of {cut_bytes} bytes, left by a run that was killed"));
+        }
+        let syncer = lines.syncer().map_err(not_opened)?;
+        let state = State { lines, index, in_flight: BTreeSet::new(), end };
+        let store =
+            Self { state: Mutex::new(state), freed: Condvar::new(), disk: Mutex::new(Disk { syncer, end }) };
+        Ok(Opened { store, past, notes })
     }
 
     /// The stored reply, or the right to ask; waits while another thread asks the same.
-    pub(crate) fn claim(&self, hash: &str) -> Claim<'_> {
+    pub(crate) fn claim(&self, name: Name, accept: Accept) -> Result<Claim<'_>, JudgeError> {
         let mut state = self.lock();
         loop {
-            if let Some(stored) = state.replies.get(hash) {
-                return Claim::Known(stored.clone());
+            if let Some(stored) = state.read(name)?.filter(|stored| accept.takes(stored)) {
+                return Ok(Claim::Known(stored));
             }
-            if state.in_flight.insert(hash.to_owned()) {
-                return Claim::Yours(Slot { store: self, hash: hash.to_owned() });
+            if state.in_flight.insert(name) {
+                return Ok(Claim::Yours(Slot { store: self, name }));
             }
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// As [`Store::claim`], but nothing is to be asked.
+    pub(crate) fn find(&self, name: Name, accept: Accept) -> Result<Option<StoredReply>, JudgeError> {
+        Ok(self.lock().read(name)?.filter(|stored| accept.takes(stored)))
+    }
+
+    /// Makes all lines up to `end` outlast the machine. What others appended meanwhile goes to the disk with it.
+    fn sync(&self, end: u64) -> Result<(), JudgeError> {
+        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if disk.end >= end {
+            return Ok(());
+        }
+        let end = self.lock().end;
+        disk.syncer.sync().map_err(not_kept)?;
+        disk.end = end;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -115,40 +250,59 @@ impl Store {
     }
 }
 
+impl State {
+    fn read(&mut self, name: Name) -> Result<Option<StoredReply>, JudgeError> {
+        let Some(entry) = self.index.get(&name).copied() else { return Ok(None) };
+        let line = self.lines.read(entry.span).map_err(|error| {
+            let path = error.path().display().to_string();
+            JudgeError::Store { path, reason: format!("a kept reply cannot be read again: {}", why(&error)) }
+        })?;
+        let Line { response, seconds, adapted, batch, .. } = line;
+        Ok(Some(StoredReply { reply: Reply::read(&response), seconds, adapted, batch, is_fresh: entry.is_fresh }))
+    }
+}
+
 /// The right to send one request; given back when dropped.
 pub(crate) struct Slot<'a> {
     store: &'a Store,
-    hash: String,
+    name: Name,
 }
 
 impl Slot<'_> {
-    /// Keeps a reply: on disk when this returns.
-    pub(crate) fn keep(self, key: RequestKey, response: RawResponse, reply: Reply) -> Result<StoredReply, JudgeError> {
-        let stored = record(&key.request, reply, response.seconds);
-        let (hash, RawResponse { body: response, request_id, seconds, .. }) = (self.hash.clone(), response);
-        let line = Line { hash, key, response, request_id, seconds };
+    /// Keeps a reply: on disk when this returns. Says whether the same had been asked before.
+    pub(crate) fn keep(
+        self,
+        key: RequestKey,
+        response: RawResponse,
+        reply: Result<Reply, Unreadable>,
+        paid_usd: Option<f64>,
+    ) -> Result<(StoredReply, bool), JudgeError> {
+        let RawResponse { body, request_id, seconds, adapted, batch } = response;
         let mut state = self.store.lock();
-        state.lines.append(&line).and_then(|()| state.lines.sync()).map_err(not_kept)?;
-        state.replies.insert(self.hash.clone(), stored.clone());
-        Ok(stored)
+        let attempt = state.index.get(&self.name).map_or(0, |known| known.attempt.saturating_add(1));
+        let hash = self.name.to_string();
+        let adapted_again = adapted.clone();
+        let line = Line { hash, key, response: body, request_id, seconds, adapted, batch, attempt, paid_usd };
+        let span = state.lines.append(&line).map_err(not_kept)?;
+        state.end = span.end();
+        drop(state);
+        self.store.sync(span.end())?;
+        self.store.lock().index.insert(self.name, Entry { span, attempt, is_fresh: true });
+        Ok((StoredReply { reply, seconds, adapted: adapted_again, batch, is_fresh: true }, attempt > 0))
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.store.lock().in_flight.remove(&self.hash);
+        self.store.lock().in_flight.remove(&self.name);
         self.store.freed.notify_all();
     }
 }
 
-fn record(request: &ChatRequest, reply: Reply, seconds: f64) -> StoredReply {
-    let billed = reply.usage.unwrap_or_else(|| Usage::ceiling(request));
-    StoredReply { reply, seconds, billed }
-}
-
-fn read(line: Line) -> Result<(String, StoredReply), String> {
-    let reply = Reply::read(&line.response).map_err(|e| e.to_string())?;
-    Ok((line.hash, record(&line.key.request, reply, line.seconds)))
+fn account(line: Line) -> (Account, Usage, Option<f64>) {
+    let billed = billed(&line.key.request, &Reply::read(&line.response));
+    let account = Account { url: line.key.base_url, model: line.key.request.model, batch: line.batch };
+    (account, billed, line.paid_usd)
 }
 
 fn not_opened(error: tunebench_files::Error) -> JudgeError {

@@ -1,13 +1,13 @@
 //! Judging: a model's generations through the study's judge.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 use tunebench_host::{HostError, JudgePlugin};
-use tunebench_judge::{Judge, Outcome, judge, tasks};
+use tunebench_chat::Chat;
+use tunebench_judge::{Draw, Judge, JudgeError, Outcome, Question, Server, Settings, Subjects, judge, tasks};
 use tunebench_spec::study::Eval;
 use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus, hash};
 
@@ -66,41 +66,40 @@ impl Judging<'_> {
         let Self { plugin, eval, items, model, .. } = self;
         let (answered, skipped): (Vec<Generation>, Vec<Generation>) =
             generations.iter().cloned().partition(|generation| generation.finish != SKIPPED);
-        let tasks = tasks(&answered, items, eval.repeats)?;
+        let subjects = Subjects::new(items, |item| self.hash(item));
+        let draw = Draw { repeats: eval.repeats, ..Draw::default() };
+        let tasks = tasks(&answered, &subjects, &draw)?;
         observer.on_event(&Event::JudgingStarted { model, judgements: tasks.len() });
-        let steps = PluginSteps { plugin, errors: Mutex::default(), is_stopped: AtomicBool::new(false) };
-        let outcome = judge(&steps, &tasks, &eval.chat, replies, &mut |progress| {
+        let steps = PluginSteps { plugin, errors: Mutex::default() };
+        let chat = Chat::new(&eval.chat).map_err(JudgeError::from)?;
+        let settings = Settings::of(&eval.chat)?;
+        let outcome = judge(&steps, &tasks, Server::Each(&chat), &settings, replies, &mut |progress| {
             observer.on_event(&Event::Judged(progress));
-            if observer.stop() != Stop::No {
-                steps.is_stopped.store(true, Ordering::Relaxed);
-            }
+            if observer.stop() == Stop::No { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let broken = steps.broken();
-        if steps.is_stopped.into_inner() {
+        let Outcome { mut judgements, stopped, notes, .. } = outcome;
+        if stopped == Some(JudgeError::Interrupted) {
             return Err(StudyError::Stopped);
         }
-        let Outcome { mut judgements, stopped, notes, .. } = outcome;
         notes.iter().for_each(|note| observer.on_event(&Event::JudgingNote(note)));
         for generation in &skipped {
-            judgements.extend((0..eval.repeats).map(|repeat| unscored(generation, plugin.name(), repeat)));
-        }
-        let hashes = self.hashes();
-        for judgement in &mut judgements {
-            judgement.judge_hash = hashes.get(judgement.item.as_str()).cloned().unwrap_or_default();
+            let unscored = |repeat| Judgement {
+                judge_hash: items.iter().find(|item| item.id == generation.item).map(|item| self.hash(item)).unwrap_or_default(),
+                ..unscored(generation, plugin.name(), repeat)
+            };
+            judgements.extend((0..eval.repeats).map(unscored));
         }
         observer.on_event(&Event::JudgingFinished { model, judgements: &judgements });
         let stopped = stopped.map(|error| error.to_string()).or(broken);
         Ok(Judgements { judgements, stopped })
     }
 
-    /// Of each item's id, the SHA-256 of the judge with the item's rubric.
-    fn hashes(&self) -> BTreeMap<&str, String> {
+    /// The SHA-256 of the judge with the item's rubric.
+    fn hash(&self, item: &Example) -> String {
         let Eval { judge, judge_options, chat, .. } = self.eval;
-        let of = |item: &Example| {
-            let named = json!([JUDGING_VERSION, judge, self.plugin_sha256, judge_options, chat.base_url, item.rubric]);
-            hash::of_bytes(named.to_string().as_bytes())
-        };
-        self.items.iter().map(|item| (item.id.as_str(), of(item))).collect()
+        let named = json!([JUDGING_VERSION, judge, self.plugin_sha256, judge_options, chat.base_url, item.rubric]);
+        hash::of_bytes(named.to_string().as_bytes())
     }
 }
 
@@ -114,8 +113,6 @@ fn unscored(generation: &Generation, judge: &str, repeat: u32) -> Judgement {
 struct PluginSteps<'a> {
     plugin: &'a JudgePlugin,
     errors: Mutex<Vec<HostError>>,
-    /// Whether nothing more is to be asked; what was asked is kept.
-    is_stopped: AtomicBool,
 }
 
 impl PluginSteps<'_> {
@@ -131,11 +128,13 @@ impl PluginSteps<'_> {
 }
 
 impl Judge for PluginSteps<'_> {
-    fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
-        if self.is_stopped.load(Ordering::Relaxed) {
-            return Err(StudyError::Stopped.to_string());
-        }
-        self.plugin.step(item, answer, replies).map_err(|error| {
+    fn step(&self, question: &Question<'_>, replies: &[ChatReply]) -> Result<JudgeStep, String> {
+        let Question { item, answer, rival } = question;
+        let step = match rival {
+            None => self.plugin.step(item, answer, replies),
+            Some(rival) => self.plugin.compare(item, [answer, rival], replies),
+        };
+        step.map_err(|error| {
             let text = error.to_string();
             if error.is_fault() {
                 self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(error);

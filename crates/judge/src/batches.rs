@@ -1,0 +1,158 @@
+//! Many requests at once, in waves: what all judgements ask next and the store lacks goes out together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tunebench_chat::{BatchServer, NamedRequest, Usage};
+
+use crate::budget::Reservation;
+use crate::each::or_old;
+use crate::error::JudgeError;
+use crate::session::{Look, Session, not_asked};
+use crate::store::{Accept, Claim, Name, RequestKey};
+use crate::task::Task;
+use crate::walk::Concluded;
+
+/// Bytes of prompts in one wave, at most: they are in memory while it is out.
+const MAX_WAVE_BYTES: usize = 256 << 20;
+
+/// Makes every judgement and tells `each` of it; `advance` is told whenever a reply came. Notes go to `notes`.
+pub(crate) fn run(
+    session: &Session<'_>,
+    tasks: &[Task<'_>],
+    (server, journal): (&dyn BatchServer, &Path),
+    each: &mut dyn FnMut(usize, Concluded),
+    advance: &mut dyn FnMut(),
+    notes: &mut Vec<String>,
+) {
+    // What a judgement was before it is asked for again.
+    let mut old: BTreeMap<usize, Concluded> = BTreeMap::new();
+    let mut failed: BTreeMap<Name, String> = BTreeMap::new();
+    for (index, task) in tasks.iter().enumerate() {
+        old.extend(session.outdated(task).map(|concluded| (index, concluded)));
+    }
+    let mut open: Vec<usize> = (0..tasks.len()).collect();
+    while !open.is_empty() {
+        let mut wave = Wave::default();
+        open.retain(|index| {
+            let Some(task) = tasks.get(*index) else { return false };
+            let accept = session.accept(old.contains_key(index));
+            match session.look(task, accept, &failed) {
+                Look::Over(concluded) => {
+                    each(*index, or_old(concluded, old.remove(index)));
+                    false
+                }
+                Look::Asks(name, key) => {
+                    wave.add(session, name, key, accept);
+                    true
+                }
+            }
+        });
+        let cut = wave.cut.take();
+        if wave.requests.is_empty() {
+            // Nobody asks anything any more, or nothing may be asked.
+            let reason = cut.map(|error| session.stop(error)).or_else(|| session.stopped().map(|e| not_asked(&e)));
+            let reason = reason.unwrap_or_else(|| not_asked(&"the store gave nothing back"));
+            for index in open.drain(..) {
+                let Some(task) = tasks.get(index) else { continue };
+                let accept = session.accept(old.contains_key(&index));
+                let concluded = session.walk(task, |name, _| match session.store.find(name, accept) {
+                    Ok(Some(stored)) => Ok(stored),
+                    Ok(None) => Err(failed.get(&name).cloned().unwrap_or_else(|| reason.clone())),
+                    Err(error) => Err(session.stop(error)),
+                });
+                each(index, or_old(concluded, old.remove(&index)));
+            }
+            return;
+        }
+        if let Some(error) = cut {
+            notes.push(format!("a batch was cut to {} requests: {error}", wave.requests.len()));
+        }
+        wave.send(session, server, journal, &mut failed, advance);
+    }
+}
+
+/// Requests that go out together, with what is set aside for them.
+#[derive(Default)]
+struct Wave<'s> {
+    requests: Vec<NamedRequest>,
+    held: BTreeMap<Name, Held<'s>>,
+    bytes: usize,
+    /// Why not all that is asked goes out, where money is the reason.
+    cut: Option<JudgeError>,
+}
+
+struct Held<'s> {
+    place: usize,
+    repeat: u32,
+    ask: u32,
+    accept: Accept,
+    reservation: Reservation<'s>,
+}
+
+impl<'s> Wave<'s> {
+    /// Takes a request in, if there is room and money.
+    fn add(&mut self, session: &'s Session<'_>, name: Name, key: RequestKey, accept: Accept) {
+        let bytes: usize = key.request.messages.iter().map(|message| message.content.len()).sum();
+        let is_full = self.bytes + bytes > MAX_WAVE_BYTES && !self.requests.is_empty();
+        if self.cut.is_some() || is_full || self.held.contains_key(&name) || session.stopped().is_some() {
+            return;
+        }
+        let RequestKey { repeat, ask, request, .. } = key;
+        match session.budget.reserve_in_batch(&request.model, Usage::ceiling(&request)) {
+            Ok(reservation) => {
+                let place = self.requests.len();
+                self.held.insert(name, Held { place, repeat, ask, accept, reservation });
+                self.requests.push(NamedRequest { name: name.to_string(), request });
+                self.bytes += bytes;
+            }
+            Err(error) => self.cut = Some(error),
+        }
+    }
+
+    /// Sends all of it, keeps the replies, and notes the failures.
+    fn send(
+        mut self,
+        session: &Session<'_>,
+        server: &dyn BatchServer,
+        journal: &Path,
+        failed: &mut BTreeMap<Name, String>,
+        advance: &mut dyn FnMut(),
+    ) {
+        session.asks();
+        let (requests, held, url) = (&self.requests, &mut self.held, server.url());
+        let answered = server.answer(requests, journal, &mut |name, result| {
+            // Of what nobody asked, or was told already, there is nothing to keep.
+            let Some((name, held)) = Name::of(name).and_then(|name| Some((name, held.remove(&name)?))) else {
+                return session.stopped().is_none();
+            };
+            let Held { place, repeat, ask, accept, reservation } = held;
+            let kept = result.map_err(|failure| failure_text(&failure)).and_then(|response| {
+                let request = requests.get(place).map(|named| named.request.clone()).unwrap_or_default();
+                let key = RequestKey { base_url: url.to_owned(), repeat, ask, request };
+                match session.store.claim(name, accept).map_err(|error| session.stop(error))? {
+                    Claim::Yours(slot) => session.keep(slot, key, response, reservation).map(drop),
+                    Claim::Known(_) => Ok(()),
+                }
+            });
+            if let Err(reason) = kept {
+                failed.insert(name, reason);
+            }
+            advance();
+            session.stopped().is_none()
+        });
+        let reason = match answered {
+            Ok(()) => format!("{url} said nothing of this request"),
+            Err(error) => session.stop(error.into()),
+        };
+        let reason = session.stopped().map_or(reason, |error| not_asked(&error));
+        failed.extend(self.held.into_keys().map(|name| (name, reason.clone())));
+    }
+}
+
+fn failure_text(failure: &tunebench_chat::Failure) -> String {
+    match failure {
+        tunebench_chat::Failure::Request(reason) | tunebench_chat::Failure::Server(reason) => reason.clone(),
+        tunebench_chat::Failure::Stopped(error) => not_asked(error),
+    }
+}

@@ -1,0 +1,167 @@
+//! One judgement on its way: the judge's steps, and what the replies between them tell.
+
+use tunebench_chat::Reply;
+use tunebench_spec::{ChatReply, JudgeStep, Judgement, JudgementStatus};
+
+use crate::prices::Price;
+use crate::question::Judge;
+use crate::store::{self, Name, RequestKey, StoredReply};
+use crate::task::Task;
+
+/// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
+const MAX_REQUESTS: usize = 8;
+
+/// What a walk wants next.
+pub(crate) enum Next {
+    Ask(Name, RequestKey),
+    Over,
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Scored,
+    /// The judge read the replies, and could not tell.
+    Unscored,
+    /// A reply came, and says nothing that a judge could read.
+    Unusable,
+    /// A request got no reply.
+    Unanswered,
+    /// The judge itself failed.
+    Broken,
+}
+
+/// A judgement that is being made.
+pub(crate) struct Walk<'t> {
+    task: &'t Task<'t>,
+    url: &'t str,
+    replies: Vec<ChatReply>,
+    judgement: Judgement,
+    end: Option<End>,
+    /// Replies that an earlier run had paid for.
+    replayed: u64,
+}
+
+/// A judgement that is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Concluded {
+    pub judgement: Judgement,
+    pub end: End,
+    pub replayed: u64,
+}
+
+impl<'t> Walk<'t> {
+    /// `has_prices`: whether costs can be added up.
+    pub(crate) fn begin(task: &'t Task<'t>, judge: &str, url: &'t str, has_prices: bool) -> Self {
+        let begun = Judgement::begin(task.generation, judge, task.repeat);
+        let judgement = Judgement {
+            judge_hash: task.judge_hash.to_owned(),
+            rubric_hash: task.rubric_hash.to_owned(),
+            rival: task.rival.map_or_else(String::new, |rival| rival.generation.arm.clone()),
+            rival_seed: task.rival.map_or(0, |rival| rival.generation.seed),
+            swapped: task.rival.is_some_and(|rival| rival.swapped),
+            cost_usd: has_prices.then_some(0.0),
+            ..begun
+        };
+        Self { task, url, replies: Vec::new(), judgement, end: None, replayed: 0 }
+    }
+
+    /// Lets the judge step, until it asks for what it was not given yet, or is done.
+    pub(crate) fn next(&mut self, judge: &dyn Judge) -> Next {
+        if self.end.is_some() {
+            return Next::Over;
+        }
+        let request = match judge.step(&self.task.question(), &self.replies) {
+            Ok(JudgeStep::Ask { request }) => request,
+            Ok(JudgeStep::Unscored { reason }) => return self.over(End::Unscored, reason),
+            Ok(JudgeStep::Score { score, reason }) if (0.0..=1.0).contains(&score) => {
+                self.judgement.score = Some(self.task.own_score(score));
+                return self.over(End::Scored, reason);
+            }
+            Ok(JudgeStep::Score { score, reason }) => {
+                let reason = format!("the judge gave {score}, which is not from 0 to 1: {reason}");
+                return self.over(End::Unscored, reason);
+            }
+            Err(reason) => return self.over(End::Broken, format!("the judge itself failed: {reason}")),
+        };
+        if self.replies.len() == MAX_REQUESTS {
+            return self.over(End::Unscored, format!("the judge has no score after {MAX_REQUESTS} replies"));
+        }
+        self.judgement.asked_model.clone_from(&request.model);
+        let base_url = self.url.to_owned();
+        let key = RequestKey { base_url, repeat: self.task.repeat, ask: self.replies.len() as u32, request };
+        match key.name() {
+            Ok(name) => {
+                self.judgement.request_hash = name.to_string();
+                Next::Ask(name, key)
+            }
+            Err(reason) => self.over(End::Broken, reason),
+        }
+    }
+
+    /// Gives the judge the reply to what it asked. `price`: of the model that was asked.
+    pub(crate) fn take(&mut self, stored: StoredReply, price: Option<Price>) {
+        let StoredReply { reply, seconds, adapted, batch, is_fresh } = stored;
+        self.replayed += u64::from(!is_fresh);
+        let judgement = &mut self.judgement;
+        (judgement.adapted, judgement.batch) = (adapted, batch);
+        judgement.seconds += seconds;
+        judgement.cost_usd = match (price, store::usage(&reply), judgement.cost_usd) {
+            (Some(price), Some(usage), Some(cost)) => Some(cost + price.cost(usage)),
+            _ => None, // a reply without usage: the sum is unknown
+        };
+        let fault = match reply {
+            Ok(reply) => {
+                let fault = fault(&reply);
+                (judgement.model, judgement.fingerprint) = (reply.model, reply.fingerprint);
+                judgement.reply.clone_from(&reply.chat.content);
+                self.replies.push(reply.chat);
+                fault
+            }
+            Err(unreadable) => {
+                (judgement.model, judgement.fingerprint) = (String::new(), String::new());
+                judgement.reply.clear();
+                Some(unreadable.to_string())
+            }
+        };
+        if let Some(reason) = fault {
+            self.over(End::Unusable, reason);
+        }
+    }
+
+    /// The request gets no reply.
+    pub(crate) fn fail(&mut self, reason: String) {
+        self.over(End::Unanswered, reason);
+    }
+
+    fn over(&mut self, end: End, reason: String) -> Next {
+        self.judgement.status = match end {
+            End::Scored => JudgementStatus::Scored,
+            End::Unscored => JudgementStatus::Unscored,
+            End::Unusable | End::Unanswered | End::Broken => JudgementStatus::Failed,
+        };
+        self.judgement.reason = reason;
+        self.end = Some(end);
+        Next::Over
+    }
+
+    /// What came of it. A walk that was left on its way counts as unanswered.
+    pub(crate) fn conclude(self) -> Concluded {
+        Concluded { judgement: self.judgement, end: self.end.unwrap_or(End::Unanswered), replayed: self.replayed }
+    }
+}
+
+/// Why a reply that can be read says nothing to a judge, if so. One that was cut off but says something, it may read.
+fn fault(reply: &Reply) -> Option<String> {
+    let ChatReply { content, finish_reason, .. } = &reply.chat;
+    match (finish_reason.as_str(), content.trim().is_empty()) {
+        ("content_filter", _) => Some("the reply was filtered (finish_reason `content_filter`)".to_owned()),
+        ("length", true) => Some(
+            "the reply was cut off before it said anything (finish_reason `length`): raise the limit of tokens, which \
+             reasoning uses up too"
+                .to_owned(),
+        ),
+        (finish, true) => Some(format!("the reply is empty (finish_reason `{}`)", finish.escape_debug())),
+        (_, false) => None,
+    }
+}
