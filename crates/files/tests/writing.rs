@@ -159,8 +159,7 @@ fn a_damaged_line_is_named_and_may_be_passed_over() {
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), text, "an error changes nothing");
     let mut found = Vec::new();
-    let (mut lines, cut_bytes) =
-        JsonLines::<u64>::salvage(&path, |span, line| found.push((span, line.ok()))).unwrap();
+    let (mut lines, cut_bytes) = JsonLines::<u64>::salvage(&path, |span, line| found.push((span, line.ok()))).unwrap();
     assert_eq!(found.iter().map(|(_, line)| *line).collect::<Vec<_>>(), [Some(1), None, Some(3)]);
     assert_eq!(cut_bytes, 1);
     let fifth = lines.append(&5).unwrap();

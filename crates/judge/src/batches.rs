@@ -39,7 +39,7 @@ pub(crate) fn run(
             let accept = session.accept(old.contains_key(index));
             match session.look(task, accept, &failed) {
                 Look::Over(concluded) => {
-                    each(*index, or_old(concluded, old.remove(index)));
+                    each(*index, or_old(*concluded, old.remove(index)));
                     false
                 }
                 Look::Asks(name, key) => {

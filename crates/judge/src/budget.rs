@@ -65,8 +65,8 @@ struct State {
     spent_in_run: f64,
     reserved: f64,
     open: u32,
-    /// Whether a reply was met whose price is not known.
-    has_unpriced: bool,
+    /// Whether the prices of all models asked so far are known; none before the first.
+    is_priced: Option<bool>,
     /// Accounts whose models this run did not ask yet; `spent` holds what was recorded of them.
     past: BTreeMap<Account, Past>,
 }
@@ -75,21 +75,19 @@ impl<'a> Budget<'a> {
     /// `past`: what the store holds already; `url`: the server that is asked.
     pub(crate) fn new(url: &'a str, prices: &'a Prices, limits: Limits, past: BTreeMap<Account, Past>) -> Self {
         let spent = past.values().map(|past| past.recorded_usd).sum();
-        let state = State { spent, spent_in_run: 0.0, reserved: 0.0, open: 0, has_unpriced: false, past };
+        let state = State { spent, spent_in_run: 0.0, reserved: 0.0, open: 0, is_priced: None, past };
         Self { url, prices, limits, state: Mutex::new(state), settled: Condvar::new() }
     }
 
-    /// Whether costs can be added up before a model is known.
-    pub(crate) fn has_prices(&self) -> bool {
-        self.prices.has_any()
+    /// What was spent where nothing was asked: nothing, or, without prices, nobody knows.
+    pub(crate) fn nothing(&self) -> Option<f64> {
+        self.prices.are_stated().then_some(0.0)
     }
 
     /// US dollars spent on the store's replies, old and new; none when the price of a model is not known.
     pub(crate) fn spent(&self) -> Option<f64> {
         let state = self.lock();
-        // Before anything was asked or found, the settings alone tell whether there are prices.
-        let has_prices = self.prices.has_any() || state.spent > 0.0;
-        (has_prices && !state.has_unpriced).then_some(state.spent)
+        (state.is_priced.unwrap_or(self.prices.are_stated())).then_some(state.spent)
     }
 
     /// What a model's tokens cost. From now on its old replies count at this price.
@@ -157,7 +155,7 @@ impl<'a> Budget<'a> {
         for batch in [false, true] {
             let account = Account { url: self.url.to_owned(), model: model.to_owned(), batch };
             let price = self.prices.of_model(model, batch);
-            state.has_unpriced |= price.is_none();
+            state.is_priced = Some(state.is_priced.unwrap_or(true) && price.is_some());
             if let (Some(price), Some(past)) = (price, state.past.remove(&account)) {
                 state.spent += price.cost(past.billed) - past.recorded_usd;
             }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use tunebench_spec::Judgement;
 
+/// A column of a judgement.
+type Field = fn(&Judgement) -> &str;
+
 /// The most names that are listed.
 const MOST_NAMES: usize = 5;
 
 /// A note for each model whose replies name several models, or several fingerprints: the judge changed while it judged, or since
 /// an earlier run. Replies that name none tell nothing.
 pub(crate) fn notes(judgements: &[Judgement]) -> Vec<String> {
-    let fields: [(&str, fn(&Judgement) -> &str); 2] =
-        [("models", |j| j.model.as_str()), ("fingerprints", |j| j.fingerprint.as_str())];
+    let fields: [(&str, Field); 2] = [("models", |j| j.model.as_str()), ("fingerprints", |j| j.fingerprint.as_str())];
     let mut notes = Vec::new();
     for (what, field) in fields {
         let mut served: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();

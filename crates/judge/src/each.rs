@@ -14,12 +14,7 @@ use crate::walk::{Concluded, End};
 const MAX_FAILURES_IN_A_ROW: u32 = 10;
 
 /// Makes every judgement and tells `each` of it, on this thread, in any order.
-pub(crate) fn run(
-    session: &Session<'_>,
-    tasks: &[Task<'_>],
-    nobody: &str,
-    each: &mut dyn FnMut(usize, Concluded),
-) {
+pub(crate) fn run(session: &Session<'_>, tasks: &[Task<'_>], nobody: &str, each: &mut dyn FnMut(usize, Concluded)) {
     let here = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = session.server.map_or_else(here, ChatServer::concurrency).clamp(1, tasks.len().max(1));
     let asker = Asker { session, nobody, failures_in_a_row: AtomicU32::new(0) };

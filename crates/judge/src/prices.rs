@@ -62,17 +62,16 @@ impl Prices {
         Self { url: String::new(), stated: Some(price) }
     }
 
-    /// Whether costs can be added up: prices are stated, or models of this server are known.
-    pub(crate) fn has_any(&self) -> bool {
-        self.stated.is_some() || models::all().iter().any(|model| models::find(&model.id, &self.url).is_some())
+    /// Whether the study states them, so that there are costs before a model is known.
+    pub(crate) fn are_stated(&self) -> bool {
+        self.stated.is_some()
     }
 
     /// What a model's tokens cost, one by one or in a batch; none when that is not known.
     pub fn of_model(&self, model: &str, batch: bool) -> Option<Price> {
         let known = models::find(model, &self.url);
         let listed = known.and_then(|model| {
-            let (prompt, completion) =
-                (model.usd_per_million_prompt_tokens?, model.usd_per_million_completion_tokens?);
+            let (prompt, completion) = (model.usd_per_million_prompt_tokens?, model.usd_per_million_completion_tokens?);
             Some(Price::per_million(prompt, completion))
         });
         let price = self.stated.or(listed)?;

@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
                 (Err(error), _) => walk.fail(self.stop(error)),
             }
         }
-        Look::Over(walk.conclude())
+        Look::Over(Box::new(walk.conclude()))
     }
 
     /// What stored replies say of a task whose requests are to be asked again; none when they are not.
@@ -114,15 +114,15 @@ impl<'a> Session<'a> {
             return None;
         }
         match self.look(task, self.accept, &BTreeMap::new()) {
-            Look::Over(old) if matches!(old.end, End::Unusable) => Some(old),
+            Look::Over(old) if old.end == End::Unusable => Some(*old),
             // A judge that asks nobody says the same again.
-            Look::Over(old) if old.end == End::Unscored && !old.judgement.request_hash.is_empty() => Some(old),
+            Look::Over(old) if old.end == End::Unscored && !old.judgement.request_hash.is_empty() => Some(*old),
             _ => None,
         }
     }
 
     fn begin<'t>(&'t self, task: &'t Task<'t>) -> Walk<'t> {
-        Walk::begin(task, self.judge.name(), self.url, self.budget.has_prices())
+        Walk::begin(task, self.judge.name(), self.url, self.budget.nothing())
     }
 
     fn give(&self, walk: &mut Walk<'_>, model: &str, stored: StoredReply) {
@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
 
 /// What [`Session::look`] found.
 pub(crate) enum Look {
-    Over(Concluded),
+    Over(Box<Concluded>),
     Asks(Name, RequestKey),
 }
 

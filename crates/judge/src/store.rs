@@ -209,8 +209,7 @@ impl Store {
         }
         let syncer = lines.syncer().map_err(not_opened)?;
         let state = State { lines, index, in_flight: BTreeSet::new(), end };
-        let store =
-            Self { state: Mutex::new(state), freed: Condvar::new(), disk: Mutex::new(Disk { syncer, end }) };
+        let store = Self { state: Mutex::new(state), freed: Condvar::new(), disk: Mutex::new(Disk { syncer, end }) };
         Ok(Opened { store, past, notes })
     }
 

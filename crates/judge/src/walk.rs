@@ -36,6 +36,8 @@ pub(crate) struct Walk<'t> {
     task: &'t Task<'t>,
     url: &'t str,
     replies: Vec<ChatReply>,
+    /// Also those that could not be read.
+    has_replies: bool,
     judgement: Judgement,
     end: Option<End>,
     /// Replies that an earlier run had paid for.
@@ -51,8 +53,8 @@ pub(crate) struct Concluded {
 }
 
 impl<'t> Walk<'t> {
-    /// `has_prices`: whether costs can be added up.
-    pub(crate) fn begin(task: &'t Task<'t>, judge: &str, url: &'t str, has_prices: bool) -> Self {
+    /// `nothing`: US dollars that nothing costs, or none without prices.
+    pub(crate) fn begin(task: &'t Task<'t>, judge: &str, url: &'t str, nothing: Option<f64>) -> Self {
         let begun = Judgement::begin(task.generation, judge, task.repeat);
         let judgement = Judgement {
             judge_hash: task.judge_hash.to_owned(),
@@ -60,10 +62,10 @@ impl<'t> Walk<'t> {
             rival: task.rival.map_or_else(String::new, |rival| rival.generation.arm.clone()),
             rival_seed: task.rival.map_or(0, |rival| rival.generation.seed),
             swapped: task.rival.is_some_and(|rival| rival.swapped),
-            cost_usd: has_prices.then_some(0.0),
+            cost_usd: nothing,
             ..begun
         };
-        Self { task, url, replies: Vec::new(), judgement, end: None, replayed: 0 }
+        Self { task, url, replies: Vec::new(), has_replies: false, judgement, end: None, replayed: 0 }
     }
 
     /// Lets the judge step, until it asks for what it was not given yet, or is done.
@@ -106,7 +108,9 @@ impl<'t> Walk<'t> {
         let judgement = &mut self.judgement;
         (judgement.adapted, judgement.batch) = (adapted, batch);
         judgement.seconds += seconds;
-        judgement.cost_usd = match (price, store::usage(&reply), judgement.cost_usd) {
+        let before = if self.has_replies { judgement.cost_usd } else { Some(0.0) };
+        self.has_replies = true;
+        judgement.cost_usd = match (price, store::usage(&reply), before) {
             (Some(price), Some(usage), Some(cost)) => Some(cost + price.cost(usage)),
             _ => None, // a reply without usage: the sum is unknown
         };

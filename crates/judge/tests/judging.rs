@@ -4,24 +4,29 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use support::{AskOnce, answers, request};
+use support::{AskOnce, answers, go_on, request, subjects};
 use tempfile::TempDir;
-use tunebench_chat::ChatError;
-use tunebench_judge::{Judge, JudgeError, Outcome, judge, tasks};
-use tunebench_scripted_server::{Response, Server};
+use tunebench_chat::{Chat, ChatError};
+use tunebench_judge::{Draw, Judge, JudgeError, Outcome, Question, Server, Settings, judge, tasks};
+use tunebench_scripted_server::{Response, Server as Scripted};
 use tunebench_spec::study::ChatSettings;
-use tunebench_spec::{ChatReply, Example, JudgeStep, JudgementStatus as Status};
+use tunebench_spec::{ChatReply, JudgeStep, JudgementStatus as Status};
 
 fn run_with(by: &dyn Judge, n: usize, repeats: u32, settings: &ChatSettings, folder: &Path) -> Outcome {
     let (items, generations) = answers(n);
-    let tasks = tasks(&generations, &items, repeats).unwrap();
+    let subjects = subjects(&items);
+    let tasks = tasks(&generations, &subjects, &Draw { repeats, ..Draw::default() }).unwrap();
     let mut calls = 0;
-    let outcome = judge(by, &tasks, settings, &folder.join("replies.jsonl"), &mut |state| {
+    let chat = Chat::new(settings).unwrap();
+    let how = Settings::of(settings).unwrap();
+    let outcome = judge(by, &tasks, Server::Each(&chat), &how, &folder.join("replies.jsonl"), &mut |state| {
         calls += 1;
         assert_eq!((state.done, state.total), (calls, tasks.len()));
+        ControlFlow::Continue(())
     })
     .unwrap();
     assert_eq!(calls, tasks.len(), "progress is told after each judgement");
@@ -40,7 +45,7 @@ fn folder() -> TempDir {
 #[test]
 fn replies_become_scores_in_the_order_of_the_items() {
     // Later items are answered faster, so that order must come from the run and not from the clock.
-    let server = Server::start(|_, seen| {
+    let server = Scripted::start(|_, seen| {
         let i: u64 = seen.prompt().trim_start_matches("answer ").parse().unwrap();
         Response { delay: Duration::from_millis(60 - 10 * i), ..Response::reply(&format!("0.{i}")) }
     });
@@ -72,7 +77,7 @@ fn replies_become_scores_in_the_order_of_the_items() {
 fn the_key_is_sent_and_kept_nowhere() {
     // cargo sets CARGO_PKG_NAME for tests: a variable whose value is known without setting one.
     let key = env!("CARGO_PKG_NAME");
-    let server = Server::start(move |before, _| match before {
+    let server = Scripted::start(move |before, _| match before {
         0 => Response::reply(&format!("your key is {key}")),
         _ => Response::new(400, format!(r#"{{"error":{{"message":"bad key {key}"}}}}"#)),
     });
@@ -104,7 +109,7 @@ fn a_missing_key_stops_before_any_request() {
 fn a_rate_limit_is_waited_out() {
     const WAIT: &[(&str, &str)] = &[("retry-after-ms", "150"), ("retry-after", "60")];
     let limited = r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#;
-    let server = Server::start(move |before, _| match before {
+    let server = Scripted::start(move |before, _| match before {
         0 => Response::new(429, limited).with_headers(WAIT),
         _ => Response::reply("1"),
     });
@@ -119,7 +124,7 @@ fn a_rate_limit_is_waited_out() {
 #[test]
 fn a_faulty_server_is_given_up_and_asked_again_in_the_next_run() {
     const SOON: &[(&str, &str)] = &[("retry-after-ms", "1")];
-    let server = Server::start(|before, _| match before {
+    let server = Scripted::start(|before, _| match before {
         0..3 => Response::new(503, "overloaded").with_headers(SOON),
         _ => Response::reply("0.5"),
     });
@@ -135,7 +140,7 @@ fn a_faulty_server_is_given_up_and_asked_again_in_the_next_run() {
 
 #[test]
 fn a_server_that_is_down_ends_the_run() {
-    let server = Server::start(|_, _| Response::new(500, ""));
+    let server = Scripted::start(|_, _| Response::new(500, ""));
     let settings = ChatSettings { retries: 0, ..server.settings() };
     let outcome = run(15, &settings, &folder());
     assert!(
@@ -156,7 +161,7 @@ fn what_every_request_would_meet_stops_the_run_at_once() {
         (404, r#"{"detail":"Not Found"}"#, "HTTP 404: Not Found"),
         (307, "", "HTTP 307"),
     ] {
-        let server = Server::start(move |before, _| match before {
+        let server = Scripted::start(move |before, _| match before {
             0 => Response::reply("1"),
             _ => Response::new(status, body),
         });
@@ -182,7 +187,7 @@ fn what_is_no_reply_fails_its_judgement_only() {
         (huge.as_str(), "larger than 1048576 bytes"),
     ] {
         let body = body.to_owned();
-        let server = Server::start(move |before, _| match before {
+        let server = Scripted::start(move |before, _| match before {
             0 => Response::new(200, body.clone()),
             _ => Response::reply("1"),
         });
@@ -197,7 +202,7 @@ fn what_is_no_reply_fails_its_judgement_only() {
 
 #[test]
 fn a_slow_server_times_out() {
-    let server = Server::start(|_, _| Response { delay: Duration::from_secs(5), ..Response::reply("1") });
+    let server = Scripted::start(|_, _| Response { delay: Duration::from_secs(5), ..Response::reply("1") });
     let settings = ChatSettings { retries: 0, timeout_seconds: 1, ..server.settings() };
     let outcome = run(1, &settings, &folder());
     assert_eq!(outcome.judgements[0].reason, "gave up after attempt 1: no complete response within 1 s");
@@ -205,7 +210,7 @@ fn a_slow_server_times_out() {
 
 #[test]
 fn a_server_without_tls_is_not_spoken_to_over_https() {
-    let server = Server::start(|_, _| Response::reply("1"));
+    let server = Scripted::start(|_, _| Response::reply("1"));
     let base_url = server.base_url.replace("http://", "https://");
     let outcome = run(1, &ChatSettings { base_url, retries: 0, ..server.settings() }, &folder());
     let failed = &outcome.judgements[0];
@@ -215,7 +220,7 @@ fn a_server_without_tls_is_not_spoken_to_over_https() {
 
 #[test]
 fn a_second_run_pays_nothing_and_says_the_same() {
-    let server = Server::start(|before, _| Response::reply(&format!("0.{before}")));
+    let server = Scripted::start(|before, _| Response::reply(&format!("0.{before}")));
     let folder = folder();
     let first = run_with(&AskOnce, 3, 2, &server.settings(), folder.path());
     assert_eq!(server.count(), 6, "each repeat is asked");
@@ -227,20 +232,23 @@ fn a_second_run_pays_nothing_and_says_the_same() {
 
 #[test]
 fn equal_requests_in_flight_are_paid_once() {
-    let server = Server::start(|_, _| Response { delay: Duration::from_millis(50), ..Response::reply("1") });
+    let server = Scripted::start(|_, _| Response { delay: Duration::from_millis(50), ..Response::reply("1") });
     let (items, mut generations) = answers(4);
     generations.iter_mut().for_each(|g| g.answer = "the same".into());
-    let tasks = tasks(&generations, &items, 1).unwrap();
+    let subjects = subjects(&items);
+    let tasks = tasks(&generations, &subjects, &Draw::default()).unwrap();
     let settings = ChatSettings { concurrency: 4, ..server.settings() };
     let folder = folder();
-    let outcome = judge(&AskOnce, &tasks, &settings, &folder.path().join("replies.jsonl"), &mut |_| ()).unwrap();
+    let (chat, how) = (Chat::new(&settings).unwrap(), Settings::of(&settings).unwrap());
+    let replies = folder.path().join("replies.jsonl");
+    let outcome = judge(&AskOnce, &tasks, Server::Each(&chat), &how, &replies, &mut go_on).unwrap();
     assert_eq!(server.count(), 1);
     assert!(outcome.judgements.iter().all(|j| j.score == Some(1.0)));
 }
 
 #[test]
 fn a_kill_loses_at_most_the_line_being_written() {
-    let server = Server::start(|_, _| Response::reply("1"));
+    let server = Scripted::start(|_, _| Response::reply("1"));
     let folder = folder();
     let path = folder.path().join("replies.jsonl");
     run(3, &server.settings(), &folder);
@@ -267,7 +275,7 @@ fn a_kill_loses_at_most_the_line_being_written() {
 
 #[test]
 fn the_budget_is_never_passed() {
-    let server = Server::start(|_, _| Response::reply("1"));
+    let server = Scripted::start(|_, _| Response::reply("1"));
     let dear = |budget| ChatSettings {
         concurrency: 3,
         usd_per_million_prompt_tokens: Some(1e4), // a reply costs 100 × 0.01 + 10 × 0.02 = 1.2 USD
@@ -277,7 +285,7 @@ fn the_budget_is_never_passed() {
     };
     let folder = folder();
     let first = run(10, &dear(4.0), &folder);
-    assert!(matches!(first.stopped, Some(JudgeError::Chat(ChatError::Ended(_)))), "{:?}", first.stopped);
+    assert!(matches!(first.stopped, Some(JudgeError::Budget { .. })), "{:?}", first.stopped);
     assert!(first.progress.spent_usd.unwrap() <= 4.0);
     assert_eq!((first.progress.scored, first.progress.failed), (server.count(), 10 - server.count()));
     assert!(first.progress.scored >= 2);
@@ -290,7 +298,7 @@ fn the_budget_is_never_passed() {
 
 #[test]
 fn a_reply_that_cannot_be_used_counts_against_the_budget() {
-    let server = Server::start(|_, _| Response::new(200, r#"{"choices":[]}"#));
+    let server = Scripted::start(|_, _| Response::new(200, r#"{"choices":[]}"#));
     let settings = ChatSettings {
         usd_per_million_prompt_tokens: Some(0.0),
         usd_per_million_completion_tokens: Some(2e4), // at most 50 × 0.02 = 1 USD a request
@@ -298,7 +306,7 @@ fn a_reply_that_cannot_be_used_counts_against_the_budget() {
         ..server.settings()
     };
     let outcome = run(5, &settings, &folder());
-    assert!(matches!(outcome.stopped, Some(JudgeError::Chat(ChatError::Ended(_)))), "{:?}", outcome.stopped);
+    assert!(matches!(outcome.stopped, Some(JudgeError::Budget { .. })), "{:?}", outcome.stopped);
     assert_eq!(server.count(), 2);
 }
 
@@ -308,7 +316,7 @@ type Step = fn(usize) -> Result<JudgeStep, String>;
 struct Fixed(Step);
 
 impl Judge for Fixed {
-    fn step(&self, _: &Example, _: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
+    fn step(&self, _: &Question<'_>, replies: &[ChatReply]) -> Result<JudgeStep, String> {
         (self.0)(replies.len())
     }
 
@@ -346,7 +354,7 @@ fn a_judge_without_a_model_needs_neither_key_nor_server() {
 
 #[test]
 fn a_judge_may_ask_several_times_but_not_for_ever() {
-    let server = Server::start(|_, _| Response::reply("x"));
+    let server = Scripted::start(|_, _| Response::reply("x"));
     let twice: Step = |replies| match replies {
         2 => score(0.25),
         _ => Ok(JudgeStep::Ask { request: request("the same") }),
@@ -361,8 +369,6 @@ fn a_judge_may_ask_several_times_but_not_for_ever() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
-    let (items, generations) = answers(1);
-    let work = tasks(&generations, &items, 1).unwrap();
     let usual = ChatSettings::default;
     for (settings, part) in [
         (ChatSettings { base_url: "ftp://host".into(), ..usual() }, "base_url"),
@@ -370,26 +376,46 @@ fn settings_that_cannot_work_are_refused_at_the_start() {
         (ChatSettings { requests_per_minute: Some(0), ..usual() }, "requests_per_minute"),
         (ChatSettings { concurrency: 0, ..usual() }, "concurrency"),
         (ChatSettings { timeout_seconds: 0, ..usual() }, "timeout_seconds"),
-        (ChatSettings { budget_usd: Some(1.0), ..usual() }, "usd_per_million_prompt_tokens"),
     ] {
-        let folder = folder();
-        let error = judge(&AskOnce, &work, &settings, &folder.path().join("replies.jsonl"), &mut |_| ()).unwrap_err();
+        let error = Chat::new(&settings).err().unwrap();
         assert!(error.to_string().contains(part) && !error.to_string().contains("secret"), "{error}");
     }
-    assert!(matches!(tasks(&generations, &[], 1), Err(JudgeError::UnknownItem { .. })));
+    let (prompt, completion) = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens");
+    let priced = |prompt, completion| ChatSettings {
+        usd_per_million_prompt_tokens: prompt,
+        usd_per_million_completion_tokens: completion,
+        ..usual()
+    };
+    for (settings, part) in [
+        (priced(Some(0.5), None), completion),
+        (priced(None, Some(0.5)), prompt),
+        (priced(Some(-1.0), Some(1.0)), prompt),
+        (priced(Some(1.0), Some(f64::NAN)), completion),
+        (ChatSettings { budget_usd: Some(f64::INFINITY), ..usual() }, "budget_usd"),
+        (ChatSettings { max_failed_share: 1.1, ..usual() }, "max_failed_share"),
+    ] {
+        let error = Settings::of(&settings).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(Settings::of(&priced(Some(0.5), Some(0.0))).is_ok());
+    let (items, generations) = answers(1);
+    let nothing = subjects(&items[..0]);
+    assert!(matches!(tasks(&generations, &nothing, &Draw::default()), Err(JudgeError::UnknownItem { .. })));
 }
 
 #[test]
 fn two_runs_cannot_judge_into_one_folder() {
-    let server = Server::start(|_, _| Response::reply("1"));
+    let server = Scripted::start(|_, _| Response::reply("1"));
     let folder = folder();
     let path = folder.path().join("replies.jsonl");
     let held = std::fs::File::create(&path).unwrap();
     held.lock().unwrap();
     let (items, generations) = answers(1);
-    let work = tasks(&generations, &items, 1).unwrap();
-    let error = judge(&AskOnce, &work, &server.settings(), &path, &mut |_| ()).unwrap_err();
+    let subjects = subjects(&items);
+    let work = tasks(&generations, &subjects, &Draw::default()).unwrap();
+    let (chat, how) = (Chat::new(&server.settings()).unwrap(), Settings::of(&server.settings()).unwrap());
+    let error = judge(&AskOnce, &work, Server::Each(&chat), &how, &path, &mut go_on).unwrap_err();
     assert!(error.to_string().contains("another run"), "{error}");
     drop(held);
-    assert!(judge(&AskOnce, &work, &server.settings(), &path, &mut |_| ()).is_ok());
+    assert!(judge(&AskOnce, &work, Server::Each(&chat), &how, &path, &mut go_on).is_ok());
 }

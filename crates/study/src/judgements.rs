@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
-use tunebench_host::{HostError, JudgePlugin};
 use tunebench_chat::Chat;
+use tunebench_host::{HostError, JudgePlugin};
 use tunebench_judge::{Draw, Judge, JudgeError, Outcome, Question, Server, Settings, Subjects, judge, tasks};
 use tunebench_spec::study::Eval;
 use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus, hash};
@@ -85,7 +85,11 @@ impl Judging<'_> {
         notes.iter().for_each(|note| observer.on_event(&Event::JudgingNote(note)));
         for generation in &skipped {
             let unscored = |repeat| Judgement {
-                judge_hash: items.iter().find(|item| item.id == generation.item).map(|item| self.hash(item)).unwrap_or_default(),
+                judge_hash: items
+                    .iter()
+                    .find(|item| item.id == generation.item)
+                    .map(|item| self.hash(item))
+                    .unwrap_or_default(),
                 ..unscored(generation, plugin.name(), repeat)
             };
             judgements.extend((0..eval.repeats).map(unscored));

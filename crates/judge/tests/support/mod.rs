@@ -1,13 +1,16 @@
 //! Small studies' worth of tasks, and a judge that asks once.
 
+use std::ops::ControlFlow;
+
+use tunebench_judge::{Progress, Question, Subjects};
 use tunebench_spec::{ChatMessage, ChatReply, ChatRequest, Example, Generation, JudgeStep, Role, Turn};
 
 /// Asks once with the answer as the prompt and reads the reply as a number.
 pub struct AskOnce;
 
 impl tunebench_judge::Judge for AskOnce {
-    fn step(&self, _: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep, String> {
-        let Some(reply) = replies.first() else { return Ok(JudgeStep::Ask { request: request(answer) }) };
+    fn step(&self, question: &Question<'_>, replies: &[ChatReply]) -> Result<JudgeStep, String> {
+        let Some(reply) = replies.first() else { return Ok(JudgeStep::Ask { request: request(question.answer) }) };
         Ok(match reply.content.parse() {
             Ok(score) => JudgeStep::Score { score, reason: format!("said {}", reply.content) },
             Err(_) => JudgeStep::Unscored { reason: format!("no number: {}", reply.content) },
@@ -27,6 +30,16 @@ pub fn request(prompt: &str) -> ChatRequest {
         max_tokens: Some(50),
         ..ChatRequest::default()
     }
+}
+
+/// Progress is nothing to this test.
+pub fn go_on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The items, under one judge.
+pub fn subjects(items: &[Example]) -> Subjects<'_> {
+    Subjects::new(items, |_| "the judge".to_owned())
 }
 
 /// `n` items and one arm's answers to them: item `i` is answered `answer i`.
