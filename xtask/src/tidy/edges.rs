@@ -50,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
     ("crates/cli", &["spec", "host", "kernels", "model", "study", "analysis", "report", "watch"]),
-    (PLUGINS, &["plugin-api", "lora"]),
+    (PLUGINS, &["plugin-api", "lora", "marks"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
     (
         "tests",
