@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows what is asked for, and by whom.
 
+mod address;
 mod error;
 mod http;
 pub mod models;

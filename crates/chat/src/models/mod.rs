@@ -1,62 +1,19 @@
-//! What is known of models that are rented: what they cost, hold and refuse, and when they go. All of it is data, in
-//! `models.toml`.
+//! What is known of models that are rented: what they cost, hold and refuse, and when they go.
+//!
+//! All of it is data, in `models.toml`. It is used only at the addresses of those who rent them out: a server of one's own may
+//! call its model what it likes, and costs nothing.
 
 mod date;
-
-use std::sync::LazyLock;
-
-use serde::Deserialize;
+mod table;
 
 pub use self::date::Date;
+pub use self::table::{LongPrompts, Model};
+
+use self::table::TABLE;
+use crate::address;
 
 /// Asked where a study names no model.
 pub const DEFAULT_MODEL: &str = "gpt-6-luna";
-
-/// A model, as its provider describes it. What was not found is none.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    pub id: String,
-    #[serde(default)]
-    pub aliases: Vec<String>,
-    pub provider: String,
-    /// Tokens of prompt and reply together.
-    pub context_tokens: Option<u64>,
-    pub max_output_tokens: Option<u64>,
-    pub usd_per_million_prompt_tokens: Option<f64>,
-    pub usd_per_million_completion_tokens: Option<f64>,
-    pub usd_per_million_cached_prompt_tokens: Option<f64>,
-    /// What a batch saves of each price, 0..1.
-    pub batch_discount: Option<f64>,
-    /// The first day on which it answers no more.
-    pub retires: Option<Date>,
-    pub replacement: Option<String>,
-    /// Fields of a request that it answers with an error, in OpenAI's words.
-    #[serde(default)]
-    pub refuses: Vec<String>,
-    pub structured_output: Option<bool>,
-    pub logprobs: Option<bool>,
-    /// Where this was read.
-    pub source: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    as_of: Option<Date>,
-    provider: Vec<Provider>,
-    model: Vec<Model>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Provider {
-    name: String,
-    hosts: Vec<String>,
-}
-
-/// A test reads it, so that it is never empty.
-static TABLE: LazyLock<Table> = LazyLock::new(|| toml::from_str(include_str!("models.toml")).unwrap_or_default());
 
 /// The day on which the table was true.
 pub fn as_of() -> Option<Date> {
@@ -68,19 +25,35 @@ pub fn all() -> &'static [Model] {
     &TABLE.model
 }
 
-/// What is known of a model at this address; none at addresses other than its provider's.
+/// What is known of a model at an address: its provider's, or that of one who hands it on at the same price under
+/// `openai/gpt-4o`. A snapshot (`gpt-4o-2024-08-06`) is the model that it is one of.
 pub fn find(name: &str, base_url: &str) -> Option<&'static Model> {
-    let host = base_url.split("://").nth(1)?.split(['/', ':']).next()?;
-    let is_host = |model: &Model| {
-        TABLE.provider.iter().any(|p| p.name == model.provider && p.hosts.iter().any(|known| known == host))
-    };
-    TABLE.model.iter().find(|model| model.id == name && is_host(model))
+    let host = address::host(base_url);
+    if let Some(provider) = TABLE.provider.iter().find(|provider| provider.hosts.contains(&host)) {
+        return in_provider(name, &provider.name);
+    }
+    TABLE.reseller.iter().find(|reseller| reseller.hosts.contains(&host))?;
+    let (prefix, name) = name.split_once('/')?;
+    let provider = TABLE.provider.iter().find(|provider| provider.prefix.as_deref() == Some(prefix))?;
+    in_provider(name, &provider.name)
 }
 
-impl Model {
-    /// One sentence when it is retired, or will be within 90 days.
-    pub fn remark(&self, today: Date) -> Option<String> {
-        let retires = self.retires.filter(|retires| retires.days_after(today) <= 90)?;
-        Some(format!("{} retires on {retires}", self.id))
-    }
+fn in_provider(name: &str, provider: &str) -> Option<&'static Model> {
+    let name = name.strip_prefix("models/").unwrap_or(name); // as Google has it
+    let of_provider = || TABLE.model.iter().filter(|model| model.provider == provider);
+    let named = |name: &str| of_provider().find(|model| model.id == name || model.aliases.iter().any(|a| a == name));
+    named(name).or_else(|| named(without_date(name)?))
+}
+
+/// The name of a snapshot without its date, `-2024-08-06` or `-20250929`.
+fn without_date(name: &str) -> Option<&str> {
+    let is_date = |text: &str| {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let is_shaped = text.chars().all(|c| c.is_ascii_digit() || c == '-') && matches!(text.len(), 8 | 10);
+        is_shaped && digits.len() == 8 && digits.starts_with("20")
+    };
+    ["-YYYY-MM-DD", "-YYYYMMDD"].iter().find_map(|shape| {
+        let (base, date) = name.split_at_checked(name.len().checked_sub(shape.len())?)?;
+        (!base.is_empty() && is_date(date.strip_prefix('-')?)).then_some(base)
+    })
 }

@@ -4,17 +4,19 @@ use serde_json::Value;
 
 use super::draft::Draft;
 
+/// What messages and their events say they are.
+const TYPES: [&str; 7] = [
+    "message",
+    "message_start",
+    "message_delta",
+    "message_stop",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+];
+
 /// Whether it is a message of this dialect, or an event of one.
 pub(super) fn is_mine(value: &Value) -> bool {
-    const TYPES: [&str; 7] = [
-        "message",
-        "message_start",
-        "message_delta",
-        "message_stop",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-    ];
     value.get("choices").is_none() && value.get("type").and_then(Value::as_str).is_some_and(|t| TYPES.contains(&t))
 }
 
@@ -25,7 +27,7 @@ pub(super) fn add(draft: &mut Draft, value: &Value) {
     draft.describe(whole);
     for stop in [value.pointer("/delta/stop_reason"), whole.get("stop_reason")].into_iter().flatten() {
         if let Some(reason) = stop.as_str() {
-            draft.finish_reason = finish_reason(reason).to_owned();
+            draft.finish(reason);
         }
     }
     match whole.get("content") {
@@ -42,16 +44,5 @@ pub(super) fn add(draft: &mut Draft, value: &Value) {
 fn add_block(draft: &mut Draft, block: &Value) {
     for (field, name) in [(&mut draft.content, "text"), (&mut draft.reasoning, "thinking")] {
         field.push_str(block.get(name).and_then(Value::as_str).unwrap_or_default());
-    }
-}
-
-/// In OpenAI's words, where it has some.
-fn finish_reason(stop_reason: &str) -> &str {
-    match stop_reason {
-        "end_turn" | "stop_sequence" => "stop",
-        "max_tokens" | "model_context_window_exceeded" => "length",
-        "refusal" => "content_filter",
-        "tool_use" => "tool_calls",
-        other => other,
     }
 }

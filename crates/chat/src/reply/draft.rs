@@ -10,6 +10,7 @@ pub(super) struct Draft {
     pub reasoning: String,
     /// Why the model does not answer, in its own words.
     pub refusal: String,
+    /// In OpenAI's words, where it has some.
     pub finish_reason: String,
     pub logprobs: Vec<Token>,
     pub model: String,
@@ -42,11 +43,49 @@ impl Draft {
         }
     }
 
+    /// Why the reply ends, whoever says it.
+    pub(super) fn finish(&mut self, reason: &str) {
+        let lower = reason.to_lowercase();
+        let known = FINISH_REASONS.iter().find(|(_, words)| words.iter().any(|word| lower.starts_with(word)));
+        self.finish_reason = known.map_or(reason, |row| row.0).to_owned();
+    }
+
     /// The tokens of `logprobs.content`, as long as they can be read.
     pub(super) fn add_logprobs(&mut self, tokens: &[Value]) {
         self.logprobs.extend(tokens.iter().map_while(token));
     }
+
+    /// Those of the tokens that make up `content`: servers give those of the reasoning and of the end as well. None where they
+    /// make up another text.
+    pub(super) fn logprobs_of(self, content: &str) -> Vec<TokenLogprob> {
+        let all: Vec<u8> = self.logprobs.iter().flat_map(|token| token.bytes.iter().copied()).collect();
+        let Ok(all) = String::from_utf8(all) else { return Vec::new() };
+        let content = content.trim();
+        let Some(start) = all.rfind(content).filter(|_| !content.is_empty()) else { return Vec::new() };
+        let mut place = 0;
+        let mut kept = Vec::new();
+        for token in self.logprobs {
+            let (from, to) = (place, place + token.bytes.len());
+            if from < start + content.len() && to > start {
+                kept.push(token.logprob);
+            }
+            place = to;
+        }
+        kept
+    }
 }
+
+/// OpenAI's word, and how those of others begin: Anthropic, Mistral, Google, Hugging Face, DeepSeek, Zhipu, OpenRouter.
+const FINISH_REASONS: [(&str, &[&str]); 5] = [
+    ("stop", &["stop", "end_turn", "eos", "complete"]),
+    ("length", &["length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"]),
+    (
+        "content_filter",
+        &["content_filter", "refusal", "safety", "sensitive", "prohibited_content", "recitation", "blocklist"],
+    ),
+    ("tool_calls", &["tool"]),
+    ("incomplete", &["incomplete", "error", "abort", "cancel", "network_error", "insufficient_system_resource"]),
+];
 
 fn token(value: &Value) -> Option<Token> {
     let TopLogprob { token, logprob } = alternative(value)?;

@@ -1,42 +1,141 @@
 //! What an error body says, in the shapes in use.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::shorten::shorten;
 
-/// What an error body says.
+/// The longest text that is searched for what it names.
+const MOST_SAID: usize = 4096;
+
+/// What an error body says: of OpenAI, Azure, Anthropic, Google, Mistral, OpenRouter, vLLM, FastAPI and others, in JSON, HTML,
+/// XML or plain text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ErrorBody {
     /// Shortened and escaped, to be shown.
     pub message: String,
-    /// As it came, to be searched: never shown.
+    /// The whole message as it came, to be searched: never shown.
     pub said: String,
-    /// The fields of the request that it names.
+    /// The fields of the request that it names, with dots between them: `messages.0.role`.
     pub params: Vec<String>,
+    /// The status that it gives itself, such as 429, where an error comes in a response of another one.
+    pub status: Option<u16>,
+    /// The wait that Google's `RetryInfo` asks for.
+    pub retry_delay: Option<Duration>,
     code: String,
     kind: String,
 }
 
 impl ErrorBody {
+    /// Reads any body; the worst that can be is that all of it is the message.
     pub(crate) fn read(body: &str) -> Self {
-        let value: Value = serde_json::from_str(body).unwrap_or_default();
-        let said = ["/error/message", "/error", "/message", "/detail"]
-            .iter()
-            .find_map(|path| value.pointer(path)?.as_str())
-            .filter(|message| !message.trim().is_empty())
-            .unwrap_or(body);
-        let text = |path| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self {
-            message: shorten(said),
-            said: said.to_owned(),
-            params: value.pointer("/error/param").and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
-            code: text("/error/code"),
-            kind: text("/error/type"),
+        let mut error = match serde_json::from_str::<Value>(body) {
+            Ok(value) => Self::of(&value, 0),
+            Err(_) => Self { said: page_text(body), ..Self::default() },
+        };
+        if error.said.trim().is_empty() {
+            error.said = body.to_owned();
         }
+        error.said = error.said.chars().take(MOST_SAID).collect();
+        error.message = shorten(&error.said);
+        error
     }
 
     /// Whether it carries this code; some servers give it as the type.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code == code || self.kind == code
     }
+
+    fn of(value: &Value, depth: usize) -> Self {
+        let root = value.get(0).unwrap_or(value);
+        let inner = ["/error", "/errors/0", "/message"].iter().filter_map(|path| root.pointer(path));
+        let error = inner.into_iter().find(|inner| inner.is_object()).unwrap_or(root);
+        let text = |names: &[&str]| {
+            let found = |source: &Value, name: &str| source.pointer(name).and_then(Value::as_str).map(str::to_owned);
+            let all = [error, root].into_iter().flat_map(|source| names.iter().map(move |name| (source, *name)));
+            all.filter_map(|(source, name)| found(source, name))
+                .find(|text| !text.trim().is_empty())
+                .unwrap_or_default()
+        };
+        let mut read = Self {
+            said: text(&MESSAGES),
+            code: text(&["/code", "/innererror/code"]),
+            kind: text(&["/type", "/status"]),
+            status: ["/code", "/status", "/status_code"].iter().find_map(|name| status(error.pointer(name)?)),
+            ..Self::default()
+        };
+        read.params.extend(Some(text(&["/param"])).filter(|param| !param.is_empty()));
+        read.add_details(error);
+        read.add_details(root);
+        // OpenRouter hands on what the provider said, as text.
+        let raw = text(&["/metadata/raw"]);
+        if depth < 2 && !raw.is_empty() {
+            let original = serde_json::from_str(&raw)
+                .map_or_else(|_| Self { said: raw, ..Self::default() }, |value: Value| Self::of(&value, depth + 1));
+            read.said = format!("{}: {}", read.said, original.said);
+            read.params.extend(original.params);
+        }
+        read
+    }
+
+    /// FastAPI's list of what is wrong where, and Google's details.
+    fn add_details(&mut self, error: &Value) {
+        for detail in error.get("detail").and_then(Value::as_array).into_iter().flatten() {
+            let place = detail.get("loc").and_then(Value::as_array).into_iter().flatten().filter_map(name_of);
+            let place = place.filter(|name| name != "body").collect::<Vec<_>>().join(".");
+            let message = detail.get("msg").and_then(Value::as_str).unwrap_or_default();
+            let separator = if self.said.is_empty() { "" } else { "; " };
+            self.said.push_str(&format!("{separator}{place}: {message}"));
+            self.params.extend(Some(place).filter(|place| !place.is_empty()));
+        }
+        for detail in error.get("details").and_then(Value::as_array).into_iter().flatten() {
+            let violations = detail.get("fieldViolations").and_then(Value::as_array).into_iter().flatten();
+            self.params.extend(violations.filter_map(|v| v.get("field")?.as_str().map(str::to_owned)));
+            let delay = detail.get("retryDelay").and_then(Value::as_str).and_then(|delay| delay.strip_suffix('s'));
+            let delay = delay.and_then(|delay| delay.parse().ok()).and_then(|s| Duration::try_from_secs_f64(s).ok());
+            self.retry_delay = delay.or(self.retry_delay);
+        }
+    }
+}
+
+/// Where messages stand, the best first; of the error first, then of what is around it.
+const MESSAGES: [&str; 10] = [
+    "/message",
+    "/error",
+    "/detail",
+    "/detail/message",
+    "/msg",
+    "/error_description",
+    "/error_msg",
+    "/base_resp/status_msg",
+    "/title",
+    "/reason",
+];
+
+/// A status of an error, as a number or as text.
+fn status(value: &Value) -> Option<u16> {
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+}
+
+/// A step on the way to a field: a name, or a place in a list.
+fn name_of(step: &Value) -> Option<String> {
+    step.as_str().map(str::to_owned).or_else(|| Some(step.as_u64()?.to_string()))
+}
+
+/// What a page of HTML or XML is about: its title or its message; other text as it is.
+fn page_text(body: &str) -> String {
+    const ELEMENTS: [&str; 3] = ["title", "h1", "message"];
+    if !body.trim_start().starts_with('<') {
+        return body.to_owned();
+    }
+    let lower = body.to_ascii_lowercase();
+    let element = |name: &&str| {
+        let start = lower.find(&format!("<{name}"))?;
+        let start = start + lower[start..].find('>')? + 1;
+        let end = start + lower[start..].find('<')?;
+        Some(body[start..end].split_whitespace().collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
+    };
+    ELEMENTS.iter().find_map(element).unwrap_or_else(|| body.to_owned())
 }

@@ -4,15 +4,19 @@ mod anthropic;
 mod draft;
 mod error_body;
 mod events;
+mod json;
 mod openai;
 mod reasoning;
 mod shorten;
 mod usage;
 
-use serde_json::Value;
-use tunebench_spec::{ChatReply, TokenLogprob};
+use std::ops::Range;
+
+use serde_json::{Value, json};
+use tunebench_spec::ChatReply;
 
 use self::draft::Draft;
+use self::events::Events;
 
 pub(crate) use self::error_body::ErrorBody;
 pub(crate) use self::shorten::shorten;
@@ -21,6 +25,8 @@ pub use self::usage::Usage;
 /// A reply with what is worth knowing about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
+    /// Its `finish_reason` is in OpenAI's words: `stop`, `length`, `tool_calls`; and `incomplete` where the stream broke off,
+    /// or an error ended it.
     pub chat: ChatReply,
     /// As the server named it; empty when it did not.
     pub model: String,
@@ -50,30 +56,42 @@ impl Reply {
         let body = body.trim_start_matches('\u{feff}').trim();
         let mut draft = Draft::default();
         if events::is_stream(body) {
-            let (values, ended) = events::read(body);
-            values.iter().for_each(|value| add(&mut draft, value));
-            if draft.finish_reason.is_empty() && !ended {
-                draft.finish_reason = "incomplete".into();
-            }
+            add_events(&mut draft, &events::read(body, |piece| json::parse(piece).ok()));
         } else {
-            let value: Value = serde_json::from_str(body).map_err(|_| not_json(body))?;
-            add(&mut draft, &value);
+            match json::parse(body) {
+                // JSON in a string of JSON.
+                Ok(Value::String(inner)) => add(&mut draft, &json::parse(&inner).unwrap_or(Value::Null)),
+                Ok(value) => add(&mut draft, &value),
+                Err(error) => match events::read_lines(body, |line| json::parse(line).ok()) {
+                    Some(events) => add_events(&mut draft, &events),
+                    None => return Err(not_json(body, &error)),
+                },
+            }
         }
         conclude(draft, body)
     }
+
+    /// Why the reply is not the whole one, if so: what it would have said last is not there.
+    pub fn cut_short(&self) -> Option<&'static str> {
+        match self.chat.finish_reason.as_str() {
+            "length" => Some("the reply ended at its limit of tokens (finish_reason `length`)"),
+            "incomplete" => Some("the reply broke off"),
+            _ => None,
+        }
+    }
 }
 
-fn not_json(body: &str) -> Unreadable {
-    let reason = format!("the response is not JSON: {}", shorten(body));
-    // A reply that was broken off on its way was still made, and paid for.
-    match body.starts_with('{') && (body.contains("\"choices\"") || body.contains("\"content\"")) {
-        true => Unreadable::Empty { reason, usage: None },
-        false => Unreadable::NotAReply(reason),
+fn add_events(draft: &mut Draft, events: &Events) {
+    events.values.iter().for_each(|value| add(draft, value));
+    let is_cut = draft.finish_reason.is_empty() && !events.ended;
+    if draft.is_reply && (is_cut || events.broken) {
+        draft.finish("incomplete");
     }
 }
 
 fn add(draft: &mut Draft, value: &Value) {
-    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
+    let error = value.get("error").or_else(|| value.get(0)?.get("error"));
+    if let Some(error) = error.filter(|error| !error.is_null()) {
         draft.error = Some(error.clone());
     }
     match anthropic::is_mine(value) {
@@ -82,25 +100,69 @@ fn add(draft: &mut Draft, value: &Value) {
     }
 }
 
+fn not_json(body: &str, error: &serde_json::Error) -> Unreadable {
+    // A reply that was broken off on its way was still made, and paid for.
+    if error.is_eof() && ["\"choices\"", "\"content\""].iter().any(|name| body.contains(name)) {
+        let reason = format!("the response breaks off after {} bytes and is not JSON: {}", body.len(), shorten(body));
+        return Unreadable::Empty { reason, usage: None };
+    }
+    Unreadable::NotAReply(match body.starts_with('<') {
+        true => format!("the response is a page and not JSON: {}", ErrorBody::read(body).message),
+        false => format!("the response is not JSON: {}", shorten(body)),
+    })
+}
+
 fn conclude(draft: Draft, body: &str) -> Result<Reply, Unreadable> {
-    if !draft.is_reply {
-        let message = ErrorBody::read(body).message;
-        return Err(Unreadable::NotAReply(match draft.error {
-            Some(_) => message,
-            None => format!("the response has no choices: {message}"),
+    let usage = Usage::read(&draft.usage);
+    let is_billed = usage.is_some_and(|usage| usage.completion > 0);
+    let parts = reasoning::split(&draft.content);
+    let content = text_of(&draft.content, &parts.said);
+    let is_empty = content.trim().is_empty();
+    // In its own words, as an error body has them.
+    let error = draft.error.as_ref().map(|error| ErrorBody::read(&json!({ "error": error }).to_string()).message);
+    if is_empty && !is_billed && (error.is_some() || !draft.is_reply) {
+        return Err(Unreadable::NotAReply(match error {
+            Some(error) => format!("the response is an error: {error}"),
+            None => format!("the response has no choices: {}", ErrorBody::read(body).message),
         }));
     }
-    let said = reasoning::said(&draft.content);
-    let content: String = said.iter().map(|range| &draft.content[range.clone()]).collect();
-    let usage = Usage::read(&draft.usage);
-    if content.trim().is_empty() {
-        let reason = match draft.refusal.as_str() {
-            "" => format!("the reply has no content (finish_reason `{}`)", shorten(&draft.finish_reason)),
-            refusal => format!("the model refused: {}", shorten(refusal)),
-        };
+    let thoughts = text_of(&draft.content, &parts.thought);
+    let reasoning = [draft.reasoning.trim(), thoughts.trim()].join("\n").trim().to_owned();
+    if is_empty || draft.finish_reason == "content_filter" {
+        let reason = error.map_or_else(
+            || why_empty(&draft, !reasoning.is_empty()),
+            |error| format!("the reply ends in an error: {error}"),
+        );
         return Err(Unreadable::Empty { reason, usage });
     }
-    let logprobs: Vec<TokenLogprob> = draft.logprobs.into_iter().map(|token| token.logprob).collect();
-    let chat = ChatReply { content, finish_reason: draft.finish_reason, reasoning: draft.reasoning, logprobs };
-    Ok(Reply { chat, model: draft.model, fingerprint: draft.fingerprint, usage })
+    let finish_reason = if error.is_some() { "incomplete".to_owned() } else { draft.finish_reason.clone() };
+    let (model, fingerprint) = (draft.model.clone(), draft.fingerprint.clone());
+    let logprobs = draft.logprobs_of(&content);
+    Ok(Reply { chat: ChatReply { content, finish_reason, reasoning, logprobs }, model, fingerprint, usage })
+}
+
+/// Parts of a text: as it is where there is one, which is all of it.
+fn text_of(text: &str, parts: &[Range<usize>]) -> String {
+    if let [part] = parts
+        && *part == (0..text.len())
+    {
+        return text.to_owned();
+    }
+    parts.iter().map(|part| text[part.clone()].trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn why_empty(draft: &Draft, has_reasoning: bool) -> String {
+    let finish_reason = shorten(&draft.finish_reason);
+    match (draft.refusal.trim(), draft.finish_reason.as_str(), has_reasoning) {
+        ("", "content_filter", _) => "the reply was filtered (finish_reason `content_filter`)".to_owned(),
+        ("", "length", true) => {
+            "the reply reached its limit of tokens while the model was reasoning, and says nothing; \
+             raise max_tokens, or lower reasoning_effort"
+                .to_owned()
+        }
+        ("", "length", false) => "the reply reached its limit of tokens before it said anything".to_owned(),
+        ("", _, true) => format!("the reply is nothing but reasoning (finish_reason `{finish_reason}`)"),
+        ("", _, false) => format!("the reply has no content (finish_reason `{finish_reason}`)"),
+        (refusal, ..) => format!("the model refused: {}", shorten(refusal)),
+    }
 }

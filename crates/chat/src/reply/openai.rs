@@ -6,14 +6,15 @@ use super::draft::Draft;
 
 /// Adds what a response or a chunk says.
 pub(super) fn add(draft: &mut Draft, value: &Value) {
+    let value = unwrap(value);
     draft.describe(value);
     let choices = value.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     // Only one was asked for; a server that sends more is read as far as that one goes.
     let is_first = |choice: &&Value| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0;
-    let Some(choice) = choices.iter().find(is_first) else { return };
+    let Some(choice) = choices.iter().find(is_first).filter(|choice| choice.is_object()) else { return };
     draft.is_reply = true;
     if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
-        reason.clone_into(&mut draft.finish_reason);
+        draft.finish(reason);
     }
     if let Some(tokens) = choice.pointer("/logprobs/content").and_then(Value::as_array) {
         draft.add_logprobs(tokens);
@@ -21,16 +22,25 @@ pub(super) fn add(draft: &mut Draft, value: &Value) {
     if let Some(error) = choice.get("error").filter(|error| !error.is_null()) {
         draft.error = Some(error.clone());
     }
-    // `text` is what plain completions have.
     let message = choice.get("message").or_else(|| choice.get("delta"));
-    let content = message.map_or(choice.get("text"), |message| message.get("content"));
-    add_content(draft, content.unwrap_or(&Value::Null));
-    let Some(message) = message else { return };
-    let word = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default();
-    draft.refusal.push_str(word("refusal"));
+    let Some(message) = message.filter(|message| !message.is_null()) else {
+        draft.content.push_str(word(choice, "text")); // as plain completions have it
+        return;
+    };
+    add_content(draft, message.get("content").unwrap_or(&Value::Null));
+    draft.refusal.push_str(word(message, "refusal"));
     // The same under its older and its newer name; some servers send both.
-    let reasoning = ["reasoning_content", "reasoning", "thinking"].map(word);
+    let reasoning = ["reasoning_content", "reasoning", "thinking"].map(|name| word(message, name));
     draft.reasoning.push_str(reasoning.into_iter().find(|text| !text.is_empty()).unwrap_or_default());
+}
+
+/// What gateways put around a response.
+fn unwrap(value: &Value) -> &Value {
+    let inner = ["data", "result", "output"].iter().filter_map(|name| value.get(name));
+    match value.get("choices") {
+        Some(_) => value,
+        None => inner.into_iter().find(|inner| inner.get("choices").is_some()).unwrap_or(value),
+    }
 }
 
 /// Text, or a list of parts that are text, reasoning or a refusal.
@@ -44,19 +54,21 @@ fn add_content(draft: &mut Draft, content: &Value) {
 }
 
 fn add_part(draft: &mut Draft, part: &Value) {
-    let word = |name: &str| part.get(name).and_then(Value::as_str).unwrap_or_default();
-    match (part, word("type")) {
+    match (part, word(part, "type")) {
         (Value::String(text), _) => draft.content.push_str(text),
-        (_, "" | "text" | "output_text") => draft.content.push_str(word("text")),
-        (_, "refusal") => draft.refusal.push_str(word("refusal")),
-        // Mistral's thinking is itself a list of parts.
-        (_, "thinking" | "reasoning" | "reasoning_text") => match part.get("thinking") {
-            Some(Value::Array(inner)) => {
-                let texts = inner.iter().filter_map(|part| part.get("text")?.as_str());
-                draft.reasoning.extend(texts);
-            }
-            _ => draft.reasoning.push_str([word("thinking"), word("text"), word("reasoning")].concat().as_str()),
-        },
+        (_, "" | "text" | "output_text") => draft.content.push_str(word(part, "text")),
+        (_, "refusal") => draft.refusal.push_str(word(part, "refusal")),
+        (_, "thinking" | "reasoning" | "reasoning_text") => {
+            let names = ["thinking", "reasoning", "text"];
+            draft.reasoning.extend(names.map(|name| word(part, name)));
+            // Mistral's thinking is itself a list of parts.
+            let inner = part.get("thinking").and_then(Value::as_array);
+            draft.reasoning.extend(inner.into_iter().flatten().map(|part| word(part, "text")));
+        }
         _ => {}
     }
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

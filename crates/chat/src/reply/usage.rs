@@ -20,11 +20,11 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// More than the request can use: every token covers at least a byte, and a message adds a few of its own.
+    /// More than the request can use: every token covers at least a byte, a message adds a few of its own, and a format is
+    /// explained to the model.
     pub fn ceiling(request: &ChatRequest) -> Self {
         let messages: u64 = request.messages.iter().map(|m| (m.role.len() + m.content.len() + 8) as u64).sum();
-        let format =
-            request.response_format.as_ref().map_or(0, |format| format.to_string().len() as u64 + FORMAT_TOKENS);
+        let format = request.response_format.as_ref().map_or(0, |f| f.to_string().len() as u64 + FORMAT_TOKENS);
         Self { prompt: messages + format, completion: request.max_tokens.map_or(MOST_TOKENS, u64::from) }
     }
 
@@ -33,7 +33,7 @@ impl Usage {
         let count = |name: &str| usage.get(name).and_then(count);
         let prompt = match count("prompt_tokens") {
             Some(prompt) => prompt,
-            // Anthropic counts apart what went through its cache; the Responses API, which has details, does not.
+            // Anthropic counts apart what went through its cache.
             None => ["cache_creation_input_tokens", "cache_read_input_tokens"]
                 .iter()
                 .filter_map(|name| count(name))

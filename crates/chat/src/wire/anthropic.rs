@@ -1,33 +1,72 @@
-//! Messages, as Anthropic has them: the system's words apart from the messages, a limit always, no seed, no log-probabilities.
+//! Messages, as Anthropic has them: what the system says apart from the messages, a limit always, schemas and effort in
+//! `output_config`, no seed and no log-probabilities.
+//!
+//! After <https://platform.claude.com/docs/en/api/messages> and its pages on structured outputs and effort, as of 2026-11.
 
 use serde_json::{Map, Value, json};
-use tunebench_spec::ChatRequest;
+use tunebench_spec::{ChatMessage, ChatRequest};
 
-use super::adaptations::{Adaptations, DEFAULT_MAX_TOKENS, Field};
+use super::adaptations::Adaptations;
+use super::field::{Field, is_system};
+
+/// Most tokens of a reply where a request states none: the dialect demands a limit.
+const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// The body of `POST …/messages`.
 pub(super) fn body(request: &ChatRequest, adaptations: &Adaptations) -> Value {
-    let is_system = |role: &str| matches!(role, "system" | "developer");
-    let (system, messages): (Vec<_>, Vec<_>) = request.messages.iter().partition(|m| is_system(&m.role));
-    let system: Vec<&str> = system.iter().map(|message| message.content.as_str()).collect();
-    let mut body = Map::new();
-    body.insert("model".into(), json!(request.model));
-    body.insert("max_tokens".into(), json!(request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
-    body.insert("messages".into(), json!(messages));
+    let sends = |field| adaptations.sends(field, request);
+    let (system, messages) = apart(request);
+    let effort = request.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort));
     let mut output = Map::new();
-    if adaptations.sends(Field::ResponseFormat) {
-        let schema = request.response_format.as_ref().and_then(|format| format.pointer("/json_schema/schema"));
-        output.extend(schema.map(|schema| ("format".into(), json!({"type": "json_schema", "schema": schema}))));
+    if let Some(schema) = schema(request).filter(|_| sends(Field::ResponseFormat)) {
+        output.insert("format".into(), json!({ "type": "json_schema", "schema": schema }));
     }
-    if adaptations.sends(Field::ReasoningEffort) {
-        output.extend(request.reasoning_effort.clone().map(|effort| ("effort".into(), json!(effort))));
+    if let Some(effort) = effort.filter(|effort| *effort != "none") {
+        output.insert("effort".into(), json!(if effort == "minimal" { "low" } else { effort }));
     }
     let fields = [
-        ("system", Some(json!(system.join("\n\n"))).filter(|_| !system.is_empty())),
-        ("temperature", request.temperature.map(Value::from).filter(|_| adaptations.sends(Field::Temperature))),
-        ("top_p", request.top_p.map(Value::from).filter(|_| adaptations.sends(Field::TopP))),
-        ("output_config", Some(output).filter(|output| !output.is_empty()).map(Value::Object)),
+        ("model", Some(json!(request.model))),
+        ("max_tokens", Some(json!(request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)))),
+        ("messages", Some(json!(messages))),
+        ("system", Some(json!(system)).filter(|_| !system.is_empty())),
+        ("temperature", request.temperature.filter(|_| sends(Field::Temperature)).map(Value::from)),
+        ("top_p", request.top_p.filter(|_| sends(Field::TopP)).map(Value::from)),
+        ("thinking", effort.filter(|effort| *effort == "none").map(|_| json!({ "type": "disabled" }))),
+        ("output_config", Some(Value::Object(output.clone())).filter(|_| !output.is_empty())),
     ];
-    body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    Value::Object(body)
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
+}
+
+/// Whether the dialect can say what the request has of this field.
+pub(super) fn has(field: Field, request: &ChatRequest) -> bool {
+    match field {
+        Field::Seed | Field::Logprobs => false,
+        Field::ResponseFormat => schema(request).is_some(),
+        _ => true,
+    }
+}
+
+/// What is said otherwise than the request has it.
+pub(super) fn words(request: &ChatRequest) -> Vec<String> {
+    let words = [
+        (request.max_tokens.is_none(), format!("max_tokens set to {DEFAULT_MAX_TOKENS}")),
+        (request.reasoning_effort.as_deref() == Some("minimal"), "reasoning_effort sent as low".to_owned()),
+        (request.messages.iter().all(|m| is_system(&m.role)), "system messages sent as the user's".to_owned()),
+    ];
+    words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words).collect()
+}
+
+fn schema(request: &ChatRequest) -> Option<&Value> {
+    request.response_format.as_ref()?.pointer("/json_schema/schema")
+}
+
+/// What the system says, and the messages of the conversation, of which there must be one.
+fn apart(request: &ChatRequest) -> (String, Vec<ChatMessage>) {
+    let (system, messages): (Vec<&ChatMessage>, Vec<&ChatMessage>) =
+        request.messages.iter().partition(|message| is_system(&message.role));
+    let system = system.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n");
+    match messages.is_empty() {
+        true => (String::new(), vec![ChatMessage { role: "user".into(), content: system }]),
+        false => (system, messages.into_iter().cloned().collect()),
+    }
 }

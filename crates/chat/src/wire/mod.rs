@@ -2,8 +2,12 @@
 
 mod adaptations;
 mod anthropic;
+mod charset;
 mod decode;
+mod field;
+mod host;
 mod openai;
+mod refusal;
 
 use serde_json::Value;
 use tunebench_spec::ChatRequest;
@@ -11,17 +15,10 @@ use tunebench_spec::study::Dialect;
 
 pub(crate) use self::adaptations::Adaptations;
 pub(crate) use self::decode::decode;
+pub(crate) use self::host::{dialect, key_variable};
 
 /// The version of Anthropic's API whose words are used here; it has been the only one since it came.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
-
-/// The dialect of a host, where the settings name none.
-pub(crate) fn dialect(host: &str) -> Dialect {
-    match host {
-        "api.anthropic.com" => Dialect::Anthropic,
-        _ => Dialect::OpenAi,
-    }
-}
 
 /// What follows the base address.
 pub(crate) fn path(dialect: Dialect) -> &'static str {
@@ -31,16 +28,7 @@ pub(crate) fn path(dialect: Dialect) -> &'static str {
     }
 }
 
-/// The environment variable that holds the key, where the settings name none.
-pub(crate) fn key_variable(dialect: Dialect, host: &str) -> &'static str {
-    match dialect {
-        Dialect::Anthropic => "ANTHROPIC_API_KEY",
-        Dialect::OpenAi if is_azure(host) => "AZURE_OPENAI_API_KEY",
-        Dialect::OpenAi => "OPENAI_API_KEY",
-    }
-}
-
-/// The headers that a request has besides its content type; the key stands in the last one.
+/// The headers that a request has besides its content type; where there is a key, it stands in the last one.
 pub(crate) fn headers(dialect: Dialect, host: &str, key: Option<&str>) -> Vec<(&'static str, String)> {
     let mut headers = Vec::new();
     if dialect == Dialect::Anthropic {
@@ -48,7 +36,7 @@ pub(crate) fn headers(dialect: Dialect, host: &str, key: Option<&str>) -> Vec<(&
     }
     headers.extend(key.map(|key| match dialect {
         Dialect::Anthropic => ("x-api-key", key.to_owned()),
-        Dialect::OpenAi if is_azure(host) => ("api-key", key.to_owned()),
+        Dialect::OpenAi if host::is_azure(host) => ("api-key", key.to_owned()),
         Dialect::OpenAi => ("authorization", format!("Bearer {key}")),
     }));
     headers
@@ -60,11 +48,4 @@ pub(crate) fn body(dialect: Dialect, request: &ChatRequest, adaptations: &Adapta
         Dialect::OpenAi => openai::body(request, adaptations),
         Dialect::Anthropic => anthropic::body(request, adaptations),
     }
-}
-
-/// Microsoft's hosts of OpenAI's models, which want the key in a header of their own.
-fn is_azure(host: &str) -> bool {
-    [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"]
-        .iter()
-        .any(|end| host.ends_with(end))
 }
