@@ -11,7 +11,7 @@ use crate::counts::counts;
 use crate::error::{Error, Result};
 use crate::estimates::{ALPHA, verdict_words};
 use crate::evidence::{Evidence, Judged};
-use crate::run::{Run, judged_title};
+use crate::run::Run;
 use crate::sample::Sample;
 use crate::table::{Cell, Table};
 
@@ -64,10 +64,9 @@ pub struct Row {
 pub fn compare(dir: &Path, a: &str, b: &str, margin: f64) -> Result<Vec<Table>> {
     let run = Run::open(dir)?;
     let evidence = Evidence::read(&run)?;
-    let judges = evidence.judge_names();
     let mut tables = Vec::new();
     for comparison in comparisons(&run, &evidence, a, b, margin)? {
-        let title = |title: String| judged_title(&title, &comparison.judge, &judges);
+        let title = |title: String| evidence.title(&title, &comparison.judge);
         tables.push(differences(&comparison, title(format!("{a} minus {b}"))));
         tables.push(varies_by(&comparison, title("What these scores vary by".into())));
         tables.push(enough(&comparison, title(format!("What would show a difference of {margin}"))));

@@ -6,10 +6,10 @@ use crate::arm_cost::{ArmCost, arm_costs};
 use crate::duration;
 use crate::error::Result;
 use crate::estimates::arm_scores;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, PANEL};
 use crate::pareto;
 use crate::ratios;
-use crate::run::{Arm, Run, judged_title};
+use crate::run::{Arm, Run};
 use crate::settings;
 use crate::table::{Cell, Table};
 
@@ -39,7 +39,8 @@ const COLUMNS: [(&str, usize); 12] = [
 pub fn cost(dir: &Path) -> Result<Vec<Table>> {
     let run = Run::open(dir)?;
     let evidence = Evidence::so_far(&run)?;
-    let mut judges = evidence.judge_names();
+    // The panel asked nobody, so nothing was paid for it.
+    let mut judges: Vec<&str> = evidence.judge_names().into_iter().filter(|judge| *judge != PANEL).collect();
     if judges.is_empty() {
         judges.push("");
     }
@@ -51,14 +52,14 @@ pub fn cost(dir: &Path) -> Result<Vec<Table>> {
             false => arm_scores(&run, &evidence.of(judge, &evidence.arm_names())?)?,
         };
         let costs = arm_costs(&run, &evidence, judge, &scores);
-        let mut table = table(&costs, judged_title("What each arm cost", judge, &judges));
+        let mut table = table(&costs, evidence.title("What each arm cost", judge));
         if !chained.is_empty() {
             let names = chained.join(", ");
             table.notes.push(format!("Start from another arm, whose own training is not in their figures: {names}."));
         }
         tables.push(table);
         if costs.iter().filter(|cost| cost.macro_average.is_some()).count() > 1 {
-            tables.push(pareto::table(&costs, judged_title("Which arms are worth their cost", judge, &judges)));
+            tables.push(pareto::table(&costs, evidence.title("Which arms are worth their cost", judge)));
         }
     }
     tables.push(ratios::table("Hours per epoch, full fine-tuning against others", &ratios::of_run(&run)));

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::estimates::{ALPHA, MARGIN, verdict_words};
 use crate::evidence::Evidence;
 use crate::method::{BASE, DATA, FACTORS, METHOD, RANK, levels};
-use crate::run::{Arm, Run, judged_title};
+use crate::run::{Arm, Run};
 use crate::sample::Sample;
 use crate::table::Table;
 
@@ -46,7 +46,7 @@ pub fn factors(dir: &Path) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for judge in &judges {
         let (effects, notes) = effects(&run, &evidence, judge, MARGIN)?;
-        tables.push(table(&effects, notes, judged_title("Effects on the macro average", judge, &judges)));
+        tables.push(table(&effects, notes, evidence.title("Effects on the macro average", judge)));
     }
     Ok(tables)
 }

@@ -8,7 +8,7 @@ use tunebench_statistics::{Error as Refusal, Line, line};
 
 use crate::error::Result;
 use crate::evidence::{Answer, Evidence};
-use crate::run::{Run, judged_title, mean};
+use crate::run::{Run, mean};
 use crate::table::Table;
 
 /// Bins of [`score_by_length`]: fifths of all answers.
@@ -64,7 +64,7 @@ pub fn lengths(dir: &Path) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for judge in &judges {
         let arms = arm_lengths(&run, &evidence, judge)?;
-        let title = |title| judged_title(title, judge, &judges);
+        let title = |title| evidence.title(title, judge);
         tables.push(summary(&arms, title("Length of the answers and their score")));
         if arms.iter().any(|arm| !arm.points.is_empty()) {
             tables.push(score_by_length(&arms, title("Score by length of the answer, as in the paper's Figure 1")));

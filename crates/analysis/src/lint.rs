@@ -204,8 +204,9 @@ fn judging(run: &Run, evidence: &Evidence) -> Vec<Finding> {
     let evaluated = run.arms.iter().filter(|arm| arm.record.evaluated && !arm.trainings.is_empty());
     let mut findings = Vec::new();
     for judge in &evidence.judges {
-        let unjudged: Vec<String> =
-            evaluated.clone().filter(|arm| !evidence.has(judge, &arm.name)).map(|arm| arm.name.clone()).collect();
+        let baseline = evidence.kind(judge).baseline();
+        let is_unjudged = |arm: &&Arm| !evidence.has(judge, &arm.name) && baseline != Some(&arm.name);
+        let unjudged: Vec<String> = evaluated.clone().filter(is_unjudged).map(|arm| arm.name.clone()).collect();
         if !unjudged.is_empty() {
             findings.push(Finding {
                 what: "not judged".into(),

@@ -141,11 +141,6 @@ pub fn judges<'a>(judges: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     judges.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// `title`, with the judge where there are several.
-pub fn judged_title(title: &str, judge: &str, judges: &[&str]) -> String {
-    if judges.len() > 1 { format!("{title}, judged by {judge}") } else { title.to_owned() }
-}
-
 /// The paper's categories that occur, in its order, then any other by name; the averages are no categories.
 pub fn ordered_categories<'a>(found: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found: BTreeSet<&str> = found.into_iter().collect();

@@ -11,7 +11,7 @@ use tunebench_statistics::{Error as Refusal, Line, line_in_log10};
 use crate::error::Result;
 use crate::evidence::{Evidence, Judged};
 use crate::method;
-use crate::run::{Arm, Run, judged_title, mean};
+use crate::run::{Arm, Run, mean};
 use crate::table::Table;
 
 /// One training.
@@ -85,7 +85,7 @@ pub fn scaling(dir: &Path) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for judge in &judges {
         let fits = score_fits(&run, &evidence, judge)?;
-        tables.push(table(&fits, judged_title("Score against size", judge, &judges)));
+        tables.push(table(&fits, evidence.title("Score against size", judge)));
     }
     let (fits, notes) = loss_fits(&run)?;
     let mut losses = table(&fits, "Held-out loss against size".into());

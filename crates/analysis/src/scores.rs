@@ -9,7 +9,7 @@ use crate::duration;
 use crate::error::Result;
 use crate::estimates::{ArmScore, JudgeScores, MARGIN, Mean, judge_scores, scope_words};
 use crate::evidence::Evidence;
-use crate::run::{Run, judged_title};
+use crate::run::Run;
 use crate::table::{Cell, Table};
 
 /// For each judge, the averages, then the categories, then how sure those are; arms in the study's order.
@@ -23,7 +23,7 @@ pub fn scores(dir: &Path) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for judge in &judges {
         let found = judge_scores(&run, &evidence, judge, MARGIN)?;
-        let title = |title| judged_title(title, judge, &judges);
+        let title = |title| evidence.title(title, judge);
         tables.push(averages(&run, &found, title("Average score and what it took")));
         tables.push(categories(&found, title("Average score by category"), |mean| Some(mean.mean)));
         let half_width = |mean: &Mean| mean.interval.as_ref().ok().map(|interval| half_width(*interval));

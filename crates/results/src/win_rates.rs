@@ -56,6 +56,8 @@ pub struct WinRates<T> {
 
 /// An answer: arm and seed.
 type Side<T> = (T, u64);
+/// Of one answer, the verdicts in both orders by rival.
+type Met<'a, T> = BTreeMap<Side<T>, [Vec<&'a Duel<T>>; 2]>;
 
 /// With whom the arms of these comparisons are compared; none without any.
 pub fn rivals<T: Clone + Ord>(duels: &[Duel<T>]) -> Option<Rivals<T>> {
@@ -98,7 +100,7 @@ pub fn win_rates<T: Clone + Ord>(duels: &[Duel<T>]) -> Option<WinRates<T>> {
         sides.extend(once.iter().map(mirrored));
     }
     let mut of_arm: BTreeMap<T, BTreeSet<T>> = BTreeMap::new();
-    let mut answers: BTreeMap<(T, u64, T, u32), BTreeMap<Side<T>, [Vec<&Duel<T>>; 2]>> = BTreeMap::new();
+    let mut answers: BTreeMap<(T, u64, T, u32), Met<T>> = BTreeMap::new();
     for duel in &sides {
         of_arm.entry(duel.arm.clone()).or_default().insert(duel.rival.clone());
         let key = (duel.arm.clone(), duel.seed, duel.item.clone(), duel.repeat);

@@ -15,7 +15,7 @@ use crate::arm_cost::arm_costs;
 use crate::error::{Error, Result};
 use crate::estimates::{ArmScore, JudgeScores, PairScore, judge_scores, verdict_words};
 use crate::evidence::Evidence;
-use crate::run::{Run, judged_title};
+use crate::run::Run;
 use crate::table::Table;
 
 /// What one judge's scores and the costs come to.
@@ -42,10 +42,13 @@ impl Decision {
 /// # Errors
 /// When the frames cannot be read, nothing is judged, or the judgements cannot be compared.
 pub fn decision(dir: &Path, margin: f64) -> Result<Vec<Table>> {
-    let found = decisions(dir, margin)?;
-    let judges: Vec<&str> = found.iter().map(|(_, scores)| scores.judge.as_str()).collect();
-    let titled = |judge: &str| judged_title("What this study says", judge, &judges);
-    Ok(found.iter().map(|(found, scores)| table(found, scores, titled(&scores.judge), margin)).collect())
+    let (evidence, found) = read(dir, margin)?;
+    let table = |(found, scores): &(Decision, JudgeScores)| {
+        let mut table = table(found, scores, evidence.title("What this study says", &scores.judge), margin);
+        table.notes.extend(evidence.about(&scores.judge).into_iter().map(|note| note.english));
+        table
+    };
+    Ok(found.iter().map(table).collect())
 }
 
 /// The decision of each judge, with the scores that it is about.
@@ -53,16 +56,21 @@ pub fn decision(dir: &Path, margin: f64) -> Result<Vec<Table>> {
 /// # Errors
 /// As [`decision`].
 pub fn decisions(dir: &Path, margin: f64) -> Result<Vec<(Decision, JudgeScores)>> {
+    Ok(read(dir, margin)?.1)
+}
+
+fn read(dir: &Path, margin: f64) -> Result<(Evidence, Vec<(Decision, JudgeScores)>)> {
     if !(margin > 0.0 && margin < 1.0) {
         return Err(Error::BadMargin(margin));
     }
     let run = Run::open(dir)?;
     let evidence = Evidence::read(&run)?;
-    let of_judge = |judge: &&str| {
+    let mut found = Vec::new();
+    for judge in evidence.judge_names() {
         let scores = judge_scores(&run, &evidence, judge, margin)?;
-        Ok((of_scores(&run, &evidence, &scores, margin)?, scores))
-    };
-    evidence.judge_names().iter().map(of_judge).collect()
+        found.push((of_scores(&run, &evidence, &scores, margin)?, scores));
+    }
+    Ok((evidence, found))
 }
 
 /// The decision that the scores of one judge allow.

@@ -5,6 +5,7 @@
 mod design;
 mod drawn;
 mod evidence;
+mod judges;
 mod paper;
 mod render;
 mod run;
