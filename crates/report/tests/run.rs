@@ -161,9 +161,9 @@ fn tables_keep_their_values_and_the_other_judge_has_one() {
     }
     let untranslated: Vec<&Table> = report.tables.iter().filter(|table| table.title.zh.is_empty()).collect();
     assert!(untranslated.is_empty(), "{untranslated:?}");
-    assert_eq!(table("Mean scores by").rows.len(), 4);
+    assert_eq!(table("Mean scores by").rows.len(), 8, "of the other judge and of the panel");
     assert!(
-        english(&report.score_notes).contains("by the judge asked; what reference gave"),
+        english(&report.score_notes).contains("by the judge asked; what reference, panel (median) gave"),
         "{:?}",
         report.score_notes
     );
