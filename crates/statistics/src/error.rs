@@ -74,9 +74,9 @@ pub enum Error {
     )]
     FewLabels { of: String, labels: usize, least: usize },
     #[error(
-        "the judge gave all {labels} labelled answers of {of} the mark {mark}, so how it stretches the scale cannot be seen: label answers with other marks, or correct by the mean difference alone"
+        "{who} gave all {labels} labelled answers of {of} the mark {mark}, so that no line can be drawn between the judge's marks and people's: label answers with other marks, or correct by the mean difference alone"
     )]
-    OneMark { of: String, labels: usize, mark: f64 },
+    OneMark { who: &'static str, of: String, labels: usize, mark: f64 },
     #[error(
         "arms {groups} were never compared with each other, directly or by way of others: compare them, or rank each group by itself"
     )]

@@ -1,6 +1,7 @@
 //! Shows by simulation that tests reject, and intervals cover, as often as they say: prints a table in Markdown.
 
 mod cells;
+mod judges;
 mod report;
 
 use std::time::Instant;

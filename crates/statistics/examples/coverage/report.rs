@@ -6,6 +6,7 @@ use tunebench_statistics::simulation::{Arm, ScoreKind, SeedDraws, World};
 use tunebench_statistics::{Demand, Design, Error, Seeds, Variances, smallest_detectable};
 
 use crate::cells::{KINDS, Kind, LEVEL, MEAN, Shares, equivalent, families, found, mean_coverage, rejected, two_arms};
+use crate::judges;
 
 const ITEMS: [usize; 3] = [20, 100, 1000];
 const SEEDS: [usize; 3] = [2, 3, 5];
@@ -37,7 +38,9 @@ pub fn report(simulations: usize) -> Result<String, Error> {
     other_contrasts(&mut text, simulations)?;
     equivalences(&mut text, simulations / 2)?;
     power(&mut text, simulations / 2)?;
+    judges::judges(&mut text, simulations)?;
     limits(&mut text, simulations)?;
+    judges::limits(&mut text, simulations)?;
     Ok(text)
 }
 

@@ -1,9 +1,9 @@
 //! Averages of a study and their differences, corrected by labels, with intervals that hold items, trainings and the judge.
 //!
-//! People's marks are taken to lie around a line over the judge's, h = a + b j + e. So an average over people's marks is a
-//! line over the judge's average J, whose variance over items and trainings is b² times that of [`crate::spread`], in all its
-//! parts; and what a few dozen labels leave open of the line (`recalibration.rs` beside this file) is a third part,
-//! [`crate::Spread::judge`]. The line need not be true: e is then larger, and the interval wider.
+//! An average over people's marks is a line over the judge's average J, with the slope b. So its variance over items and
+//! trainings is b² times that of [`crate::spread`], in all its parts; and what a few dozen labels leave open of the line is a
+//! third part, [`Spread::judge`]. `recalibration.rs` beside this file says how the line comes about. It need not be true: what
+//! is left of people's marks is then larger, and the interval wider.
 //!
 //! The labels' weights are what an answer weighs in the average over its chance to be labelled, so that categories count as
 //! they do in the average. What is assumed: labels are drawn by chance; the judge's error does not depend on the training
@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::{Label, Sampling, Tuning};
-use super::recalibration::{Influences, Pair, Recalibration};
+use super::recalibration::{Influences, Pair, Recalibration, Slope};
 use crate::average::{Average, Strata, strata};
 use crate::contrast::{Contrast, Test, contrast};
 use crate::estimate::{Estimate, estimate};
@@ -35,8 +35,8 @@ pub struct Calibration<'a> {
 pub enum ErrorModel {
     /// Its own. Nothing is assumed of other arms, and each needs its two dozen.
     OfEachArm,
-    /// Those of all arms, as if the judge erred alike in all: for a given mark, people's marks are the same on average
-    /// whatever the arm. A judge that likes long answers, and an arm that writes them, break it;
+    /// Those of all arms, as if the judge erred alike in all: for a given mark of people, the judge's are the same on
+    /// average whatever the arm. A judge that likes long answers, and an arm that writes them, break it;
     /// [`CorrectedContrast::equal_errors`] tests it.
     SharedByArms,
 }
@@ -96,9 +96,9 @@ pub fn corrected_estimate(
     let judged = uncorrected.mean;
     let mean = line.at(judged);
     let mut influences = Influences::default();
-    line.add_to(&mut influences, 1.0, judged - line.judge_mean);
+    line.add_mean(&mut influences, 1.0, judged);
     let weights = [(arm, line.stretch().sqrt())];
-    let inference = frame.inference(mean, &weights, Seeds::Nested, &influences)?;
+    let inference = frame.inference(mean, &weights, Seeds::Nested, &influences, line.is_shown())?;
     let corrected = Estimate { mean, inference, ..uncorrected.clone() };
     Ok(CorrectedEstimate { uncorrected, corrected, judge })
 }
@@ -122,29 +122,31 @@ pub fn corrected_contrast(
     let frame = Frame::new(scores, &[first, second], average, calibration)?;
     let judged = [frame.judged(first)?, frame.judged(second)?];
     let mut influences = Influences::default();
-    let (difference, stretches, judges, equal_errors);
+    let (difference, stretches, judges, equal_errors, is_shown);
     match calibration.error_model {
         ErrorModel::OfEachArm => {
             let (one, of_one) = frame.line(first)?;
             let (other, of_other) = frame.line(second)?;
-            one.add_to(&mut influences, 1.0, judged[0] - one.judge_mean);
-            other.add_to(&mut influences, -1.0, other.judge_mean - judged[1]);
+            one.add_mean(&mut influences, 1.0, judged[0]);
+            other.add_mean(&mut influences, -1.0, judged[1]);
             difference = one.at(judged[0]) - other.at(judged[1]);
             stretches = [one.stretch(), other.stretch()];
             judges = vec![of_one, of_other];
             equal_errors = None;
+            is_shown = true;
         }
         ErrorModel::SharedByArms => {
             let (line, judge) = frame.line(first)?;
-            line.add_to(&mut influences, 0.0, judged[0] - judged[1]);
+            line.add_difference(&mut influences, judged[0] - judged[1]);
             difference = line.slope * (judged[0] - judged[1]);
             stretches = [line.slope * line.slope; 2];
             judges = vec![judge];
             equal_errors = frame.equal_errors(&line, first, second);
+            is_shown = line.is_shown();
         }
     }
     let weights = [(first, stretches[0].sqrt()), (second, -stretches[1].sqrt())];
-    let inference = frame.inference(difference, &weights, seeds, &influences)?;
+    let inference = frame.inference(difference, &weights, seeds, &influences, is_shown)?;
     let test = inference
         .as_ref()
         .ok()
@@ -226,7 +228,9 @@ impl<'a> Frame<'a> {
             }
         };
         let pairs: Vec<Pair> = taken.iter().map(place).collect();
-        let line = Recalibration::fit(&of, &pairs, self.calibration.tuning)?;
+        let tuning = self.calibration.tuning;
+        let slope = if own { Slope::within(tuning) } else { Slope::across(tuning) };
+        let line = Recalibration::fit(&of, &pairs, slope)?;
         let judge = JudgeError {
             labels: line.labels(),
             left_out: given - line.labels(),
@@ -249,11 +253,15 @@ impl<'a> Frame<'a> {
         weights: &[(usize, f64)],
         seeds: Seeds,
         influences: &Influences,
+        is_shown: bool,
     ) -> Result<Result<Inference, NoInterval>, Error> {
         let squares = mean_squares(self.scores, weights, self.average, seeds)?;
         let scale = self.usable.iter().map(|(_, _, pair)| pair.judge.abs().max(pair.human.abs())).fold(0.0, f64::max);
         let spread = || {
             let judge = influences.part(scale)?;
+            if !is_shown {
+                return Err(NoInterval::JudgeLikeChance { labels: influences.labels });
+            }
             Ok(Spread {
                 items: squares.by_items.clone()?,
                 seeds: squares.seeds,

@@ -29,7 +29,8 @@ pub enum Sampling {
 pub enum Tuning {
     /// mark + mean (human - judge): the difference estimator, prediction-powered inference with coefficient 1.
     Difference,
-    /// intercept + slope × mark, of the least-squares line through the labels: the regression estimator, the coefficient
-    /// that PPI++ tunes towards. A judge that says nothing gets a slope of 0, and labels alone decide.
+    /// A line through the labels. Of the answers that labels were drawn from, that of people's marks on the judge's: the
+    /// regression estimator, whose slope is the coefficient that PPI++ tunes towards; a judge that says nothing gets a slope
+    /// of 0, and labels alone decide. Of arms that share their labels, that of the judge's marks on people's, turned round.
     Regression,
 }

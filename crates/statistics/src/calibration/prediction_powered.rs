@@ -8,7 +8,7 @@
 //! 2 β - 1, at least 1, stands for b². Degrees of freedom: Welch's, of which half of the surplus is believed.
 
 use super::label::Tuning;
-use super::recalibration::{Influences, Pair, Recalibration};
+use super::recalibration::{Influences, Pair, Recalibration, Slope};
 use crate::mean_squares::{Part, sum};
 use crate::sample_mean::{Uncertainty, sample_mean};
 use crate::{Error, NoInterval};
@@ -72,7 +72,7 @@ pub fn prediction_powered_mean(
     let pair =
         |(item, pair): (usize, &MarkPair)| Pair { judge: pair.judge, human: pair.human, weight: 1.0, stratum: 0, item };
     let pairs: Vec<Pair> = labels.iter().enumerate().map(pair).collect();
-    let line = Recalibration::fit("these answers", &pairs, tuning)?;
+    let line = Recalibration::fit("these answers", &pairs, Slope::within(tuning))?;
     let estimate = line.at(judged.mean);
     Ok(PredictionPowered {
         estimate,
@@ -98,7 +98,7 @@ fn uncertainty(
         return Err(NoInterval::AllLabelled { labels: line.labels() });
     }
     let mut influences = Influences::default();
-    line.add_to(&mut influences, 1.0, mean - line.judge_mean);
+    line.add_mean(&mut influences, 1.0, mean);
     let scale = judge.iter().map(|mark| mark.abs()).fold(estimate.abs(), f64::max);
     let of_labels = influences.part(scale)?;
     let part = match population {

@@ -1,20 +1,28 @@
-//! The line from the judge's marks to people's, and what each label moves in what is estimated from it.
+//! The line between the judge's marks and people's, and what each label moves in what is estimated from it.
 //!
-//! Of labels i with weights w_i that sum to 1, in strata s: slope b = Σ w (j - j_s)(h - h_s) / S with S = Σ w (j - j_s)²,
-//! within strata; or 1 for the difference estimator. The mean of people's marks, where the judge's is J, is estimated as
+//! Of labels i with weights w_i that sum to 1, in strata s, people's mean where the judge's is J is estimated as
 //!
-//! Σ w h + b (J - Σ w j)
+//! Σ w h + b (J - Σ w j).
 //!
-//! (the regression estimator: Cochran 1977, "Sampling techniques", chapter 7; Angelopoulos et al. 2023, "PPI++: efficient
-//! prediction-powered inference"). It is a sum of g_i h_i with g_i = w_i (1 + (J - Σ w j)(j_i - j_s) / S). What is left
-//! of h varies unevenly where marks end at 0 and 1, so each label's residual counts for itself, divided by 1 - its
-//! leverage, which is the jackknife's (HC3: MacKinnon and White 1985, "Some heteroskedasticity-consistent covariance matrix
-//! estimators with improved finite sample properties"): variance = Σ (g_i e_i / (1 - l_i))². Labels of one item count as one.
+//! b is 1, or the slope of people's marks on the judge's within strata (the regression estimator: Cochran 1977, "Sampling
+//! techniques", chapter 7; Angelopoulos et al. 2023, "PPI++: efficient prediction-powered inference"), or 1 over the slope of
+//! the judge's on people's (calibration: Eisenhart 1939, "The interpretation of certain regression methods"). The second holds
+//! for the answers that labels were drawn from: where marks are noisy, it draws towards the mean of these, and would draw
+//! two arms towards each other. The third holds for any answers of which the judge errs alike; of marks 0 and 1 it is
+//! Rogan and Gladen's.
+//!
+//! With x the marks that the slope is on, a label adds r_i w_i (c + k (x_i - x_s) / S) to the error of c Σ w h + k b, S = Σ w
+//! (x - x_s)², where r is what is left of people's marks around the line. That varies unevenly where marks end at 0 and 1, so
+//! each residual counts for itself, divided by 1 - its leverage, which is the jackknife's (HC3: MacKinnon and White 1985,
+//! "Some heteroskedasticity-consistent covariance matrix estimators with improved finite sample properties"): variance = the
+//! sum of squares of the terms, labels of one item taken as one.
 
 use std::collections::BTreeMap;
 
-use super::label::Tuning;
+use super::label::{LEAST_LABELS, Tuning};
+use crate::distributions::t_quantile;
 use crate::mean_squares::{Part, sum};
+use crate::spread::CONFIDENCE;
 use crate::{Error, NoInterval};
 
 /// A leverage from which a label's residual says nothing.
@@ -31,19 +39,47 @@ pub(crate) struct Pair {
     pub(crate) item: usize,
 }
 
+/// Where b comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slope {
+    One,
+    HumanOnJudge,
+    JudgeOnHuman,
+}
+
+impl Slope {
+    /// For the answers that labels were drawn from.
+    pub(crate) fn within(tuning: Tuning) -> Self {
+        match tuning {
+            Tuning::Difference => Self::One,
+            Tuning::Regression => Self::HumanOnJudge,
+        }
+    }
+
+    /// For answers of any arm, of which the judge errs alike.
+    pub(crate) fn across(tuning: Tuning) -> Self {
+        match tuning {
+            Tuning::Difference => Self::One,
+            Tuning::Regression => Self::JudgeOnHuman,
+        }
+    }
+}
+
 /// The line, and labels in their relation to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Recalibration {
+    /// b.
     pub(crate) slope: f64,
-    /// β: of the least-squares line, whatever `slope` is.
-    fitted_slope: f64,
+    kind: Slope,
+    /// β: of people's marks on the judge's, whatever `slope` is.
+    human_on_judge: f64,
     /// Weighted means of the judge's and of people's marks.
     pub(crate) judge_mean: f64,
     pub(crate) human_mean: f64,
+    /// Of people's marks around the line.
     pub(crate) residual_sd: f64,
     labels: Vec<Placed>,
     strata: usize,
-    fitted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,14 +99,14 @@ struct Placed {
 pub(crate) struct Influences {
     by_item: BTreeMap<usize, f64>,
     parts: Vec<Part>,
-    labels: usize,
+    pub(crate) labels: usize,
     residual_squares: f64,
     one_decides: bool,
 }
 
 impl Recalibration {
     /// `of` names whose labels they are.
-    pub(crate) fn fit(of: &str, pairs: &[Pair], tuning: Tuning) -> Result<Self, Error> {
+    pub(crate) fn fit(of: &str, pairs: &[Pair], slope: Slope) -> Result<Self, Error> {
         let numbers: BTreeMap<usize, usize> = pairs.iter().fold(BTreeMap::new(), |mut numbers, pair| {
             *numbers.entry(pair.stratum).or_default() += 1;
             numbers
@@ -86,28 +122,47 @@ impl Recalibration {
             *sum = [sum[0] + weight, sum[1] + weight * pair.judge, sum[2] + weight * pair.human];
         }
         let means = |stratum: usize| sums.get(&stratum).map_or([1.0, 0.0, 0.0], |[w, j, h]| [*w, j / w, h / w]);
-        let (mut spread, mut products) = (0.0, 0.0);
+        // Squares of the judge's marks, of people's, and products.
+        let mut spreads = [0.0; 3];
         for pair in pairs {
             let [_, judge, human] = means(pair.stratum);
-            spread += pair.weight / total * (pair.judge - judge).powi(2);
-            products += pair.weight / total * (pair.judge - judge) * (pair.human - human);
+            let (j, h, weight) = (pair.judge - judge, pair.human - human, pair.weight / total);
+            spreads.iter_mut().zip([j * j, h * h, j * h]).for_each(|(sum, value)| *sum += weight * value);
         }
-        let largest = pairs.iter().map(|pair| pair.judge.abs()).fold(0.0, f64::max);
+        let [judge_spread, human_spread, products] = spreads;
+        let mark = |pair: &Pair| if slope == Slope::JudgeOnHuman { pair.human } else { pair.judge };
+        let spread = if slope == Slope::JudgeOnHuman { human_spread } else { judge_spread };
+        let largest = pairs.iter().map(|pair| mark(pair).abs()).fold(0.0, f64::max);
         let varies = spread > (largest * 1e-12).powi(2);
-        let fitted = tuning == Tuning::Regression;
-        if fitted && !varies {
-            let mark = pairs.first().map_or(0.0, |pair| pair.judge);
-            return Err(Error::OneMark { of: of.to_owned(), labels: pairs.len(), mark });
+        if slope != Slope::One && !varies {
+            let who = if slope == Slope::JudgeOnHuman { "people" } else { "the judge" };
+            let mark = pairs.first().map_or(0.0, mark);
+            return Err(Error::OneMark { who, of: of.to_owned(), labels: pairs.len(), mark });
         }
-        let fitted_slope = if varies { products / spread } else { 1.0 };
-        let slope = if fitted { fitted_slope } else { 1.0 };
+        if slope == Slope::JudgeOnHuman && products <= 1e-9 * (judge_spread * human_spread).sqrt() {
+            let why =
+                "in the labels, answers that people mark higher are not marked higher by the judge; take another judge";
+            return Err(Error::Undefined { what: "the correction of the judge's marks", why });
+        }
+        let human_on_judge = if judge_spread > 0.0 { products / judge_spread } else { 1.0 };
+        let b = match slope {
+            Slope::One => 1.0,
+            Slope::HumanOnJudge => human_on_judge,
+            Slope::JudgeOnHuman => human_spread / products,
+        };
         let mut squares = 0.0;
         let place = |pair: &Pair| {
             let [share, judge, human] = means(pair.stratum);
             let weight = pair.weight / total;
-            let to_slope = if fitted { weight * (pair.judge - judge) / spread } else { 0.0 };
-            let leverage = weight / share + to_slope * (pair.judge - judge);
-            let residual = pair.human - human - slope * (pair.judge - judge);
+            let (j, h) = (pair.judge - judge, pair.human - human);
+            let x = match slope {
+                Slope::One => 0.0,
+                Slope::HumanOnJudge => j,
+                Slope::JudgeOnHuman => h,
+            };
+            let to_slope = if x == 0.0 { 0.0 } else { weight * x / spread };
+            let leverage = weight / share + to_slope * x;
+            let residual = h - b * j;
             squares += residual * residual;
             let residual = residual / (1.0 - leverage.min(FULL_LEVERAGE));
             Placed { item: pair.item, stratum: pair.stratum, weight, to_slope, residual, leverage }
@@ -115,9 +170,10 @@ impl Recalibration {
         let labels: Vec<Placed> = pairs.iter().map(place).collect();
         let judge_mean = sums.values().map(|sum| sum[1]).sum();
         let human_mean = sums.values().map(|sum| sum[2]).sum();
-        let df = (pairs.len() as f64 - sums.len() as f64 - f64::from(u8::from(fitted))).max(1.0);
+        let df = (pairs.len() as f64 - sums.len() as f64 - f64::from(u8::from(slope != Slope::One))).max(1.0);
         let residual_sd = (squares / df).sqrt();
-        Ok(Self { slope, fitted_slope, judge_mean, human_mean, residual_sd, labels, strata: sums.len(), fitted })
+        let strata = sums.len();
+        Ok(Self { slope: b, kind: slope, human_on_judge, judge_mean, human_mean, residual_sd, labels, strata })
     }
 
     pub(crate) fn labels(&self) -> usize {
@@ -132,14 +188,37 @@ impl Recalibration {
     /// What the variance of the judge's mean is multiplied with in that of [`Recalibration::at`]: b², and for the difference
     /// estimator, whose correction goes with the judge's marks, 2 β - 1; at least 1, as β is known badly.
     pub(crate) fn stretch(&self) -> f64 {
-        match self.fitted {
-            true => self.slope * self.slope,
-            false => (2.0 * self.fitted_slope - 1.0).max(1.0),
+        match self.kind {
+            Slope::One => (2.0 * self.human_on_judge - 1.0).max(1.0),
+            Slope::HumanOnJudge | Slope::JudgeOnHuman => self.slope * self.slope,
         }
     }
 
-    /// Adds what the labels bear on `of_mean` × people's mean of the labels + slope × `of_slope`.
-    pub(crate) fn add_to(&self, influences: &mut Influences, of_mean: f64, of_slope: f64) {
+    /// Adds what the labels bear on `times` × people's mean where the judge's is `judge`.
+    pub(crate) fn add_mean(&self, influences: &mut Influences, times: f64, judge: f64) {
+        self.add(influences, times, times * self.moved(judge - self.judge_mean));
+    }
+
+    /// Adds what they bear on people's difference where the judge's is `judge`.
+    pub(crate) fn add_difference(&self, influences: &mut Influences, judge: f64) {
+        self.add(influences, 0.0, self.moved(judge));
+    }
+
+    /// By how much an error of the slope of the marks that it is on moves b × `distance`.
+    fn moved(&self, distance: f64) -> f64 {
+        if self.kind == Slope::JudgeOnHuman { self.slope * distance } else { distance }
+    }
+
+    /// Whether labels show that the judge's marks rise with people's: only then has 1 / slope an interval with two ends
+    /// (Fieller 1954, "Some problems in interval estimation").
+    pub(crate) fn is_shown(&self) -> bool {
+        let of_slope: f64 = self.labels.iter().map(|label| (label.to_slope * label.residual).powi(2)).sum();
+        let df = (self.labels.len() as f64 - self.strata as f64 - 1.0).max(1.0);
+        // The relative error of 1 / slope is that of the slope, of which a residual of people's marks is 1 / b.
+        self.kind != Slope::JudgeOnHuman || of_slope.sqrt() * t_quantile((1.0 - CONFIDENCE) / 2.0, df) < 1.0
+    }
+
+    fn add(&self, influences: &mut Influences, of_mean: f64, of_slope: f64) {
         let mut strata: BTreeMap<usize, BTreeMap<usize, f64>> = BTreeMap::new();
         for label in &self.labels {
             let influence = (of_mean * label.weight + of_slope * label.to_slope) * label.residual;
@@ -149,7 +228,7 @@ impl Recalibration {
             influences.one_decides |= label.leverage > FULL_LEVERAGE;
         }
         // The slope is fitted to all strata, which share the degree of freedom that it takes.
-        let of_slope = f64::from(u8::from(self.fitted)) / self.strata as f64;
+        let of_slope = f64::from(u8::from(self.kind != Slope::One)) / self.strata as f64;
         for items in strata.values() {
             let variance = items.values().map(|influence| influence * influence).sum();
             influences.parts.push(Part { variance, df: (items.len() as f64 - 1.0 - of_slope).max(0.5) });
@@ -163,8 +242,8 @@ impl Influences {
     /// of it are rounding.
     pub(crate) fn part(&self, scale: f64) -> Result<Part, NoInterval> {
         let labels = self.labels;
-        if labels < super::label::LEAST_LABELS {
-            return Err(NoInterval::FewLabels { labels, least: super::label::LEAST_LABELS });
+        if labels < LEAST_LABELS {
+            return Err(NoInterval::FewLabels { labels, least: LEAST_LABELS });
         }
         if self.one_decides {
             return Err(NoInterval::OneLabelDecides { labels });

@@ -1,4 +1,4 @@
-//! Scores drawn from the model, to show what the methods do where the truth is known.
+//! Scores drawn from the model of this crate.
 
 use tunebench_spec::random::Stream;
 
@@ -56,6 +56,16 @@ impl World {
     /// # Errors
     /// A world without items, arms, seeds or repeats.
     pub fn draw(&self, random: &mut Stream) -> Result<Scores, Error> {
+        self.scores(self.observations(random))
+    }
+
+    /// A study of this world's arms and categories.
+    pub(crate) fn scores(&self, observations: Vec<Observation>) -> Result<Scores, Error> {
+        let names = |kind: &str, n: usize| (0..n).map(|i| format!("{kind} {i}")).collect();
+        Scores::new(names("arm", self.arms.len()), names("category", self.category_items.len()), observations)
+    }
+
+    pub(crate) fn observations(&self, random: &mut Stream) -> Vec<Observation> {
         let categories = self.category_items.len();
         let centre = (categories as f64 - 1.0) / 2.0;
         let of_category = |category: usize| {
@@ -87,13 +97,12 @@ impl World {
                 }
             }
         }
-        let names = |kind: &str, n: usize| (0..n).map(|i| format!("{kind} {i}")).collect();
-        Scores::new(names("arm", self.arms.len()), names("category", categories), observations)
+        observations
     }
 }
 
 /// Normal; nothing is drawn where it would be 0.
-fn noise(sd: f64, random: &mut Stream) -> f64 {
+pub(crate) fn noise(sd: f64, random: &mut Stream) -> f64 {
     if sd == 0.0 { 0.0 } else { sd * random.normal() }
 }
 
