@@ -312,7 +312,7 @@ fn nearly_all_right(labels_per_arm: usize) -> JudgeWorld {
         seeds: SeedDraws::Independent,
         kind: ScoreKind::Binary,
     };
-    let judge = SimulatedJudge { flips: Some([0.2, 0.02]), ..exact() };
+    let judge = SimulatedJudge { flips: Some([0.8, 0.0]), ..exact() };
     JudgeWorld { world, judge, labels_per_arm, sampling: Sampling::Equal }
 }
 
