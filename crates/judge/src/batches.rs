@@ -43,7 +43,7 @@ pub(crate) fn run(
                     false
                 }
                 Look::Asks(name, key) => {
-                    wave.add(session, name, key, accept);
+                    wave.add(session, name, *key, accept);
                     true
                 }
             }

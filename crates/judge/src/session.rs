@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
         let mut walk = self.begin(task);
         while let Next::Ask(name, key) = walk.next(self.judge) {
             let model = key.request.model.clone();
-            match answer(name, key) {
+            match answer(name, *key) {
                 Ok(stored) => self.give(&mut walk, &model, stored),
                 Err(reason) => walk.fail(reason),
             }
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
 /// What [`Session::look`] found.
 pub(crate) enum Look {
     Over(Box<Concluded>),
-    Asks(Name, RequestKey),
+    Asks(Name, Box<RequestKey>),
 }
 
 pub(crate) fn not_asked(reason: &dyn std::fmt::Display) -> String {

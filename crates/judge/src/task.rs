@@ -32,7 +32,7 @@ impl<'a> Subjects<'a> {
     /// `judge_hash` names the judge with this item's rubric.
     pub fn new(items: &'a [Example], judge_hash: impl Fn(&Example) -> String) -> Self {
         let subject = |item: &'a Example| {
-            let rubric_hash = item.rubric.as_deref().map_or_else(String::new, |rubric| hash(rubric));
+            let rubric_hash = item.rubric.as_deref().map_or_else(String::new, hash);
             (item.id.as_str(), Subject { item, judge_hash: judge_hash(item), rubric_hash })
         };
         Self { by_id: items.iter().map(subject).collect() }

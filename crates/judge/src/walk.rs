@@ -13,7 +13,7 @@ const MAX_REQUESTS: usize = 8;
 
 /// What a walk wants next.
 pub(crate) enum Next {
-    Ask(Name, RequestKey),
+    Ask(Name, Box<RequestKey>),
     Over,
 }
 
@@ -95,7 +95,7 @@ impl<'t> Walk<'t> {
         match key.name() {
             Ok(name) => {
                 self.judgement.request_hash = name.to_string();
-                Next::Ask(name, key)
+                Next::Ask(name, Box::new(key))
             }
             Err(reason) => self.over(End::Broken, reason),
         }
