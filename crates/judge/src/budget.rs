@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use tunebench_chat::Usage;
 
 use crate::error::JudgeError;
-use crate::prices::{Price, Prices};
+use crate::prices::Prices;
 
 /// Whose replies cost alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(crate) struct Account {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
     pub billed: Usage,
-    /// US dollars, of the replies whose price was known when they came.
+    /// US dollars: what was known of the prices when they came, or what the table of models says.
     pub recorded_usd: f64,
 }
 
@@ -32,10 +32,10 @@ impl Default for Past {
 }
 
 impl Past {
-    pub(crate) fn add(&mut self, billed: Usage, paid_usd: Option<f64>) {
+    pub(crate) fn add(&mut self, billed: Usage, recorded_usd: Option<f64>) {
         self.billed.prompt = self.billed.prompt.saturating_add(billed.prompt);
         self.billed.completion = self.billed.completion.saturating_add(billed.completion);
-        self.recorded_usd += paid_usd.unwrap_or(0.0);
+        self.recorded_usd += recorded_usd.unwrap_or(0.0);
     }
 }
 
@@ -50,8 +50,8 @@ pub(crate) struct Limits {
 
 /// What is spent and promised. A request is let through only when even its dearest outcome stays within the limits.
 ///
-/// Replies of the models that are asked in this run count at today's prices, be they old or new; what other judges paid into the
-/// same store counts as it was recorded.
+/// Where the study states prices, replies of the models that are asked in this run count at these, be they old or new; what other
+/// judges paid into the same store counts as it was recorded.
 pub(crate) struct Budget<'a> {
     url: &'a str,
     prices: &'a Prices,
@@ -90,10 +90,10 @@ impl<'a> Budget<'a> {
         (state.is_priced.unwrap_or(self.prices.are_stated())).then_some(state.spent)
     }
 
-    /// What a model's tokens cost. From now on its old replies count at this price.
-    pub(crate) fn price(&self, model: &str, batch: bool) -> Option<Price> {
-        self.meet(&mut self.lock(), model);
-        self.prices.of_model(model, batch)
+    /// US dollars for one reply of a model. From now on its old replies count at the same prices.
+    pub(crate) fn cost(&self, model: &str, usage: Option<Usage>, batch: bool) -> Option<f64> {
+        self.meet(&mut self.lock(), model, batch);
+        self.prices.cost_usd(model, usage?, batch)
     }
 
     /// Sets the dearest outcome of a request aside, waiting for requests in flight when only they stand in the way.
@@ -104,7 +104,7 @@ impl<'a> Budget<'a> {
         let mut state = self.lock();
         loop {
             match self.set_aside(&mut state, model, false, ceiling) {
-                Ok((price, amount)) => return Ok(self.reservation(price, amount)),
+                Ok(amount) => return Ok(self.reservation(model, false, amount)),
                 Err(error) if state.open == 0 => return Err(error),
                 Err(_) => state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
@@ -116,28 +116,22 @@ impl<'a> Budget<'a> {
     /// # Errors
     /// As [`Budget::reserve`].
     pub(crate) fn reserve_in_batch(&self, model: &str, ceiling: Usage) -> Result<Reservation<'_>, JudgeError> {
-        let (price, amount) = self.set_aside(&mut self.lock(), model, true, ceiling)?;
-        Ok(self.reservation(price, amount))
+        let amount = self.set_aside(&mut self.lock(), model, true, ceiling)?;
+        Ok(self.reservation(model, true, amount))
     }
 
-    fn reservation(&self, price: Option<Price>, amount: f64) -> Reservation<'_> {
-        Reservation { budget: self, price, amount, paid: 0.0 }
+    fn reservation(&self, model: &str, batch: bool, amount: f64) -> Reservation<'_> {
+        Reservation { budget: self, model: model.to_owned(), batch, amount, paid: 0.0 }
     }
 
-    fn set_aside(
-        &self,
-        state: &mut State,
-        model: &str,
-        batch: bool,
-        ceiling: Usage,
-    ) -> Result<(Option<Price>, f64), JudgeError> {
-        self.meet(state, model);
-        let price = self.prices.of_model(model, batch);
+    fn set_aside(&self, state: &mut State, model: &str, batch: bool, ceiling: Usage) -> Result<f64, JudgeError> {
+        self.meet(state, model, batch);
+        let dearest = self.prices.cost_usd(model, ceiling, batch);
         let Limits { total, run } = self.limits;
-        if price.is_none() && (total.is_some() || run.is_some()) {
+        if dearest.is_none() && (total.is_some() || run.is_some()) {
             return Err(JudgeError::UnknownPrice { model: model.to_owned() });
         }
-        let amount = price.map_or(0.0, |price| price.cost(ceiling));
+        let amount = dearest.unwrap_or(0.0);
         let passes = |spent: f64, limit: Option<f64>| limit.filter(|limit| spent + state.reserved + amount > *limit);
         if let Some(budget_usd) = passes(state.spent, total) {
             return Err(JudgeError::Budget { budget_usd, spent_usd: state.spent, next_usd: amount });
@@ -147,18 +141,19 @@ impl<'a> Budget<'a> {
         }
         state.reserved += amount;
         state.open += 1;
-        Ok((price, amount))
+        Ok(amount)
     }
 
-    /// Counts a model's old replies at today's prices instead of those recorded.
-    fn meet(&self, state: &mut State, model: &str) {
+    /// Counts a model's old replies at the stated prices instead of those recorded.
+    fn meet(&self, state: &mut State, model: &str, batch: bool) {
+        let nothing = Usage { prompt: 0, completion: 0 };
+        let is_priced = self.prices.cost_usd(model, nothing, batch).is_some();
+        state.is_priced = Some(state.is_priced.unwrap_or(true) && is_priced);
         for batch in [false, true] {
             let account = Account { url: self.url.to_owned(), model: model.to_owned(), batch };
-            let price = self.prices.of_model(model, batch);
-            state.is_priced = Some(state.is_priced.unwrap_or(true) && price.is_some());
-            if let (Some(price), Some(past)) = (price, state.past.remove(&account)) {
-                state.spent += price.cost(past.billed) - past.recorded_usd;
-            }
+            let Some(past) = state.past.remove(&account) else { continue };
+            let stated = self.prices.stated_usd(model, past.billed, batch);
+            state.spent += stated.map_or(0.0, |usd| usd - past.recorded_usd);
         }
     }
 
@@ -170,7 +165,8 @@ impl<'a> Budget<'a> {
 /// Money set aside for one request; dropped unpaid it is free again.
 pub(crate) struct Reservation<'a> {
     budget: &'a Budget<'a>,
-    price: Option<Price>,
+    model: String,
+    batch: bool,
     amount: f64,
     paid: f64,
 }
@@ -178,7 +174,7 @@ pub(crate) struct Reservation<'a> {
 impl Reservation<'_> {
     /// A reply came and used this much: US dollars, where the price is known.
     pub(crate) fn pay(mut self, usage: Usage) -> Option<f64> {
-        let usd = self.price.map(|price| price.cost(usage));
+        let usd = self.budget.prices.cost_usd(&self.model, usage, self.batch);
         self.paid = usd.unwrap_or(0.0);
         usd
     }
@@ -200,6 +196,7 @@ impl Drop for Reservation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prices::Price;
 
     fn prices() -> Prices {
         Prices::stated(Price { prompt: 1.0, completion: 2.0 })
@@ -236,20 +233,37 @@ mod tests {
     }
 
     #[test]
-    fn old_replies_of_the_model_that_is_asked_count_at_todays_price_others_as_recorded() {
+    fn old_replies_of_the_model_that_is_asked_count_at_the_stated_price_others_as_recorded() {
         let prices = prices();
         let rows = [
-            ("u", "m", false, usage(1, 1), 100.0), // 3 USD at today's price
+            ("u", "m", false, usage(1, 1), 100.0), // 3 USD at the stated price
             ("u", "m", true, usage(2, 0), 0.0),    // 1 USD: a batch at half the price
             ("u", "other", false, usage(1, 1), 0.5),
             ("elsewhere", "m", false, usage(1, 1), 0.25),
         ];
         let budget = Budget::new("u", &prices, Limits::default(), past(&rows));
         assert_eq!(budget.spent(), Some(100.75));
-        assert_eq!(budget.price("m", true), Some(Price { prompt: 0.5, completion: 1.0 }));
+        assert_eq!(budget.cost("m", Some(usage(2, 1)), true), Some(2.0));
         assert_eq!(budget.spent(), Some(4.75));
-        budget.price("m", false);
+        assert_eq!(budget.cost("m", None, false), None);
         assert_eq!(budget.spent(), Some(4.75), "once");
+    }
+
+    #[test]
+    fn where_nothing_is_stated_the_table_of_models_counts() {
+        let url = "https://api.openai.com/v1";
+        let chat = tunebench_spec::study::ChatSettings { base_url: format!("{url}/"), ..Default::default() };
+        let prices = Prices::of(&chat).unwrap();
+        let model = tunebench_chat::models::DEFAULT_MODEL;
+        let listed = tunebench_chat::models::find(model, url).unwrap().cost_usd(1000, 100, true);
+        let budget = Budget::new(url, &prices, Limits::default(), past(&[(url, model, false, usage(1, 1), 0.5)]));
+        assert_eq!(budget.spent(), None, "no price is known before a model is");
+        let dearest = budget.reserve_in_batch(model, usage(1000, 100)).unwrap();
+        assert_eq!((budget.spent(), dearest.amount), (Some(0.5), listed.unwrap()));
+        assert_eq!(dearest.pay(usage(1000, 100)), listed);
+        assert_eq!(budget.spent(), Some(0.5 + listed.unwrap()));
+        assert_eq!(budget.cost("nobody knows it", Some(usage(1, 1)), false), None);
+        assert_eq!(budget.spent(), None);
     }
 
     #[test]

@@ -67,17 +67,22 @@ impl Prices {
         self.stated.is_some()
     }
 
-    /// What a model's tokens cost, one by one or in a batch; none when that is not known.
-    pub fn of_model(&self, model: &str, batch: bool) -> Option<Price> {
-        let known = models::find(model, &self.url);
-        let listed = known.and_then(|model| {
-            let (prompt, completion) = (model.usd_per_million_prompt_tokens?, model.usd_per_million_completion_tokens?);
-            Some(Price::per_million(prompt, completion))
-        });
-        let price = self.stated.or(listed)?;
-        let saved = if batch { known.and_then(|model| model.batch_discount).unwrap_or(BATCH_DISCOUNT) } else { 0.0 };
-        Some(Price { prompt: price.prompt * (1.0 - saved), completion: price.completion * (1.0 - saved) })
+    /// US dollars for so many tokens of a model, in one request or many; none when its price is not known.
+    pub fn cost_usd(&self, model: &str, usage: Usage, batch: bool) -> Option<f64> {
+        self.stated_usd(model, usage, batch).or_else(|| listed_usd(&self.url, model, usage, batch))
     }
+
+    /// As [`Prices::cost_usd`], by what the study states alone.
+    pub(crate) fn stated_usd(&self, model: &str, usage: Usage, batch: bool) -> Option<f64> {
+        let listed = || models::find(model, &self.url).and_then(|model| model.batch_discount);
+        let saved = if batch { listed().unwrap_or(BATCH_DISCOUNT) } else { 0.0 };
+        self.stated.map(|price| price.cost(usage) * (1.0 - saved))
+    }
+}
+
+/// US dollars for one request by the table of models; none for what is not in it.
+pub(crate) fn listed_usd(url: &str, model: &str, usage: Usage, batch: bool) -> Option<f64> {
+    models::find(model, url)?.cost_usd(usage.prompt, usage.completion, batch)
 }
 
 /// US dollars that a request costs at most: every byte of it a token, and a reply as long as it may be. None without prices.
@@ -85,8 +90,7 @@ impl Prices {
 /// # Errors
 /// As [`Prices::of`].
 pub fn dearest_usd(request: &ChatRequest, settings: &ChatSettings) -> Result<Option<f64>, JudgeError> {
-    let price = Prices::of(settings)?.of_model(&request.model, settings.batch);
-    Ok(price.map(|price| price.cost(Usage::ceiling(request))))
+    Ok(Prices::of(settings)?.cost_usd(&request.model, Usage::ceiling(request), settings.batch))
 }
 
 /// An amount of money in the settings is 0 or more.

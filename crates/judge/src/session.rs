@@ -126,8 +126,8 @@ impl<'a> Session<'a> {
     }
 
     fn give(&self, walk: &mut Walk<'_>, model: &str, stored: StoredReply) {
-        let price = self.budget.price(model, stored.batch);
-        walk.take(stored, price);
+        let cost = self.budget.cost(model, store::usage(&stored.reply), stored.batch);
+        walk.take(stored, cost);
     }
 
     /// Keeps a response that was paid for.

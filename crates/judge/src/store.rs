@@ -17,6 +17,7 @@ use tunebench_spec::{ChatRequest, hash};
 
 use crate::budget::{Account, Past};
 use crate::error::JudgeError;
+use crate::prices::listed_usd;
 
 /// What tells one request from another. The repeat and the place among an answer's requests count: a judge that
 /// asks the same twice wants two replies.
@@ -195,8 +196,8 @@ impl Store {
                     if index.get(&name).is_none_or(is_latest) {
                         index.insert(name, Entry { span, attempt, is_fresh: false });
                     }
-                    let (account, billed, paid_usd) = account(line);
-                    past.entry(account).or_default().add(billed, paid_usd);
+                    let (account, billed, recorded_usd) = account(line);
+                    past.entry(account).or_default().add(billed, recorded_usd);
                 }
                 Err(reason) => {
                     notes.push(format!("{file}:{number}: unusable reply, it will be asked again: {reason}"));
@@ -298,10 +299,13 @@ impl Drop for Slot<'_> {
     }
 }
 
+/// Whose reply a line is, what it used, and what it cost, if that is known.
 fn account(line: Line) -> (Account, Usage, Option<f64>) {
     let billed = billed(&line.key.request, &Reply::read(&line.response));
     let account = Account { url: line.key.base_url, model: line.key.request.model, batch: line.batch };
-    (account, billed, line.paid_usd)
+    let listed = || listed_usd(&account.url, &account.model, billed, account.batch);
+    let recorded_usd = line.paid_usd.or_else(listed);
+    (account, billed, recorded_usd)
 }
 
 fn not_opened(error: tunebench_files::Error) -> JudgeError {

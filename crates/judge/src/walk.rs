@@ -1,11 +1,9 @@
 //! One judgement on its way: the judge's steps, and what the replies between them tell.
 
-use tunebench_chat::Reply;
 use tunebench_spec::{ChatReply, JudgeStep, Judgement, JudgementStatus};
 
-use crate::prices::Price;
 use crate::question::Judge;
-use crate::store::{self, Name, RequestKey, StoredReply};
+use crate::store::{Name, RequestKey, StoredReply};
 use crate::task::Task;
 
 /// Requests for one answer and repeat; a judge that wants more is taken to be going in circles.
@@ -101,8 +99,8 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// Gives the judge the reply to what it asked. `price`: of the model that was asked.
-    pub(crate) fn take(&mut self, stored: StoredReply, price: Option<Price>) {
+    /// Gives the judge the reply to what it asked, which cost so many US dollars, if that is known.
+    pub(crate) fn take(&mut self, stored: StoredReply, cost: Option<f64>) {
         let StoredReply { reply, seconds, adapted, batch, is_fresh } = stored;
         self.replayed += u64::from(!is_fresh);
         let judgement = &mut self.judgement;
@@ -110,26 +108,19 @@ impl<'t> Walk<'t> {
         judgement.seconds += seconds;
         let before = if self.has_replies { judgement.cost_usd } else { Some(0.0) };
         self.has_replies = true;
-        judgement.cost_usd = match (price, store::usage(&reply), before) {
-            (Some(price), Some(usage), Some(cost)) => Some(cost + price.cost(usage)),
-            _ => None, // a reply without usage: the sum is unknown
-        };
-        let fault = match reply {
+        // Of one reply without usage, or of a model without a price, the sum is not known.
+        judgement.cost_usd = before.zip(cost).map(|(sum, cost)| sum + cost);
+        match reply {
             Ok(reply) => {
-                let fault = fault(&reply);
                 (judgement.model, judgement.fingerprint) = (reply.model, reply.fingerprint);
                 judgement.reply.clone_from(&reply.chat.content);
                 self.replies.push(reply.chat);
-                fault
             }
             Err(unreadable) => {
                 (judgement.model, judgement.fingerprint) = (String::new(), String::new());
                 judgement.reply.clear();
-                Some(unreadable.to_string())
+                self.over(End::Unusable, unreadable.to_string());
             }
-        };
-        if let Some(reason) = fault {
-            self.over(End::Unusable, reason);
         }
     }
 
@@ -152,20 +143,5 @@ impl<'t> Walk<'t> {
     /// What came of it. A walk that was left on its way counts as unanswered.
     pub(crate) fn conclude(self) -> Concluded {
         Concluded { judgement: self.judgement, end: self.end.unwrap_or(End::Unanswered), replayed: self.replayed }
-    }
-}
-
-/// Why a reply that can be read says nothing to a judge, if so. One that was cut off but says something, it may read.
-fn fault(reply: &Reply) -> Option<String> {
-    let ChatReply { content, finish_reason, .. } = &reply.chat;
-    match (finish_reason.as_str(), content.trim().is_empty()) {
-        ("content_filter", _) => Some("the reply was filtered (finish_reason `content_filter`)".to_owned()),
-        ("length", true) => Some(
-            "the reply was cut off before it said anything (finish_reason `length`): raise the limit of tokens, which \
-             reasoning uses up too"
-                .to_owned(),
-        ),
-        (finish, true) => Some(format!("the reply is empty (finish_reason `{}`)", finish.escape_debug())),
-        (_, false) => None,
     }
 }

@@ -48,7 +48,7 @@ fn waves_make_the_judgements_that_single_requests_make() {
     let waves = run(&AskTwice, &alone, batches(&batch, two.path()), &prices, two.path());
     assert_eq!(plain(&waves.judgements), plain(&each.judgements));
     assert_eq!(batch.count(), single.count());
-    assert_eq!(*batch.batches.lock().unwrap(), [80, 22], "what needs a second reply asks together");
+    assert_eq!(*batch.batches.lock().unwrap(), [80, 24], "what needs a second reply asks together");
     let (scored, failed) = (each.progress.scored, each.progress.failed);
     assert!(scored > 50 && failed > 10 && scored + failed == 80, "{:?}", each.progress);
     // A batch costs half.

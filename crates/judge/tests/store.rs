@@ -79,7 +79,7 @@ fn nothings() -> [(String, &'static str); 6] {
     [
         (completion("", "stop"), "content"),
         (completion("   ", "stop"), "content"),
-        (completion("", "length"), "length"),
+        (completion("", "length"), "its limit of tokens before it said anything"),
         (completion("0.5", "content_filter"), "the reply was filtered (finish_reason `content_filter`)"),
         (r#"{"choices":[{"message":{"content":null,"refusal":"No."}}],"usage":{"prompt_tokens":100,"completion_tokens":10}}"#.into(), "the model refused: No."),
         (r#"{"choices":[{"message":{"content":"0."#.into(), "not JSON"),
