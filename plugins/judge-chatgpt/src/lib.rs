@@ -1,43 +1,52 @@
-//! `chatgpt`: a chat model scores each answer from 0 to 1, asked in the form of BELLE's evaluation.
+//! `chatgpt`: a chat model scores each answer from 0 to 1.
 //!
 //! ```toml
 //! [eval]
 //! judge = "chatgpt"
-//! judge_options = { model = "gpt-3.5-turbo", temperature = 0.0, max_tokens = 3000, seed = 1 }
+//! judge_options = { model = "gpt-6-luna", reasoning_effort = "low", seed = 1 }
 //! ```
 //!
-//! One request per answer: the rubric, the question, the reference where the category has one, and the answer
-//! ([`prompt`]). The score is read from the reply ([`score`]); a reply that leaves any doubt stays unscored.
-//! The rubric is the item's own; for items without one it is the option `rubric`, else the built-in one of the
-//! category ([`rubric`]). The verdict's reason tells which.
+//! The model reads a rubric, the question, the reference where the category has one, and the answer ([`prompt`]). Each
+//! part stands between marks with a nonce that the answer cannot have, and what a reply repeats of the answer is never
+//! read as a mark. It is asked for a JSON object of reason and score; a server without structured output may reply in
+//! words, which the crate `marks` reads by a grammar that refuses rather than guesses. An unread reply is answered once
+//! with the request for the mark alone; what is then unread stays unscored, with both reasons.
+//!
+//! The rubric is the item's own; for items without one it is the option `rubric`, else the built-in one of the category
+//! ([`rubric`]), in Chinese or English as the question, or as `language` says. The verdict's reason tells which.
+//!
+//! Marks on another scale, for a rubric that speaks of it:
+//!
+//! ```toml
+//! judge_options = { rubric = "Score the answer from 1 to 10.", scale = [1, 10], structured = false }
+//! ```
+//!
+//! The expected mark instead of one that was drawn, from a server that gives log-probabilities: the sum over the digits
+//! 0 to 9 of probability times mark, where they have at least 0.8 of the probability together:
+//!
+//! ```toml
+//! judge_options = { model = "local-model", scoring = "logprobs" }
+//! ```
+//!
+//! As the paper asked, one request per answer, and a temperature of 0, which newer models refuse:
+//!
+//! ```toml
+//! judge_options = { form = "belle", model = "gpt-3.5-turbo" }
+//! ```
 
+pub mod options;
 pub mod prompt;
 pub mod rubric;
-pub mod score;
 
+use marks::asking::{Unread, asked_again, is_cut_off, json_schema, reference, step};
+use marks::logprobs::{NoMark, TOP, expected};
+use marks::nonce::nonce;
+use marks::{Language, Scale};
 use tunebench_plugin_api::prelude::*;
+use tunebench_plugin_api::serde_json::{self, json};
 
-/// What a study may set.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    pub model: String,
-    /// From 0 to 2.
-    pub temperature: f64,
-    /// Most tokens in the reply.
-    pub max_tokens: u32,
-    /// Asks the server to repeat itself; best effort on its side.
-    pub seed: Option<u64>,
-    /// The instruction for items that bring none. It should ask for a line `得分:` with a number from 0 to 1.
-    pub rubric: Option<String>,
-}
-
-impl Default for Options {
-    /// BELLE's values.
-    fn default() -> Self {
-        Self { model: "gpt-3.5-turbo".into(), temperature: 0.0, max_tokens: 3000, seed: None, rubric: None }
-    }
-}
+pub use options::{Form, Options, Scoring};
+use prompt::Mark;
 
 /// The judge.
 pub struct ChatGpt {
@@ -46,53 +55,116 @@ pub struct ChatGpt {
 
 impl Judge for ChatGpt {
     const NAME: &'static str = "chatgpt";
-    const DESCRIPTION: &'static str = "A chat model scores each answer, asked in the form of BELLE's evaluation";
+    const DESCRIPTION: &'static str = "A chat model scores each answer by a rubric, as BELLE's evaluation does";
     type Options = Options;
 
     fn new(options: Options) -> Result<Self> {
-        let faults = [
-            (options.model.trim().is_empty(), "`model` is empty; name a chat model"),
-            (!(0.0..=2.0).contains(&options.temperature), "`temperature` must be from 0 to 2"),
-            (options.max_tokens == 0, "`max_tokens` must be at least 1"),
-            (
-                options.rubric.as_ref().is_some_and(|r| r.trim().is_empty()),
-                "`rubric` is empty; leave it out for the built-in ones",
-            ),
-        ];
-        match faults.iter().find(|fault| fault.0) {
-            Some((_, fault)) => Err(Error::new(*fault)),
-            None => Ok(Self { options }),
-        }
+        options.check()?;
+        Ok(Self { options })
     }
 
     fn step(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> Result<JudgeStep> {
-        let (rubric, origin) = self.rubric(item);
-        let Some(reply) = replies.first() else {
-            if item.question().trim().is_empty() {
-                return Ok(JudgeStep::Unscored { reason: "the item has no question".into() });
-            }
-            let message = ChatMessage { role: "user".into(), content: prompt::prompt(item, rubric, answer) };
-            let Options { model, temperature, max_tokens, seed, .. } = self.options.clone();
-            return Ok(JudgeStep::Ask {
-                request: ChatRequest { model, messages: vec![message], temperature, max_tokens, seed },
-            });
-        };
-        Ok(match score::read(&reply.content, reply.finish_reason == "length") {
-            Ok(score) => JudgeStep::Verdict { score, reason: format!("score read from the reply; rubric: {origin}") },
-            Err(fault) => JudgeStep::Unscored { reason: fault.to_string() },
+        if item.question().trim().is_empty() {
+            return Ok(JudgeStep::Unscored { reason: "the item has no question".into() });
+        }
+        Ok(match self.options.form {
+            Form::Belle => self.belle(item, answer, replies),
+            Form::Delimited => self.delimited(item, answer, replies),
         })
     }
 }
 
 impl ChatGpt {
-    /// The instruction for an item, and where it comes from.
-    fn rubric<'a>(&'a self, item: &'a Example) -> (&'a str, &'static str) {
-        match (&item.rubric, &self.options.rubric) {
-            (Some(rubric), _) if !rubric.trim().is_empty() => (rubric, "the item's"),
-            (_, Some(rubric)) => (rubric, "the study's"),
-            _ => (rubric::built_in(item.category.as_deref().unwrap_or_default()), "built in"),
+    /// One request, in BELLE's words and with its temperature.
+    fn belle(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> JudgeStep {
+        let (rubric, origin) = self.rubric(item, rubric::belle);
+        let Some(reply) = replies.first() else {
+            let prompt = prompt::belle(item, &rubric, answer);
+            let mut request = self.options.asking.request(vec![ChatMessage::new("user", prompt)]);
+            request.temperature.get_or_insert(0.0);
+            return JudgeStep::Chat { request };
+        };
+        match read_words(reply, answer, "", Scale::default(), false) {
+            Ok(score) => JudgeStep::Verdict { score, reason: format!("score read from the reply; rubric: {origin}") },
+            Err(fault) => JudgeStep::Unscored { reason: fault.to_string() },
         }
     }
+
+    fn delimited(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> JudgeStep {
+        let language = self.options.language.unwrap_or_else(|| Language::of(item.question()));
+        let (rubric, origin) = self.rubric(item, |category| rubric::built_in(category, language).to_owned());
+        let reference = reference(item).unwrap_or_default();
+        let nonce = nonce(&[&item.id, &rubric, item.question(), reference, answer]);
+        let (asking, scale) = (&self.options.asking, self.options.scale());
+        let [first, again] = match (self.options.scoring, self.options.is_structured()) {
+            (Scoring::Logprobs, _) => [Mark::Digit, Mark::Digit],
+            (Scoring::Sampled, true) => [Mark::Object, Mark::Alone],
+            (Scoring::Sampled, false) => [Mark::Line, Mark::Alone],
+        };
+        let prompt = prompt::delimited(item, &rubric, answer, &nonce, language, &first.demand(language, scale));
+        let request = |messages, mark| {
+            let mut request = asking.request(messages);
+            request.response_format = (mark == Mark::Object).then(|| schema(scale));
+            request.top_logprobs = (mark == Mark::Digit).then_some(TOP);
+            request
+        };
+        step(
+            replies,
+            || request(vec![ChatMessage::new("user", &prompt)], first),
+            |reply| request(asked_again(&prompt, reply, &again.demand(language, scale)), again),
+            |reply, asked_alone| match first {
+                Mark::Digit => read_digit(reply, origin),
+                _ => read_words(reply, answer, &nonce, scale, asked_alone)
+                    .map(|score| (score, format!("score read from the reply; rubric: {origin}")))
+                    .map_err(|fault| Unread::AskAgain(fault.to_string())),
+            },
+        )
+    }
+
+    /// The instruction for an item, and where it comes from; `built_in` gives that of a category.
+    fn rubric(&self, item: &Example, built_in: impl Fn(&str) -> String) -> (String, &'static str) {
+        match (&item.rubric, &self.options.rubric) {
+            (Some(rubric), _) if !rubric.trim().is_empty() => (rubric.clone(), "the item's"),
+            (_, Some(rubric)) => (rubric.clone(), "the study's"),
+            _ => (built_in(item.category.as_deref().unwrap_or_default()), "built in"),
+        }
+    }
+}
+
+fn read_words(
+    reply: &ChatReply,
+    answer: &str,
+    nonce: &str,
+    scale: Scale,
+    asked_alone: bool,
+) -> std::result::Result<f64, marks::Fault> {
+    let (answers, nonces) = ([answer], [nonce]);
+    let options = marks::Options { scale, answers: &answers, nonces: &nonces, cut_off: is_cut_off(reply), asked_alone };
+    marks::read(&reply.content, &options)
+}
+
+fn read_digit(reply: &ChatReply, origin: &str) -> std::result::Result<(f64, String), Unread> {
+    let digit = |token: &str| token.parse::<u8>().ok().filter(|_| token.len() == 1).map(|digit| f64::from(digit) / 9.0);
+    match expected(reply, digit) {
+        Ok(found) => {
+            let (mass, spread) = (found.mass, found.spread);
+            let score = found.mean.clamp(0.0, 1.0);
+            Ok((
+                score,
+                format!("expected score over the digits 0 to 9, mass {mass:.3}, spread {spread:.3}; rubric: {origin}"),
+            ))
+        }
+        Err(NoMark::NoLogprobs) => Err(Unread::GiveUp(NoMark::NoLogprobs.to_string())),
+        Err(fault) => Err(Unread::AskAgain(fault.to_string())),
+    }
+}
+
+/// The reason comes first, so that the score follows from it.
+fn schema(Scale { low, high }: Scale) -> serde_json::Value {
+    json_schema(
+        "judgement",
+        json!({ "reason": { "type": "string" }, "score": { "type": "number", "minimum": low, "maximum": high } }),
+    )
 }
 
 export_plugin!(judge: ChatGpt);

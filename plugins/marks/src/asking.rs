@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tunebench_plugin_api::serde_json::{Value, json};
-use tunebench_plugin_api::{ChatCompletionRequest, ChatMessage, ChatReply, Error, Result};
+use tunebench_plugin_api::{ChatCompletionRequest, ChatMessage, ChatReply, Error, Example, JudgeStep, Result};
 
 /// The model that is asked when a study names none: current, and the cheapest of its family.
 pub const DEFAULT_MODEL: &str = "gpt-6-luna";
 /// Most tokens in a reply when a study sets none, as in BELLE's evaluation.
 pub const DEFAULT_MAX_TOKENS: u32 = 3000;
-/// From 1 to the largest that a request can have.
 const TOP_P: std::ops::RangeInclusive<f64> = 0.0..=1.0;
 const TEMPERATURE: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
@@ -84,6 +83,41 @@ impl Asking {
     }
 }
 
+/// Why a reply has no score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Another reply may have one.
+    AskAgain(String),
+    /// No reply of this server will.
+    GiveUp(String),
+}
+
+/// The next step of a judge that asks once, and once more when the reply cannot be read. `ask` makes the first request,
+/// `ask_again` the second of the first reply, `read` the score of a reply and how it was read; it is told whether the reply
+/// is the second.
+pub fn step(
+    replies: &[ChatReply],
+    ask: impl FnOnce() -> ChatCompletionRequest,
+    ask_again: impl FnOnce(&ChatReply) -> ChatCompletionRequest,
+    read: impl Fn(&ChatReply, bool) -> std::result::Result<(f64, String), Unread>,
+) -> JudgeStep {
+    let Some(first) = replies.first() else { return JudgeStep::Chat { request: ask() } };
+    let unread = match read(first, false) {
+        Ok((score, reason)) => return JudgeStep::Verdict { score, reason },
+        Err(Unread::GiveUp(reason)) => return JudgeStep::Unscored { reason },
+        Err(Unread::AskAgain(reason)) => reason,
+    };
+    let Some(second) = replies.get(1) else { return JudgeStep::Chat { request: ask_again(first) } };
+    match read(second, true) {
+        Ok((score, reason)) => {
+            JudgeStep::Verdict { score, reason: format!("{reason}; asked twice, for of the first reply: {unread}") }
+        }
+        Err(Unread::AskAgain(second) | Unread::GiveUp(second)) => {
+            JudgeStep::Unscored { reason: format!("{unread}; asked again: {second}") }
+        }
+    }
+}
+
 /// The conversation that goes on after a reply that could not be read: it, and a short request.
 pub fn asked_again(prompt: &str, reply: &ChatReply, demand: &str) -> Vec<ChatMessage> {
     if reply.content.trim().is_empty() {
@@ -92,6 +126,15 @@ pub fn asked_again(prompt: &str, reply: &ChatReply, demand: &str) -> Vec<ChatMes
     }
     let said = ChatMessage::new("assistant", &reply.content);
     vec![ChatMessage::new("user", prompt), said, ChatMessage::new("user", demand)]
+}
+
+/// Categories of BELLE's evaluation set whose questions have no one right answer, so that no reference is shown.
+const OPEN: [&str; 3] = ["rewrite", "generation", "brainstorming"];
+
+/// The reference that a judge is shown: none in an open category, and none that is blank.
+pub fn reference(item: &Example) -> Option<&str> {
+    let category = item.category.as_deref().unwrap_or_default().trim().to_lowercase();
+    item.reference.as_deref().filter(|reference| !OPEN.contains(&category.as_str()) && !reference.trim().is_empty())
 }
 
 /// A `response_format` that demands an object of these properties, all of them.

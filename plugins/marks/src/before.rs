@@ -2,11 +2,12 @@
 
 use crate::number::{full_number, scale_within};
 use crate::scale::Of;
+use crate::surroundings::{BEFORE, CONCLUDES, CORRECTIONS, FINAL_BEFORE, NOT_GIVEN, OWNERS, PARTS};
 use crate::text::{
     GAP, ends_sentence, has_any, is_decoration, is_han, line_start, sentence_start, skip_decoration, word_at,
     word_before,
 };
-use crate::words::{BEFORE, CONCLUDES, CORRECTIONS, FINAL_BEFORE, FULL, HEADINGS, NOT_GIVEN, OWNERS, PARTS, REASONS};
+use crate::words::{FULL, HEADINGS, REASONS};
 
 /// What the words before a heading say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -2,11 +2,12 @@
 
 use crate::number::{number, range, scale_within};
 use crate::scale::{Of, Scale, same};
+use crate::surroundings::{ALTERNATIVES, BAD, GOOD};
 use crate::text::{
     GAP, ends_sentence, has_any, is_at, is_decoration, is_digit_at, is_han, line_end, skip, skip_decoration,
     skip_spaces, tag_at, word_at,
 };
-use crate::words::{ALTERNATIVES, BAD, ENGLISH_BEHIND, GOOD, HAN_BEHIND};
+use crate::words::{ENGLISH_BEHIND, HAN_BEHIND};
 
 /// A mark whose end is looked at.
 #[derive(Clone, Copy)]

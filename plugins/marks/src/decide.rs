@@ -5,8 +5,9 @@ use crate::fault::Fault;
 use crate::mark::Mark;
 use crate::number::{full_number, scale_within};
 use crate::scale::{Of, Scale, same};
+use crate::surroundings::CORRECTIONS;
 use crate::text::{ends_sentence, is_decoration, is_digit_at, shown, skip, word_at};
-use crate::words::{CORRECTIONS, FULL, Rank};
+use crate::words::{FULL, Rank};
 
 /// The mark that counts, from 0 to 1, of all that were found, in order.
 ///

@@ -22,7 +22,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("the reply has no mark of its own (such as `得分: 0.8` or `Score: 0.8`)"),
+            Self::Missing => f.write_str("the reply has no mark of its own"),
             Self::CutOff => {
                 f.write_str("the reply was cut off at its length limit before a mark was complete; raise max_tokens")
             }

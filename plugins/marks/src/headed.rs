@@ -5,8 +5,9 @@ use crate::behind::{Ending, may_end};
 use crate::mark::Mark;
 use crate::number::{Number, Odd, number, range, scale_within, skip_wrapping};
 use crate::scale::{Of, Scale, same};
+use crate::surroundings::CORRECTIONS;
 use crate::text::{ends_sentence, is_at, is_decoration, line_end, line_start, skip, skip_decoration, word_at};
-use crate::words::{COPULAS, CORRECTIONS, HEADINGS, NEED_COLON, Rank, TOTALS, WORD_MARKS};
+use crate::words::{COPULAS, HEADINGS, NEED_COLON, Rank, TOTALS, WORD_MARKS};
 
 /// The marks behind headings, in order, as many as are looked at: a reply with more is no judgement.
 pub fn marks(text: &[char], scale: Scale) -> Vec<Mark> {

@@ -1,9 +1,7 @@
 //! Marks in JSON objects: `{"score": 0.8, "reason": "…"}`, alone, fenced or among other words.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::before::before;
@@ -11,6 +9,7 @@ use crate::fault::Fault;
 use crate::headed::heading_at;
 use crate::mark::Mark;
 use crate::number::{Odd, number};
+use crate::objects::{Fields, are_all, objects};
 use crate::quotes::{Quoted, blank};
 use crate::scale::{Of, Scale};
 use crate::text::{fold, shown, skip_decoration};
@@ -18,41 +17,12 @@ use crate::words::{Rank, TOTALS};
 
 /// Keys whose number is the full mark.
 const FULL_KEYS: &[&str] = &["max", "max score", "maximum", "full mark", "full marks", "满分", "out of"];
-/// Openings of objects that are tried.
-const MOST: usize = 256;
-
-/// The keys and values of an object in order, a repeated key as often as it stands there.
-struct Fields(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keep;
-        impl<'de> Visitor<'de> for Keep {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Keep)
-    }
-}
 
 /// The marks of all objects, which are taken out of the text. An object that also stands in an answer is a quotation;
 /// so is one with the same mark in the same words, unless it is the whole reply.
 pub fn take_marks(text: &mut [char], quoted: &Quoted, scale: Scale) -> Vec<Mark> {
     let objects = objects(text);
-    let is_outside = |at: &usize| !objects.iter().any(|(range, _)| range.contains(at));
-    let alone = objects.len() == 1
-        && (0..text.len()).filter(is_outside).all(|at| text.get(at).is_some_and(|c| c.is_whitespace()));
+    let alone = are_all(text, &objects);
     let mut marks = Vec::new();
     for (range, fields) in &objects {
         let object = text.get(range.clone()).unwrap_or_default();
@@ -67,48 +37,6 @@ pub fn take_marks(text: &mut [char], quoted: &Quoted, scale: Scale) -> Vec<Mark>
         }
     }
     marks
-}
-
-/// The outermost objects that parse, and where they stand.
-fn objects(text: &[char]) -> Vec<(Range<usize>, Fields)> {
-    let (mut objects, mut at, mut tried) = (Vec::new(), 0, 0);
-    while let Some(open) = (at..text.len()).find(|i| text.get(*i) == Some(&'{')) {
-        at = open + 1;
-        tried += 1;
-        if tried > MOST {
-            break;
-        }
-        let Some((end, source)) = balanced(text, open) else { continue };
-        if let Ok(fields) = serde_json::from_str::<Fields>(&source) {
-            objects.push((open..end, fields));
-            at = end;
-        }
-    }
-    objects
-}
-
-/// The object that opens at `open`: its end and its source. Line ends within strings, which models forget to escape,
-/// become spaces.
-fn balanced(text: &[char], open: usize) -> Option<(usize, String)> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    let mut source = String::new();
-    for (at, c) in text.iter().enumerate().skip(open) {
-        source.push(if in_string && c.is_control() { ' ' } else { *c });
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if in_string => escaped = true,
-            '"' => in_string = !in_string,
-            '{' if !in_string => depth += 1,
-            '}' if !in_string => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some((at + 1, source));
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// The marks of an object's own fields, not of objects within it, each with its key and value as words.

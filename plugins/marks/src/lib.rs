@@ -13,7 +13,7 @@
 //! - what repeats the answer that is judged never counts, nor what stands between marks that hold a nonce
 //!
 //! Beside it is what judges share that ask a chat model: [`asking`] its settings and the request, [`nonce`] marks around
-//! what is judged, [`logprobs`] a mark from the probabilities of its digits, [`Language`] which language to ask in.
+//! what is judged, [`choice`] the better of two answers, [`checks`] criteria that are met or not, [`logprobs`] a mark from the probabilities of its digits, [`Language`] which language to ask in.
 //!
 //! ```
 //! use marks::{Options, read};
@@ -24,6 +24,8 @@
 //! ```
 
 pub mod asking;
+pub mod checks;
+pub mod choice;
 pub mod logprobs;
 pub mod nonce;
 
@@ -37,8 +39,12 @@ mod json;
 mod language;
 mod mark;
 mod number;
+mod objects;
+mod options;
+mod own_words;
 mod quotes;
 mod scale;
+mod surroundings;
 mod table;
 mod text;
 mod verbs;
@@ -46,23 +52,11 @@ mod words;
 
 pub use fault::Fault;
 pub use language::Language;
+pub use options::Options;
 pub use quotes::QUOTED;
 pub use scale::Scale;
 
-use quotes::Quoted;
-
-/// What is known of a reply before it is read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options<'a> {
-    /// The scale that the rubric declares.
-    pub scale: Scale,
-    /// What is judged. Words of the reply that repeat it are not the reply's own.
-    pub answers: &'a [&'a str],
-    /// What marks the beginning and end of blocks that are not the reply's own.
-    pub nonces: &'a [&'a str],
-    /// Whether the reply ended at its length limit; then a number at its end may have lost digits.
-    pub cut_off: bool,
-}
+use own_words::OwnWords;
 
 /// The mark of a reply, as a share of the scale from 0 to 1.
 ///
@@ -70,29 +64,20 @@ pub struct Options<'a> {
 /// [`Fault`] says what stands in the way. Nothing is clamped and nothing guessed.
 pub fn read(reply: &str, options: &Options) -> Result<f64, Fault> {
     let Options { scale, cut_off, .. } = *options;
-    let answers: Vec<Vec<char>> = options.answers.iter().map(|answer| text::fold(answer)).collect();
-    let quoted = Quoted::new(&answers);
-    let mut text = text::without_tags(&text::fold(reply));
-    quotes::erase_thoughts(&mut text, &answers);
-    options.nonces.iter().for_each(|nonce| quotes::erase_blocks(&mut text, nonce));
-    quotes::erase_struck(&mut text);
-    if let Some(mark) = bare::whole(&text, scale) {
+    let mut own = OwnWords::of(reply, options);
+    if let Some(mark) = bare::whole(&own.text, scale).filter(|_| !own.is_an_answer(options)) {
         return if cut_off { Err(Fault::CutOff) } else { mark.share };
     }
-    quotes::erase_blocks_of_markdown(&mut text);
-    let mut marks = json::take_marks(&mut text, &quoted, scale);
-    let from_objects = marks.len();
-    quoted.erase(&mut text);
-    let words = text.clone();
-    marks.extend(table::take_marks(&mut text, scale));
-    marks.extend(headed::marks(&text, scale));
-    marks.extend(verbs::marks(&text, scale));
-    marks.extend(bare::with_reason(&text, scale));
-    let mut at = 0;
-    marks.retain(|mark| {
-        at += 1;
-        at <= from_objects || !quoted.has(words.get(mark.start..mark.end).unwrap_or_default())
-    });
+    own.erase_markdown();
+    let mut marks = json::take_marks(&mut own.text, &own.quoted, scale);
+    own.erase_quotes();
+    let words = own.text.clone();
+    let mut found = table::take_marks(&mut own.text, scale);
+    found.extend(headed::marks(&own.text, scale));
+    found.extend(verbs::marks(&own.text, scale));
+    found.extend(bare::with_reason(&own.text, scale));
+    found.retain(|mark| !own.quoted.has(words.get(mark.start..mark.end).unwrap_or_default()));
+    marks.extend(found);
     marks.sort_by_key(|mark| mark.start);
-    decide::decide(&text, &marks, scale, cut_off)
+    decide::decide(&own.text, &marks, scale, cut_off)
 }

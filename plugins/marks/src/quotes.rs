@@ -34,6 +34,12 @@ impl Quoted {
         }
     }
 
+    /// Whether these words are all that an answer says.
+    pub fn is_all_of(&self, words: &[char]) -> bool {
+        let words: Vec<char> = words.iter().copied().filter(|c| speaks(*c)).collect();
+        !words.is_empty() && self.answers.contains(&words)
+    }
+
     /// Whether an answer has these words, too, and behind them no digit that makes another number of them.
     pub fn has(&self, words: &[char]) -> bool {
         let words: Vec<char> = words.iter().copied().filter(|c| speaks(*c)).collect();

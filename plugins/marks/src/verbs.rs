@@ -6,8 +6,9 @@ use crate::headed::heading_at;
 use crate::mark::Mark;
 use crate::number::{Odd, number};
 use crate::scale::{Scale, same};
+use crate::surroundings::BEFORE;
 use crate::text::{has_any, is_at, is_digit_at, skip_decoration, skip_spaces, word_at, word_before};
-use crate::words::{BEFORE, OBJECTS, Rank, VERBS};
+use crate::words::{OBJECTS, Rank, VERBS};
 
 /// The marks behind verbs, in order. A verb needs to be told whose mark it gives, and where other amounts of points
 /// stand in the reply nobody knows whether it is a part's: `推导正确，得0.5分；结论正确，再得0.3分`.

@@ -19,7 +19,8 @@ fn every_form_is_read_or_refused_as_the_table_says() {
             Some((low, high)) => Scale { low: low.parse().unwrap(), high: high.parse().unwrap() },
             None => Scale::default(),
         };
-        let options = Options { scale, answers: &[&answer], nonces: &[nonce], cut_off: settings == "cut" };
+        let options =
+            Options { scale, answers: &[&answer], nonces: &[nonce], cut_off: settings == "cut", asked_alone: false };
         let found = read(&reply, &options);
         let wanted: Option<f64> = expected.parse().ok();
         assert_eq!(wanted.is_none(), expected == "refused", "line {}: {expected}", number + 1);

@@ -288,7 +288,13 @@ fn no_reply_is_too_strange() {
         let reply: String = reply.into_iter().collect();
         let (answer, nonce) = (random.of(&forms), random.of(&["", "8", "得", "<"]));
         let scale = [Scale::default(), Scale { low: 1.0, high: 10.0 }][random.below(2)];
-        let options = Options { scale, answers: &[answer, ""], nonces: &[nonce], cut_off: random.below(2) == 0 };
+        let options = Options {
+            scale,
+            answers: &[answer, ""],
+            nonces: &[nonce],
+            cut_off: random.below(2) == 0,
+            ..Options::default()
+        };
         if let Ok(found) = read(&reply, &options) {
             assert!((0.0..=1.0).contains(&found), "{reply}: {found}");
             read_at_all += 1;
