@@ -11,6 +11,9 @@ use crate::pairwise::holm;
 use crate::sample_mean::{SampleMean, cluster_mean};
 use crate::spread::LEAST_P;
 
+/// Marks closer than this are the same: a mean of repeats has rounding.
+const ROUNDING: f64 = 1e-9;
+
 /// An answer's mark as it was, and changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProbePair {
@@ -70,7 +73,7 @@ fn probe_shift(pairs: &[ProbePair]) -> Result<ProbeShift, Error> {
     let shift = cluster_mean(&differences)?;
     let p = shift.uncertainty.as_ref().ok().map(|known| known.p(shift.mean));
     let count = |is: fn(f64) -> bool| differences.iter().filter(|(_, value)| is(*value)).count();
-    let (up, down) = (count(|value| value > 0.0), count(|value| value < 0.0));
+    let (up, down) = (count(|value| value > ROUNDING), count(|value| value < -ROUNDING));
     let sign = SignTest { up, down, same: pairs.len() - up - down, p: sign_p(up, down) };
     Ok(ProbeShift { shift, p, p_holm: None, sign, sign_p_holm: None })
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 
+/// A preference closer to a half than this is a tie: a mean has rounding.
+const ROUNDING: f64 = 1e-9;
+
 /// What a judge said of two answers, in the order in which it saw them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
@@ -98,4 +101,9 @@ pub(crate) fn over_orders(orders: &Orders) -> Option<f64> {
         [Some(a), Some(b)] => Some(f64::midpoint(a, b)),
         [one, other] => one.or(other),
     }
+}
+
+/// 1 where a preference is for the arm that it is counted for, -1 for the other, 0 for a tie.
+pub(crate) fn verdict(preference: f64) -> i8 {
+    i8::from(preference > 0.5 + ROUNDING) - i8::from(preference < 0.5 - ROUNDING)
 }

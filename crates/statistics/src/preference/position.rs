@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::comparison::{Comparison, Orders, check};
+use super::comparison::{Comparison, Orders, check, verdict};
 use crate::Error;
 use crate::sample_mean::{SampleMean, cluster_mean};
 
@@ -45,8 +45,7 @@ pub fn position_effect(comparisons: &[Comparison]) -> Result<PositionEffect, Err
         let why = "no pair of answers was judged in both orders; judge some both ways";
         return Err(Error::Undefined { what: "the effect of the order", why });
     }
-    // Towards the arm of the lower index: 1 it wins, 0 a tie, -1 it loses.
-    let verdict = |preference: f64| (preference > 0.5) as i8 - (preference < 0.5) as i8;
+    // Towards the arm of the lower index.
     let verdicts: Vec<(usize, i8, i8)> = both.iter().map(|(item, a, b)| (*item, verdict(*a), -verdict(*b))).collect();
     let count = |is: fn(i8, i8) -> bool| verdicts.iter().filter(|(_, a, b)| is(*a, *b)).count();
     let flips: Vec<(usize, f64)> =

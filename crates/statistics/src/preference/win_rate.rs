@@ -3,7 +3,7 @@
 //! Per item the mean preference in each order, then the mean of both orders, so that what the order does falls out; then the
 //! mean over items, by t over items. Ties count half.
 
-use super::comparison::{Comparison, by_item, check, over_orders};
+use super::comparison::{Comparison, by_item, check, over_orders, verdict};
 use crate::Error;
 use crate::sample_mean::{SampleMean, cluster_mean};
 
@@ -34,13 +34,13 @@ pub fn win_rate(comparisons: &[Comparison], first: usize, second: usize) -> Resu
         return Err(Error::Undefined { what: "the win rate", why: "the two arms were never compared" });
     }
     let both_orders = items.values().filter(|orders| orders.iter().all(|tally| tally.mean().is_some())).count();
-    let count = |is: fn(f64) -> bool| values.iter().filter(|(_, value)| is(*value)).count();
+    let count = |wanted: i8| values.iter().filter(|(_, value)| verdict(*value) == wanted).count();
     Ok(WinRate {
         rate: cluster_mean(&values)?,
         both_orders,
         one_order: items.len() - both_orders,
-        wins: count(|value| value > 0.5),
-        ties: count(|value| value == 0.5),
-        losses: count(|value| value < 0.5),
+        wins: count(1),
+        ties: count(0),
+        losses: count(-1),
     })
 }
