@@ -9,8 +9,8 @@ pub enum ChatError {
         "no key for {url}: set the environment variable {variable}, or name another one in [eval.chat] key_variable"
     )]
     MissingKey { url: String, variable: String },
-    #[error("the key in {variable} holds a character that an HTTP header cannot carry; set it again")]
-    UnusableKey { variable: String },
+    #[error("the key in the environment variable {variable} {reason}; set it again")]
+    UnusableKey { variable: String, reason: String },
     #[error("the HTTP client cannot start: {reason}")]
     Client { reason: String },
     #[error("{url} takes no more requests: {reason}")]

@@ -3,7 +3,7 @@
 //! - [`ChatServer`], [`BatchServer`]: whoever answers, one request at a time or many at once; what comes is a [`RawResponse`],
 //!   which is kept as it came
 //! - [`Reply`]: what a response says, read by the same code whether it is fresh or was kept
-//! - [`Chat`]: a server behind HTTP
+//! - [`Chat`]: a server behind HTTP; [`Connection`]: one call of it, whatever it is about
 //! - [`models`]: what is known of rented models; [`Redactor`]: keeps keys out of what is kept and shown
 //!
 //! Nothing here knows what is asked for, and by whom.
@@ -18,7 +18,7 @@ mod server;
 mod wire;
 
 pub use error::ChatError;
-pub use http::Chat;
+pub use http::{Body, CallError, Chat, Clock, Connection, Headers, Method, Response, Upload};
 pub use redact::Redactor;
 pub use reply::{Reply, Unreadable, Usage};
-pub use server::{BatchServer, ChatServer, Failure, NamedRequest, RawResponse};
+pub use server::{BatchServer, ChatServer, Failure, NamedRequest, Probe, RawResponse};

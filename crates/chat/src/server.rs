@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tunebench_spec::ChatRequest;
+use tunebench_spec::{ChatMessage, ChatRequest};
 
 use crate::error::ChatError;
+use crate::reply::{Reply, Unreadable, Usage};
 
 /// A response that was paid for, as text, with keys blanked out should the server echo them. It is kept as it came: what it
 /// says is read by [`crate::Reply::read`], today and by any later and better reader.
@@ -24,6 +25,56 @@ pub struct RawResponse {
     /// Whether it came from a batch, at a batch's price.
     #[serde(default)]
     pub batch: bool,
+    /// Attempts before whose responses were lost on their way: each may have been billed like this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// What one small request told of a server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Probe {
+    /// That answered, as the server names it; empty when it does not.
+    pub model: String,
+    /// As [`RawResponse::adapted`].
+    pub adapted: String,
+    /// The limits a minute, as far as they are known.
+    pub requests_per_minute: Option<f64>,
+    pub tokens_per_minute: Option<f64>,
+    /// Until the reply was there.
+    pub seconds: f64,
+    /// How far the server's clock is ahead of ours; none where it does not say.
+    pub clock_skew_seconds: Option<f64>,
+    pub usage: Option<Usage>,
+}
+
+impl Probe {
+    /// Tokens that a probe's reply may have: those that reason need a few before they say anything.
+    const MAX_TOKENS: u32 = 64;
+
+    /// The request that a probe sends: `like` another, but short and cheap.
+    pub fn request(like: &ChatRequest) -> ChatRequest {
+        // Servers that answer in JSON want the word in the prompt.
+        let content = "This is a test. Reply with 1; where JSON is asked for, with any valid JSON.";
+        ChatRequest {
+            messages: vec![ChatMessage { role: "user".into(), content: content.into() }],
+            max_tokens: Some(like.max_tokens.unwrap_or(Self::MAX_TOKENS).min(Self::MAX_TOKENS)),
+            ..like.clone()
+        }
+    }
+
+    /// What a response to it tells; the limits and the clock are not in it.
+    pub fn read(response: &RawResponse) -> Self {
+        let (model, usage) = match Reply::read(&response.body) {
+            Ok(reply) => (reply.model, reply.usage),
+            Err(Unreadable::Empty { usage, .. }) => (String::new(), usage),
+            Err(Unreadable::NotAReply(_)) => (String::new(), None),
+        };
+        Self { model, usage, adapted: response.adapted.clone(), seconds: response.seconds, ..Self::default() }
+    }
 }
 
 /// Why a request got no response that could be kept.
@@ -50,6 +101,21 @@ pub trait ChatServer: Sync {
     /// # Errors
     /// [`Failure`]; of [`Failure::Stopped`] the caller need not call [`ChatServer::stop`] again.
     fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure>;
+
+    /// Sends one request with the fields of `like`, its messages replaced by a few words, and tells what is learnt from it.
+    /// It is paid for.
+    ///
+    /// # Errors
+    /// Why no request of this kind can be answered, in a sentence that says what to do.
+    fn probe(&self, like: &ChatRequest) -> Result<Probe, ChatError> {
+        let response = self.send(&Probe::request(like), "probe").map_err(|failure| match failure {
+            Failure::Request(reason) | Failure::Server(reason) => {
+                ChatError::Refused { url: self.url().to_owned(), reason }
+            }
+            Failure::Stopped(error) => error,
+        })?;
+        Ok(Probe::read(&response))
+    }
 
     /// Sends nothing more, now or later, and wakes who waits. The first reason stays.
     fn stop(&self, reason: ChatError);

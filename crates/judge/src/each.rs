@@ -1,23 +1,20 @@
 //! One request at a time, from several threads.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use tunebench_chat::{ChatError, ChatServer, Failure, Usage};
+use tunebench_chat::{ChatServer, Failure, Usage};
 
 use crate::session::{Session, not_asked};
 use crate::store::{Accept, Claim, Name, RequestKey, StoredReply};
 use crate::task::Task;
 use crate::walk::{Concluded, End};
 
-/// Requests in a row, all attempts used up, after which the server counts as down.
-const MAX_FAILURES_IN_A_ROW: u32 = 10;
-
 /// Makes every judgement and tells `each` of it, on this thread, in any order.
 pub(crate) fn run(session: &Session<'_>, tasks: &[Task<'_>], nobody: &str, each: &mut dyn FnMut(usize, Concluded)) {
     let here = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = session.server.map_or_else(here, ChatServer::concurrency).clamp(1, tasks.len().max(1));
-    let asker = Asker { session, nobody, failures_in_a_row: AtomicU32::new(0) };
+    let asker = Asker { session, nobody };
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -42,7 +39,6 @@ struct Asker<'a> {
     session: &'a Session<'a>,
     /// Why nobody can be asked, where there is no server.
     nobody: &'a str,
-    failures_in_a_row: AtomicU32,
 }
 
 impl Asker<'_> {
@@ -68,21 +64,10 @@ impl Asker<'_> {
         let reservation = reserved.map_err(|error| session.stop(error))?;
         session.asks();
         let response = server.send(&key.request, &name.to_string()).map_err(|failure| match failure {
-            Failure::Request(reason) => reason,
-            Failure::Server(reason) => self.count_failure(server, reason),
+            Failure::Request(reason) | Failure::Server(reason) => reason,
             Failure::Stopped(reason) => not_asked(&reason),
         })?;
-        self.failures_in_a_row.store(0, Ordering::Relaxed);
         session.keep(slot, key, response, reservation)
-    }
-
-    fn count_failure(&self, server: &dyn ChatServer, reason: String) -> String {
-        let failures = 1 + self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-        if failures >= MAX_FAILURES_IN_A_ROW {
-            let url = server.url().to_owned();
-            server.stop(ChatError::Unreachable { url, failures, reason: reason.clone() });
-        }
-        reason
     }
 }
 

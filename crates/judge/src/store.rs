@@ -74,6 +74,9 @@ struct Line {
     adapted: String,
     #[serde(default, skip_serializing_if = "is_default")]
     batch: bool,
+    /// Responses that were lost on their way before this one; each may have been billed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    lost: u32,
     /// How often the same had been asked before.
     #[serde(default, skip_serializing_if = "is_default")]
     attempt: u32,
@@ -277,12 +280,12 @@ impl Slot<'_> {
         reply: Result<Reply, Unreadable>,
         paid_usd: Option<f64>,
     ) -> Result<(StoredReply, bool), JudgeError> {
-        let RawResponse { body, request_id, seconds, adapted, batch } = response;
+        let RawResponse { body, request_id, seconds, adapted, batch, lost } = response;
         let mut state = self.store.lock();
         let attempt = state.index.get(&self.name).map_or(0, |known| known.attempt.saturating_add(1));
         let hash = self.name.to_string();
         let adapted_again = adapted.clone();
-        let line = Line { hash, key, response: body, request_id, seconds, adapted, batch, attempt, paid_usd };
+        let line = Line { hash, key, response: body, request_id, seconds, adapted, batch, lost, attempt, paid_usd };
         let span = state.lines.append(&line).map_err(not_kept)?;
         state.end = span.end();
         drop(state);

@@ -56,7 +56,7 @@ fn what_is_known_of_a_reply_comes_along_with_it() {
             let body = r#"{"model":"m-1","system_fingerprint":"fp","choices":[{"message":{"content":"1"},"finish_reason":"stop"}],
                 "usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
             let adapted = "temperature left out".to_owned();
-            Ok(RawResponse { body: body.into(), adapted, request_id: "req".into(), seconds: 2.5, batch: true })
+            Ok(RawResponse { body: body.into(), adapted, request_id: "req".into(), seconds: 2.5, batch: true, lost: 0 })
         }
         fn stop(&self, _: ChatError) {}
         fn stopped(&self) -> Option<ChatError> {

@@ -1,56 +1,54 @@
-//! A chat server on a local port that answers from a script and counts what it was asked. For tests alone.
+//! A chat server on a local port that answers from a script, or misbehaves by it, and keeps what it was asked. For tests alone.
+//!
+//! - [`Server`]: HTTP/1.1 over kept-alive connections, a thread each
+//! - [`Response`]: what it does with one request, every fault that a network or a server has among it
+//! - [`RateLimited`]: limits that are enforced to the letter, over any time that the test tells it
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod connection;
+mod rate_limited;
+mod response;
 
-use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 use tunebench_spec::study::ChatSettings;
 
-/// What the server does with one request.
-#[derive(Clone)]
-pub struct Response {
-    pub status: u16,
-    pub headers: &'static [(&'static str, &'static str)],
-    pub body: String,
-    /// Before the first byte.
-    pub delay: Duration,
-}
-
-impl Response {
-    pub fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: &[], body: body.into(), delay: Duration::ZERO }
-    }
-
-    /// A completion with 100 prompt and 10 completion tokens.
-    pub fn reply(content: &str) -> Self {
-        let body = json!({
-            "model": "test-model-0301",
-            "choices": [{ "message": { "role": "assistant", "content": content }, "finish_reason": "stop" }],
-            "usage": { "prompt_tokens": 100, "completion_tokens": 10 },
-        });
-        Self::new(200, body.to_string())
-    }
-
-    pub fn with_headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
-        Self { headers, ..self }
-    }
-}
+pub use self::rate_limited::{Counting, RateLimited, Spelling, Verdict};
+pub use self::response::{Framing, Response};
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub method: String,
+    /// Without its query.
     pub path: String,
+    /// What stands behind `?`, as it was sent; empty where nothing does.
+    pub query: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
     pub authorization: Option<String>,
+    /// Null where it is no JSON.
     pub body: Value,
+    pub bytes: Vec<u8>,
+    /// Since the server's start, when the whole request was there.
+    pub at: Duration,
+    /// The connection that it came over, from 0.
+    pub connection: usize,
 }
 
 impl Seen {
+    /// Of the first message.
     pub fn prompt(&self) -> &str {
         self.body["messages"][0]["content"].as_str().unwrap()
+    }
+
+    /// The first value of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -59,31 +57,38 @@ type Script = dyn Fn(usize, &Seen) -> Response + Send + Sync;
 /// Lives until the test process ends; each test has its own.
 pub struct Server {
     pub base_url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    shared: Arc<Shared>,
+}
+
+/// What the threads of the connections share.
+struct Shared {
+    start: Instant,
+    seen: Mutex<Vec<Seen>>,
+    script: Box<Script>,
 }
 
 impl Server {
-    /// `script` is told how many requests came before this one.
+    /// `script` is told how many requests came before this one, whatever their paths.
     pub fn start(script: impl Fn(usize, &Seen) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, script): (_, Arc<Script>) = (seen.clone(), Arc::new(script));
+        let shared = Arc::new(Shared { start: Instant::now(), seen: Mutex::new(Vec::new()), script: Box::new(script) });
+        let for_threads = shared.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (log, script) = (log.clone(), script.clone());
-                std::thread::spawn(move || serve(stream, &log, &*script));
+            for (number, stream) in listener.incoming().flatten().enumerate() {
+                let shared = for_threads.clone();
+                std::thread::spawn(move || connection::serve(stream, number, &shared));
             }
         });
-        Self { base_url, seen }
+        Self { base_url, shared }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.shared.seen.lock().unwrap().clone()
     }
 
     pub fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
+        self.shared.seen.lock().unwrap().len()
     }
 
     /// Fast, keyless, one request at a time.
@@ -97,42 +102,4 @@ impl Server {
             ..ChatSettings::default()
         }
     }
-}
-
-/// One connection, one request, closed.
-fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, script: &Script) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let (mut length, mut authorization) = (0, None);
-    loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().ok()?,
-            "authorization" => authorization = Some(value.to_owned()),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let seen = Seen { path, authorization, body: serde_json::from_slice(&body).ok()? };
-    let before = {
-        let mut log = log.lock().unwrap();
-        log.push(seen.clone());
-        log.len() - 1
-    };
-    let response = script(before, &seen);
-    std::thread::sleep(response.delay);
-    let headers: String = response.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!(
-        "HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
-        response.status,
-        response.body.len()
-    );
-    let mut stream = stream;
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(response.body.as_bytes()).ok()
 }

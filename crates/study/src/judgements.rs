@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
-use tunebench_chat::Chat;
+use tunebench_chat::{Chat, ChatError};
 use tunebench_host::{HostError, JudgePlugin};
 use tunebench_judge::{Draw, Judge, JudgeError, Outcome, Question, Server, Settings, Subjects, judge, tasks};
 use tunebench_spec::study::Eval;
@@ -71,9 +71,15 @@ impl Judging<'_> {
         let tasks = tasks(&answered, &subjects, &draw)?;
         observer.on_event(&Event::JudgingStarted { model, judgements: tasks.len() });
         let steps = PluginSteps { plugin, errors: Mutex::default() };
-        let chat = Chat::new(&eval.chat).map_err(JudgeError::from)?;
+        let chat = Chat::new(&eval.chat);
+        let server = match &chat {
+            Ok(chat) => Server::Each(chat),
+            // A judge that asks nobody needs no key.
+            Err(ChatError::MissingKey { .. }) => Server::None,
+            Err(error) => return Err(JudgeError::from(error.clone()).into()),
+        };
         let settings = Settings::of(&eval.chat)?;
-        let outcome = judge(&steps, &tasks, Server::Each(&chat), &settings, replies, &mut |progress| {
+        let outcome = judge(&steps, &tasks, server, &settings, replies, &mut |progress| {
             observer.on_event(&Event::Judged(progress));
             if observer.stop() == Stop::No { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -95,7 +101,9 @@ impl Judging<'_> {
             judgements.extend((0..eval.repeats).map(unscored));
         }
         observer.on_event(&Event::JudgingFinished { model, judgements: &judgements });
-        let stopped = stopped.map(|error| error.to_string()).or(broken);
+        let was_asked = judgements.iter().any(|judgement| judgement.status == JudgementStatus::Failed);
+        let keyless = chat.err().filter(|_| was_asked).map(|error| error.to_string());
+        let stopped = stopped.map(|error| error.to_string()).or(broken).or(keyless);
         Ok(Judgements { judgements, stopped })
     }
 

@@ -1,74 +1,199 @@
-//! The chat transport: one request, as many attempts as the settings allow, at the pace they allow.
+//! A chat server behind HTTP: one request, as many attempts as the settings allow, at the pace that the server allows.
+//!
+//! `settings` and `address` check what is given, `connection` sends, `retry` and `streak` say what an answer means for what
+//! comes next, and `gate` with `pace` and `meter` who may send when.
 
-mod rate_limiter;
+mod address;
+mod clock;
+mod connection;
+mod download;
+mod estimate;
+mod faults;
+mod gate;
+mod headers;
+mod learnt;
+mod meter;
+mod pace;
+mod patience;
+mod patient_call;
+mod probe;
 mod retry;
+mod settings;
+#[cfg(test)]
+mod simulation;
+mod stated;
+mod streak;
+mod time_text;
+mod upload;
 
-use std::io::Read;
-use std::net::IpAddr;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Url, redirect};
 use tunebench_spec::ChatRequest;
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::ChatSettings;
 
-use self::{rate_limiter::RateLimiter, retry::RetryDecision};
-use crate::error::ChatError;
-use crate::reply::ErrorBody;
-use crate::server::{ChatServer, Failure, RawResponse};
+pub use self::clock::Clock;
+pub use self::connection::{Body, CallError, Connection, Method, Response};
+pub use self::headers::Headers;
+pub use self::upload::Upload;
 
-/// Of the key, where the settings name no other.
-const KEY_VARIABLE: &str = "OPENAI_API_KEY";
-/// The largest body that is read; a chat reply is a few kilobytes.
-const MAX_BODY_BYTES: u64 = 1 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use self::estimate::Estimator;
+use self::gate::Gate;
+use self::learnt::{Learnt, State};
+use self::pace::{Outcome, Pace};
+use self::patience::{Next, Patience};
+use self::retry::RetryDecision;
+use self::streak::Streak;
+use crate::error::ChatError;
+use crate::reply::{ErrorBody, Reply, Unreadable, Usage, shorten};
+use crate::server::{ChatServer, Failure, Probe, RawResponse};
+use crate::wire;
 
 /// A chat server as the settings name it.
 pub struct Chat {
-    base_url: String,
-    endpoint: Url,
-    loopback: bool,
-    key_variable: String,
-    key: Option<String>,
+    connection: Connection,
     concurrency: usize,
-    retries: u32,
-    timeout: Duration,
-    limiter: RateLimiter,
-    /// Made at the first request, so that a judge that asks nothing needs neither key nor certificates.
-    client: OnceLock<Result<Client, ChatError>>,
+    gate: Gate,
+    learnt: Learnt,
+    estimator: Estimator,
+    streak: Streak,
+    /// Milliseconds that the server's clock is ahead, as last seen; [`probe::NO_SKEW`] before.
+    skew_ms: AtomicI64,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    Done(RawResponse),
+    /// Worth another attempt at once, as what was refused is not sent again.
+    Adapted,
+    /// Worth another attempt after a wait. `is_limit`: it came too early, and nothing is wrong.
+    Again {
+        reason: String,
+        after: Option<std::time::Duration>,
+        is_limit: bool,
+    },
+    /// As [`Attempt::Again`], but the server may have answered, and billed it.
+    Lost(String),
+    Refused {
+        reason: String,
+        status: u16,
+        code: String,
+    },
+    Unusable(String),
+    Stop(ChatError),
 }
 
 impl Chat {
-    /// Checks the settings and reads the key from the environment; connects to nothing.
+    /// Checks all of the settings and reads from the environment what they name; connects to nothing.
+    ///
+    /// # Errors
+    /// What is wrong in which field, and what to do.
     pub fn new(settings: &ChatSettings) -> Result<Self, ChatError> {
-        let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        let endpoint = endpoint(&base_url).map_err(|reason| ChatError::Settings { field: "base_url", reason })?;
-        for (field, value) in [
-            ("requests_per_minute", u64::from(settings.requests_per_minute.unwrap_or(1))),
-            ("concurrency", u64::from(settings.concurrency)),
-            ("timeout_seconds", settings.timeout_seconds),
-        ] {
-            if value == 0 {
-                return Err(ChatError::Settings { field, reason: "must be at least 1".into() });
-            }
-        }
-        let key_variable = settings.key_variable.clone().unwrap_or_else(|| KEY_VARIABLE.to_owned());
-        let key = std::env::var(&key_variable).ok().map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
+        Self::with_clock(settings, Clock::new())
+    }
+
+    /// With limits and waits measured by another clock than the wall's.
+    ///
+    /// # Errors
+    /// As [`Chat::new`].
+    pub fn with_clock(settings: &ChatSettings, clock: Clock) -> Result<Self, ChatError> {
+        let connection = Connection::new(settings)?;
+        let concurrency = settings.concurrency as usize;
+        let limits = (settings.requests_per_minute.map(f64::from), settings.tokens_per_minute.map(|n| n as f64));
         Ok(Self {
-            loopback: is_loopback(&endpoint),
-            base_url,
-            endpoint,
-            key_variable,
-            concurrency: settings.concurrency as usize,
-            key,
-            retries: settings.retries,
-            timeout: Duration::from_secs(settings.timeout_seconds),
-            limiter: RateLimiter::new(settings.requests_per_minute.unwrap_or(60)),
-            client: OnceLock::new(),
+            learnt: Learnt::new(connection.dialect(), connection.base_url()),
+            gate: Gate::new(Pace::new(concurrency, limits.0, limits.1), clock),
+            concurrency,
+            connection,
+            estimator: Estimator::default(),
+            streak: Streak::default(),
+            skew_ms: AtomicI64::new(probe::NO_SKEW),
         })
+    }
+
+    /// The limits a minute, of the settings or as the server stated them so far: of requests, and of tokens.
+    pub fn limits_per_minute(&self) -> [Option<f64>; 2] {
+        self.gate.limits_per_minute()
+    }
+
+    fn attempt(&self, request: &ChatRequest) -> Result<Attempt, ChatError> {
+        let permit = self.gate.enter(self.estimator.of(request))?;
+        // Not before: while it waited, somebody may have learnt.
+        let asked = self.learnt.of(&request.model);
+        let body = asked.body(self.connection.dialect(), request);
+        let Ok(bytes) = serde_json::to_vec(&body) else { return Ok(Attempt::Unusable("it cannot be written".into())) };
+        let path = wire::path(self.connection.dialect());
+        let response = match self.connection.call(Method::Post, path, Body::Json(&bytes)) {
+            Ok(response) => response,
+            Err(error) => {
+                permit.finish(Outcome::Lost, &[]);
+                return Ok(self.without_response(error));
+            }
+        };
+        if response.headers.get("date").is_some() {
+            self.skew_ms.store(probe::skew_ms(response.server_time()), Ordering::Relaxed);
+        }
+        let stated = stated::read(&response.headers, response.server_time());
+        if let Some(usage) = usage_of_reply(&response) {
+            permit.finish(Outcome::Answered(usage.map(|usage| self.estimator.learn(request, usage))), &stated);
+            self.streak.end();
+            return Ok(Attempt::Done(self.raw(request, &asked, response)));
+        }
+        if response.status == 200 && !is_error(&response.text) {
+            // Neither a reply nor an error. It may be paid for, so it is handed on as it is; but it ends no streak.
+            permit.finish(Outcome::Refused, &stated);
+            self.count_refusal(format!("HTTP 200, but no reply: {}", shorten(&response.text)), 200, "");
+            return Ok(Attempt::Done(self.raw(request, &asked, response)));
+        }
+        let error = ErrorBody::read(&response.text);
+        let status = true_status(&response, &error);
+        if matches!(status, 400 | 422) && self.learnt.learn(&request.model, &asked, &error, &body) {
+            permit.finish(Outcome::Refused, &stated);
+            return Ok(Attempt::Adapted);
+        }
+        let decision = retry::decide(status, &response.headers, &error, &response.text, response.server_time());
+        permit.finish(outcome(status, &decision), &stated);
+        Ok(self.conclude(&response, status, &error, decision))
+    }
+
+    fn raw(&self, request: &ChatRequest, asked: &State, response: Response) -> RawResponse {
+        RawResponse {
+            request_id: response.request_id(),
+            seconds: response.seconds,
+            body: response.text,
+            adapted: asked.words(request),
+            ..RawResponse::default()
+        }
+    }
+
+    fn without_response(&self, error: CallError) -> Attempt {
+        match error {
+            CallError::NotSent(reason) => Attempt::Again { reason, after: None, is_limit: false },
+            CallError::Lost(reason) => Attempt::Lost(reason),
+            CallError::Unusable(reason) => Attempt::Unusable(reason),
+            CallError::Client(error) => Attempt::Stop(error),
+        }
+    }
+
+    fn conclude(&self, response: &Response, status: u16, error: &ErrorBody, decision: RetryDecision) -> Attempt {
+        let reason = match (response.status, is_page(&response.text)) {
+            (shown, true) => format!("HTTP {shown}, with a web page and no API's answer; is base_url right?"),
+            (200, false) => format!("HTTP 200, but no reply: {}", error.message),
+            (shown, false) => format!("HTTP {shown}: {}", error.message),
+        };
+        match decision {
+            RetryDecision::Retry { after } => Attempt::Again { reason, after, is_limit: status == 429 },
+            RetryDecision::Fail => Attempt::Refused { reason, status, code: error_code(&response.text) },
+            RetryDecision::TooLong { wait } => {
+                let reason = format!("{reason} (it asks to wait {} s; run again later)", wait.as_secs());
+                Attempt::Stop(self.refused(reason))
+            }
+            RetryDecision::Stop => Attempt::Stop(self.refused(reason)),
+        }
+    }
+
+    fn refused(&self, reason: String) -> ChatError {
+        ChatError::Refused { url: self.connection.base_url().to_owned(), reason }
     }
 
     fn give_up(&self, reason: ChatError) -> Failure {
@@ -76,111 +201,26 @@ impl Chat {
         Failure::Stopped(reason)
     }
 
-    fn authorization(&self) -> Result<Option<HeaderValue>, ChatError> {
-        let Some(key) = &self.key else {
-            // A server on this machine (vLLM, llama.cpp, Ollama) commonly wants no key.
-            if self.loopback {
-                return Ok(None);
-            }
-            let (url, variable) = (self.base_url.clone(), self.key_variable.clone());
-            return Err(ChatError::MissingKey { url, variable });
-        };
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| ChatError::UnusableKey { variable: self.key_variable.clone() })?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+    /// A refusal that is final for this request, and for all when it is one too many.
+    fn count_refusal(&self, reason: String, status: u16, code: &str) -> Failure {
+        if let Some(n) = self.streak.refused(status, code) {
+            self.stop(self.refused(format!("{n} requests were refused alike, and none answered between: {reason}")));
+        }
+        Failure::Request(reason)
     }
 
-    fn connect(&self) -> Result<Client, ChatError> {
-        // Fails only when the process has a provider already, which then serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("tunebench/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(self.timeout))
-            .timeout(self.timeout)
-            // A redirected POST would lose its body, and could carry the key elsewhere.
-            .redirect(redirect::Policy::none());
-        if self.endpoint.scheme() == "http" {
-            builder = builder.tls_certs_only([]); // no certificates needed, so none missed
+    fn count_failure(&self, reason: String) -> Failure {
+        if let Some(failures) = self.streak.failed() {
+            let url = self.connection.base_url().to_owned();
+            self.stop(ChatError::Unreachable { url, failures, reason: reason.clone() });
         }
-        if self.loopback {
-            builder = builder.no_proxy();
-        }
-        builder.build().map_err(|e| ChatError::Client { reason: chain(&e) })
-    }
-
-    fn attempt(&self, client: &Client, key: Option<&HeaderValue>, body: &[u8]) -> Result<RawResponse, Attempt> {
-        let start = Instant::now();
-        let mut request = client.post(self.endpoint.clone()).header(CONTENT_TYPE, "application/json");
-        if let Some(key) = key {
-            request = request.header(AUTHORIZATION, key);
-        }
-        let mut response = request
-            .body(body.to_vec())
-            .send()
-            .map_err(|e| Attempt::Retry { reason: self.redact(&describe(&e, self.timeout)), after: None })?;
-        let status = response.status().as_u16();
-        let text = self.read(&mut response, start);
-        if status == 200 {
-            let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
-            let request_id = self.redact(id);
-            let seconds = start.elapsed().as_secs_f64();
-            return Ok(RawResponse { body: text?, request_id, seconds, ..RawResponse::default() });
-        }
-        // An error without a readable body is still an error of that status.
-        let error = ErrorBody::read(&text.unwrap_or_default());
-        let reason = format!("HTTP {status}: {}", error.message);
-        match retry::decide(status, response.headers(), &error, SystemTime::now()) {
-            RetryDecision::Retry { after } => {
-                if let (429, Some(delay)) = (status, after) {
-                    self.limiter.hold(delay); // it speaks for the account, not for one request
-                }
-                Err(Attempt::Retry { reason, after })
-            }
-            RetryDecision::Fail => Err(Attempt::Failed(reason)),
-            RetryDecision::TooLong { wait } => {
-                Err(Attempt::Failed(format!("{reason} (asks to wait {} s; run again later)", wait.as_secs())))
-            }
-            RetryDecision::Stop => Err(Attempt::Stop(reason)),
-        }
-    }
-
-    /// The whole body, bounded in size and, with the time that the headers took, in time.
-    fn read(&self, response: &mut Response, start: Instant) -> Result<String, Attempt> {
-        let mut bytes = Vec::new();
-        let mut piece = [0; 1 << 14];
-        loop {
-            let n = response.read(&mut piece).map_err(|e| {
-                let reason = format!("the response broke off after {} bytes: {}", bytes.len(), chain(&e));
-                Attempt::Retry { reason: self.redact(&reason), after: None }
-            })?;
-            if n == 0 {
-                break;
-            }
-            bytes.extend_from_slice(&piece[..n]);
-            if bytes.len() as u64 > MAX_BODY_BYTES {
-                return Err(Attempt::Failed(format!("the response is larger than {MAX_BODY_BYTES} bytes")));
-            }
-            if start.elapsed() > self.timeout {
-                let reason = format!("no complete response within {} s", self.timeout.as_secs());
-                return Err(Attempt::Retry { reason, after: None });
-            }
-        }
-        let text = String::from_utf8(bytes).map_err(|e| Attempt::Failed(format!("the response is not UTF-8: {e}")))?;
-        Ok(self.redact(&text))
-    }
-
-    fn redact(&self, text: &str) -> String {
-        match &self.key {
-            Some(key) => text.replace(key, "[key]"),
-            None => text.to_owned(),
-        }
+        Failure::Server(reason)
     }
 }
 
 impl ChatServer for Chat {
     fn url(&self) -> &str {
-        &self.base_url
+        self.connection.base_url()
     }
 
     fn concurrency(&self) -> usize {
@@ -188,107 +228,121 @@ impl ChatServer for Chat {
     }
 
     fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure> {
-        let headers = self.authorization().map_err(|e| self.give_up(e))?;
-        let client = self.client.get_or_init(|| self.connect()).as_ref().map_err(|e| self.give_up(e.clone()))?;
-        // The field is `max_tokens`, which OpenAI calls deprecated in favour of `max_completion_tokens`: it is the
-        // one that OpenAI's chat models and the compatible servers (vLLM, llama.cpp, Ollama, LM Studio) all read.
-        let body = serde_json::to_vec(request).map_err(|e| Failure::Request(format!("unsendable request: {e}")))?;
         let mut jitter = Stream::named(0, name);
-        let mut attempt = 0;
+        let mut patience = Patience::new(self.connection.retries(), self.gate.clock().now());
+        let mut lost = 0;
         loop {
-            self.limiter.acquire().map_err(Failure::Stopped)?;
-            let (reason, after) = match self.attempt(client, headers.as_ref(), &body) {
-                Ok(response) => return Ok(response),
-                Err(Attempt::Failed(reason)) => return Err(Failure::Request(reason)),
-                Err(Attempt::Stop(reason)) => {
-                    return Err(self.give_up(ChatError::Refused { url: self.base_url.clone(), reason }));
+            let (reason, after, is_limit) = match self.attempt(request).map_err(Failure::Stopped)? {
+                Attempt::Done(response) => return Ok(RawResponse { lost, ..response }),
+                Attempt::Adapted if patience.adapts() => continue,
+                Attempt::Adapted => {
+                    return Err(Failure::Request("the server refuses one field after another".into()));
                 }
-                Err(Attempt::Retry { reason, after }) => (reason, after),
+                Attempt::Stop(reason) => return Err(self.give_up(reason)),
+                Attempt::Unusable(reason) => return Err(self.count_refusal(reason, 0, "")),
+                Attempt::Refused { reason, status, code } => return Err(self.count_refusal(reason, status, &code)),
+                Attempt::Again { reason, after, is_limit } => (reason, after, is_limit),
+                Attempt::Lost(reason) => {
+                    lost += 1;
+                    (reason, None, false)
+                }
             };
-            if attempt == self.retries {
-                return Err(Failure::Server(format!("gave up after attempt {}: {reason}", attempt + 1)));
+            match patience.next(self.gate.clock().now(), after, is_limit, jitter.uniform()) {
+                Next::Wait(delay) => self.gate.pause(delay).map_err(Failure::Stopped)?,
+                Next::GiveUp { attempts } => {
+                    let bill = match lost {
+                        0 => String::new(),
+                        _ => format!(" ({lost} may have been billed, as the response was lost)"),
+                    };
+                    return Err(self.count_failure(format!("gave up after attempt {attempts}: {reason}{bill}")));
+                }
             }
-            let delay = after.unwrap_or_else(|| retry::backoff(attempt, jitter.uniform()));
-            self.limiter.pause(delay).map_err(Failure::Stopped)?;
-            attempt += 1;
         }
+    }
+
+    fn probe(&self, like: &ChatRequest) -> Result<Probe, ChatError> {
+        probe::probe(self, like)
     }
 
     fn stop(&self, reason: ChatError) {
-        self.limiter.stop(reason);
+        self.gate.stop(reason);
     }
 
     fn stopped(&self) -> Option<ChatError> {
-        self.limiter.stopped()
+        self.gate.stopped()
     }
 }
 
-enum Attempt {
-    Retry { reason: String, after: Option<Duration> },
-    Failed(String),
-    Stop(String),
+/// What a response with an error means for the pace.
+fn outcome(status: u16, decision: &RetryDecision) -> Outcome {
+    let wait = match decision {
+        RetryDecision::Retry { after } => after.map(|after| after.as_secs_f64()),
+        _ => None,
+    };
+    match status {
+        _ if retry::is_overloaded(status) => Outcome::Overloaded { wait, for_all: status == 429 },
+        500.. => Outcome::Lost,
+        _ => Outcome::Refused,
+    }
 }
 
-fn endpoint(base_url: &str) -> Result<Url, String> {
-    let url = Url::parse(&format!("{base_url}/chat/completions")).map_err(|e| format!("`{base_url}`: {e}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("`{base_url}` is no http:// or https:// address"));
+/// Of a reply, readable or not, the tokens that it says it took; none where the response is no reply.
+fn usage_of_reply(response: &Response) -> Option<Option<Usage>> {
+    if response.status != 200 {
+        return None;
     }
-    // The address is kept with every reply: it must hold no secret.
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("must hold no user name, password, `?` or `#`".into());
+    match Reply::read(&response.text) {
+        Ok(reply) => Some(reply.usage),
+        Err(Unreadable::Empty { usage, .. }) => Some(usage),
+        Err(Unreadable::NotAReply(_)) => None,
     }
-    Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// Whether a body that is no reply says that something is wrong: an error as JSON or among events, or a page for people.
+fn is_error(text: &str) -> bool {
+    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let has_error = value.get("error").is_some_and(|error| !error.is_null());
+    has_error || value.get("type").is_some_and(|kind| kind == "error") || is_page(text) || is_events(text)
 }
 
-fn describe(error: &reqwest::Error, timeout: Duration) -> String {
-    if error.is_timeout() {
-        return format!("no complete response within {} s", timeout.as_secs());
-    }
-    chain(error)
+fn is_events(text: &str) -> bool {
+    ["data:", "event:"].iter().any(|start| text.trim_start().starts_with(start))
 }
 
-/// An error with its causes: reqwest's own message rarely names the one that helps.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+/// The status that a response means: some servers put an error into a 200, and its status, or a word for it, inside.
+fn true_status(response: &Response, error: &ErrorBody) -> u16 {
+    const WORDS: [(&str, u16); 8] = [
+        ("overloaded_error", 529),
+        ("rate_limit_error", 429),
+        ("rate_limit_exceeded", 429),
+        ("authentication_error", 401),
+        ("invalid_api_key", 401),
+        ("permission_error", 403),
+        ("not_found_error", 404),
+        ("invalid_request_error", 400),
+    ];
+    let by_word = || WORDS.iter().find(|(word, _)| error.is(word)).map(|(_, status)| *status);
+    match response.status {
+        200 if is_page(&response.text) => 404,
+        200 => error.status.or_else(by_word).unwrap_or(502),
+        status => status,
     }
-    text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_this_machine_only() {
-        for (url, expected) in [
-            ("http://localhost:8000/v1", true),
-            ("http://127.0.0.1/v1", true),
-            ("http://127.8.8.8:1/v1", true),
-            ("http://[::1]:9/v1", true),
-            ("http://localhost.example.com/v1", false),
-            ("http://10.0.0.1/v1", false),
-            ("https://api.openai.com/v1", false),
-        ] {
-            assert_eq!(is_loopback(&endpoint(url).unwrap()), expected, "{url}");
-        }
+/// `code` of an error, or else its type, as text; empty where there is none.
+fn error_code(text: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let found = ["/error/code", "/code", "/error/type", "/choices/0/error/code"]
+        .iter()
+        .find_map(|path| value.pointer(path).filter(|code| code.is_string() || code.is_number()));
+    match found {
+        Some(serde_json::Value::String(code)) => code.clone(),
+        Some(code) => code.to_string(),
+        None => String::new(),
     }
+}
 
-    #[test]
-    fn addresses_that_cannot_serve_are_refused() {
-        for url in ["", "api.openai.com/v1", "ftp://host/v1", "https://me:secret@host/v1", "https://host/v1?key=secret"]
-        {
-            let reason = endpoint(url).unwrap_err();
-            assert!(!reason.contains("secret"), "{reason}");
-        }
-    }
+fn is_page(text: &str) -> bool {
+    let start: String = text.trim_start().chars().take(9).flat_map(char::to_lowercase).collect();
+    start.starts_with("<!doctype") || start.starts_with("<html")
 }
