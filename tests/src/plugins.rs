@@ -14,10 +14,12 @@ use tunebench_spec::{Decoder, Op};
 use crate::support;
 
 /// Package, kind and name of each plugin under plugins/.
-const PLUGINS: [(&str, &str, &str); 7] = [
+const PLUGINS: [(&str, &str, &str); 9] = [
     ("dataset-belle", "dataset", "belle"),
     ("dataset-math", "dataset", "math"),
     ("judge-chatgpt", "judge", "chatgpt"),
+    ("judge-checklist", "judge", "checklist"),
+    ("judge-pairwise", "judge", "pairwise"),
     ("judge-reference", "judge", "reference"),
     ("tuner-ft", "tuner", "ft"),
     ("tuner-lora-all-linear", "tuner", "lora-all-linear"),

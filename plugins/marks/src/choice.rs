@@ -12,7 +12,8 @@ use crate::options::Options;
 use crate::own_words::OwnWords;
 use crate::scale::Scale;
 use crate::text::{
-    ends_sentence, fold, has_any, is_at, is_decoration, shown, skip, skip_decoration, word_at, word_before,
+    ends_sentence, fold, has_any, is_at, is_decoration, sentence_start, shown, skip, skip_decoration, word_at,
+    word_before,
 };
 use crate::words::{HAN_BEHIND, REASONS, Rank};
 
@@ -161,9 +162,14 @@ fn in_brackets(text: &[char], at: usize) -> Option<Mark> {
     let close = (inside..text.len().min(inside + 8)).find(|i| is_at(text, *i, "]]"))?;
     let name: String = text.get(inside..close)?.iter().filter(|c| **c != ' ').collect();
     let (_, share) = IN_BRACKETS.iter().find(|(known, _)| *known == name)?;
-    // `[[A]] or [[B]]`, and the request's words repeated.
-    let is_given = !has_any(text, crate::text::sentence_start(text, at)..at, NOT_A_VERDICT);
-    is_given.then(|| mark(text, at, close + 2, Ok(*share), Rank::Final))
+    // The request's words repeated: `[[A]] if A is better`.
+    let end = close + 2;
+    let is_condition = word_at(text, skip_decoration(text, end), &["if", "when", "如果", "若"]).is_some();
+    if is_condition || has_any(text, sentence_start(text, at)..at, NOT_A_VERDICT) {
+        return None;
+    }
+    let share = if may_end(text, end) { Ok(*share) } else { Err(Fault::Unclear(shown(text, at..end))) };
+    Some(mark(text, at, end, share, Rank::Final))
 }
 
 /// Words of a sentence that make what it says of an answer no verdict.

@@ -77,7 +77,8 @@ impl Model {
         let (id, provider) = (&self.id, &self.provider);
         let mut remark = match retires.days_after(today) {
             ..=0 => format!("{provider} retired {id} on {retires}: it answers no more"),
-            days @ 1..=NOTICE_DAYS => format!("{provider} retires {id} on {retires}, in {days} days"),
+            1 => format!("{provider} retires {id} on {retires}, in 1 day"),
+            days @ 2..=NOTICE_DAYS => format!("{provider} retires {id} on {retires}, in {days} days"),
             _ => return None,
         };
         if let Some(replacement) = &self.replacement {

@@ -12,6 +12,8 @@ pub(super) struct Draft {
     pub refusal: String,
     /// In OpenAI's words, where it has some.
     pub finish_reason: String,
+    /// Whether it ended before its end, and not at a limit.
+    pub broke_off: bool,
     pub logprobs: Vec<Token>,
     pub model: String,
     pub fingerprint: String,
@@ -46,8 +48,18 @@ impl Draft {
     /// Why the reply ends, whoever says it.
     pub(super) fn finish(&mut self, reason: &str) {
         let lower = reason.to_lowercase();
-        let known = FINISH_REASONS.iter().find(|(_, words)| words.iter().any(|word| lower.starts_with(word)));
+        let begins_with = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
+        if begins_with(&BREAKS) {
+            return self.break_off();
+        }
+        let known = FINISH_REASONS.iter().find(|(_, words)| begins_with(words));
         self.finish_reason = known.map_or(reason, |row| row.0).to_owned();
+    }
+
+    /// Something ended the reply. Who knows nothing of that shall still see that it is cut off.
+    pub(super) fn break_off(&mut self) {
+        self.broke_off = true;
+        "length".clone_into(&mut self.finish_reason);
     }
 
     /// The tokens of `logprobs.content`, as long as they can be read.
@@ -76,7 +88,7 @@ impl Draft {
 }
 
 /// OpenAI's word, and how those of others begin: Anthropic, Mistral, Google, Hugging Face, DeepSeek, Zhipu, OpenRouter.
-const FINISH_REASONS: [(&str, &[&str]); 5] = [
+const FINISH_REASONS: [(&str, &[&str]); 4] = [
     ("stop", &["stop", "end_turn", "eos", "complete"]),
     ("length", &["length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"]),
     (
@@ -84,8 +96,9 @@ const FINISH_REASONS: [(&str, &[&str]); 5] = [
         &["content_filter", "refusal", "safety", "sensitive", "prohibited_content", "recitation", "blocklist"],
     ),
     ("tool_calls", &["tool"]),
-    ("incomplete", &["incomplete", "error", "abort", "cancel", "network_error", "insufficient_system_resource"]),
 ];
+/// How others' words begin for a reply that an error ended.
+const BREAKS: [&str; 6] = ["incomplete", "error", "abort", "cancel", "network_error", "insufficient_system_resource"];
 
 fn token(value: &Value) -> Option<Token> {
     let TopLogprob { token, logprob } = alternative(value)?;

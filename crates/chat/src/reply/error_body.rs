@@ -67,7 +67,9 @@ impl ErrorBody {
         };
         read.params.extend(Some(text(&["/param"])).filter(|param| !param.is_empty()));
         read.add_details(error);
-        read.add_details(root);
+        if !std::ptr::eq(error, root) {
+            read.add_details(root);
+        }
         // OpenRouter hands on what the provider said, as text.
         let raw = text(&["/metadata/raw"]);
         if depth < 2 && !raw.is_empty() {
@@ -138,4 +140,94 @@ fn page_text(body: &str) -> String {
         Some(body[start..end].split_whitespace().collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
     };
     ELEMENTS.iter().find_map(element).unwrap_or_else(|| body.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_all_servers_are_read() {
+        for (body, message, code) in [
+            (
+                r#"{"error":{"message":"slow","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#,
+                "slow",
+                "rate_limit_exceeded",
+            ),
+            (
+                r#"{"error":{"message":"none left","type":"insufficient_quota","code":null}}"#,
+                "none left",
+                "insufficient_quota",
+            ),
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#,
+                "Overloaded",
+                "overloaded_error",
+            ),
+            (
+                r#"{"error":{"code":"content_filter","message":"filtered","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+                "filtered",
+                "content_filter",
+            ),
+            (r#"[{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}]"#, "bad", "INVALID_ARGUMENT"),
+            (r#"{"error":"plain"}"#, "plain", ""),
+            (r#"{"message":"bare"}"#, "bare", ""),
+            (r#"{"detail":"Not Found"}"#, "Not Found", ""),
+            (r#"{"detail":{"message":"inner"}}"#, "inner", ""),
+            (
+                r#"{"detail":[{"loc":["body","messages",0,"role"],"msg":"wrong","type":"x"},{"loc":[],"msg":"too"}]}"#,
+                "messages.0.role: wrong; : too",
+                "",
+            ),
+            (
+                r#"{"object":"error","message":"no model","type":"NotFoundError","code":404}"#,
+                "no model",
+                "NotFoundError",
+            ),
+            (r#"{"code":"InvalidApiKey","message":"wrong key","request_id":"r"}"#, "wrong key", "InvalidApiKey"),
+            (r#"{"errors":[{"message":"first","code":7003}],"success":false}"#, "first", ""),
+            (r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#, "login fail", ""),
+            (r#"{"error_code":17,"error_msg":"daily limit"}"#, "daily limit", ""),
+            (r#"{"error":"invalid_client","error_description":"who?"}"#, "invalid_client", ""),
+            (
+                r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"slow down","provider_name":"X"}}}"#,
+                "Provider returned error: slow down",
+                "",
+            ),
+            (r#"{"error":{"message":"","code":500}}"#, r#"{"error":{"message":"","code":500}}"#, ""),
+            ("<html><head><TITLE class=x>\n 502 Bad\tGateway </title>", "502 Bad Gateway", ""),
+            ("<?xml version=\"1.0\"?><Error><Code>403</Code><Message>No access</Message></Error>", "No access", ""),
+            ("<html><body>down</body></html>", "<html><body>down</body></html>", ""),
+            ("upstream connect error\r\n", "upstream connect error", ""),
+            ("", "(nothing)", ""),
+            ("\u{1b}[31m\u{202e}x", r"\u{1b}[31m\u{202e}x", ""),
+        ] {
+            let error = ErrorBody::read(body);
+            assert_eq!(error.message, message, "{body}");
+            assert!(code.is_empty() || error.is(code), "{body}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_it_says_besides_is_read() {
+        let status = |body: &str| ErrorBody::read(body).status;
+        assert_eq!(status(r#"{"error":{"message":"x","code":429}}"#), Some(429));
+        assert_eq!(status(r#"{"error":{"message":"x","code":"503"}}"#), Some(503));
+        assert_eq!(status(r#"{"object":"error","message":"x","code":404}"#), Some(404));
+        assert_eq!(status(r#"{"error":{"message":"x","code":"rate_limit","status":99}}"#), None);
+        let google = r#"{"error":{"code":429,"message":"x","details":[{"@type":"…RetryInfo","retryDelay":"34.5s"},{"@type":"…BadRequest","fieldViolations":[{"field":"contents[0].role"}]}]}}"#;
+        let google = ErrorBody::read(google);
+        assert_eq!(google.retry_delay, Some(Duration::from_millis(34_500)));
+        assert_eq!(google.params, ["contents[0].role"]);
+        for delay in ["-1s", "s", "1e300s", "NaNs", "5"] {
+            let body = format!(r#"{{"error":{{"message":"x","details":[{{"retryDelay":"{delay}"}}]}}}}"#);
+            assert_eq!(ErrorBody::read(&body).retry_delay, None, "{delay}");
+        }
+        let long = ErrorBody::read(&"é".repeat(1 << 20));
+        assert!(
+            long.said.chars().count() == MOST_SAID && long.message.ends_with("… (4096 characters)"),
+            "{}",
+            long.message
+        );
+    }
 }

@@ -25,9 +25,11 @@ pub use self::usage::Usage;
 /// A reply with what is worth knowing about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Its `finish_reason` is in OpenAI's words: `stop`, `length`, `tool_calls`; and `incomplete` where the stream broke off,
-    /// or an error ended it.
+    /// Its `finish_reason` is in OpenAI's words: `stop`, `length`, `tool_calls`.
     pub chat: ChatReply,
+    /// Whether it ended before its end, and not at a limit: the stream broke off, or an error came. Its `finish_reason` then is
+    /// `length` too.
+    pub broke_off: bool,
     /// As the server named it; empty when it did not.
     pub model: String,
     /// `system_fingerprint`; empty when there is none.
@@ -73,9 +75,9 @@ impl Reply {
 
     /// Why the reply is not the whole one, if so: what it would have said last is not there.
     pub fn cut_short(&self) -> Option<&'static str> {
-        match self.chat.finish_reason.as_str() {
-            "length" => Some("the reply ended at its limit of tokens (finish_reason `length`)"),
-            "incomplete" => Some("the reply broke off"),
+        match (self.broke_off, self.chat.finish_reason.as_str()) {
+            (true, _) => Some("the reply broke off before its end"),
+            (false, "length") => Some("the reply ended at its limit of tokens (finish_reason `length`)"),
             _ => None,
         }
     }
@@ -85,7 +87,7 @@ fn add_events(draft: &mut Draft, events: &Events) {
     events.values.iter().for_each(|value| add(draft, value));
     let is_cut = draft.finish_reason.is_empty() && !events.ended;
     if draft.is_reply && (is_cut || events.broken) {
-        draft.finish("incomplete");
+        draft.break_off();
     }
 }
 
@@ -112,7 +114,7 @@ fn not_json(body: &str, error: &serde_json::Error) -> Unreadable {
     })
 }
 
-fn conclude(draft: Draft, body: &str) -> Result<Reply, Unreadable> {
+fn conclude(mut draft: Draft, body: &str) -> Result<Reply, Unreadable> {
     let usage = Usage::read(&draft.usage);
     let is_billed = usage.is_some_and(|usage| usage.completion > 0);
     let parts = reasoning::split(&draft.content);
@@ -135,10 +137,13 @@ fn conclude(draft: Draft, body: &str) -> Result<Reply, Unreadable> {
         );
         return Err(Unreadable::Empty { reason, usage });
     }
-    let finish_reason = if error.is_some() { "incomplete".to_owned() } else { draft.finish_reason.clone() };
+    if error.is_some() {
+        draft.break_off();
+    }
+    let (finish_reason, broke_off) = (draft.finish_reason.clone(), draft.broke_off);
     let (model, fingerprint) = (draft.model.clone(), draft.fingerprint.clone());
     let logprobs = draft.logprobs_of(&content);
-    Ok(Reply { chat: ChatReply { content, finish_reason, reasoning, logprobs }, model, fingerprint, usage })
+    Ok(Reply { chat: ChatReply { content, finish_reason, reasoning, logprobs }, broke_off, model, fingerprint, usage })
 }
 
 /// Parts of a text: as it is where there is one, which is all of it.
@@ -155,6 +160,7 @@ fn why_empty(draft: &Draft, has_reasoning: bool) -> String {
     let finish_reason = shorten(&draft.finish_reason);
     match (draft.refusal.trim(), draft.finish_reason.as_str(), has_reasoning) {
         ("", "content_filter", _) => "the reply was filtered (finish_reason `content_filter`)".to_owned(),
+        ("", ..) if draft.broke_off => "the reply broke off before it said anything".to_owned(),
         ("", "length", true) => {
             "the reply reached its limit of tokens while the model was reasoning, and says nothing; \
              raise max_tokens, or lower reasoning_effort"

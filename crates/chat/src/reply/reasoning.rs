@@ -174,6 +174,8 @@ fn bare_harmony(text: &str) -> Option<Parts> {
     const SEAM: &str = "assistantfinal";
     let start = text.len() - text.trim_start().len();
     let seam = text.rfind(SEAM).filter(|_| text[start..].starts_with("analysis"))?;
-    let thought = start + "analysis".len()..seam;
-    Some(Parts { said: vec![seam + SEAM.len()..text.len()], thought: vec![thought] })
+    let mut parts = Parts::default();
+    parts.thought.push(start + "analysis".len()..seam);
+    parts.said.push(seam + SEAM.len()..text.len());
+    Some(parts)
 }

@@ -7,7 +7,7 @@ use tunebench_spec::ChatRequest;
 use tunebench_spec::study::Dialect;
 
 use super::field::{FIELDS, Field};
-use super::{anthropic, host, refusal};
+use super::{anthropic_gaps, host, refusal};
 use crate::models;
 use crate::reply::ErrorBody;
 
@@ -32,15 +32,18 @@ impl Adaptations {
         let known = models::find(model, base_url);
         let named = |names: &[String]| {
             let is_named = |name: &str| names.iter().any(|other| other == name);
-            FIELDS.iter().filter(|row| is_named(row.name)).map(|row| row.field).collect()
+            FIELDS.iter().filter(|row| is_named(row.name)).map(|row| row.field).collect::<BTreeSet<_>>()
         };
+        let mut refused = known.map_or_else(BTreeSet::new, |model| named(&model.refuses));
+        let refused_limits =
+            if refused.remove(&Field::MaxTokens) { BTreeSet::from([LIMITS[0]]) } else { BTreeSet::new() };
         Self {
             dialect,
-            refused: known.map_or_else(BTreeSet::new, |model| named(&model.refuses)),
+            refused,
             refused_while_reasoning: known.map_or_else(BTreeSet::new, |model| named(&model.refuses_while_reasoning)),
             // OpenAI's newer models know the newer name alone; others may overlook it, and then there is no limit.
             usual_limit: if host::is_openai(base_url) { LIMITS[1] } else { LIMITS[0] },
-            refused_limits: BTreeSet::new(),
+            refused_limits,
         }
     }
 
@@ -78,7 +81,7 @@ impl Adaptations {
             }
         }
         if self.dialect == Dialect::Anthropic {
-            words.extend(anthropic::words(request));
+            words.extend(anthropic_gaps::words(request, self.sends(Field::ReasoningEffort, request)));
         }
         words.join("; ")
     }
@@ -88,7 +91,7 @@ impl Adaptations {
         let reasons =
             request.reasoning_effort.as_deref() != Some("none") || self.refused.contains(&Field::ReasoningEffort);
         let is_refused = self.refused.contains(&field) || (reasons && self.refused_while_reasoning.contains(&field));
-        !is_refused && (self.dialect == Dialect::OpenAi || anthropic::has(field, request))
+        !is_refused && (self.dialect == Dialect::OpenAi || anthropic_gaps::has(field, request))
     }
 
     /// What the limit of a reply's tokens is called.

@@ -1,5 +1,5 @@
 //! Messages, as Anthropic has them: what the system says apart from the messages, a limit always, schemas and effort in
-//! `output_config`, no seed and no log-probabilities.
+//! `output_config`.
 //!
 //! After <https://platform.claude.com/docs/en/api/messages> and its pages on structured outputs and effort, as of 2026-11.
 
@@ -7,22 +7,20 @@ use serde_json::{Map, Value, json};
 use tunebench_spec::{ChatMessage, ChatRequest};
 
 use super::adaptations::Adaptations;
+use super::anthropic_gaps::{DEFAULT_MAX_TOKENS, effort, schema};
 use super::field::{Field, is_system};
-
-/// Most tokens of a reply where a request states none: the dialect demands a limit.
-const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// The body of `POST …/messages`.
 pub(super) fn body(request: &ChatRequest, adaptations: &Adaptations) -> Value {
     let sends = |field| adaptations.sends(field, request);
     let (system, messages) = apart(request);
-    let effort = request.reasoning_effort.as_deref().filter(|_| sends(Field::ReasoningEffort));
+    let effort = effort(request).filter(|_| sends(Field::ReasoningEffort));
     let mut output = Map::new();
     if let Some(schema) = schema(request).filter(|_| sends(Field::ResponseFormat)) {
         output.insert("format".into(), json!({ "type": "json_schema", "schema": schema }));
     }
     if let Some(effort) = effort.filter(|effort| *effort != "none") {
-        output.insert("effort".into(), json!(if effort == "minimal" { "low" } else { effort }));
+        output.insert("effort".into(), json!(effort));
     }
     let fields = [
         ("model", Some(json!(request.model))),
@@ -32,32 +30,9 @@ pub(super) fn body(request: &ChatRequest, adaptations: &Adaptations) -> Value {
         ("temperature", request.temperature.filter(|_| sends(Field::Temperature)).map(Value::from)),
         ("top_p", request.top_p.filter(|_| sends(Field::TopP)).map(Value::from)),
         ("thinking", effort.filter(|effort| *effort == "none").map(|_| json!({ "type": "disabled" }))),
-        ("output_config", Some(Value::Object(output.clone())).filter(|_| !output.is_empty())),
+        ("output_config", (!output.is_empty()).then_some(Value::Object(output))),
     ];
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
-}
-
-/// Whether the dialect can say what the request has of this field.
-pub(super) fn has(field: Field, request: &ChatRequest) -> bool {
-    match field {
-        Field::Seed | Field::Logprobs => false,
-        Field::ResponseFormat => schema(request).is_some(),
-        _ => true,
-    }
-}
-
-/// What is said otherwise than the request has it.
-pub(super) fn words(request: &ChatRequest) -> Vec<String> {
-    let words = [
-        (request.max_tokens.is_none(), format!("max_tokens set to {DEFAULT_MAX_TOKENS}")),
-        (request.reasoning_effort.as_deref() == Some("minimal"), "reasoning_effort sent as low".to_owned()),
-        (request.messages.iter().all(|m| is_system(&m.role)), "system messages sent as the user's".to_owned()),
-    ];
-    words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words).collect()
-}
-
-fn schema(request: &ChatRequest) -> Option<&Value> {
-    request.response_format.as_ref()?.pointer("/json_schema/schema")
 }
 
 /// What the system says, and the messages of the conversation, of which there must be one.

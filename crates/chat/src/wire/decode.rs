@@ -51,10 +51,9 @@ fn packing(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether they look like text already: JSON, events or a page, in any character set.
+/// Whether they are text already, whatever the header says: UTF-8, or another character set that begins as JSON or a page.
 fn is_plain(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok()
-        || bytes.iter().take(64).any(|byte| matches!(byte, b'{' | b'<')) && bytes.contains(&b'"')
+    std::str::from_utf8(bytes).is_ok() || matches!(bytes.trim_ascii_start(), [b'{' | b'[' | b'<', ..])
 }
 
 fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {

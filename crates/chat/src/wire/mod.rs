@@ -2,12 +2,15 @@
 
 mod adaptations;
 mod anthropic;
+mod anthropic_gaps;
 mod charset;
 mod decode;
 mod field;
 mod host;
 mod openai;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 use tunebench_spec::ChatRequest;
