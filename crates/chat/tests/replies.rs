@@ -435,6 +435,14 @@ fn the_ceiling_is_never_passed() {
     };
     let ceiling = Usage::ceiling(&request);
     assert!(ceiling.prompt >= 13 && ceiling.completion == 100, "{ceiling:?}");
+    let unlimited = |model: &str| {
+        let request = tunebench_spec::ChatRequest { model: model.into(), max_tokens: None, ..request.clone() };
+        Usage::ceiling(&request).completion
+    };
+    assert_eq!(
+        ["gpt-6-luna", "openai/gpt-6-luna", "gpt-4o", "mine"].map(unlimited),
+        [128_000, 128_000, 16_384, 16_384]
+    );
     let schema = json!({ "type": "json_schema", "json_schema": { "schema": { "type": "object" } } });
     let with_format = tunebench_spec::ChatRequest { response_format: Some(schema.clone()), ..request };
     assert!(Usage::ceiling(&with_format).prompt >= ceiling.prompt + schema.to_string().len() as u64);

@@ -38,6 +38,12 @@ pub fn find(name: &str, base_url: &str) -> Option<&'static Model> {
     in_provider(name, &provider.name)
 }
 
+/// The longest reply, in tokens, that a model of this name gives, whoever answers for it; the longest of several.
+pub(crate) fn longest_reply(name: &str) -> Option<u64> {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    TABLE.provider.iter().filter_map(|provider| in_provider(name, &provider.name)?.max_output_tokens).max()
+}
+
 fn in_provider(name: &str, provider: &str) -> Option<&'static Model> {
     let name = name.strip_prefix("models/").unwrap_or(name); // as Google has it
     let of_provider = || TABLE.model.iter().filter(|model| model.provider == provider);

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 use tunebench_spec::ChatRequest;
 
-/// Taken for the length of a reply where nothing limits it.
+use crate::models;
+
+/// Taken for the length of a reply where nothing limits it and the model is not known.
 const MOST_TOKENS: u64 = 16_384;
 /// What servers add to the prompt to explain a format that is asked for.
 const FORMAT_TOKENS: u64 = 512;
@@ -21,11 +23,12 @@ pub struct Usage {
 
 impl Usage {
     /// More than the request can use: every token covers at least a byte, a message adds a few of its own, and a format is
-    /// explained to the model.
+    /// explained to the model. A reply without a limit is as long as the model's can be.
     pub fn ceiling(request: &ChatRequest) -> Self {
         let messages: u64 = request.messages.iter().map(|m| (m.role.len() + m.content.len() + 8) as u64).sum();
         let format = request.response_format.as_ref().map_or(0, |f| f.to_string().len() as u64 + FORMAT_TOKENS);
-        Self { prompt: messages + format, completion: request.max_tokens.map_or(MOST_TOKENS, u64::from) }
+        let longest = || models::longest_reply(&request.model).unwrap_or(MOST_TOKENS);
+        Self { prompt: messages + format, completion: request.max_tokens.map_or_else(longest, u64::from) }
     }
 
     /// Reads `usage` in OpenAI's or Anthropic's words; none where a count is missing or cannot be one.
