@@ -6,6 +6,9 @@ use tunebench_spec::{Judgement, JudgementStatus};
 
 use crate::error::JudgeError;
 
+/// Of a reason that is shown.
+const MOST_CHARACTERS: usize = 300;
+
 /// [`JudgeError::TooManyFailed`] when all failed, or a larger share than `allowed`.
 pub(crate) fn too_many(judgements: &[Judgement], allowed: f64) -> Option<JudgeError> {
     let reasons = || judgements.iter().filter(|j| j.status == JudgementStatus::Failed).map(|j| j.reason.as_str());
@@ -25,7 +28,14 @@ fn commonest<'a>(reasons: impl Iterator<Item = &'a str>) -> (String, usize) {
     }
     // Of equally common ones the first by name, so that it is the same each time.
     let best = kinds.into_values().rev().max_by_key(|(count, _)| *count);
-    best.map_or_else(Default::default, |(count, reason)| (reason.to_owned(), count))
+    best.map_or_else(Default::default, |(count, reason)| (shown(reason), count))
+}
+
+/// A reason that a server or a plugin gave, to be shown: on one line of bounded length.
+fn shown(reason: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_debug().collect() } else { String::from(c) };
+    let head: String = reason.chars().take(MOST_CHARACTERS).map(escape).collect();
+    if reason.chars().nth(MOST_CHARACTERS).is_some() { format!("{head}…") } else { head }
 }
 
 /// A reason without what is different each time: words that hold a digit, but for `HTTP 429:`.
@@ -53,5 +63,7 @@ mod tests {
         let (reason, count) = commonest(reasons.into_iter());
         assert_eq!((reason.as_str(), count), (reasons[0], 2));
         assert_eq!(commonest(["b", "a"].into_iter()), ("a".to_owned(), 1));
+        assert_eq!(commonest(["\u{1b}[31m得\n"].into_iter()), ("\\u{1b}[31m得\\n".to_owned(), 1));
+        assert_eq!(commonest(["x".repeat(301).as_str()].into_iter()).0.chars().count(), 301, "and no longer");
     }
 }

@@ -103,7 +103,8 @@ pub struct Progress {
     pub replayed: u64,
     /// Replies paid for a minute, since the first was asked for; none before.
     pub paid_per_minute: Option<f64>,
-    /// US dollars for all replies in the store, earlier runs' included; none without prices.
+    /// US dollars, at most, for all replies in the store, earlier runs' included: what does not say what it used, and what was
+    /// lost on its way, counts as the most it can have cost. None without prices.
     pub spent_usd: Option<f64>,
 }
 
@@ -114,7 +115,7 @@ pub struct Outcome {
     pub judgements: Vec<Judgement>,
     /// Why no more requests were sent, if so; the judgements that needed one are `failed`.
     pub stopped: Option<JudgeError>,
-    /// [`JudgeError::TooManyFailed`] when all failed, or more than the settings allow.
+    /// [`JudgeError::TooManyFailed`] when all failed, or more than the settings allow; where `stopped` says why, that says more.
     pub failed: Option<JudgeError>,
     /// The state at the end.
     pub progress: Progress,

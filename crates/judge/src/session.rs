@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
         reservation: Reservation<'_>,
     ) -> Result<StoredReply, String> {
         let reply = Reply::read(&response.body);
-        let paid_usd = reservation.pay(store::billed(&key.request, &reply));
+        let paid_usd = reservation.pay(store::billed(&key.request, &reply, response.lost));
         let (stored, is_again) = slot.keep(key, response, reply, paid_usd).map_err(|error| self.stop(error))?;
         self.counts.paid.fetch_add(1, Ordering::Relaxed);
         self.counts.asked_again.fetch_add(u64::from(is_again), Ordering::Relaxed);

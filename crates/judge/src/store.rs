@@ -101,9 +101,13 @@ pub(crate) struct StoredReply {
     pub is_fresh: bool,
 }
 
-/// What a reply used or, where it does not say so, the most it can have used.
-pub(crate) fn billed(request: &ChatRequest, reply: &Result<Reply, Unreadable>) -> Usage {
-    usage(reply).unwrap_or_else(|| Usage::ceiling(request))
+/// What is billed for a reply: what it used or, where it does not say so, the most it can have used, and as much for each response
+/// that was lost before it came.
+pub(crate) fn billed(request: &ChatRequest, reply: &Result<Reply, Unreadable>, lost: u32) -> Usage {
+    let ceiling = Usage::ceiling(request);
+    let Usage { prompt, completion } = usage(reply).unwrap_or(ceiling);
+    let with = |own: u64, most: u64| own.saturating_add(most.saturating_mul(u64::from(lost)));
+    Usage { prompt: with(prompt, ceiling.prompt), completion: with(completion, ceiling.completion) }
 }
 
 /// What a reply says that it used.
@@ -304,7 +308,7 @@ impl Drop for Slot<'_> {
 
 /// Whose reply a line is, what it used, and what it cost, if that is known.
 fn account(line: Line) -> (Account, Usage, Option<f64>) {
-    let billed = billed(&line.key.request, &Reply::read(&line.response));
+    let billed = billed(&line.key.request, &Reply::read(&line.response), line.lost);
     let account = Account { url: line.key.base_url, model: line.key.request.model, batch: line.batch };
     let listed = || listed_usd(&account.url, &account.model, billed, account.batch);
     let recorded_usd = line.paid_usd.or_else(listed);

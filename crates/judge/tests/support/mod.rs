@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tunebench_chat::{BatchServer, ChatError, ChatServer, Failure, NamedRequest, RawResponse};
@@ -116,6 +117,8 @@ pub struct Memory {
     pub asked: Mutex<Vec<String>>,
     /// The sizes of its batches.
     pub batches: Mutex<Vec<usize>>,
+    /// From this request on, counted from 0, it answers when it is stopped.
+    waits_from: usize,
     stopped: Mutex<Option<ChatError>>,
 }
 
@@ -124,12 +127,23 @@ pub const URL: &str = "memory:test";
 
 impl Memory {
     pub fn new(script: impl Fn(usize, &ChatRequest) -> Result<String, Failure> + Send + Sync + 'static) -> Self {
-        Self { script: Box::new(script), asked: Mutex::default(), batches: Mutex::default(), stopped: Mutex::default() }
+        Self {
+            script: Box::new(script),
+            asked: Mutex::default(),
+            batches: Mutex::default(),
+            waits_from: usize::MAX,
+            stopped: Mutex::default(),
+        }
     }
 
     /// Says the same of everything.
     pub fn says(content: &'static str) -> Self {
         Self::new(move |_, _| Ok(completion(content, "stop")))
+    }
+
+    /// As it is, but from request `n` on, counted from 0, it answers when it is stopped.
+    pub fn waits_from(self, n: usize) -> Self {
+        Self { waits_from: n, ..self }
     }
 
     pub fn count(&self) -> usize {
@@ -142,6 +156,11 @@ impl Memory {
             asked.push(request.messages[0].content.clone());
             asked.len() - 1
         };
+        let start = Instant::now();
+        while before >= self.waits_from && ChatServer::stopped(self).is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "nobody stops it");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let body = (self.script)(before, request)?;
         Ok(RawResponse { body, seconds: 0.25, batch, ..RawResponse::default() })
     }
