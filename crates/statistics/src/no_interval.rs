@@ -19,6 +19,8 @@ pub enum NoInterval {
     FewLabels { labels: usize, least: usize },
     /// The labels say the same of the judge everywhere.
     JudgeNeverWrong { labels: usize },
+    /// People gave all labelled answers the same mark.
+    PeopleAllTheSame { labels: usize },
     /// One label decides the slope of the correction alone.
     OneLabelDecides { labels: usize },
     /// People marked every answer.
@@ -62,6 +64,10 @@ impl std::fmt::Display for NoInterval {
             Self::JudgeNeverWrong { labels } => write!(
                 f,
                 "no interval: the judge is off by the same in all {labels} labels, so nothing is known of how far its error varies: label more answers"
+            ),
+            Self::PeopleAllTheSame { labels } => write!(
+                f,
+                "no interval: people gave all {labels} labelled answers the same mark, so nothing is known of how far theirs vary: label more answers"
             ),
             Self::OneLabelDecides { labels } => write!(
                 f,

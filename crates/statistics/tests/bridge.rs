@@ -7,6 +7,9 @@ use tunebench_statistics::*;
 
 const SETTINGS: BridgeSettings = BridgeSettings { average: Average::Macro, alpha: 0.05, error_ratio: 1.0 };
 
+/// What the new judge gives an arm's answer to an item.
+type NewScore = Box<dyn Fn(usize, usize) -> f64>;
+
 /// Scores of two arms, 40 items, one training, as `score` gives them; nothing where it gives none.
 fn scores(arms: [&str; 2], score: impl Fn(usize, usize) -> Option<f64>) -> Scores {
     let cells = (0..2).flat_map(|arm| (0..40).map(move |item| (arm, item)));
@@ -52,7 +55,7 @@ fn a_stricter_judge_shifts_scores_and_no_conclusion() {
 #[test]
 fn conclusions_that_change_are_named() {
     let noise = |arm: usize, item: usize, sd: f64| sd * Stream::new(6, &[item as u64, arm as u64]).normal();
-    let cases: [(&str, Box<dyn Fn(usize, usize) -> f64>, Conclusion); 3] = [
+    let cases: [(&str, NewScore, Conclusion); 3] = [
         ("the other way round", Box::new(|arm, item| truth(arm, item) - 0.1 * arm as f64), Conclusion::Reversed),
         ("no longer seen", Box::new(move |arm, item| truth(arm, item) + noise(arm, item, 0.6)), Conclusion::Lost),
         ("the same", Box::new(|arm, item| truth(arm, item) + 0.2), Conclusion::Same),

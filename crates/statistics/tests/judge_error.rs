@@ -173,13 +173,15 @@ fn labels_that_do_not_suffice_are_named() {
     let one_category: Vec<Label> = labels.iter().filter(|label| label.item < 40).copied().collect();
     let message = estimate(&one_category, Sampling::ByCategory, Tuning::Regression).unwrap_err().to_string();
     assert!(message.contains("category `category 1`") && message.contains("0 labels"), "{message}");
-    assert!(equal(&one_category).is_ok());
+    assert_eq!(equal(&one_category).unwrap().judge.unlabelled_categories, 1);
 
     // People who say always the same of marks that vary; and a judge that is off by the same everywhere.
     let flat: Vec<Label> = labels.iter().map(|label| Label { human: 0.5, ..*label }).collect();
     let found = equal(&flat).unwrap();
     near(found.corrected.mean, 0.5, 1e-12);
-    assert_eq!(found.corrected.inference.unwrap_err(), NoInterval::JudgeNeverWrong { labels: 30 });
+    assert_eq!(found.corrected.inference.unwrap_err(), NoInterval::PeopleAllTheSame { labels: 30 });
+    let found = estimate(&flat, Sampling::Equal, Tuning::Difference).unwrap();
+    assert_eq!(found.corrected.inference.unwrap_err(), NoInterval::PeopleAllTheSame { labels: 30 });
     let shared = Calibration { error_model: ErrorModel::SharedByArms, ..by(&flat, ErrorModel::OfEachArm) };
     let refused = corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, &shared);
     assert!(matches!(refused, Err(Error::OneMark { who: "people", .. })));

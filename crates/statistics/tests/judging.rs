@@ -17,6 +17,8 @@ fn near(found: f64, want: f64, tolerance: f64) {
     assert!((found - want).abs() <= tolerance, "{found}, wanted {want}");
 }
 
+type Pairs = Vec<(f64, f64)>;
+
 /// Everything that takes pairs of marks, as its error or its missing interval.
 fn reasons(pairs: &[(f64, f64)]) -> Vec<(&'static str, String)> {
     let bins = Bins::equal(5, 0.0, 1.0).unwrap();
@@ -44,7 +46,7 @@ fn reasons(pairs: &[(f64, f64)]) -> Vec<(&'static str, String)> {
 #[test]
 fn degenerate_marks_give_a_reason_and_never_nan() {
     let same = "rater gave all answers the same mark";
-    let cases: [(&str, Vec<(f64, f64)>, [&str; 7]); 7] = [
+    let cases: [(&str, Pairs, [&str; 7]); 7] = [
         (
             "none",
             vec![],

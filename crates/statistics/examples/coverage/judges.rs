@@ -140,48 +140,67 @@ fn draw(world: &JudgeWorld, run: usize) -> Result<tunebench_statistics::simulati
     world.draw(&mut Stream::new(cell, &[run as u64]))
 }
 
-/// The mean as judged and corrected; the difference as judged, corrected by each arm's labels, and by all arms' labels.
-fn cell(world: &JudgeWorld, tuning: Tuning, simulations: usize) -> Result<[Covered; 5], Error> {
-    let mut found = [Covered::default(); 5];
+/// What one way of correction gives.
+#[derive(Clone, Copy, Debug, Default)]
+struct Corrected {
+    /// The mean as judged and corrected; the difference as judged, corrected by each arm's labels, and by all arms' labels.
+    intervals: [Covered; 5],
+    /// Studies in which the arms' errors are told apart at 0.05.
+    unequal: usize,
+}
+
+/// Corrections by the line and by the mean difference, of the same studies.
+fn cell(world: &JudgeWorld, simulations: usize) -> Result<[(Tuning, Corrected); 2], Error> {
+    let mut cells = [Tuning::Regression, Tuning::Difference].map(|tuning| (tuning, Corrected::default()));
     let means: Vec<f64> = world.world.arms.iter().map(|arm| arm.mean).collect();
+    let difference = means[0] - means[1];
     for run in 0..simulations {
         let study = draw(world, run)?;
-        let with = |error_model| Calibration { labels: &study.labels, sampling: world.sampling, tuning, error_model };
-        let (own, shared) = (with(ErrorModel::OfEachArm), with(ErrorModel::SharedByArms));
         let arm = estimate(&study.scores, 0, Average::Macro)?;
         let pair = contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested)?;
-        let corrected = |calibration| {
-            corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, calibration)
-                .map(|found| found.corrected.inference)
-        };
-        let mean = corrected_estimate(&study.scores, 0, Average::Macro, &own).map(|found| found.corrected.inference);
-        let difference = means[0] - means[1];
-        found[0].add(Ok(arm.inference), means[0])?;
-        found[1].add(mean, means[0])?;
-        found[2].add(Ok(pair.inference), difference)?;
-        found[3].add(corrected(&own), difference)?;
-        found[4].add(corrected(&shared), difference)?;
+        for (tuning, cell) in &mut cells {
+            let with = |error_model| {
+                let sampling = world.sampling;
+                Calibration { labels: &study.labels, sampling, tuning: *tuning, error_model }
+            };
+            let (own, shared) = (with(ErrorModel::OfEachArm), with(ErrorModel::SharedByArms));
+            let corrected =
+                |calibration| corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, calibration);
+            let mean = corrected_estimate(&study.scores, 0, Average::Macro, &own);
+            let (each, pooled) = (corrected(&own), corrected(&shared));
+            let test = pooled.as_ref().ok().and_then(|found| found.equal_errors);
+            cell.unequal += usize::from(test.is_some_and(|test| test.p <= 0.05));
+            let found = &mut cell.intervals;
+            found[0].add(Ok(arm.inference.clone()), means[0])?;
+            found[1].add(mean.map(|found| found.corrected.inference), means[0])?;
+            found[2].add(Ok(pair.inference.clone()), difference)?;
+            found[3].add(each.map(|found| found.corrected.inference), difference)?;
+            found[4].add(pooled.map(|found| found.corrected.inference), difference)?;
+        }
     }
-    Ok(found)
+    Ok(cells)
 }
 
 const HEAD: &str = "\
-| judge | by | labels of an arm | mean as judged | mean corrected | difference as judged | difference, own labels | difference, pooled labels | half widths | no interval |
-|---|---|---|---|---|---|---|---|---|---|
+| judge | labels of an arm | by | mean as judged | mean corrected | difference as judged | difference, own labels | difference, pooled labels | half widths | no interval | errors differ |
+|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-fn row(text: &mut String, name: &str, tuning: Tuning, world: &JudgeWorld, simulations: usize) -> Result<(), Error> {
-    let found = cell(world, tuning, simulations)?;
-    let shares: Vec<String> = found.iter().map(Covered::share).collect();
-    let list = |value: &dyn Fn(&Covered) -> String| found.iter().map(value).collect::<Vec<_>>().join(", ");
-    let widths = list(&|found| format!("{:.3}", found.half_width()));
-    let without = list(&|found| format!("{:.2}", 1.0 - found.given as f64 / simulations as f64));
-    let by = match tuning {
-        Tuning::Regression => "line",
-        Tuning::Difference => "mean difference",
-    };
-    let _ =
-        writeln!(text, "| {name} | {by} | {} | {} | {widths} | {without} |", world.labels_per_arm, shares.join(" | "));
+fn rows(text: &mut String, name: &str, world: &JudgeWorld, simulations: usize) -> Result<(), Error> {
+    for (tuning, cell) in cell(world, simulations)? {
+        let found = &cell.intervals;
+        let shares: Vec<String> = found.iter().map(Covered::share).collect();
+        let list = |value: &dyn Fn(&Covered) -> String| found.iter().map(value).collect::<Vec<_>>().join(", ");
+        let widths = list(&|found| format!("{:.3}", found.half_width()));
+        let without = list(&|found| format!("{:.2}", 1.0 - found.given as f64 / simulations as f64));
+        let by = match tuning {
+            Tuning::Regression => "line",
+            Tuning::Difference => "mean difference",
+        };
+        let (labels, unequal) = (world.labels_per_arm, cell.unequal as f64 / simulations as f64);
+        let shares = shares.join(" | ");
+        let _ = writeln!(text, "| {name} | {labels} | {by} | {shares} | {widths} | {without} | {unequal:.3} |");
+    }
     Ok(())
 }
 
@@ -195,8 +214,9 @@ pub fn judges(text: &mut String, simulations: usize) -> Result<(), Error> {
          and trainings alone; corrected, it has the judge's part too (`crates/statistics/src/calibration`). Own labels: each arm by\n\
          its own. Pooled labels: both arms by the labels of both, as if the judge erred alike in them; where it does not, in the row of\n\
          the judge that likes the first arm, the pooled interval is as wrong as the judge. By the mean difference, pooled labels leave\n\
-         a difference as it was judged. Columns of half widths and of the share of studies without an interval are in the order of the\n\
-         five before them. {simulations} simulations a cell, Monte-Carlo error {:.4}.\n\n{HEAD}\
+         a difference as it was judged. Half widths, and the shares of studies without an interval, are in the order of the five columns\n\
+         before them. The last column is how often the test of equal errors (`CorrectedContrast::equal_errors`), on which pooled\n\
+         labels stand, rejects at 0.05. {simulations} simulations a cell, Monte-Carlo error {:.4}.\n\n{HEAD}\
          ",
         MEANS[0],
         MEANS[1],
@@ -207,9 +227,7 @@ pub fn judges(text: &mut String, simulations: usize) -> Result<(), Error> {
     text.push('\n');
     for kind in kinds() {
         for labels in [20, 50, 100] {
-            for tuning in [Tuning::Regression, Tuning::Difference] {
-                row(text, kind.name, tuning, &kind.world(labels), simulations)?;
-            }
+            rows(text, kind.name, &kind.world(labels), simulations)?;
         }
     }
     text.push('\n');
@@ -279,26 +297,39 @@ fn share_cell(share: f64, [specificity, sensitivity]: [f64; 2], labels: usize, s
 pub fn limits(text: &mut String, simulations: usize) -> Result<(), Error> {
     let _ = writeln!(
         text,
-        "\nCorrections by few labels where people's marks are nearly all 1: twenty labels then often hold one judge's error or none, from\n\
-         which no spread can be seen. Where all labels say the same of the judge, there is no interval; where one differs, the\n\
-         interval is too narrow. Take fifty labels, or draw more where marks are low (`Sampling::ByCategory`). And a judge\n\
-         that says nothing of the answer, over trainings that vary much: its marks do not show what trainings do, and labels are too\n\
-         few in each to show it. Trainings' deviation there is 0.1.\n\n{HEAD}"
+        "\nCorrections by few labels where people's marks are nearly all 1. Twenty labels then hold one 0 or none; where they hold none, or\n\
+         no error of the judge, from which no spread could be seen, there is no interval. Where they hold one, the interval is\n\
+         of the right size by luck alone. Label fifty answers or more, or more where marks are low. And a judge that says\n\
+         nothing of the answer, over trainings that vary much: its marks do not show what trainings do, and labels are too few in each\n\
+         to show it. Trainings' deviation there is 0.1.\n\n{HEAD}"
     );
     text.truncate(text.trim_end().len());
     text.push('\n');
     for labels in [20, 50, 100] {
-        for tuning in [Tuning::Regression, Tuning::Difference] {
-            row(text, "right or wrong, 95 % and 90 % right", tuning, &nearly_all_right(labels), simulations)?;
-        }
+        rows(
+            text,
+            "passes 80 % of what is wrong; 95 % and 90 % are right",
+            &nearly_all_right(labels, passes()),
+            simulations,
+        )?;
     }
     for labels in [20, 50, 100] {
-        row(text, "says nothing, trainings vary", Tuning::Regression, &trainings_vary(labels), simulations)?;
+        let judge = SimulatedJudge { level: 0.4, scale: 0.0, ..exact() };
+        let world = nearly_all_right(labels, judge);
+        rows(text, "says 0.9 of everything, give or take 0.1; 95 % and 90 % are right", &world, simulations)?;
+    }
+    for labels in [20, 50, 100] {
+        rows(text, "says nothing, trainings vary", &trainings_vary(labels), simulations)?;
     }
     Ok(())
 }
 
-fn nearly_all_right(labels_per_arm: usize) -> JudgeWorld {
+/// Passes most of what is wrong, and fails nothing that is right.
+fn passes() -> SimulatedJudge {
+    SimulatedJudge { flips: Some([0.8, 0.0]), ..exact() }
+}
+
+fn nearly_all_right(labels_per_arm: usize, judge: SimulatedJudge) -> JudgeWorld {
     let arm = |mean| Arm { mean, seeds: TRAININGS, seed_sd: 0.0 };
     let world = World {
         category_items: vec![ITEMS],
@@ -312,7 +343,6 @@ fn nearly_all_right(labels_per_arm: usize) -> JudgeWorld {
         seeds: SeedDraws::Independent,
         kind: ScoreKind::Binary,
     };
-    let judge = SimulatedJudge { flips: Some([0.8, 0.0]), ..exact() };
     JudgeWorld { world, judge, labels_per_arm, sampling: Sampling::Equal }
 }
 

@@ -13,6 +13,14 @@ const SEEDS: [usize; 3] = [2, 3, 5];
 /// Arms of a family, and its simulations: a quarter, for there are 28 pairs in each.
 const FAMILY_ARMS: usize = 8;
 
+/// What is said of judges alone, `simulations` of each cell of the other tables and half as many of these.
+pub fn judges_alone(simulations: usize) -> Result<String, Error> {
+    let mut text = String::new();
+    judges::judges(&mut text, simulations / 2)?;
+    judges::limits(&mut text, simulations / 2)?;
+    Ok(text)
+}
+
 /// Everything, `simulations` of each cell.
 pub fn report(simulations: usize) -> Result<String, Error> {
     let mut text = opening(simulations);
@@ -38,9 +46,9 @@ pub fn report(simulations: usize) -> Result<String, Error> {
     other_contrasts(&mut text, simulations)?;
     equivalences(&mut text, simulations / 2)?;
     power(&mut text, simulations / 2)?;
-    judges::judges(&mut text, simulations)?;
+    judges::judges(&mut text, simulations / 2)?;
     limits(&mut text, simulations)?;
-    judges::limits(&mut text, simulations)?;
+    judges::limits(&mut text, simulations / 2)?;
     Ok(text)
 }
 

@@ -48,6 +48,8 @@ pub struct JudgeError {
     pub labels: usize,
     /// Labels of answers that the judge gave no score, or of categories outside the average.
     pub left_out: usize,
+    /// Categories of the average without a label, which are corrected by the labels of the others.
+    pub unlabelled_categories: usize,
     /// Mean of the judge's mark minus people's, weighted as the average is.
     pub bias: f64,
     /// People's mark = intercept + slope × the judge's.
@@ -55,6 +57,9 @@ pub struct JudgeError {
     pub intercept: f64,
     /// Of people's marks around the line.
     pub residual_sd: f64,
+    /// Of the two marks. Near 0, the judge shows neither items nor trainings: what trainings vary by is then missing from the
+    /// corrected interval (`docs/coverage.md`, where it does not hold). Null where one of the marks does not vary.
+    pub correlation: Option<f64>,
 }
 
 /// An arm's average, as the judge gave it and as people would have.
@@ -234,10 +239,12 @@ impl<'a> Frame<'a> {
         let judge = JudgeError {
             labels: line.labels(),
             left_out: given - line.labels(),
+            unlabelled_categories: counts.values().filter(|labels| **labels == 0).count(),
             bias: line.judge_mean - line.human_mean,
             slope: line.slope,
             intercept: line.at(0.0),
             residual_sd: line.residual_sd,
+            correlation: line.correlation,
         };
         Ok((line, judge))
     }

@@ -78,6 +78,9 @@ pub(crate) struct Recalibration {
     pub(crate) human_mean: f64,
     /// Of people's marks around the line.
     pub(crate) residual_sd: f64,
+    /// Of the labels' two marks, within strata; null where one of them does not vary.
+    pub(crate) correlation: Option<f64>,
+    people_vary: bool,
     labels: Vec<Placed>,
     strata: usize,
 }
@@ -101,6 +104,7 @@ pub(crate) struct Influences {
     parts: Vec<Part>,
     pub(crate) labels: usize,
     residual_squares: f64,
+    people_alike: bool,
     one_decides: bool,
 }
 
@@ -173,7 +177,20 @@ impl Recalibration {
         let df = (pairs.len() as f64 - sums.len() as f64 - f64::from(u8::from(slope != Slope::One))).max(1.0);
         let residual_sd = (squares / df).sqrt();
         let strata = sums.len();
-        Ok(Self { slope: b, kind: slope, human_on_judge, judge_mean, human_mean, residual_sd, labels, strata })
+        let people_vary = pairs.iter().any(|pair| pair.human != pairs[0].human);
+        let both = (judge_spread * human_spread).sqrt();
+        Ok(Self {
+            correlation: (both > 0.0).then(|| (products / both).clamp(-1.0, 1.0)),
+            people_vary,
+            slope: b,
+            kind: slope,
+            human_on_judge,
+            judge_mean,
+            human_mean,
+            residual_sd,
+            labels,
+            strata,
+        })
     }
 
     pub(crate) fn labels(&self) -> usize {
@@ -227,6 +244,7 @@ impl Recalibration {
             influences.residual_squares += label.residual * label.residual;
             influences.one_decides |= label.leverage > FULL_LEVERAGE;
         }
+        influences.people_alike |= !self.people_vary;
         // The slope is fitted to all strata, which share the degree of freedom that it takes.
         let of_slope = f64::from(u8::from(self.kind != Slope::One)) / self.strata as f64;
         for items in strata.values() {
@@ -244,6 +262,9 @@ impl Influences {
         let labels = self.labels;
         if labels < LEAST_LABELS {
             return Err(NoInterval::FewLabels { labels, least: LEAST_LABELS });
+        }
+        if self.people_alike {
+            return Err(NoInterval::PeopleAllTheSame { labels });
         }
         if self.one_decides {
             return Err(NoInterval::OneLabelDecides { labels });

@@ -9,7 +9,7 @@
 //! other (Ford 1957, "Solution of a ranking problem from binary comparisons"). `ridge` is the precision of a normal prior of
 //! each strength around 0: 0.1 is a deviation of 3.2, hardly a statement about arms of one study.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::comparison::{Comparison, check};
 use crate::inverse::{Matrix, quadratic};
@@ -132,48 +132,44 @@ impl BradleyTerry {
 
 /// That all arms hang together; and without a ridge, that no group beat all others.
 fn check_groups(compared: &[usize], comparisons: &[Comparison], ridge: f64) -> Result<(), Error> {
-    let start = compared.first().copied().unwrap_or(0);
-    let together = reached(start, |from| comparisons.iter().filter_map(move |c| other_of(c, from)).collect());
-    if together.len() < compared.len() {
-        let rest: Vec<usize> = compared.iter().copied().filter(|arm| !together.contains(arm)).collect();
-        return Err(Error::Disconnected { groups: format!("{} and {}", list(together.iter()), list(rest.iter())) });
-    }
-    if ridge > 0.0 {
-        return Ok(());
-    }
-    for arm in compared {
-        // From an arm to those that it has beaten at least in part, and on.
-        let below = reached(*arm, |from| comparisons.iter().filter_map(move |c| beaten_by(c, from)).collect());
-        if below.len() < compared.len() {
-            let rest: Vec<usize> = compared.iter().copied().filter(|arm| !below.contains(arm)).collect();
-            return Err(Error::Unbounded { arms: list(rest.iter()) });
+    let (mut met, mut beaten) = (Arrows::new(), Arrows::new());
+    for comparison in comparisons {
+        for (arm, other) in [comparison.arms(), (comparison.arms().1, comparison.arms().0)] {
+            met.entry(arm).or_default().insert(other);
+            if comparison.of(arm, other).is_some_and(|preference| preference > 0.0) {
+                beaten.entry(arm).or_default().insert(other);
+            }
         }
     }
-    Ok(())
-}
-
-fn other_of(comparison: &Comparison, arm: usize) -> Option<usize> {
-    match comparison {
-        c if c.shown_first == arm => Some(c.shown_second),
-        c if c.shown_second == arm => Some(c.shown_first),
-        _ => None,
+    let missed = |arm: usize, arrows: &Arrows| -> Vec<usize> {
+        let seen = reached(arm, arrows);
+        compared.iter().copied().filter(|arm| !seen.contains(arm)).collect()
+    };
+    let rest = missed(compared[0], &met);
+    if !rest.is_empty() {
+        let together: Vec<usize> = compared.iter().copied().filter(|arm| !rest.contains(arm)).collect();
+        return Err(Error::Disconnected { groups: format!("{} and {}", list(&together), list(&rest)) });
+    }
+    // Who cannot be reached from an arm by going from winners to losers has lost nothing to those that can.
+    let unbeaten = compared.iter().map(|arm| missed(*arm, &beaten)).find(|rest| !rest.is_empty());
+    match unbeaten {
+        Some(rest) if ridge == 0.0 => Err(Error::Unbounded { arms: list(&rest) }),
+        _ => Ok(()),
     }
 }
 
-fn beaten_by(comparison: &Comparison, arm: usize) -> Option<usize> {
-    let other = other_of(comparison, arm)?;
-    comparison.of(arm, other).is_some_and(|preference| preference > 0.0).then_some(other)
-}
+/// From arms to arms.
+type Arrows = BTreeMap<usize, BTreeSet<usize>>;
 
-fn reached(start: usize, next: impl Fn(usize) -> Vec<usize>) -> BTreeSet<usize> {
+fn reached(start: usize, arrows: &Arrows) -> BTreeSet<usize> {
     let mut seen = BTreeSet::from([start]);
     let mut open = vec![start];
     while let Some(arm) = open.pop() {
-        open.extend(next(arm).into_iter().filter(|arm| seen.insert(*arm)));
+        open.extend(arrows.get(&arm).into_iter().flatten().filter(|arm| seen.insert(**arm)));
     }
     seen
 }
 
-fn list<'a>(arms: impl Iterator<Item = &'a usize>) -> String {
-    arms.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn list(arms: &[usize]) -> String {
+    arms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
