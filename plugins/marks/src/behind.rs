@@ -2,7 +2,7 @@
 
 use crate::number::{number, range, scale_within};
 use crate::scale::{Of, Scale, same};
-use crate::surroundings::{ALTERNATIVES, BAD, GOOD};
+use crate::surroundings::{ALTERNATIVES, BAD, DOUBTS, GOOD};
 use crate::text::{
     GAP, ends_sentence, has_any, is_at, is_decoration, is_digit_at, is_han, line_end, skip, skip_decoration,
     skip_spaces, tag_at, word_at,
@@ -33,14 +33,15 @@ pub fn may_end(text: &[char], end: usize, mark: Ending) -> bool {
             continue;
         }
         match sign {
-            '\n' => return !is_number_line(text, at + 1),
+            '\n' => return !goes_on_below(text, at + 1),
             '(' => match behind_bracket(text, at, mark) {
                 Some(after) => at = after,
                 None => return false,
             },
             ')' if mark.bare_integer && !has_open_bracket(text, end) => return false,
             ')' => at += 1,
-            '<' | '|' | GAP => return sign != GAP,
+            '|' => return !is_digit_at(text, skip_decoration(text, at + 1)),
+            GAP => return false,
             '。' | '!' | ';' | ',' | '、' | '.' | ':' | '-' | '—' | '–' => {
                 return may_go_on(text, at, sign, mark);
             }
@@ -60,11 +61,14 @@ fn may_go_on(text: &[char], at: usize, sign: char, mark: Ending) -> bool {
         || (matches!(text.get(next), Some('-' | '+' | '.')) && is_digit_at(text, next + 1))
         || text.get(next) == Some(&GAP);
     match sign {
-        '。' | '!' => true,
-        '.' if is_digit_at(text, at + 1) => false,
+        // A full stop in the place of a point, and a point apart from its digits.
+        '。' | '!' => !is_digit_at(text, at + 1),
+        '.' if is_digit_at(text, next) || text.get(at + 1) == Some(&'.') => false,
         '.' => !(mark.bare_integer && lists_on(text, at)),
         '、' if mark.bare_integer => false,
-        _ => !goes_on_with_number && !offers_another(text, next),
+        // `评分1：逻辑清晰` names a criterion.
+        ':' => false,
+        _ => !goes_on_with_number && !offers_another(text, next, sentence_end(text, next)),
     }
 }
 
@@ -77,9 +81,12 @@ fn lists_on(text: &[char], at: usize) -> bool {
     })
 }
 
-/// Whether the rest of the sentence offers another number: `0.8，也可以是0.9`.
-fn offers_another(text: &[char], from: usize) -> bool {
-    let end = (from..text.len()).find(|i| ends_sentence(text, *i)).unwrap_or(text.len());
+fn sentence_end(text: &[char], from: usize) -> usize {
+    (from..text.len()).find(|i| ends_sentence(text, *i)).unwrap_or(text.len())
+}
+
+/// Whether a part of the text offers another number: `0.8，也可以是0.9`.
+fn offers_another(text: &[char], from: usize, end: usize) -> bool {
     const NEAR: usize = 8;
     (from..end).any(|at| {
         word_at(text, at, ALTERNATIVES)
@@ -87,9 +94,12 @@ fn offers_another(text: &[char], from: usize) -> bool {
     })
 }
 
-/// Whether the next line that is not blank is a number and no more.
-fn is_number_line(text: &[char], from: usize) -> bool {
+/// Whether the next line that is not blank is a number and no more, or goes on as a number does: `/10`.
+fn goes_on_below(text: &[char], from: usize) -> bool {
     let start = skip_decoration(text, skip(text, from, |c| c.is_whitespace()));
+    if matches!(text.get(start), Some('/' | '%')) {
+        return true;
+    }
     let Some(Ok(found)) = number(text, start) else { return false };
     let end = skip(text, found.end, |c| c == ' ' || is_decoration(c));
     end >= line_end(text, start)
@@ -128,7 +138,8 @@ fn behind_bracket(text: &[char], at: usize, mark: Ending) -> Option<usize> {
         None => {
             let says = |words| has_any(text, at..close, words);
             let is_contradicted = (same(mark.share, 1.0) && says(BAD)) || (same(mark.share, 0.0) && says(GOOD));
-            (!is_contradicted && !text.get(at..close)?.contains(&GAP)).then_some(close + 1)
+            let is_doubted = says(DOUBTS) || offers_another(text, at, close) || text.get(at..close)?.contains(&GAP);
+            (!is_contradicted && !is_doubted).then_some(close + 1)
         }
     }
 }

@@ -107,7 +107,7 @@ pub fn read(reply: &str, options: &Options) -> Result<f64, Fault> {
     marks.extend((0..text.len()).filter_map(|at| headed(text, at)).filter(words));
     marks.extend((0..text.len()).filter_map(|at| sentence(text, at)).filter(words));
     marks.sort_by_key(|mark| mark.start);
-    decide(text, &marks, Scale::default(), options.cut_off)
+    decide(text, text, &marks, Scale::default(), options.cut_off)
 }
 
 fn mark(text: &[char], start: usize, end: usize, share: Result<f64, Fault>, rank: Rank) -> Mark {

@@ -3,17 +3,18 @@
 use crate::before::section;
 use crate::fault::Fault;
 use crate::mark::Mark;
-use crate::number::{full_number, scale_within};
-use crate::scale::{Of, Scale, same};
+use crate::other_scale;
+use crate::scale::{Scale, same};
 use crate::surroundings::CORRECTIONS;
-use crate::text::{ends_sentence, is_decoration, is_digit_at, shown, skip, word_at};
-use crate::words::{FULL, Rank};
+use crate::text::{ends_sentence, is_decoration, shown, skip, word_at};
+use crate::words::Rank;
 
-/// The mark that counts, from 0 to 1, of all that were found, in order.
+/// The mark that counts, from 0 to 1, of all that were found, in order. `all` is the reply before anything but quotations was
+/// taken out.
 ///
 /// # Errors
 /// [`Fault`] when none counts, or more than one that differ.
-pub fn decide(text: &[char], marks: &[Mark], scale: Scale, cut_off: bool) -> Result<f64, Fault> {
+pub fn decide(all: &[char], text: &[char], marks: &[Mark], scale: Scale, cut_off: bool) -> Result<f64, Fault> {
     let missing = if cut_off { Fault::CutOff } else { Fault::Missing };
     let Some(last) = marks.last() else { return Err(missing) };
     if cut_off && marks.iter().any(|mark| !mark.is_closed && !is_complete(text, mark.end)) {
@@ -23,7 +24,9 @@ pub fn decide(text: &[char], marks: &[Mark], scale: Scale, cut_off: bool) -> Res
         return Err(Fault::TakenBack(shown(text, at..text.len())));
     }
     let counting = counting(text, marks);
-    let is_scale_doubted = counting.iter().any(|mark| mark.is_unmeasured) && names_another_scale(text, scale);
+    let is_mark = |number: &str| counting.iter().any(|mark| mark.shown == number);
+    let is_unmeasured = counting.iter().any(|mark| mark.is_unmeasured);
+    let is_scale_doubted = is_unmeasured && other_scale::is_named(all, scale, is_mark);
     let mut found: Option<(&Mark, f64)> = None;
     for mark in counting {
         let share = mark.share.clone()?;
@@ -76,20 +79,6 @@ fn correction_in(text: &[char], from: usize, to: usize) -> Option<usize> {
 fn is_complete(text: &[char], end: usize) -> bool {
     let ends = (end..text.len()).find(|i| ends_sentence(text, *i));
     ends.is_some_and(|at| text.get(at + 1..).unwrap_or_default().iter().any(|c| c.is_alphanumeric()))
-}
-
-/// Whether the reply names, apart from its marks, a full mark that is not the scale's; then nobody knows what a number
-/// alone is of.
-fn names_another_scale(text: &[char], scale: Scale) -> bool {
-    let named = (0..text.len()).filter_map(|at| {
-        let (_, end) = word_at(text, at, FULL)?;
-        full_number(text, end).map(|(of, _)| of)
-    });
-    let of_name = (0..text.len()).filter(|at| is_digit_at(text, *at)).filter_map(|at| {
-        let (of, _) = scale_within(text, at)?;
-        Some(of)
-    });
-    named.chain(of_name).any(|of| of != Of::Full(scale.high))
 }
 
 /// Whether marks stand under titles of their own, and none is said to be final: they are of parts.

@@ -8,7 +8,7 @@ use crate::before::before;
 use crate::fault::Fault;
 use crate::headed::heading_at;
 use crate::mark::Mark;
-use crate::number::{Odd, number};
+use crate::number::{Odd, number, range, scale_within};
 use crate::objects::{Fields, are_all, objects};
 use crate::quotes::{Quoted, blank};
 use crate::scale::{Of, Scale};
@@ -17,6 +17,9 @@ use crate::words::{Rank, TOTALS};
 
 /// Keys whose number is the full mark.
 const FULL_KEYS: &[&str] = &["max", "max score", "maximum", "full mark", "full marks", "满分", "out of"];
+
+/// Keys that name the scale.
+const SCALE_KEYS: &[&str] = &["scale", "range", "score range", "rating scale", "分制", "范围", "评分范围", "量表"];
 
 /// The marks of all objects, which are taken out of the text. An object that also stands in an answer is a quotation;
 /// so is one with the same mark in the same words, unless it is the whole reply.
@@ -42,8 +45,9 @@ pub fn take_marks(text: &mut [char], quoted: &Quoted, scale: Scale) -> Vec<Mark>
 /// The marks of an object's own fields, not of objects within it, each with its key and value as words.
 fn of_object(Fields(fields): &Fields, range: Range<usize>, text: &[char], scale: Scale) -> Vec<(Vec<char>, Mark)> {
     let name = |key: &str| key.replace(['_', '-'], " ").trim().to_owned();
-    let full = fields.iter().find(|(key, _)| FULL_KEYS.contains(&name(key).as_str()));
-    let full = full.and_then(|(_, value)| value.as_f64()).map(Of::Full);
+    let named =
+        fields.iter().find(|(key, _)| [FULL_KEYS, SCALE_KEYS].iter().any(|keys| keys.contains(&name(key).as_str())));
+    let full = named.map(|(_, value)| full_of(value, scale));
     let mut marks = Vec::new();
     for (key, value) in fields {
         let Some(rank) = rank_of_key(&fold(&name(key))) else { continue };
@@ -51,8 +55,9 @@ fn of_object(Fields(fields): &Fields, range: Range<usize>, text: &[char], scale:
         let unread =
             |fault: Fault| Mark { share: Err(fault), ..Mark::unread(text, range.start, range.clone(), Odd::Unclear) };
         let mark = match value {
-            Value::Number(_) => of_text(&fold(&value.to_string()), full, scale),
-            Value::String(string) => of_text(&fold(string), full, scale),
+            _ if full == Some(None) => None,
+            Value::Number(_) => of_text(&fold(&value.to_string()), full.flatten(), scale),
+            Value::String(string) => of_text(&fold(string), full.flatten(), scale),
             _ => None,
         };
         let mark = mark.unwrap_or_else(|| unread(Fault::Unclear(shown(&words, 0..words.len()))));
@@ -60,6 +65,20 @@ fn of_object(Fields(fields): &Fields, range: Range<usize>, text: &[char], scale:
         marks.push((words, mark));
     }
     marks
+}
+
+/// What a key of the full mark or the scale says: the scale of the rubric, a full mark, or something else.
+fn full_of(value: &Value, scale: Scale) -> Option<Of> {
+    if let Some(full) = value.as_f64() {
+        return Some(Of::Full(full));
+    }
+    let text = fold(value.as_str()?);
+    let at = skip_decoration(&text, 0);
+    let is_whole = |end: usize| skip_decoration(&text, end) >= text.len();
+    match range(&text, at) {
+        Some((low, high, end)) if is_whole(end) => (scale.is_range(low, high) || low == 0.0).then_some(Of::Full(high)),
+        _ => scale_within(&text, at).filter(|(_, end)| is_whole(*end)).map(|(of, _)| of),
+    }
 }
 
 /// The rank of a key that is a heading with nothing but known words before it.

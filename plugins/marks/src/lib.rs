@@ -41,6 +41,7 @@ mod mark;
 mod number;
 mod objects;
 mod options;
+mod other_scale;
 mod own_words;
 mod quotes;
 mod scale;
@@ -69,6 +70,8 @@ pub fn read(reply: &str, options: &Options) -> Result<f64, Fault> {
         return if cut_off { Err(Fault::CutOff) } else { mark.share };
     }
     own.erase_markdown();
+    let mut all = own.text.clone();
+    own.quoted.erase(&mut all);
     let mut marks = json::take_marks(&mut own.text, &own.quoted, scale);
     own.erase_quotes();
     let words = own.text.clone();
@@ -79,5 +82,5 @@ pub fn read(reply: &str, options: &Options) -> Result<f64, Fault> {
     found.retain(|mark| !own.quoted.has(words.get(mark.start..mark.end).unwrap_or_default()));
     marks.extend(found);
     marks.sort_by_key(|mark| mark.start);
-    decide::decide(&own.text, &marks, scale, cut_off)
+    decide::decide(&all, &own.text, &marks, scale, cut_off)
 }

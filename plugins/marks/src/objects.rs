@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 /// Openings of objects that are tried.
-const MOST: usize = 256;
+const MOST: usize = 64;
 
 /// The keys and values of an object in order, a repeated key as often as it stands there.
 pub struct Fields(pub Vec<(String, Value)>);
@@ -56,24 +56,21 @@ pub fn objects(text: &[char]) -> Vec<(Range<usize>, Fields)> {
 /// become spaces.
 fn balanced(text: &[char], open: usize) -> Option<(usize, String)> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    let mut source = String::new();
-    for (at, c) in text.iter().enumerate().skip(open) {
-        source.push(if in_string && c.is_control() { ' ' } else { *c });
+    let close = text.iter().skip(open).position(|c| {
         match c {
             _ if escaped => escaped = false,
             '\\' if in_string => escaped = true,
             '"' => in_string = !in_string,
             '{' if !in_string => depth += 1,
-            '}' if !in_string => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some((at + 1, source));
-                }
-            }
+            '}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
-    }
-    None
+        depth == 0
+    })?;
+    let end = open + close + 1;
+    let source = text.get(open..end)?.iter();
+    // Line ends between fields are spaces, too.
+    Some((end, source.map(|c| if c.is_control() { ' ' } else { *c }).collect()))
 }
 
 /// Whether a reply is one object and no more.

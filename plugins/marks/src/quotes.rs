@@ -102,8 +102,8 @@ pub fn erase_blocks(text: &mut [char], nonce: &str) {
 pub fn erase_struck(text: &mut [char]) {
     let mut at = 0;
     while at < text.len() {
-        let end = line_end(text, at);
-        let close = is_at(text, at, "~~").then(|| (at + 2..end).find(|i| is_at(text, *i, "~~"))).flatten();
+        let is_open = is_at(text, at, "~~");
+        let close = is_open.then(|| (at + 2..line_end(text, at)).find(|i| is_at(text, *i, "~~"))).flatten();
         if let Some(part) = close.and_then(|close| text.get_mut(at..close + 2)) {
             blank(part);
         }

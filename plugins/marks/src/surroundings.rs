@@ -224,6 +224,18 @@ pub const NOT_GIVEN: &[&str] = &[
     "只有",
     "每",
     "应当按",
+    "根据回答",
+    "根据模型",
+    "按照回答",
+    "回答中",
+    "答案中",
+    "回答里",
+    "答案里",
+    "原文",
+    "according to",
+    "quote",
+    "quotes",
+    "quoted",
     "自称",
     "声称",
     "宣称",
@@ -381,6 +393,38 @@ pub const BAD: &[&str] =
     &["差", "错误", "不合格", "poor", "bad", "worst", "wrong", "incorrect", "terrible", "lowest", "最低"];
 /// Behind the worst mark these make it doubtful that it is the worst.
 pub const GOOD: &[&str] = &["优秀", "最好", "完美", "excellent", "perfect", "best", "highest", "最高"];
+/// In brackets behind a mark they say that it is not sure.
+pub const DOUBTS: &[&str] = &[
+    "约",
+    "大约",
+    "大概",
+    "左右",
+    "暂定",
+    "待定",
+    "估计",
+    "存疑",
+    "approximately",
+    "about",
+    "roughly",
+    "estimated",
+    "tentative",
+    "provisional",
+    "unsure",
+];
 /// Words that offer another mark.
-pub const ALTERNATIVES: &[&str] =
-    &["或者", "或", "也可以", "也可", "or", "maybe", "perhaps", "possibly", "可能", "alternatively"];
+pub const ALTERNATIVES: &[&str] = &[
+    "或者",
+    "或",
+    "也可以",
+    "也可",
+    "or",
+    "maybe",
+    "perhaps",
+    "possibly",
+    "可能",
+    "alternatively",
+    "could be",
+    "might be",
+    "可以是",
+    "可以给",
+];

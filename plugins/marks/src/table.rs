@@ -85,10 +85,11 @@ fn of_table(text: &[char], rows: &[Vec<Cell>], has_header: bool, scale: Scale) -
     let column = |is: &dyn Fn(&Cell) -> bool| header.and_then(|cells| cells.iter().position(is));
     let mark_column = column(&|cell| heading_of(text, cell).is_some());
     let full_column = column(&|cell| word_at(text, skip_decoration(text, cell.start), FULL).is_some());
-    let full = |row: &[Cell]| {
-        let cell = row.get(full_column?)?;
-        Some(Of::Full(number(text, skip_decoration(text, cell.start))?.ok()?.value))
-    };
+    let value = |cell: &Cell| Some(Of::Full(number(text, skip_decoration(text, cell.start))?.ok()?.value));
+    let names_full = |cell: &Cell| word_at(text, skip_decoration(text, cell.start), FULL).is_some();
+    // `| 满分 | 10 |` is a row of its own.
+    let full_row = rows.iter().find(|row| row.first().is_some_and(names_full)).and_then(|row| row.get(1));
+    let full = |row: &[Cell]| full_column.and_then(|column| row.get(column)).or(full_row).and_then(value);
     let read = |heading: &Cell, cell: &Cell, row: &[Cell], rank| cell_mark(text, heading, cell, full(row), scale, rank);
     if let (Some(column), Some(header)) = (mark_column.filter(|_| !body.is_empty()), header) {
         let is_total = |row: &&Vec<Cell>| {

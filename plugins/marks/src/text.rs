@@ -31,7 +31,20 @@ fn fold_char(c: char) -> char {
         '\u{1d7ce}'..='\u{1d7ff}' => char::from_digit((c as u32 - 0x1d7ce) % 10, 10).unwrap_or(c),
         _ => c,
     };
-    plain.to_ascii_lowercase()
+    simplified(plain).to_ascii_lowercase()
+}
+
+/// Traditional characters of the words that are looked for, as their simplified ones.
+fn simplified(c: char) -> char {
+    const TRADITIONAL: &str = "評總滿數終題綜給應為爲點錯誤對準確邏輯績後當這個訂則認體結論製獲無難標與還語達創關參據";
+    const SIMPLIFIED: &str = "评总满数终题综给应为为点错误对准确逻辑绩后当这个订则认体结论制获无难标与还语达创关参据";
+    if c.is_ascii() {
+        return c;
+    }
+    match TRADITIONAL.chars().position(|traditional| traditional == c) {
+        Some(place) => SIMPLIFIED.chars().nth(place).unwrap_or(c),
+        None => c,
+    }
 }
 
 /// Tags of HTML that only decorate become decoration, and those that break lines line ends.
@@ -132,6 +145,7 @@ pub fn is_han(c: char) -> bool {
 pub fn ends_sentence(text: &[char], at: usize) -> bool {
     match text.get(at) {
         Some('。' | '!' | '?' | '\n') => true,
+        Some('.') if word_before(text, at, &["e.g", "i.e", "vs", "cf"]).is_some() => false,
         Some('.') => !text.get(at + 1).is_some_and(|c| c.is_ascii_alphanumeric() || *c == '.'),
         _ => false,
     }
