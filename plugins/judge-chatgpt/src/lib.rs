@@ -84,7 +84,7 @@ impl ChatGpt {
             request.temperature.get_or_insert(0.0);
             return JudgeStep::Chat { request };
         };
-        match read_words(reply, answer, "", Scale::default(), false) {
+        match read_words(reply, &others(item, answer), "", Scale::default(), false) {
             Ok(score) => JudgeStep::Verdict { score, reason: format!("score read from the reply; rubric: {origin}") },
             Err(fault) => JudgeStep::Unscored { reason: fault.to_string() },
         }
@@ -114,7 +114,7 @@ impl ChatGpt {
             |reply| request(asked_again(&prompt, reply, &again.demand(language, scale)), again),
             |reply, asked_alone| match first {
                 Mark::Digit => read_digit(reply, origin),
-                _ => read_words(reply, answer, &nonce, scale, asked_alone)
+                _ => read_words(reply, &others(item, answer), &nonce, scale, asked_alone)
                     .map(|score| (score, format!("score read from the reply; rubric: {origin}")))
                     .map_err(|fault| Unread::AskAgain(fault.to_string())),
             },
@@ -131,15 +131,21 @@ impl ChatGpt {
     }
 }
 
+/// What a reply may quote: none of it is the judge's own.
+fn others<'a>(item: &'a Example, answer: &'a str) -> [&'a str; 3] {
+    [answer, item.question(), reference(item).unwrap_or_default()]
+}
+
 fn read_words(
     reply: &ChatReply,
-    answer: &str,
+    others: &[&str],
     nonce: &str,
     scale: Scale,
     asked_alone: bool,
 ) -> std::result::Result<f64, marks::Fault> {
-    let (answers, nonces) = ([answer], [nonce]);
-    let options = marks::Options { scale, answers: &answers, nonces: &nonces, cut_off: is_cut_off(reply), asked_alone };
+    let nonces = [nonce];
+    let cut_off = is_cut_off(reply);
+    let options = marks::Options { scale, answers: others, nonces: &nonces, cut_off, asked_alone };
     marks::read(&reply.content, &options)
 }
 

@@ -94,7 +94,8 @@ impl Checklist {
             },
             |reply| asking.request(asked_again(&prompt, reply, &Form::Array.demand(language, criteria.len()))),
             |reply, asked_alone| {
-                let (answers, nonces) = ([answer], [nonce.as_str()]);
+                let answers = [answer, item.question(), reference(item).unwrap_or_default()];
+                let nonces = [nonce.as_str()];
                 let options = marks::Options {
                     answers: &answers,
                     nonces: &nonces,

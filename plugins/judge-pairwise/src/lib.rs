@@ -93,7 +93,7 @@ impl Pairwise {
                 _ => {
                     let (nonces, cut_off) = ([nonce.as_str()], is_cut_off(reply));
                     let options = marks::Options {
-                        answers: &answers,
+                        answers: &[a, b, item.question(), reference(item).unwrap_or_default()],
                         nonces: &nonces,
                         cut_off,
                         asked_alone,

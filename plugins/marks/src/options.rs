@@ -7,7 +7,7 @@ use crate::scale::Scale;
 pub struct Options<'a> {
     /// The scale that the rubric declares.
     pub scale: Scale,
-    /// What is judged. Words of the reply that repeat it are not the reply's own.
+    /// What is judged, and whatever else the judge was shown. Words of the reply that repeat it are not the reply's own.
     pub answers: &'a [&'a str],
     /// What marks the beginning and end of blocks that are not the reply's own.
     pub nonces: &'a [&'a str],

@@ -44,9 +44,15 @@ impl Scale {
     /// mark of another one is.
     ///
     /// # Errors
-    /// [`Fault::OutOfRange`] for a number off its scale, [`Fault::Unclear`] for a full mark that does not fit the scale.
+    /// [`Fault::OutOfRange`] for a number off its scale, [`Fault::Unclear`] for a full mark that does not fit the scale, and for a
+    /// fraction below 1 on a wider scale.
     pub fn share(self, number: f64, of: Of, shown: &str) -> Result<f64, Fault> {
         let from_zero = same(self.low, 0.0);
+        // On a scale to 10, 0.8 is more likely a share of 1 than less than a tenth of the way.
+        let is_wide = self.high - self.low > 1.0 + SAME;
+        if of == Of::Scale && is_wide && number > 0.0 && number < 1.0 {
+            return Err(Fault::Unclear(shown.to_owned()));
+        }
         let share = match of {
             Of::Scale => (number - self.low) / (self.high - self.low),
             Of::Full(full) if same(full, self.high) => (number - self.low) / (self.high - self.low),

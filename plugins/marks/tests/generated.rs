@@ -118,7 +118,28 @@ const DOUBTS: &[(&str, &str)] = &[
     ("", "（0.98）"),
 ];
 
-/// The hundredth `n` in one of its forms. On a scale from 0 to 1.
+/// Scales that rubrics declare.
+const SCALES: [Scale; 4] = [
+    Scale { low: 0.0, high: 1.0 },
+    Scale { low: 0.0, high: 10.0 },
+    Scale { low: 0.0, high: 100.0 },
+    Scale { low: 1.0, high: 5.0 },
+];
+
+/// The hundredth `n` of a scale in one of its forms: on the scale, or of a full mark that it names.
+fn form_on(scale: Scale, n: usize, random: &mut Random) -> String {
+    let Scale { low, high } = scale;
+    let number = ((low + (high - low) * n as f64 / 100.0) * 1e4).round() / 1e4;
+    match random.below(if low > 0.0 { 5 } else { 6 }) {
+        0 | 1 => format!("{number}"),
+        2 => format!("{number}分"),
+        3 => format!("{number}/{high}"),
+        4 => format!("{number}（满分{high}）"),
+        _ => form(n, random),
+    }
+}
+
+/// The same on a scale from 0 to 1.
 fn form(n: usize, random: &mut Random) -> String {
     let share = n as f64 / 100.0;
     let wide = |text: String| -> String {
@@ -146,19 +167,21 @@ fn form(n: usize, random: &mut Random) -> String {
 
 #[test]
 fn replies_put_together_are_never_read_wrong() {
-    const REPLIES: usize = 6_000;
+    const REPLIES: usize = 8_000;
     let mut random = Random(13);
     let (mut right, mut refused, mut wrong) = (0, 0, Vec::new());
     for _ in 0..REPLIES {
         let n = random.below(96);
         let (open, close) = DECORATIONS[random.below(DECORATIONS.len())];
-        let number = form(n, &mut random);
+        // Half of them on the usual scale, in all forms.
+        let scale = SCALES[if random.below(2) == 0 { 0 } else { random.below(SCALES.len()) }];
+        let number = form_on(scale, n, &mut random);
         let (heading, link) = (random.of(HEADINGS), random.of(LINKS));
         let line = format!("{open}{heading}{link}{number}{close}");
         let reply = format!("{}{line}{}", random.of(BEFORE), random.of(BEHIND));
-        match read(&reply, &Options { answers: &[ANSWER], ..Options::default() }) {
+        match read(&reply, &Options { scale, answers: &[ANSWER], ..Options::default() }) {
             Ok(found) if (found - n as f64 / 100.0).abs() < 1e-9 => right += 1,
-            Ok(found) => wrong.push(format!("{reply:?} is {n} of 100, read {found}")),
+            Ok(found) => wrong.push(format!("{reply:?} is {n} of 100 on {scale:?}, read {found}")),
             Err(_) => refused += 1,
         }
     }
