@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::marks::check_pairs;
 use crate::sample_mean::Uncertainty;
 use crate::{Error, NoInterval};
 
@@ -59,13 +60,7 @@ pub fn equate(answers: &[JudgedTwice], error_ratio: f64) -> Result<Equating, Err
     if !(error_ratio > 0.0 && error_ratio.is_finite()) {
         return Err(Error::OutOfRange { what: "the ratio of error variances", value: error_ratio, rule: "above 0" });
     }
-    for (item, answer) in answers.iter().enumerate() {
-        for (rater, value) in [(0, answer.old), (1, answer.new)] {
-            if !value.is_finite() {
-                return Err(Error::MarkNotFinite { item, rater, value });
-            }
-        }
-    }
+    check_pairs(answers.iter().map(|answer| (answer.old, answer.new)))?;
     let n = answers.len() as f64;
     let centre = (answers.iter().map(|a| a.old).sum::<f64>() / n, answers.iter().map(|a| a.new).sum::<f64>() / n);
     let mut items: BTreeMap<usize, Sums> = BTreeMap::new();

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use crate::Error;
 use crate::components::Component;
 use crate::inverse::{Matrix, inverse, times};
+use crate::marks::is_mark;
 
 /// One mark.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,7 +148,7 @@ impl Totals {
         if marks.is_empty() {
             return Err(Error::Empty);
         }
-        if let Some((row, mark)) = marks.iter().enumerate().find(|(_, mark)| !mark.mark.is_finite()) {
+        if let Some((row, mark)) = marks.iter().enumerate().find(|(_, mark)| !is_mark(mark.mark)) {
             return Err(Error::NotFinite { row, score: mark.mark });
         }
         let n = marks.len() as f64;

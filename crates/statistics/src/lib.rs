@@ -49,6 +49,7 @@ mod generalizability;
 mod inverse;
 mod letters;
 mod logistic;
+mod marks;
 mod mean_squares;
 mod no_interval;
 mod pairwise;

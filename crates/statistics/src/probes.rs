@@ -7,6 +7,7 @@
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use crate::Error;
+use crate::marks::check_pairs;
 use crate::pairwise::holm;
 use crate::sample_mean::{SampleMean, cluster_mean};
 use crate::spread::LEAST_P;
@@ -62,13 +63,7 @@ pub fn probe_shifts(probes: &[Vec<ProbePair>]) -> Result<Vec<ProbeShift>, Error>
 }
 
 fn probe_shift(pairs: &[ProbePair]) -> Result<ProbeShift, Error> {
-    for (item, pair) in pairs.iter().enumerate() {
-        for (rater, value) in [(0, pair.original), (1, pair.changed)] {
-            if !value.is_finite() {
-                return Err(Error::MarkNotFinite { item, rater, value });
-            }
-        }
-    }
+    check_pairs(pairs.iter().map(|pair| (pair.original, pair.changed)))?;
     let differences: Vec<(usize, f64)> = pairs.iter().map(|pair| (pair.item, pair.changed - pair.original)).collect();
     let shift = cluster_mean(&differences)?;
     let p = shift.uncertainty.as_ref().ok().map(|known| known.p(shift.mean));

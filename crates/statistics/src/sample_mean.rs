@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::distributions::{t_quantile, t_tail};
+use crate::marks::is_mark;
 use crate::spread::{CONFIDENCE, Interval, LEAST_P};
 use crate::{Error, NoInterval};
 
@@ -47,7 +48,7 @@ pub(crate) fn cluster_mean(values: &[(usize, f64)]) -> Result<SampleMean, Error>
     if values.is_empty() {
         return Err(Error::Empty);
     }
-    if let Some((row, (_, score))) = values.iter().enumerate().find(|(_, (_, value))| !value.is_finite()) {
+    if let Some((row, (_, score))) = values.iter().enumerate().find(|(_, (_, value))| !is_mark(*value)) {
         return Err(Error::NotFinite { row, score: *score });
     }
     let n = values.len() as f64;

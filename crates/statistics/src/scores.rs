@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Error;
+use crate::marks::is_mark;
 
 /// One score that a judge gave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -197,7 +198,7 @@ fn check(row: usize, observation: &Observation, arms: usize, categories: usize) 
     if category >= categories {
         return Err(Error::UnknownCategory { row, category, categories });
     }
-    if !score.is_finite() {
+    if !is_mark(score) {
         return Err(Error::NotFinite { row, score });
     }
     Ok(())

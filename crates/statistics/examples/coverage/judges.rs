@@ -297,11 +297,13 @@ fn share_cell(share: f64, [specificity, sensitivity]: [f64; 2], labels: usize, s
 pub fn limits(text: &mut String, simulations: usize) -> Result<(), Error> {
     let _ = writeln!(
         text,
-        "\nCorrections by few labels where people's marks are nearly all 1. Twenty labels then hold one 0 or none; where they hold none, or\n\
-         no error of the judge, from which no spread could be seen, there is no interval. Where they hold one, the interval is\n\
-         of the right size by luck alone. Label fifty answers or more, or more where marks are low. And a judge that says\n\
-         nothing of the answer, over trainings that vary much: its marks do not show what trainings do, and labels are too few in each\n\
-         to show it. Trainings' deviation there is 0.1.\n\n{HEAD}"
+        "\nCorrections where people's marks are nearly all 1. Twenty labels hold one 0 or none; where they hold none, or no error of the\n\
+         judge, from which no spread could be seen, there is no interval. A hundred hold a handful, and the interval may cover less\n\
+         than it says, as those of rare zeros do above. Label more answers where marks are low (`Sampling::ByCategory`).\n\
+         And a judge that says nothing of the answer, over trainings that vary much: its marks do not show what trainings do, and labels\n\
+         are too few in each to show it; `JudgeError::correlation` is then near 0. Trainings' deviation there is 0.1.\n\
+         Pooled labels of a judge that says nothing hardly ever give an interval, and the few that they give hold less than they say:\n\
+         they are those in which chance looked like skill.\n\n{HEAD}"
     );
     text.truncate(text.trim_end().len());
     text.push('\n');

@@ -10,7 +10,8 @@
 //! where w_i = Σ_j p_.j w_ij and w_j = Σ_i p_i. w_ij. It holds for large samples: from some 50 pairs.
 
 use super::pairs::check;
-use crate::distributions::t_quantile;
+use crate::distributions::{MOST_DF, t_quantile};
+use crate::marks::is_mark;
 use crate::sample_mean::Uncertainty;
 use crate::spread::{CONFIDENCE, Interval};
 use crate::{Error, NoInterval};
@@ -66,7 +67,7 @@ impl Bins {
         if edges.is_empty() {
             return Err(Error::OutOfRange { what: "the number of edges between bins", value: 0.0, rule: "at least 1" });
         }
-        let rises = |place: usize| edges[place].is_finite() && (place == 0 || edges[place - 1] < edges[place]);
+        let rises = |place: usize| is_mark(edges[place]) && (place == 0 || edges[place - 1] < edges[place]);
         match (0..edges.len()).find(|place| !rises(*place)) {
             Some(place) => Err(Error::Bins { place, edge: edges[place] }),
             None => Ok(Self { edges }),
@@ -139,7 +140,7 @@ pub fn cohens_kappa(pairs: &[(f64, f64)], bins: &Bins, weights: KappaWeights) ->
     let centre = observed * expected - 2.0 * expected + observed;
     let variance = (cells().map(term).sum::<f64>() - centre * centre) / (n * (1.0 - expected).powi(4));
     let uncertainty = match variance > 1e-13 {
-        true => Ok(Uncertainty::new(kappa, variance.sqrt(), f64::INFINITY)),
+        true => Ok(Uncertainty::new(kappa, variance.sqrt(), MOST_DF)),
         false => Err(NoInterval::NoSpread { values: pairs.len() }),
     };
     Ok(Kappa { kappa, weights, observed, expected, pairs: pairs.len(), table, uncertainty })

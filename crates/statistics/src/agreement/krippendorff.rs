@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use crate::bootstrap::Bootstrap;
+use crate::marks::is_mark;
 use crate::spread::Interval;
 use crate::{Error, NoInterval};
 
@@ -80,7 +81,7 @@ impl Marks {
         let mut kept: Vec<Vec<f64>> = Vec::new();
         for (item, marks) in items.iter().enumerate() {
             for (rater, value) in marks.iter().enumerate().filter_map(|(rater, mark)| Some((rater, (*mark)?))) {
-                if !value.is_finite() {
+                if !is_mark(value) {
                     return Err(Error::MarkNotFinite { item, rater, value });
                 }
             }

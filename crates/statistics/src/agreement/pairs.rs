@@ -1,20 +1,14 @@
 //! Two raters' marks of the same answers, checked.
 
 use crate::Error;
+use crate::marks::check_pairs;
 
 /// That there are pairs, and that each mark is a number.
 pub(crate) fn check(pairs: &[(f64, f64)]) -> Result<(), Error> {
     if pairs.is_empty() {
         return Err(Error::Empty);
     }
-    for (item, (first, second)) in pairs.iter().enumerate() {
-        for (rater, value) in [(0, *first), (1, *second)] {
-            if !value.is_finite() {
-                return Err(Error::MarkNotFinite { item, rater, value });
-            }
-        }
-    }
-    Ok(())
+    check_pairs(pairs.iter().copied())
 }
 
 /// Sums of squares and products of deviations from the means.

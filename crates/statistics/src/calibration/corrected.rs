@@ -16,6 +16,7 @@ use super::recalibration::{Influences, Pair, Recalibration, Slope};
 use crate::average::{Average, Strata, strata};
 use crate::contrast::{Contrast, Test, contrast};
 use crate::estimate::{Estimate, estimate};
+use crate::marks::is_mark;
 use crate::mean_squares::{Part, Seeds, average_of, column_means, mean_squares, rows, sum};
 use crate::scores::Scores;
 use crate::spread::{Inference, Spread};
@@ -191,7 +192,7 @@ impl<'a> Frame<'a> {
         let mut usable = Vec::new();
         let mut seen = BTreeSet::new();
         for (row, label) in calibration.labels.iter().enumerate() {
-            if !label.human.is_finite() {
+            if !is_mark(label.human) {
                 return Err(Error::NotFinite { row, score: label.human });
             }
             let table = scores.table(label.arm)?;

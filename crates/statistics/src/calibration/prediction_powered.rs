@@ -9,6 +9,7 @@
 
 use super::label::Tuning;
 use super::recalibration::{Influences, Pair, Recalibration, Slope};
+use crate::marks::check_pairs;
 use crate::mean_squares::{Part, sum};
 use crate::sample_mean::{Uncertainty, sample_mean};
 use crate::{Error, NoInterval};
@@ -62,13 +63,7 @@ pub fn prediction_powered_mean(
         let rule = "at most the number of judged answers, of which they are a part";
         return Err(Error::OutOfRange { what: "the number of labels", value: labels.len() as f64, rule });
     }
-    for (item, pair) in labels.iter().enumerate() {
-        for (rater, value) in [(0, pair.judge), (1, pair.human)] {
-            if !value.is_finite() {
-                return Err(Error::MarkNotFinite { item, rater, value });
-            }
-        }
-    }
+    check_pairs(labels.iter().map(|pair| (pair.judge, pair.human)))?;
     let pair =
         |(item, pair): (usize, &MarkPair)| Pair { judge: pair.judge, human: pair.human, weight: 1.0, stratum: 0, item };
     let pairs: Vec<Pair> = labels.iter().enumerate().map(pair).collect();

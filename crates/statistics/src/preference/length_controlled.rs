@@ -11,6 +11,7 @@
 use super::comparison::{Comparison, Orders, by_item, check, over_orders};
 use crate::bootstrap::Bootstrap;
 use crate::logistic::{Row, fit, logistic};
+use crate::marks::is_mark;
 use crate::spread::Interval;
 use crate::{Error, NoInterval};
 
@@ -116,8 +117,13 @@ fn check_pairs(pairs: &[LengthPair], ridge: f64) -> Result<(), Error> {
             return Err(Error::BadValue { what: "the preference of pair", place, value, rule: "between 0 and 1" });
         }
         let numbers = [pair.length, pair.baseline_length, pair.difficulty.unwrap_or(0.0)];
-        if let Some(value) = numbers.into_iter().find(|value| !value.is_finite()) {
-            return Err(Error::BadValue { what: "a length or difficulty of pair", place, value, rule: "finite" });
+        if let Some(value) = numbers.into_iter().find(|value| !is_mark(*value)) {
+            return Err(Error::BadValue {
+                what: "a length or difficulty of pair",
+                place,
+                value,
+                rule: "finite, and no larger than 1e60",
+            });
         }
         if pair.difficulty.is_some() != with_difficulty {
             let value = pair.difficulty.unwrap_or(0.0);
