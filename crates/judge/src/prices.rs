@@ -67,6 +67,13 @@ impl Prices {
         self.stated.is_some()
     }
 
+    /// What is taken for granted of batches, if anything: what they save of stated prices.
+    pub(crate) fn assumption(&self, model: &str) -> Option<String> {
+        let listed = models::find(model, &self.url).and_then(|model| model.batch_discount);
+        let assumed = || format!("a batch of `{}` is taken to cost half the stated price", model.escape_debug());
+        (self.stated.is_some() && listed.is_none()).then(assumed)
+    }
+
     /// US dollars for so many tokens of a model, in one request or many; none when its price is not known.
     pub fn cost_usd(&self, model: &str, usage: Usage, batch: bool) -> Option<f64> {
         self.stated_usd(model, usage, batch).or_else(|| listed_usd(&self.url, model, usage, batch))

@@ -1,5 +1,6 @@
 //! The run: every task to a judgement, by whoever answers, the results in the order of the tasks.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -119,7 +120,8 @@ pub struct Outcome {
     pub failed: Option<JudgeError>,
     /// The state at the end.
     pub progress: Progress,
-    /// What is worth knowing, to be shown: faults of the store, batches that were cut, a model that changed.
+    /// What is worth knowing, to be shown: faults of the store, batches that were cut, what is assumed of prices, a model that
+    /// changed.
     pub notes: Vec<String>,
 }
 
@@ -181,6 +183,10 @@ pub fn judge(
     run.count();
     let Run { slots, state, .. } = run;
     let judgements: Vec<Judgement> = slots.into_iter().flatten().collect();
+    if matches!(server, Server::Batches { .. }) {
+        let models: BTreeSet<&str> = judgements.iter().map(|j| j.asked_model.as_str()).collect();
+        notes.extend(models.into_iter().filter_map(|model| settings.prices.assumption(model)));
+    }
     notes.extend(drift::notes(&judgements));
     let failed = reasons::too_many(&judgements, settings.max_failed_share);
     Ok(Outcome { judgements, stopped: session.stopped(), failed, progress: state, notes })

@@ -51,7 +51,9 @@ fn waves_make_the_judgements_that_single_requests_make() {
     assert_eq!(*batch.batches.lock().unwrap(), [80, 24], "what needs a second reply asks together");
     let (scored, failed) = (each.progress.scored, each.progress.failed);
     assert!(scored > 50 && failed > 10 && scored + failed == 80, "{:?}", each.progress);
-    // A batch costs half.
+    // A batch costs half, as far as anybody knows.
+    assert_eq!(waves.notes, ["a batch of `test-model` is taken to cost half the stated price"]);
+    assert_eq!(each.notes, [""; 0]);
     let (at_once, one_by_one) = (waves.progress.spent_usd.unwrap(), each.progress.spent_usd.unwrap());
     assert!((2.0 * at_once - one_by_one).abs() < 1e-9, "{at_once} {one_by_one}");
     assert!(waves.judgements.iter().all(|j| j.reply.is_empty() || j.batch));
