@@ -12,6 +12,12 @@ pub enum Error {
     UnknownArm { arm: String, known: String },
     #[error("nothing is judged yet, so there is nothing to compare; run the study to its end")]
     NothingJudged,
+    #[error("no judge of this run compares two answers; add one as [[eval.panel]], or with `tunebench judge`")]
+    NothingCompared,
+    #[error("no judge is named `{}`; the judges are: {}", .judge.escape_debug(), .known.escape_debug())]
+    UnknownJudge { judge: String, known: String },
+    #[error("{}", .0)]
+    OtherKinds(String),
     #[error("`{}` is compared with itself; name two arms", .0.escape_debug())]
     SameArm(String),
     #[error("no item was scored by the same judge for all of: {}; nothing can be compared", .0.escape_debug())]

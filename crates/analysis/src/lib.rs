@@ -10,16 +10,25 @@
 //! - [`factors`], [`scaling`]: the effects of method, data, base and rank; scores and losses against sizes
 //! - [`cost`], [`forgetting`], [`curves`], [`lengths`]: what it cost, what was lost, how the loss fell, whether long answers
 //!   score higher
+//! - [`agreement`], [`judges`], [`calibration`]: how far judges agree with each other and with people, how good each is, and scores
+//!   corrected by people's marks
+//! - [`pairs`], [`bridge`]: arms compared two by two, and what another judge changes
 //! - [`power`]: beforehand, how many items and trainings would show a difference
 //! - [`ledger`], [`lint`]: every setting with its origin, and what makes a comparison unfair
 //! - [`query`]: SQL, as a table
 //! - [`paper`]: the figures of Sun et al. 2023, and which of its differences its items can carry
 //!
 //! Under them: [`run`] (trainings by arm), [`estimates`] and [`sample`] (scores as the statistics take them), [`arm_cost`],
-//! [`pareto`], [`ratios`], [`counts`], [`settings`], [`method`], [`tried`] (candidates of grids).
+//! [`pareto`], [`ratios`], [`counts`], [`settings`], [`method`], [`tried`] (candidates of grids), [`marks`] and [`people`]
+//! (marks answer by answer), [`comparisons`], [`probes`].
 
+pub mod agreement;
 pub mod arm_cost;
+pub mod bridge;
+pub mod calibration;
 pub mod compare;
+pub mod comparisons;
+pub mod corrected;
 pub mod cost;
 pub mod counts;
 pub mod curves;
@@ -30,13 +39,18 @@ pub mod estimates;
 pub mod evidence;
 pub mod factors;
 pub mod forgetting;
+pub mod judges;
 pub mod ledger;
 pub mod lengths;
 pub mod lint;
+pub mod marks;
 pub mod method;
+pub mod pairs;
 pub mod paper;
 pub mod pareto;
+pub mod people;
 pub mod power;
+pub mod probes;
 pub mod query;
 pub mod ratios;
 mod render;
@@ -49,6 +63,9 @@ mod spread;
 pub mod table;
 pub mod tried;
 
+pub use agreement::agreement;
+pub use bridge::bridge;
+pub use calibration::calibration;
 pub use compare::compare;
 pub use cost::cost;
 pub use curves::curves;
@@ -56,9 +73,11 @@ pub use decision::decision;
 pub use error::{Error, Result};
 pub use factors::factors;
 pub use forgetting::forgetting;
+pub use judges::judges;
 pub use ledger::ledger;
 pub use lengths::lengths;
 pub use lint::{lint, lint_paper};
+pub use pairs::pairs;
 pub use paper::paper;
 pub use query::query;
 pub use run::Run;

@@ -21,6 +21,8 @@ pub struct Sample {
     pub seeds: Vec<usize>,
     /// Categories in which the judge scored an arm of the run, but none of these.
     pub without: Vec<String>,
+    /// Places of the items in [`Sample::scores`], by their content.
+    items: BTreeMap<String, usize>,
 }
 
 impl Sample {
@@ -72,7 +74,8 @@ impl Sample {
         let without = without.into_iter().cloned().collect();
         let scores = Scores::new(arms, categories, observations)?;
         let seeds = seeds.iter().map(BTreeSet::len).collect();
-        Ok(Some(Self { scores, as_given, is_base, ancestors, seeds, without }))
+        let items = items.into_iter().map(|(item, place)| (item.to_owned(), place)).collect();
+        Ok(Some(Self { scores, as_given, is_base, ancestors, seeds, without, items }))
     }
 
     /// The place of an arm.
@@ -83,6 +86,11 @@ impl Sample {
         let known = || self.scores.arms().join(", ");
         let place = self.scores.arms().iter().position(|name| name == arm);
         place.ok_or_else(|| Error::UnknownArm { arm: arm.to_owned(), known: known() })
+    }
+
+    /// The number of an item in the scores; none of one that there is not.
+    pub fn item(&self, content: &str) -> Option<usize> {
+        self.items.get(content).copied()
     }
 
     /// Trainings of one seed belong together where both arms go back to one trained arm, whose luck they share.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::run::{self, Run, ordered_categories};
 
 pub use kind::Kind;
-pub use notes::Note;
+pub use notes::{Note, service_name};
 pub use panel::PANEL;
 pub use rows::{Answer, Compared, JudgeRows, Service, Verdict};
 
@@ -201,6 +201,11 @@ impl Evidence {
     pub fn compared(&self, judge: &str) -> Result<Vec<&Compared>> {
         self.verdicts(judge)?;
         Ok(self.compared.iter().filter(|compared| &*compared.judge == judge).collect())
+    }
+
+    /// Every answer, whatever it was asked with: for what is of answers one by one.
+    pub fn all_answers(&self) -> &[Answer] {
+        &self.answers
     }
 
     /// People's marks, as the file has them.

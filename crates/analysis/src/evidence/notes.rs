@@ -64,9 +64,13 @@ fn drift(judge: &str, rows: &JudgeRows) -> Option<Note> {
     ))
 }
 
-/// `gpt-x answered as gpt-x-2026-01 (fp_1)`: what is the same twice stands once.
-pub fn name((asked, model, fingerprint): &Service) -> String {
-    let mut words = if asked.is_empty() { model.to_string() } else { asked.to_string() };
+fn name((asked, model, fingerprint): &Service) -> String {
+    service_name(asked, model, fingerprint)
+}
+
+/// `gpt-x answered as gpt-x-2026-01 [fp_1]`: what is the same twice stands once.
+pub fn service_name(asked: &str, model: &str, fingerprint: &str) -> String {
+    let mut words = if asked.is_empty() { model.to_owned() } else { asked.to_owned() };
     if !model.is_empty() && model != asked && !asked.is_empty() {
         words.push_str(&format!(" answered as {model}"));
     }

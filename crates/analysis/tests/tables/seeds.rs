@@ -133,7 +133,10 @@ fn judges_have_tables_of_their_own() {
     judgements.extend(strict.collect::<Vec<_>>());
     write_judgements(dir.path(), &judgements).unwrap();
     let titles: Vec<String> = decision(dir.path(), 0.02).unwrap().into_iter().map(|table| table.title).collect();
-    assert_eq!(titles, ["reference", "strict", "panel (median)"].map(|judge| format!("What this study says, judged by {judge}")));
+    assert_eq!(
+        titles,
+        ["reference", "strict", "panel (median)"].map(|judge| format!("What this study says, judged by {judge}"))
+    );
     expect![[r#"
         Nothing can be said yet: how far FT and LoRA would differ on other items is not known. More seeds and more items would settle it; how many cannot be said from these scores.
         The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
