@@ -154,6 +154,15 @@ fn labels_that_do_not_suffice_are_named() {
     let few = equal(&labels[..12]).unwrap();
     assert!(few.corrected.mean.is_finite());
     assert_eq!(few.corrected.inference.unwrap_err(), NoInterval::FewLabels { labels: 12, least: LEAST_LABELS });
+    // Twenty of two arms together are not twenty of each.
+    let halves: Vec<Label> = labels[..12].iter().chain(&study.labels[30..]).copied().collect();
+    let own = by(&halves, ErrorModel::OfEachArm);
+    let found = corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, &own).unwrap();
+    assert_eq!(found.corrected.inference.unwrap_err(), NoInterval::FewLabels { labels: 12, least: LEAST_LABELS });
+    assert_eq!(found.corrected.test, None);
+    let pooled = by(&halves, ErrorModel::SharedByArms);
+    let found = corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, &pooled).unwrap();
+    assert!(found.corrected.inference.is_ok());
     assert!(matches!(equal(&labels[..1]), Err(Error::FewLabels { labels: 1, least: 2, .. })));
     assert!(matches!(equal(&[]), Err(Error::FewLabels { labels: 0, .. })));
 

@@ -104,7 +104,7 @@ pub fn corrected_estimate(
     let mut influences = Influences::default();
     line.add_mean(&mut influences, 1.0, judged);
     let weights = [(arm, line.stretch().sqrt())];
-    let inference = frame.inference(mean, &weights, Seeds::Nested, &influences, line.is_shown())?;
+    let inference = frame.inference(mean, &weights, Seeds::Nested, &influences)?;
     let corrected = Estimate { mean, inference, ..uncorrected.clone() };
     Ok(CorrectedEstimate { uncorrected, corrected, judge })
 }
@@ -128,7 +128,7 @@ pub fn corrected_contrast(
     let frame = Frame::new(scores, &[first, second], average, calibration)?;
     let judged = [frame.judged(first)?, frame.judged(second)?];
     let mut influences = Influences::default();
-    let (difference, stretches, judges, equal_errors, is_shown);
+    let (difference, stretches, judges, equal_errors);
     match calibration.error_model {
         ErrorModel::OfEachArm => {
             let (one, of_one) = frame.line(first)?;
@@ -139,7 +139,6 @@ pub fn corrected_contrast(
             stretches = [one.stretch(), other.stretch()];
             judges = vec![of_one, of_other];
             equal_errors = None;
-            is_shown = true;
         }
         ErrorModel::SharedByArms => {
             let (line, judge) = frame.line(first)?;
@@ -148,11 +147,10 @@ pub fn corrected_contrast(
             stretches = [line.slope * line.slope; 2];
             judges = vec![judge];
             equal_errors = frame.equal_errors(&line, first, second);
-            is_shown = line.is_shown();
         }
     }
     let weights = [(first, stretches[0].sqrt()), (second, -stretches[1].sqrt())];
-    let inference = frame.inference(difference, &weights, seeds, &influences, is_shown)?;
+    let inference = frame.inference(difference, &weights, seeds, &influences)?;
     let test = inference
         .as_ref()
         .ok()
@@ -261,15 +259,10 @@ impl<'a> Frame<'a> {
         weights: &[(usize, f64)],
         seeds: Seeds,
         influences: &Influences,
-        is_shown: bool,
     ) -> Result<Result<Inference, NoInterval>, Error> {
         let squares = mean_squares(self.scores, weights, self.average, seeds)?;
-        let scale = self.usable.iter().map(|(_, _, pair)| pair.judge.abs().max(pair.human.abs())).fold(0.0, f64::max);
         let spread = || {
-            let judge = influences.part(scale)?;
-            if !is_shown {
-                return Err(NoInterval::JudgeLikeChance { labels: influences.labels });
-            }
+            let judge = influences.part()?;
             Ok(Spread {
                 items: squares.by_items.clone()?,
                 seeds: squares.seeds,

@@ -94,8 +94,7 @@ fn uncertainty(
     }
     let mut influences = Influences::default();
     line.add_mean(&mut influences, 1.0, mean);
-    let scale = judge.iter().map(|mark| mark.abs()).fold(estimate.abs(), f64::max);
-    let of_labels = influences.part(scale)?;
+    let of_labels = influences.part()?;
     let part = match population {
         Population::TheseAnswers => Part { variance: of_labels.variance * (1.0 - labels / answers), ..of_labels },
         Population::OtherAnswers => {

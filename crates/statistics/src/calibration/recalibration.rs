@@ -80,7 +80,8 @@ pub(crate) struct Recalibration {
     pub(crate) residual_sd: f64,
     /// Of the labels' two marks, within strata; null where one of them does not vary.
     pub(crate) correlation: Option<f64>,
-    people_vary: bool,
+    /// Why no interval can stand on these labels.
+    weakness: Option<NoInterval>,
     labels: Vec<Placed>,
     strata: usize,
 }
@@ -102,10 +103,7 @@ struct Placed {
 pub(crate) struct Influences {
     by_item: BTreeMap<usize, f64>,
     parts: Vec<Part>,
-    pub(crate) labels: usize,
-    residual_squares: f64,
-    people_alike: bool,
-    one_decides: bool,
+    weakness: Option<NoInterval>,
 }
 
 impl Recalibration {
@@ -175,22 +173,41 @@ impl Recalibration {
         let judge_mean = sums.values().map(|sum| sum[1]).sum();
         let human_mean = sums.values().map(|sum| sum[2]).sum();
         let df = (pairs.len() as f64 - sums.len() as f64 - f64::from(u8::from(slope != Slope::One))).max(1.0);
-        let residual_sd = (squares / df).sqrt();
-        let strata = sums.len();
-        let people_vary = pairs.iter().any(|pair| pair.human != pairs[0].human);
         let both = (judge_spread * human_spread).sqrt();
-        Ok(Self {
-            correlation: (both > 0.0).then(|| (products / both).clamp(-1.0, 1.0)),
-            people_vary,
+        let mut line = Self {
             slope: b,
             kind: slope,
             human_on_judge,
             judge_mean,
             human_mean,
-            residual_sd,
+            residual_sd: (squares / df).sqrt(),
+            correlation: (both > 0.0).then(|| (products / both).clamp(-1.0, 1.0)),
+            weakness: None,
             labels,
-            strata,
-        })
+            strata: sums.len(),
+        };
+        line.weakness = line.find_weakness(pairs);
+        Ok(line)
+    }
+
+    fn find_weakness(&self, pairs: &[Pair]) -> Option<NoInterval> {
+        let labels = pairs.len();
+        let largest = pairs.iter().map(|pair| pair.judge.abs().max(pair.human.abs())).fold(0.0, f64::max);
+        let squares: f64 = self.labels.iter().map(|label| label.residual * label.residual).sum();
+        if labels < LEAST_LABELS {
+            return Some(NoInterval::FewLabels { labels, least: LEAST_LABELS });
+        }
+        if pairs.iter().all(|pair| pair.human == pairs[0].human) {
+            return Some(NoInterval::PeopleAllTheSame { labels });
+        }
+        if self.labels.iter().any(|label| label.leverage > FULL_LEVERAGE) {
+            return Some(NoInterval::OneLabelDecides { labels });
+        }
+        // What rounding leaves of residuals.
+        if squares <= (largest * 1e-12).powi(2) * labels as f64 {
+            return Some(NoInterval::JudgeNeverWrong { labels });
+        }
+        (!self.is_shown()).then_some(NoInterval::JudgeLikeChance { labels })
     }
 
     pub(crate) fn labels(&self) -> usize {
@@ -228,7 +245,7 @@ impl Recalibration {
 
     /// Whether labels show that the judge's marks rise with people's: only then has 1 / slope an interval with two ends
     /// (Fieller 1954, "Some problems in interval estimation").
-    pub(crate) fn is_shown(&self) -> bool {
+    fn is_shown(&self) -> bool {
         let of_slope: f64 = self.labels.iter().map(|label| (label.to_slope * label.residual).powi(2)).sum();
         let df = (self.labels.len() as f64 - self.strata as f64 - 1.0).max(1.0);
         // The relative error of 1 / slope is that of the slope, of which a residual of people's marks is 1 / b.
@@ -241,38 +258,26 @@ impl Recalibration {
             let influence = (of_mean * label.weight + of_slope * label.to_slope) * label.residual;
             *influences.by_item.entry(label.item).or_default() += influence;
             *strata.entry(label.stratum).or_default().entry(label.item).or_default() += influence;
-            influences.residual_squares += label.residual * label.residual;
-            influences.one_decides |= label.leverage > FULL_LEVERAGE;
         }
-        influences.people_alike |= !self.people_vary;
         // The slope is fitted to all strata, which share the degree of freedom that it takes.
         let of_slope = f64::from(u8::from(self.kind != Slope::One)) / self.strata as f64;
         for items in strata.values() {
             let variance = items.values().map(|influence| influence * influence).sum();
             influences.parts.push(Part { variance, df: (items.len() as f64 - 1.0 - of_slope).max(0.5) });
         }
-        influences.labels += self.labels.len();
+        influences.weakness = influences.weakness.take().or_else(|| self.weakness.clone());
     }
 }
 
 impl Influences {
-    /// The variance that labels leave, and how well it is known. `scale` is the largest mark: residuals below 13 digits
-    /// of it are rounding.
-    pub(crate) fn part(&self, scale: f64) -> Result<Part, NoInterval> {
-        let labels = self.labels;
-        if labels < LEAST_LABELS {
-            return Err(NoInterval::FewLabels { labels, least: LEAST_LABELS });
+    /// The variance that labels leave, and how well it is known; or the first reason of a line why it is not.
+    pub(crate) fn part(&self) -> Result<Part, NoInterval> {
+        match &self.weakness {
+            Some(reason) => Err(reason.clone()),
+            None => {
+                let variance = self.by_item.values().map(|influence| influence * influence).sum();
+                Ok(Part { variance, df: sum(&self.parts).df })
+            }
         }
-        if self.people_alike {
-            return Err(NoInterval::PeopleAllTheSame { labels });
-        }
-        if self.one_decides {
-            return Err(NoInterval::OneLabelDecides { labels });
-        }
-        if self.residual_squares <= (scale * 1e-12).powi(2) * labels as f64 {
-            return Err(NoInterval::JudgeNeverWrong { labels });
-        }
-        let variance = self.by_item.values().map(|influence| influence * influence).sum();
-        Ok(Part { variance, df: sum(&self.parts).df })
     }
 }
