@@ -17,6 +17,8 @@ pub enum ChatError {
     Refused { url: String, reason: String },
     #[error("{url} failed {failures} requests in a row; run again when it works. Last: {reason}")]
     Unreachable { url: String, failures: u32, reason: String },
+    #[error("the journal of batches: {0}")]
+    Journal(String),
     /// Said by whoever asks, so that nothing more is sent.
     #[error("{0}")]
     Ended(String),

@@ -3,10 +3,15 @@
 //! - [`Server`]: HTTP/1.1 over kept-alive connections, a thread each
 //! - [`Response`]: what it does with one request, every fault that a network or a server has among it
 //! - [`RateLimited`]: limits that are enforced to the letter, over any time that the test tells it
+//! - [`BatchProvider`]: a provider of batches, of either dialect, that keeps a ledger of what it bills
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+mod anthropic_batches;
+mod batch_provider;
+mod batches;
 mod connection;
+mod openai_batches;
 mod rate_limited;
 mod response;
 
@@ -17,6 +22,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tunebench_spec::study::ChatSettings;
 
+pub use self::batch_provider::BatchProvider;
+pub use self::batches::{BatchScript, Fate, FateOf, Ledger, MadeBatch, Making};
 pub use self::rate_limited::{Counting, RateLimited, Spelling, Verdict};
 pub use self::response::{Framing, Response};
 

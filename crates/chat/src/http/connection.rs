@@ -138,7 +138,8 @@ impl Connection {
         self.timeout
     }
 
-    /// Sends one request, once. `path` is added to the base address, as `chat/completions`.
+    /// Sends one request, once. `path` is added to the base address, as `chat/completions`, or
+    /// `batches?limit=1`.
     ///
     /// # Errors
     /// [`CallError`]; a status that says no is no error.
@@ -190,6 +191,7 @@ impl Connection {
     }
 
     fn url_of(&self, path: &str) -> Result<Url, String> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         // A path that a server named must not lead elsewhere.
         let parts: Vec<&str> = path.split('/').collect();
         let is_plain = |part: &&str| {
@@ -201,8 +203,9 @@ impl Connection {
         }
         let mut url = self.url.clone();
         url.path_segments_mut().map_err(|()| format!("{} has no path", self.base_url))?.pop_if_empty().extend(parts);
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
+        if !self.query.is_empty() || !query.is_empty() {
+            let added = query.split('&').filter_map(|pair| pair.split_once('='));
+            url.query_pairs_mut().extend_pairs(&self.query).extend_pairs(added);
         }
         Ok(url)
     }
