@@ -36,7 +36,7 @@ pub(crate) fn run(
         let mut wave = Wave::default();
         open.retain(|index| {
             let Some(task) = tasks.get(*index) else { return false };
-            let accept = session.accept(old.contains_key(index));
+            let accept = session.accept(old.get(index));
             match session.look(task, accept, &failed) {
                 Look::Over(concluded) => {
                     each(*index, or_old(*concluded, old.remove(index)));
@@ -55,7 +55,7 @@ pub(crate) fn run(
             let reason = reason.unwrap_or_else(|| not_asked(&"the store gave nothing back"));
             for index in open.drain(..) {
                 let Some(task) = tasks.get(index) else { continue };
-                let accept = session.accept(old.contains_key(&index));
+                let accept = session.accept(old.get(&index));
                 let concluded = session.walk(task, |name, _| match session.store.find(name, accept) {
                     Ok(Some(stored)) => Ok(stored),
                     Ok(None) => Err(failed.get(&name).cloned().unwrap_or_else(|| reason.clone())),

@@ -44,7 +44,8 @@ struct Asker<'a> {
 impl Asker<'_> {
     fn judge(&self, task: &Task<'_>) -> Concluded {
         let old = self.session.outdated(task);
-        let concluded = self.session.walk(task, |name, key| self.reply(name, key, self.session.accept(old.is_some())));
+        let accept = self.session.accept(old.as_ref());
+        let concluded = self.session.walk(task, |name, key| self.reply(name, key, accept));
         or_old(concluded, old)
     }
 

@@ -88,9 +88,10 @@ impl<'a> Session<'a> {
         walk.conclude()
     }
 
-    /// Which stored replies will do for a judgement, that is to be made anew or not.
-    pub(crate) fn accept(&self, is_outdated: bool) -> Accept {
-        if is_outdated { Accept::Fresh } else { self.accept }
+    /// Which stored replies will do for a judgement, that is to be made anew, or not. Where a run was killed while it asked again,
+    /// some replies are of a later attempt than others, and are not asked for once more.
+    pub(crate) fn accept(&self, outdated: Option<&Concluded>) -> Accept {
+        outdated.map_or(self.accept, |old| Accept::Since(old.attempt.saturating_add(1)))
     }
 
     /// Makes a judgement of what is known already: of stored replies, and of `failed` requests. Else says what is to be asked
@@ -140,9 +141,9 @@ impl<'a> Session<'a> {
     ) -> Result<StoredReply, String> {
         let reply = Reply::read(&response.body);
         let paid_usd = reservation.pay(store::billed(&key.request, &reply, response.lost));
-        let (stored, is_again) = slot.keep(key, response, reply, paid_usd).map_err(|error| self.stop(error))?;
+        let stored = slot.keep(key, response, reply, paid_usd).map_err(|error| self.stop(error))?;
         self.counts.paid.fetch_add(1, Ordering::Relaxed);
-        self.counts.asked_again.fetch_add(u64::from(is_again), Ordering::Relaxed);
+        self.counts.asked_again.fetch_add(u64::from(stored.attempt > 0), Ordering::Relaxed);
         Ok(stored)
     }
 

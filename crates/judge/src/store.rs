@@ -97,6 +97,8 @@ pub(crate) struct StoredReply {
     pub seconds: f64,
     pub adapted: String,
     pub batch: bool,
+    /// How often the same had been asked before.
+    pub attempt: u32,
     /// Whether it came in this run.
     pub is_fresh: bool,
 }
@@ -125,17 +127,18 @@ pub(crate) enum Accept {
     Any,
     /// What the model said, be it nothing; where an error or a page came instead, the request is asked again.
     Replies,
-    /// Those of this run alone.
-    Fresh,
+    /// Of the model's words those of this attempt and later ones, and those of this run.
+    Since(u32),
 }
 
 impl Accept {
     fn takes(self, stored: &StoredReply) -> bool {
+        let is_reply = !matches!(stored.reply, Err(Unreadable::NotAReply(_)));
         stored.is_fresh
             || match self {
                 Self::Any => true,
-                Self::Replies => !matches!(stored.reply, Err(Unreadable::NotAReply(_))),
-                Self::Fresh => false,
+                Self::Replies => is_reply,
+                Self::Since(attempt) => is_reply && stored.attempt >= attempt,
             }
     }
 }
@@ -265,7 +268,8 @@ impl State {
             JudgeError::Store { path, reason: format!("a kept reply cannot be read again: {}", why(&error)) }
         })?;
         let Line { response, seconds, adapted, batch, .. } = line;
-        Ok(Some(StoredReply { reply: Reply::read(&response), seconds, adapted, batch, is_fresh: entry.is_fresh }))
+        let (Entry { attempt, is_fresh, .. }, reply) = (entry, Reply::read(&response));
+        Ok(Some(StoredReply { reply, seconds, adapted, batch, attempt, is_fresh }))
     }
 }
 
@@ -276,14 +280,14 @@ pub(crate) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Keeps a reply: on disk when this returns. Says whether the same had been asked before.
+    /// Keeps a reply: on disk when this returns.
     pub(crate) fn keep(
         self,
         key: RequestKey,
         response: RawResponse,
         reply: Result<Reply, Unreadable>,
         paid_usd: Option<f64>,
-    ) -> Result<(StoredReply, bool), JudgeError> {
+    ) -> Result<StoredReply, JudgeError> {
         let RawResponse { body, request_id, seconds, adapted, batch, lost } = response;
         let mut state = self.store.lock();
         let attempt = state.index.get(&self.name).map_or(0, |known| known.attempt.saturating_add(1));
@@ -295,7 +299,7 @@ impl Slot<'_> {
         drop(state);
         self.store.sync(span.end())?;
         self.store.lock().index.insert(self.name, Entry { span, attempt, is_fresh: true });
-        Ok((StoredReply { reply, seconds, adapted: adapted_again, batch, is_fresh: true }, attempt > 0))
+        Ok(StoredReply { reply, seconds, adapted: adapted_again, batch, attempt, is_fresh: true })
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Walk<'t> {
     end: Option<End>,
     /// Replies that an earlier run had paid for.
     replayed: u64,
+    /// The earliest attempt among the replies.
+    attempt: u32,
 }
 
 /// A judgement that is made.
@@ -48,6 +50,8 @@ pub(crate) struct Concluded {
     pub judgement: Judgement,
     pub end: End,
     pub replayed: u64,
+    /// The earliest attempt among its replies.
+    pub attempt: u32,
 }
 
 impl<'t> Walk<'t> {
@@ -63,7 +67,16 @@ impl<'t> Walk<'t> {
             cost_usd: nothing,
             ..begun
         };
-        Self { task, url, replies: Vec::new(), has_replies: false, judgement, end: None, replayed: 0 }
+        Self {
+            task,
+            url,
+            replies: Vec::new(),
+            has_replies: false,
+            judgement,
+            end: None,
+            replayed: 0,
+            attempt: u32::MAX,
+        }
     }
 
     /// Lets the judge step, until it asks for what it was not given yet, or is done.
@@ -101,7 +114,8 @@ impl<'t> Walk<'t> {
 
     /// Gives the judge the reply to what it asked, which cost so many US dollars, if that is known.
     pub(crate) fn take(&mut self, stored: StoredReply, cost: Option<f64>) {
-        let StoredReply { reply, seconds, adapted, batch, is_fresh } = stored;
+        let StoredReply { reply, seconds, adapted, batch, attempt, is_fresh } = stored;
+        self.attempt = self.attempt.min(attempt);
         self.replayed += u64::from(!is_fresh);
         let judgement = &mut self.judgement;
         (judgement.adapted, judgement.batch) = (adapted, batch);
@@ -142,6 +156,7 @@ impl<'t> Walk<'t> {
 
     /// What came of it. A walk that was left on its way counts as unanswered.
     pub(crate) fn conclude(self) -> Concluded {
-        Concluded { judgement: self.judgement, end: self.end.unwrap_or(End::Unanswered), replayed: self.replayed }
+        let Self { judgement, end, replayed, attempt, .. } = self;
+        Concluded { judgement, end: end.unwrap_or(End::Unanswered), replayed, attempt }
     }
 }
