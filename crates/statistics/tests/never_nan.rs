@@ -49,11 +49,11 @@ fn sound<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) -> usize {
 #[test]
 fn nothing_is_nan() {
     let mut found = 0;
-    for run in 0..1500 {
+    for run in 0..600 {
         let mut draws = Draws { random: Stream::new(2, &[run]), reach: [3, 8, 10, 13, 16][run as usize % 5] };
         found += everything(&mut draws);
     }
-    assert!(found > 8000, "most calls must come to a result, not be refused: {found}");
+    assert!(found > 3200, "most calls must come to a result, not be refused: {found}");
 }
 
 fn everything(draws: &mut Draws) -> usize {

@@ -106,85 +106,91 @@ pub(crate) struct Influences {
     weakness: Option<NoInterval>,
 }
 
+/// A label's marks less the means of its stratum.
+#[derive(Clone, Copy, Debug)]
+struct Centred {
+    judge: f64,
+    human: f64,
+    /// Of all labels' weight.
+    weight: f64,
+    /// The stratum's, of all labels' weight.
+    share: f64,
+}
+
+/// Labels around the means of their strata; the weighted means of both marks; the number of strata.
+fn centred(of: &str, pairs: &[Pair]) -> Result<(Vec<Centred>, [f64; 2], usize), Error> {
+    let total: f64 = pairs.iter().map(|pair| pair.weight).sum();
+    // By stratum: labels, their weight, and weighted sums of both marks.
+    let mut strata: BTreeMap<usize, (usize, [f64; 3])> = BTreeMap::new();
+    for pair in pairs {
+        let weight = pair.weight / total;
+        let (labels, sums) = strata.entry(pair.stratum).or_default();
+        *labels += 1;
+        sums.iter_mut().zip([1.0, pair.judge, pair.human]).for_each(|(sum, value)| *sum += weight * value);
+    }
+    if let Some(labels) = strata.values().map(|(labels, _)| *labels).min().or(Some(0)).filter(|labels| *labels < 2) {
+        return Err(Error::FewLabels { of: of.to_owned(), labels, least: 2 });
+    }
+    let centre = |pair: &Pair| {
+        let (_, [share, judge, human]) = strata[&pair.stratum];
+        let (judge, human) = (pair.judge - judge / share, pair.human - human / share);
+        Centred { judge, human, weight: pair.weight / total, share }
+    };
+    let means = [1, 2].map(|mark| strata.values().map(|(_, sums)| sums[mark]).sum());
+    Ok((pairs.iter().map(centre).collect(), means, strata.len()))
+}
+
 impl Recalibration {
     /// `of` names whose labels they are.
-    pub(crate) fn fit(of: &str, pairs: &[Pair], slope: Slope) -> Result<Self, Error> {
-        let numbers: BTreeMap<usize, usize> = pairs.iter().fold(BTreeMap::new(), |mut numbers, pair| {
-            *numbers.entry(pair.stratum).or_default() += 1;
-            numbers
-        });
-        if let Some(labels) = numbers.values().copied().find(|number| *number < 2).or(numbers.is_empty().then_some(0)) {
-            return Err(Error::FewLabels { of: of.to_owned(), labels, least: 2 });
-        }
-        let total: f64 = pairs.iter().map(|pair| pair.weight).sum();
-        let mut sums: BTreeMap<usize, [f64; 3]> = BTreeMap::new();
-        for pair in pairs {
-            let weight = pair.weight / total;
-            let sum = sums.entry(pair.stratum).or_default();
-            *sum = [sum[0] + weight, sum[1] + weight * pair.judge, sum[2] + weight * pair.human];
-        }
-        let means = |stratum: usize| sums.get(&stratum).map_or([1.0, 0.0, 0.0], |[w, j, h]| [*w, j / w, h / w]);
-        // Squares of the judge's marks, of people's, and products.
-        let mut spreads = [0.0; 3];
-        for pair in pairs {
-            let [_, judge, human] = means(pair.stratum);
-            let (j, h, weight) = (pair.judge - judge, pair.human - human, pair.weight / total);
-            spreads.iter_mut().zip([j * j, h * h, j * h]).for_each(|(sum, value)| *sum += weight * value);
-        }
-        let [judge_spread, human_spread, products] = spreads;
-        let mark = |pair: &Pair| if slope == Slope::JudgeOnHuman { pair.human } else { pair.judge };
-        let spread = if slope == Slope::JudgeOnHuman { human_spread } else { judge_spread };
-        let largest = pairs.iter().map(|pair| mark(pair).abs()).fold(0.0, f64::max);
-        let varies = spread > (largest * 1e-12).powi(2);
-        if slope != Slope::One && !varies {
-            let who = if slope == Slope::JudgeOnHuman { "people" } else { "the judge" };
-            let mark = pairs.first().map_or(0.0, mark);
-            return Err(Error::OneMark { who, of: of.to_owned(), labels: pairs.len(), mark });
-        }
-        if slope == Slope::JudgeOnHuman && products <= 1e-9 * (judge_spread * human_spread).sqrt() {
-            let why =
-                "in the labels, answers that people mark higher are not marked higher by the judge; take another judge";
-            return Err(Error::Undefined { what: "the correction of the judge's marks", why });
-        }
+    pub(crate) fn fit(of: &str, pairs: &[Pair], kind: Slope) -> Result<Self, Error> {
+        let (labels, [judge_mean, human_mean], strata) = centred(of, pairs)?;
+        let sum = |value: fn(&Centred) -> f64| labels.iter().map(|label| label.weight * value(label)).sum::<f64>();
+        let (judge_spread, human_spread) = (sum(|label| label.judge.powi(2)), sum(|label| label.human.powi(2)));
+        let products = sum(|label| label.judge * label.human);
+        let both = (judge_spread * human_spread).sqrt();
         let human_on_judge = if judge_spread > 0.0 { products / judge_spread } else { 1.0 };
-        let b = match slope {
+        let slope = match kind {
             Slope::One => 1.0,
-            Slope::HumanOnJudge => human_on_judge,
-            Slope::JudgeOnHuman => human_spread / products,
+            Slope::HumanOnJudge => {
+                check_varies("the judge", of, judge_spread, pairs, |pair| pair.judge)?;
+                human_on_judge
+            }
+            Slope::JudgeOnHuman => {
+                check_varies("people", of, human_spread, pairs, |pair| pair.human)?;
+                if products <= 1e-9 * both {
+                    let why = "in the labels, answers that people mark higher are not marked higher by the judge; take another judge";
+                    return Err(Error::Undefined { what: "the correction of the judge's marks", why });
+                }
+                human_spread / products
+            }
         };
         let mut squares = 0.0;
-        let place = |pair: &Pair| {
-            let [share, judge, human] = means(pair.stratum);
-            let weight = pair.weight / total;
-            let (j, h) = (pair.judge - judge, pair.human - human);
-            let x = match slope {
-                Slope::One => 0.0,
-                Slope::HumanOnJudge => j,
-                Slope::JudgeOnHuman => h,
+        let place = |(pair, label): (&Pair, &Centred)| {
+            let (x, spread) = match kind {
+                Slope::One => (0.0, 1.0),
+                Slope::HumanOnJudge => (label.judge, judge_spread),
+                Slope::JudgeOnHuman => (label.human, human_spread),
             };
-            let to_slope = if x == 0.0 { 0.0 } else { weight * x / spread };
-            let leverage = weight / share + to_slope * x;
-            let residual = h - b * j;
+            let to_slope = label.weight * x / spread;
+            let leverage = label.weight / label.share + to_slope * x;
+            let residual = label.human - slope * label.judge;
             squares += residual * residual;
             let residual = residual / (1.0 - leverage.min(FULL_LEVERAGE));
-            Placed { item: pair.item, stratum: pair.stratum, weight, to_slope, residual, leverage }
+            Placed { item: pair.item, stratum: pair.stratum, weight: label.weight, to_slope, residual, leverage }
         };
-        let labels: Vec<Placed> = pairs.iter().map(place).collect();
-        let judge_mean = sums.values().map(|sum| sum[1]).sum();
-        let human_mean = sums.values().map(|sum| sum[2]).sum();
-        let df = (pairs.len() as f64 - sums.len() as f64 - f64::from(u8::from(slope != Slope::One))).max(1.0);
-        let both = (judge_spread * human_spread).sqrt();
+        let placed: Vec<Placed> = pairs.iter().zip(&labels).map(place).collect();
+        let df = pairs.len() as f64 - strata as f64 - f64::from(u8::from(kind != Slope::One));
         let mut line = Self {
-            slope: b,
-            kind: slope,
+            slope,
+            kind,
             human_on_judge,
             judge_mean,
             human_mean,
-            residual_sd: (squares / df).sqrt(),
+            residual_sd: (squares / df.max(1.0)).sqrt(),
             correlation: (both > 0.0).then(|| (products / both).clamp(-1.0, 1.0)),
             weakness: None,
-            labels,
-            strata: sums.len(),
+            labels: placed,
+            strata,
         };
         line.weakness = line.find_weakness(pairs);
         Ok(line)
@@ -280,4 +286,13 @@ impl Influences {
             }
         }
     }
+}
+
+fn check_varies(who: &'static str, of: &str, spread: f64, pairs: &[Pair], mark: fn(&Pair) -> f64) -> Result<(), Error> {
+    let largest = pairs.iter().map(|pair| mark(pair).abs()).fold(0.0, f64::max);
+    if spread > (largest * 1e-12).powi(2) {
+        return Ok(());
+    }
+    let first = pairs.first().map_or(0.0, mark);
+    Err(Error::OneMark { who, of: of.to_owned(), labels: pairs.len(), mark: first })
 }
