@@ -52,8 +52,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Tokens that a probe's reply may have: those that reason need a few before they say anything.
-    const MAX_TOKENS: u32 = 64;
+    /// Tokens that a probe's reply may have: models that reason need many before they say anything, and OpenAI's answer with
+    /// an error when these do not suffice.
+    const MAX_TOKENS: u32 = 1024;
 
     /// The request that a probe sends: `like` another, but short and cheap.
     pub fn request(like: &ChatRequest) -> ChatRequest {

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::{Framing, Response, Seen, Shared};
+use crate::response::{Framing, Response};
+use crate::shared::{Seen, Shared};
 
 /// Serves until the other side, or the script, closes the connection.
 pub(crate) fn serve(stream: TcpStream, number: usize, shared: &Shared) -> Option<()> {

@@ -14,64 +14,26 @@ mod connection;
 mod openai_batches;
 mod rate_limited;
 mod response;
+mod shared;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::Value;
 use tunebench_spec::study::ChatSettings;
 
 pub use self::batch_provider::BatchProvider;
 pub use self::batches::{BatchScript, Fate, FateOf, Ledger, MadeBatch, Making};
 pub use self::rate_limited::{Counting, RateLimited, Spelling, Verdict};
 pub use self::response::{Framing, Response};
+pub use self::shared::Seen;
 
-/// A request as the server saw it.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: String,
-    /// Without its query.
-    pub path: String,
-    /// What stands behind `?`, as it was sent; empty where nothing does.
-    pub query: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub authorization: Option<String>,
-    /// Null where it is no JSON.
-    pub body: Value,
-    pub bytes: Vec<u8>,
-    /// Since the server's start, when the whole request was there.
-    pub at: Duration,
-    /// The connection that it came over, from 0.
-    pub connection: usize,
-}
-
-impl Seen {
-    /// Of the first message.
-    pub fn prompt(&self) -> &str {
-        self.body["messages"][0]["content"].as_str().unwrap()
-    }
-
-    /// The first value of a header, whose name is in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-type Script = dyn Fn(usize, &Seen) -> Response + Send + Sync;
+use self::shared::Shared;
 
 /// Lives until the test process ends; each test has its own.
 pub struct Server {
     pub base_url: String,
     shared: Arc<Shared>,
-}
-
-/// What the threads of the connections share.
-struct Shared {
-    start: Instant,
-    seen: Mutex<Vec<Seen>>,
-    script: Box<Script>,
 }
 
 impl Server {

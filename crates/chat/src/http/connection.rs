@@ -83,6 +83,16 @@ impl Response {
         self.headers.get("date").and_then(time_text::date).unwrap_or_else(SystemTime::now)
     }
 
+    /// How far the server's clock is ahead; none where it does not say. Its dates are whole seconds, so less than two is none.
+    pub fn clock_skew_seconds(&self) -> Option<f64> {
+        let server = self.headers.get("date").and_then(time_text::date)?;
+        let seconds = match server.duration_since(SystemTime::now()) {
+            Ok(ahead) => ahead.as_secs_f64(),
+            Err(behind) => -behind.duration().as_secs_f64(),
+        };
+        Some(if seconds.abs() < 2.0 { 0.0 } else { seconds })
+    }
+
     /// What the server calls this request, for inquiries with its operator; empty when it gives it no name.
     pub fn request_id(&self) -> String {
         let names = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray"];
@@ -184,6 +194,11 @@ impl Connection {
         }
     }
 
+    /// That it takes no more requests, and why.
+    pub fn refused(&self, reason: String) -> ChatError {
+        ChatError::Refused { url: self.base_url.clone(), reason }
+    }
+
     /// Headers of a response, without secrets.
     pub(super) fn visible(&self, headers: &HeaderMap) -> Headers {
         let text = |value: &[u8]| self.redactor.redact(&String::from_utf8_lossy(value));
@@ -198,7 +213,7 @@ impl Connection {
             let chars = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:~".contains(&b));
             chars && !part.is_empty() && !part.starts_with('.')
         };
-        if !parts.iter().all(|part| is_plain(part)) {
+        if !parts.iter().all(is_plain) {
             return Err(format!("`{}` is no path below {}", path.escape_debug(), self.base_url));
         }
         let mut url = self.url.clone();

@@ -22,7 +22,7 @@ impl Connection {
     /// [`CallError`]; lines before it were told.
     pub fn lines(&self, path: &str, each: &mut dyn FnMut(&str) -> bool) -> Result<Response, CallError> {
         let start = std::time::Instant::now();
-        let response = self.open_unbounded(path)?;
+        let response = self.open(Method::Get, path, Body::Nothing)?;
         let (status, headers) = (response.status().as_u16(), self.visible(response.headers()));
         let mut whole = Response { status, headers, text: String::new(), seconds: 0.0 };
         if status != 200 {
@@ -39,10 +39,6 @@ impl Connection {
         self.tell_lines(BufReader::new(plain), each)?;
         whole.seconds = start.elapsed().as_secs_f64();
         Ok(whole)
-    }
-
-    fn open_unbounded(&self, path: &str) -> Result<reqwest::blocking::Response, CallError> {
-        self.open(Method::Get, path, Body::Nothing)
     }
 
     fn tell_lines(&self, mut reader: impl BufRead, each: &mut dyn FnMut(&str) -> bool) -> Result<(), CallError> {

@@ -81,12 +81,13 @@ impl Learnt {
     }
 }
 
-/// `This model only supports stream mode`, `stream must be true`, and what else servers that only stream say.
+/// `This model only supports stream mode`, `stream must be true`, and what else servers say that answer in events alone.
 fn learn_to_stream(state: &mut State, error: &ErrorBody) -> bool {
+    const DEMANDS: [&str; 7] = ["must", "only", "required", "requires", "enable", "set", "need"];
     let said = error.said.to_lowercase();
-    let demands = ["must", "only", "required", "require", "enable", "set", "need", "unsupported", "not supported"];
-    let wants = said.contains("stream") && demands.iter().any(|word| said.contains(word));
-    let learns = wants && !state.streams;
+    let words: Vec<&str> = said.split(|c: char| !c.is_alphanumeric()).collect();
+    let has = |word: &&str| words.contains(word);
+    let learns = !state.streams && ["stream", "streaming"].iter().any(has) && DEMANDS.iter().any(has);
     state.streams |= learns;
     learns
 }

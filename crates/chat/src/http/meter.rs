@@ -19,10 +19,8 @@ const WINDOWS: [f64; 5] = [1.0, 10.0, 60.0, 3600.0, 86_400.0];
 /// Times are seconds since the start, amounts are requests or tokens.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    /// Of the settings, a minute.
-    own: Option<f64>,
-    stated: Option<f64>,
-    /// That `stated` is for.
+    limit: Option<f64>,
+    /// Seconds that the limit is for.
     window: f64,
     /// The longest reset that was stated.
     longest_reset: f64,
@@ -31,8 +29,6 @@ pub(super) struct Meter {
     recent: f64,
     /// When the next may leave, were all spread evenly.
     next: f64,
-    /// All that ever left.
-    total: f64,
     rest: Option<Rest>,
 }
 
@@ -53,31 +49,27 @@ struct Rest {
     until: f64,
     /// That it grows by, each second.
     growth: f64,
-    /// [`Meter::total`] when the request left whose response says so.
+    /// All that had ever left when the request left whose response says so.
     total: f64,
 }
 
 impl Meter {
-    pub(super) fn new(own: Option<f64>) -> Self {
-        Self { own, window: 60.0, ..Self::default() }
+    /// Of a minute's limit, or of one that is not known yet.
+    pub(super) fn new(limit: Option<f64>) -> Self {
+        Self { limit, window: 60.0, ..Self::default() }
     }
 
-    /// The limits that are known, a minute: that of the settings, and the server's.
+    /// The limit, as far as it is known, in a minute.
     pub(super) fn limit_per_minute(&self) -> Option<f64> {
-        smaller(self.own, self.stated.map(|limit| limit * 60.0 / self.window))
+        self.limit.map(|limit| limit * 60.0 / self.window)
     }
 
-    /// All that left so far.
-    pub(super) fn total(&self) -> f64 {
-        self.total
-    }
-
-    /// When so much more may leave, at the earliest; `now` or earlier when it may at once.
-    pub(super) fn earliest(&mut self, now: f64, amount: f64) -> f64 {
+    /// When so much more may leave, at the earliest; `now` or earlier when it may at once. `total` is all that ever left.
+    pub(super) fn earliest(&mut self, now: f64, total: f64, amount: f64) -> f64 {
         if self.rest.as_ref().is_some_and(|rest| rest.until <= now) {
             self.rest = None;
         }
-        let by_rest = self.rest.as_ref().map_or(now, |rest| rest.earliest(now, self.total, amount));
+        let by_rest = self.rest.as_ref().map_or(now, |rest| rest.earliest(now, total, amount));
         let Some((limit, window)) = self.spread() else { return by_rest };
         let span = window * (1.0 + SLACK);
         while self.left.front().is_some_and(|first| first.time + span <= now) {
@@ -100,7 +92,6 @@ impl Meter {
 
     /// So much leaves.
     pub(super) fn depart(&mut self, now: f64, number: u64, amount: f64) {
-        self.total += amount;
         let Some((limit, window)) = self.spread() else { return };
         // A thread that woke late is made up for, within the slack.
         self.next = self.next.max(now - SLACK * window) + amount * window / limit;
@@ -119,12 +110,12 @@ impl Meter {
         self.next += more * window / limit;
     }
 
-    /// What a response says; `total` is that of [`Meter::total`] when its request left.
+    /// What a response says; `total` is all that had ever left when its request left.
     pub(super) fn learn(&mut self, now: f64, stated: &Stated, total: f64) {
         self.longest_reset = self.longest_reset.max(stated.reset.unwrap_or(0.0));
         let window = self.window_of(stated);
         if let Some(limit) = stated.limit {
-            (self.stated, self.window) = (Some(limit), window);
+            (self.limit, self.window) = (Some(limit), window);
         }
         let (Some(remaining), Some(reset)) = (stated.remaining, stated.reset) else { return };
         let is_older = self.rest.as_ref().is_some_and(|rest| rest.total > total);
@@ -149,14 +140,9 @@ impl Meter {
         }
     }
 
-    /// The limit that is spread, over so many seconds: whichever lets less through, the settings' or the server's.
+    /// The limit that is spread, and over how many seconds.
     fn spread(&self) -> Option<(f64, f64)> {
-        let own = self.own.map(|limit| (limit, 60.0));
-        let stated = self.stated.filter(|_| self.window <= LONGEST_SPREAD).map(|limit| (limit, self.window));
-        match (own, stated) {
-            (Some(a), Some(b)) if b.0 / b.1 < a.0 / a.1 => Some(b),
-            (a, b) => a.or(b),
-        }
+        self.limit.filter(|_| self.window <= LONGEST_SPREAD).map(|limit| (limit, self.window))
     }
 }
 
@@ -170,12 +156,5 @@ impl Rest {
             return (now + (amount - available) / self.growth).min(self.until.max(now));
         }
         self.until
-    }
-}
-
-fn smaller(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

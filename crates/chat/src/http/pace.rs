@@ -32,7 +32,7 @@ impl Need {
 #[derive(Debug)]
 pub(super) struct Ticket {
     number: u64,
-    /// [`Meter::total`] of each kind when it had left.
+    /// Of each kind, all that had ever left when it had.
     totals: [f64; KINDS.len()],
 }
 
@@ -51,7 +51,9 @@ pub(super) enum Outcome {
 }
 
 pub(super) struct Pace {
-    meters: [Meter; KINDS.len()],
+    limits: Vec<Limit>,
+    /// Of each kind, all that ever left.
+    totals: [f64; KINDS.len()],
     /// At once, at most.
     most: f64,
     allowed: f64,
@@ -66,17 +68,23 @@ pub(super) struct Pace {
     unexplained: u32,
 }
 
+/// A limit of the settings, or one that the server states.
+struct Limit {
+    kind: Kind,
+    /// [`Stated::source`]; none is the settings'.
+    source: Option<usize>,
+    meter: Meter,
+}
+
 impl Pace {
     /// `most` at once, and a minute's limits where the settings have them. It begins with one request, whose response may
     /// tell limits.
     pub(super) fn new(most: usize, requests_per_minute: Option<f64>, tokens_per_minute: Option<f64>) -> Self {
-        let own = |kind| match kind {
-            Kind::Requests => requests_per_minute,
-            Kind::Tokens => tokens_per_minute,
-            Kind::InputTokens | Kind::OutputTokens => None,
-        };
+        let own = [(Kind::Requests, requests_per_minute), (Kind::Tokens, tokens_per_minute)];
+        let own = own.into_iter().filter(|(_, limit)| limit.is_some());
         Self {
-            meters: KINDS.map(|kind| Meter::new(own(kind))),
+            limits: own.map(|(kind, limit)| Limit { kind, source: None, meter: Meter::new(limit) }).collect(),
+            totals: [0.0; KINDS.len()],
             most: most as f64,
             allowed: 1.0,
             threshold: most as f64,
@@ -93,26 +101,27 @@ impl Pace {
         if self.in_flight as f64 >= self.allowed.floor() {
             return f64::INFINITY;
         }
-        let meters = self.meters.iter_mut().zip(KINDS);
-        meters.map(|(meter, kind)| meter.earliest(now, need.of(kind))).fold(self.held_until, f64::max)
+        let totals = self.totals;
+        let earliest = |limit: &mut Limit| limit.meter.earliest(now, of(&totals, limit.kind), need.of(limit.kind));
+        self.limits.iter_mut().map(earliest).fold(self.held_until, f64::max)
     }
 
     pub(super) fn depart(&mut self, now: f64, need: Need) -> Ticket {
         self.departed += 1;
         self.in_flight += 1;
-        for (meter, kind) in self.meters.iter_mut().zip(KINDS) {
-            meter.depart(now, self.departed, need.of(kind));
+        for (total, kind) in self.totals.iter_mut().zip(KINDS) {
+            *total += need.of(kind);
         }
-        Ticket { number: self.departed, totals: self.totals() }
+        for limit in &mut self.limits {
+            limit.meter.depart(now, self.departed, need.of(limit.kind));
+        }
+        Ticket { number: self.departed, totals: self.totals }
     }
 
     pub(super) fn finish(&mut self, now: f64, ticket: &Ticket, outcome: Outcome, stated: &[Stated]) {
         self.in_flight = self.in_flight.saturating_sub(1);
         for stated in stated {
-            let index = stated.kind as usize;
-            if let (Some(meter), Some(total)) = (self.meters.get_mut(index), ticket.totals.get(index)) {
-                meter.learn(now, stated, *total);
-            }
+            self.meter_of(stated).learn(now, stated, of(&ticket.totals, stated.kind));
         }
         match outcome {
             Outcome::Answered(used) => {
@@ -133,9 +142,23 @@ impl Pace {
 
     /// The server's and the settings' limits, a minute, of requests and of tokens.
     pub(super) fn limits_per_minute(&self) -> [Option<f64>; 2] {
-        let [requests, tokens, input, output] = self.meters.each_ref().map(Meter::limit_per_minute);
+        let [requests, tokens, input, output] = KINDS.map(|kind| {
+            let known = self.limits.iter().filter(|limit| limit.kind == kind);
+            known.filter_map(|limit| limit.meter.limit_per_minute()).min_by(f64::total_cmp)
+        });
         let in_parts = input.zip(output).map(|(input, output)| input + output);
         [requests, tokens.or(in_parts)]
+    }
+
+    /// The meter of what a response states; a new one where it never stated that before.
+    fn meter_of(&mut self, stated: &Stated) -> &mut Meter {
+        let source = Some(stated.source);
+        let known = self.limits.iter().position(|limit| (limit.source, limit.kind) == (source, stated.kind));
+        let index = known.unwrap_or(self.limits.len());
+        if known.is_none() {
+            self.limits.push(Limit { kind: stated.kind, source, meter: Meter::new(None) });
+        }
+        &mut self.limits[index].meter
     }
 
     fn slow_down(&mut self, now: f64, ticket: &Ticket, wait: Option<f64>, for_all: bool) {
@@ -171,12 +194,12 @@ impl Pace {
 
     fn correct(&mut self, ticket: &Ticket, used: Option<Need>) {
         let Some(used) = used else { return };
-        for (meter, kind) in self.meters.iter_mut().zip(KINDS) {
-            meter.correct(ticket.number, used.of(kind));
+        for limit in &mut self.limits {
+            limit.meter.correct(ticket.number, used.of(limit.kind));
         }
     }
+}
 
-    fn totals(&self) -> [f64; KINDS.len()] {
-        self.meters.each_ref().map(Meter::total)
-    }
+fn of(totals: &[f64; KINDS.len()], kind: Kind) -> f64 {
+    totals.get(kind as usize).copied().unwrap_or(0.0)
 }

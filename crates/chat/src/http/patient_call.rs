@@ -51,7 +51,7 @@ impl Connection {
             }
             _ => format!("HTTP {}: {message}", response.status),
         };
-        ChatError::Refused { url: self.base_url().to_owned(), reason }
+        self.refused(reason)
     }
 
     fn decide(&self, response: &Response) -> RetryDecision {

@@ -81,6 +81,10 @@ pub(super) fn decide(status: u16, headers: &Headers, error: &ErrorBody, text: &s
     if STOP_STATUSES.contains(&status) || is_quota(status, error, text, wait) {
         return RetryDecision::Stop;
     }
+    // OpenAI answers 429 to a request that no minute has enough tokens for.
+    if status == 429 && text.to_lowercase().contains("request too large") {
+        return RetryDecision::Fail;
+    }
     let again = match headers.get("x-should-retry") {
         Some("true") => true,
         Some("false") => false,
@@ -195,6 +199,7 @@ mod tests {
             (503, &[("retry-after", "NaN")], "", soon()),
             (503, &[("retry-after", "tomorrow")], "", soon()),
             (503, &[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], "", soon()),
+            (429, &[], "Request too large for gpt-6 on tokens per min: Limit 10, Requested 20.", RetryDecision::Fail),
             (429, &[], "Rate limit reached. Please try again in 20s. Visit us", again(20_000)),
             (429, &[], "Please try again in 1m30s.", again(90_000)),
             (429, &[], "TRY AGAIN IN 250ms", again(250)),

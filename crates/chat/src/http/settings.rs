@@ -214,7 +214,8 @@ impl Secrets<'_> {
             expanded.push_str(before);
             let secret = self.variable(variable)?;
             if secret.len() >= SHORTEST_SECRET || name_is_secret {
-                self.found.push(secret.clone());
+                // An address is secret but for its beginning, which stands in many replies.
+                self.found.push(secret.split_once("://").map_or(secret.as_str(), |(_, rest)| rest).to_owned());
             }
             expanded.push_str(&secret);
             rest = after;
@@ -230,9 +231,6 @@ impl Secrets<'_> {
             );
         }
         self.carries_key |= name_is_secret && has_variable;
-        if expanded.len() > value.len() && name_is_secret {
-            self.found.push(expanded.clone());
-        }
         Ok(expanded)
     }
 
@@ -267,4 +265,77 @@ fn sensitive(mut value: HeaderValue) -> HeaderValue {
 
 fn fault(field: &'static str, reason: String) -> ChatError {
     ChatError::Settings { field, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env::VarError;
+
+    use super::*;
+
+    /// Settings for a server elsewhere, with this key in the usual variable.
+    fn with_key(key: &str) -> Result<Checked, ChatError> {
+        let environment = |name: &str| match name {
+            "OPENAI_API_KEY" => Ok(key.to_owned()),
+            _ => Err(VarError::NotPresent),
+        };
+        check(&ChatSettings::default(), &environment)
+    }
+
+    #[test]
+    fn a_key_is_trimmed_or_what_is_wrong_with_it_said() {
+        for key in ["sk-123456789", " sk-123456789\n", "\tsk-123456789\r\n"] {
+            let checked = with_key(key).unwrap();
+            assert_eq!(checked.headers.get("authorization").unwrap(), "Bearer sk-123456789");
+            assert!(!checked.redactor.redact("it is sk-123456789!").contains("123456789"));
+        }
+        for (key, part) in [
+            ("\"sk-123456789\"", "stands in quotation marks"),
+            ("'sk-123456789'", "stands in quotation marks"),
+            ("Bearer sk-123456789", "begins with `Bearer`"),
+            ("sk-1234 56789", "holds a space"),
+            ("sk-1234\n56789", "a line break"),
+            ("sk-１２３４５６７８９", "a character that a header cannot carry"),
+            ("", "no key for https://api.openai.com/v1"),
+            ("\n", "no key for https://api.openai.com/v1"),
+        ] {
+            let error = with_key(key).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("OPENAI_API_KEY"), "{key}: {error}");
+            assert!(!error.contains("6789"), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_dialect_has_its_usual_variable() {
+        for (base_url, dialect, variable) in [
+            ("https://api.openai.com/v1", None, "OPENAI_API_KEY"),
+            ("https://api.anthropic.com/v1", None, "ANTHROPIC_API_KEY"),
+            ("https://proxy.example/v1", Some(Dialect::Anthropic), "ANTHROPIC_API_KEY"),
+        ] {
+            let settings = ChatSettings { base_url: base_url.into(), dialect, ..ChatSettings::default() };
+            let error = check(&settings, &|_| Err(VarError::NotPresent)).map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains(&format!("set the environment variable {variable}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_environment_gives_is_secret_and_nothing_else() {
+        let environment = |name: &str| match name {
+            "SITE" => Ok("site-of-ours".to_owned()),
+            "TOKEN" => Ok("abcdefgh".to_owned()),
+            "HTTPS_PROXY" => Ok("http://me:proxy-pass@proxy:3128".to_owned()),
+            _ => Err(VarError::NotPresent),
+        };
+        let headers = [("x-site", "${SITE}!"), ("x-plain", "plain-text"), ("x-token", "t:${TOKEN}")];
+        let settings = ChatSettings {
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ..ChatSettings::default()
+        };
+        let checked = check(&settings, &environment).unwrap();
+        assert_eq!(checked.headers.get("x-site").unwrap(), "site-of-ours!");
+        let shown = checked.redactor.redact("site-of-ours, plain-text, t:abcdefgh, proxy-pass");
+        assert!(shown.contains("plain-text"), "{shown}");
+        assert!(["site-of-ours", "abcdefgh", "proxy-pass"].iter().all(|secret| !shown.contains(secret)), "{shown}");
+        assert_eq!(checked.headers.get("authorization"), None, "a token is carried already");
+    }
 }

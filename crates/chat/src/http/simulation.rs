@@ -31,11 +31,13 @@ struct Client {
     /// Whether a refusal says how long to wait.
     hints: bool,
     latency: Latency,
+    /// Headers that the server adds to every response.
+    more: &'static [(&'static str, &'static str)],
 }
 
 impl Client {
     fn new(pace: Pace) -> Self {
-        Self { pace, requests: 2000, expected: 0.0, tokens: (0.0, 0.0), hints: true, latency: USUAL }
+        Self { pace, requests: 2000, expected: 0.0, tokens: (0.0, 0.0), hints: true, latency: USUAL, more: &[] }
     }
 
     /// Sends all requests, each again until it is let in. Seconds until the last had left, and the tokens let in.
@@ -63,7 +65,8 @@ impl Client {
             match events.swap_remove(index).1 {
                 Event::Arrives { tokens, ticket } => {
                     let verdict = server.arrive(now, tokens);
-                    let headers: Headers = verdict.headers.into_iter().collect();
+                    let more = self.more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+                    let headers: Headers = verdict.headers.into_iter().chain(more).collect();
                     let stated = stated::read(&headers, SystemTime::now());
                     let (outcome, delay) = if verdict.is_admitted {
                         admitted_tokens += tokens;
@@ -166,4 +169,18 @@ fn limits_of_other_windows_are_kept_too() {
     let (seconds, _) = Client::new(Pace::new(50, None, None)).run(&server);
     assert_eq!(server.violations(), 0);
     assert!(seconds < 300.0, "as fast as fifty at once are: {seconds} s");
+}
+
+#[test]
+fn a_limit_a_day_does_not_hide_the_one_a_minute() {
+    let more = &[
+        ("x-ratelimit-limit-requests-day", "100000"),
+        ("x-ratelimit-remaining-requests-day", "90000"),
+        ("x-ratelimit-reset-requests-day", "3600"),
+        ("ratelimit-limit", "1000000"),
+    ];
+    let server = RateLimited::new(Counting::SlidingWindow, Spelling::OpenAi, 60.0, 300.0, None);
+    let (seconds, _) = Client { more, ..Client::new(Pace::new(100, None, None)) }.run(&server);
+    assert_eq!(server.violations(), 0);
+    assert!(2000.0 / (300.0 * seconds / 60.0) >= 0.9, "{seconds} s");
 }

@@ -22,6 +22,8 @@ pub(super) const KINDS: [Kind; 4] = [Kind::Requests, Kind::Tokens, Kind::InputTo
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stated {
     pub kind: Kind,
+    /// Tells it from others of its kind: a server may have a limit a minute and another one a day.
+    pub source: usize,
     pub limit: Option<f64>,
     pub remaining: Option<f64>,
     /// Seconds until it is whole again, or the next window begins.
@@ -29,6 +31,9 @@ pub(super) struct Stated {
     /// Seconds that the limit is for; none where the server does not say.
     pub window: Option<f64>,
 }
+
+/// Policies of the standard that are read; a server has one or two.
+const MOST_POLICIES: usize = 8;
 
 const MINUTE: Option<f64> = Some(60.0);
 const DAY: Option<f64> = Some(86_400.0);
@@ -110,19 +115,22 @@ const FAMILIES: [(Kind, Option<f64>, [&str; 3]); 14] = [
 
 /// All that the headers state. `now` is the server's time: dates are its own.
 pub(super) fn read(headers: &Headers, now: SystemTime) -> Vec<Stated> {
-    let mut found: Vec<Stated> = FAMILIES.iter().filter_map(|family| read_family(headers, family, now)).collect();
+    let families = FAMILIES.iter().enumerate();
+    let mut found: Vec<Stated> = families.filter_map(|(i, family)| read_family(headers, i, family, now)).collect();
     found.extend(read_structured(headers, now));
     found
 }
 
 fn read_family(
     headers: &Headers,
+    source: usize,
     (kind, window, [limit, remaining, reset]): &(Kind, Option<f64>, [&str; 3]),
     now: SystemTime,
 ) -> Option<Stated> {
     let limit_text = headers.get(limit);
     let stated = Stated {
         kind: *kind,
+        source,
         limit: limit_text.and_then(amount).filter(|limit| *limit >= 1.0),
         remaining: headers.get(remaining).and_then(amount),
         reset: headers.get(reset).and_then(|text| seconds_until(text, now)),
@@ -142,6 +150,7 @@ fn read_structured(headers: &Headers, now: SystemTime) -> Vec<Stated> {
         let (limit, window) = (named("limit").filter(|l| *l >= 1.0), parameter(&policies, "w"));
         return vec![Stated {
             kind: Kind::Requests,
+            source: FAMILIES.len(),
             limit,
             remaining: named("remaining"),
             reset: named("reset").and_then(|reset| seconds_until(&reset.to_string(), now)),
@@ -154,10 +163,13 @@ fn read_structured(headers: &Headers, now: SystemTime) -> Vec<Stated> {
     let of_requests = |policy: &Option<&String>| policy.is_none_or(|p| !p.contains("qu=") || p.contains("\"request"));
     items(&fields)
         .iter()
-        .filter_map(|field| {
+        .take(MOST_POLICIES)
+        .enumerate()
+        .filter_map(|(i, field)| {
             let policy = Some(policy_of(item_name(field))).filter(of_requests)?;
             Some(Stated {
                 kind: Kind::Requests,
+                source: FAMILIES.len() + i,
                 limit: policy.and_then(|p| parameter(p, "q")).filter(|limit| *limit >= 1.0),
                 remaining: Some(parameter(field, "r")?),
                 reset: parameter(field, "t"),
@@ -189,11 +201,12 @@ mod tests {
 
     use super::*;
 
+    type Pairs = &'static [(&'static str, &'static str)];
     type Row = (Kind, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
 
     #[test]
     fn limits_are_read_in_every_spelling() {
-        let cases: Vec<(&[(&str, &str)], Vec<Row>)> = vec![
+        let cases: Vec<(Pairs, Vec<Row>)> = vec![
             (
                 &[
                     ("x-ratelimit-limit-requests", "500"),

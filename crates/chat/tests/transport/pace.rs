@@ -21,7 +21,8 @@ fn what_a_server_asks_for_is_waited_out() {
     // A second is a millisecond here.
     const SKEWED: &[(&str, &str)] =
         &[("date", "Fri, 31 Dec 2100 23:59:00 GMT"), ("retry-after", "Fri, 31 Dec 2100 23:59:50 GMT")];
-    let cases: Vec<(u16, &str, &[(&str, &str)], u128)> = vec![
+    type Pairs = &'static [(&'static str, &'static str)];
+    let cases: Vec<(u16, &str, Pairs, u128)> = vec![
         (429, "", &[("retry-after", "60")], 60),
         (429, "", &[("retry-after-ms", "60000"), ("retry-after", "1")], 60),
         (429, "", SKEWED, 50),

@@ -23,7 +23,7 @@ fn a_probe_tells_what_it_learnt() {
     assert!(probe.clock_skew_seconds.unwrap() > 1e9 && probe.seconds > 0.0);
     assert_eq!(probe.usage.map(|usage| usage.prompt), Some(100));
     let sent = &server.seen()[1];
-    assert_eq!((sent.body["max_tokens"].as_u64(), sent.body["top_p"].as_f64()), (Some(64), Some(0.5)));
+    assert_eq!((sent.body["max_tokens"].as_u64(), sent.body["top_p"].as_f64()), (Some(1024), Some(0.5)));
     assert!(!sent.prompt().contains("a long prompt") && sent.prompt().contains("JSON"));
 }
 
