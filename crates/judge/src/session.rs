@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
         response: RawResponse,
         reservation: Reservation<'_>,
     ) -> Result<StoredReply, String> {
-        let reply = Reply::read(&response.body);
+        let reply = Reply::read_for(&response.body, &key.request);
         let paid_usd = reservation.pay(store::billed(&key.request, &reply, response.lost));
         let stored = slot.keep(key, response, reply, paid_usd).map_err(|error| self.stop(error))?;
         self.counts.paid.fetch_add(1, Ordering::Relaxed);

@@ -267,8 +267,8 @@ impl State {
             let path = error.path().display().to_string();
             JudgeError::Store { path, reason: format!("a kept reply cannot be read again: {}", why(&error)) }
         })?;
-        let Line { response, seconds, adapted, batch, .. } = line;
-        let (Entry { attempt, is_fresh, .. }, reply) = (entry, Reply::read(&response));
+        let Line { key, response, seconds, adapted, batch, .. } = line;
+        let (Entry { attempt, is_fresh, .. }, reply) = (entry, Reply::read_for(&response, &key.request));
         Ok(Some(StoredReply { reply, seconds, adapted, batch, attempt, is_fresh }))
     }
 }
@@ -312,7 +312,8 @@ impl Drop for Slot<'_> {
 
 /// Whose reply a line is, what it used, and what it cost, if that is known.
 fn account(line: Line) -> (Account, Usage, Option<f64>) {
-    let billed = billed(&line.key.request, &Reply::read(&line.response), line.lost);
+    let reply = Reply::read_for(&line.response, &line.key.request);
+    let billed = billed(&line.key.request, &reply, line.lost);
     let account = Account { url: line.key.base_url, model: line.key.request.model, batch: line.batch };
     let listed = || listed_usd(&account.url, &account.model, billed, account.batch);
     let recorded_usd = line.paid_usd.or_else(listed);

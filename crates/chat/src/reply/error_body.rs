@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::shorten::shorten;
+use super::{events, json};
 
 /// The longest text that is searched for what it names.
 const MOST_SAID: usize = 4096;
@@ -30,9 +31,13 @@ pub(crate) struct ErrorBody {
 impl ErrorBody {
     /// Reads any body; the worst that can be is that all of it is the message.
     pub(crate) fn read(body: &str) -> Self {
-        let mut error = match serde_json::from_str::<Value>(body) {
-            Ok(value) => Self::of(&value, 0),
-            Err(_) => Self { said: page_text(body), ..Self::default() },
+        let value = match events::is_stream(body) {
+            true => events::read(body, |piece| json::parse(piece).ok()).values.into_iter().find(is_error),
+            false => json::parse(body).ok(),
+        };
+        let mut error = match value {
+            Some(value) => Self::of(&value, 0),
+            None => Self { said: page_text(body), ..Self::default() },
         };
         if error.said.trim().is_empty() {
             error.said = body.to_owned();
@@ -99,6 +104,11 @@ impl ErrorBody {
             self.retry_delay = delay.or(self.retry_delay);
         }
     }
+}
+
+/// Whether a piece of a stream is an error.
+fn is_error(value: &Value) -> bool {
+    value.get("error").is_some_and(|error| !error.is_null())
 }
 
 /// Where messages stand, the best first; of the error first, then of what is around it.
@@ -198,6 +208,11 @@ mod tests {
             ("<html><head><TITLE class=x>\n 502 Bad\tGateway </title>", "502 Bad Gateway", ""),
             ("<?xml version=\"1.0\"?><Error><Code>403</Code><Message>No access</Message></Error>", "No access", ""),
             ("<html><body>down</body></html>", "<html><body>down</body></html>", ""),
+            (
+                "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+                "Overloaded",
+                "overloaded_error",
+            ),
             ("upstream connect error\r\n", "upstream connect error", ""),
             ("", "(nothing)", ""),
             ("\u{1b}[31m\u{202e}x", r"\u{1b}[31m\u{202e}x", ""),

@@ -13,10 +13,11 @@ mod usage;
 use std::ops::Range;
 
 use serde_json::{Value, json};
-use tunebench_spec::ChatReply;
+use tunebench_spec::{ChatReply, ChatRequest};
 
 use self::draft::Draft;
 use self::events::Events;
+use self::reasoning::Parts;
 
 pub(crate) use self::error_body::ErrorBody;
 pub(crate) use self::shorten::shorten;
@@ -50,11 +51,20 @@ pub enum Unreadable {
 
 impl Reply {
     /// Reads the body of a successful response, in the dialect that it is in: OpenAI's or Anthropic's, whole or as
-    /// server-sent events.
+    /// server-sent events. Who knows the request takes [`Reply::read_for`].
     ///
     /// # Errors
     /// [`Unreadable`] names what came instead of a reply.
     pub fn read(body: &str) -> Result<Self, Unreadable> {
+        Self::read_for(body, &ChatRequest::default())
+    }
+
+    /// Reads the body of the response to a request. Where the request holds tags of thinking, as an answer to be judged may,
+    /// such tags in the reply are taken for quotes.
+    ///
+    /// # Errors
+    /// As [`Reply::read`].
+    pub fn read_for(body: &str, request: &ChatRequest) -> Result<Self, Unreadable> {
         let body = body.trim_start_matches('\u{feff}').trim();
         let mut draft = Draft::default();
         if events::is_stream(body) {
@@ -70,7 +80,10 @@ impl Reply {
                 },
             }
         }
-        conclude(draft, body)
+        let asked: Vec<String> = request.messages.iter().map(|message| message.content.to_lowercase()).collect();
+        let is_quotable = |tag: &str| asked.iter().any(|content| content.contains(&tag.to_lowercase()));
+        let parts = reasoning::split(&draft.content, is_quotable);
+        conclude(draft, &parts, body)
     }
 
     /// Why the reply is not the whole one, if so: what it would have said last is not there.
@@ -114,10 +127,9 @@ fn not_json(body: &str, error: &serde_json::Error) -> Unreadable {
     })
 }
 
-fn conclude(mut draft: Draft, body: &str) -> Result<Reply, Unreadable> {
+fn conclude(mut draft: Draft, parts: &Parts, body: &str) -> Result<Reply, Unreadable> {
     let usage = Usage::read(&draft.usage);
     let is_billed = usage.is_some_and(|usage| usage.completion > 0);
-    let parts = reasoning::split(&draft.content);
     let content = text_of(&draft.content, &parts.said);
     let is_empty = content.trim().is_empty();
     // In its own words, as an error body has them.

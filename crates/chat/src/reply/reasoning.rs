@@ -1,6 +1,8 @@
 //! Takes apart what a model thinks and what it says, where a server hands over both as one text.
 //!
-//! A tag counts where a line begins with it: in the middle of a line somebody speaks of it.
+//! A tag counts where a line begins with it: in the middle of a line somebody speaks of it. What is asked about may hold tags
+//! too, and a reply may quote it; of such tags only those count that a reply begins with. So nobody, by what he is asked about,
+//! makes what was said look like thought.
 
 use std::ops::Range;
 
@@ -28,42 +30,43 @@ pub(super) struct Parts {
     pub thought: Vec<Range<usize>>,
 }
 
-/// Takes a text apart. One that says nothing of thoughts is all said.
-pub(super) fn split(text: &str) -> Parts {
-    harmony(text).unwrap_or_else(|| tagged(text))
+/// Takes a text apart; one that says nothing of thoughts is all said. `is_quotable` says of a tag whether what was asked about
+/// holds it.
+pub(super) fn split(text: &str, is_quotable: impl Fn(&str) -> bool) -> Parts {
+    match harmony(text, &is_quotable) {
+        Some(parts) => parts,
+        None => tagged(text, &is_quotable),
+    }
 }
 
 /// The parts of a text with tags. A tag that is never closed reaches to the end; one that was opened in the prompt, as by
 /// the templates of DeepSeek R1 and Qwen's thinking models, only closes.
-fn tagged(text: &str) -> Parts {
+fn tagged(text: &str, is_quotable: &impl Fn(&str) -> bool) -> Parts {
+    let quotable: Vec<bool> = TAGS.iter().map(|(open, close)| is_quotable(open) || is_quotable(close)).collect();
     let mut parts = Parts::default();
     let mut start = 0;
     let mut at = 0;
     let mut closed = true;
-    while let Some((place, tag, is_open)) = next_tag(text, at) {
-        let (open, close) = TAGS[tag];
-        if is_open && begins_line(text, start, place) {
+    while let Some(Tag { place, row, opens }) = next_tag(text, at) {
+        let (open, close) = TAGS[row];
+        let is_first = text[..place].trim().is_empty();
+        if opens && begins_line(text, start, place) && (is_first || !quotable[row]) {
             parts.said.push(start..place);
             let inner = place + open.len();
-            (at, closed) = match end_of_thought(text, inner, open, close) {
-                Some(end) => {
-                    parts.thought.push(inner..end);
-                    (end + close.len(), true)
-                }
-                None => {
-                    parts.thought.push(inner..text.len());
-                    (text.len(), false)
-                }
-            };
+            let end =
+                if quotable[row] { next_close(text, inner, close) } else { end_of_thought(text, inner, open, close) };
+            parts.thought.push(inner..end.unwrap_or(text.len()));
+            closed = end.is_some();
+            at = end.map_or(text.len(), |end| end + close.len());
             start = at;
-        } else if !is_open && (begins_line(text, start, place) || ends_line(text, place + close.len())) {
+        } else if !opens && !quotable[row] && stands_apart(text, start, place, close) {
             // All that seemed to be said was thought.
             parts.said.clear();
             parts.thought.push(start..place);
             at = place + close.len();
             start = at;
         } else {
-            at = place + if is_open { open.len() } else { close.len() };
+            at = place + if opens { open.len() } else { close.len() };
         }
     }
     if closed {
@@ -73,22 +76,31 @@ fn tagged(text: &str) -> Parts {
     parts
 }
 
-/// Where the next tag is, which one, and whether it opens.
-fn next_tag(text: &str, from: usize) -> Option<(usize, usize, bool)> {
+/// A tag in a text.
+struct Tag {
+    place: usize,
+    /// Of [`TAGS`].
+    row: usize,
+    opens: bool,
+}
+
+fn next_tag(text: &str, from: usize) -> Option<Tag> {
     let mut at = from;
     while let Some(found) = text[at..].find(MARKS) {
         let place = at + found;
-        for (tag, (open, close)) in TAGS.iter().enumerate() {
-            if starts_with(text, place, open) {
-                return Some((place, tag, true));
-            }
-            if starts_with(text, place, close) {
-                return Some((place, tag, false));
+        for (row, (open, close)) in TAGS.iter().enumerate() {
+            let opens = starts_with(text, place, open);
+            if opens || starts_with(text, place, close) {
+                return Some(Tag { place, row, opens });
             }
         }
         at = after_char(text, place);
     }
     None
+}
+
+fn next_close(text: &str, from: usize, close: &str) -> Option<usize> {
+    text[from..].match_indices(MARKS).map(|(found, _)| from + found).find(|place| starts_with(text, *place, close))
 }
 
 /// The place of the tag that closes a thought. Thoughts in thoughts are counted; where the count does not come out, because a
@@ -128,17 +140,20 @@ fn begins_line(text: &str, start: usize, place: usize) -> bool {
     text[start..place].chars().rev().find(|c| *c == '\n' || !c.is_whitespace()).is_none_or(|c| c == '\n')
 }
 
-fn ends_line(text: &str, place: usize) -> bool {
-    text[place..].chars().find(|c| *c == '\n' || !c.is_whitespace()).is_none_or(|c| c == '\n')
+/// Whether a tag begins its line or ends it.
+fn stands_apart(text: &str, start: usize, place: usize, tag: &str) -> bool {
+    let after = text[place + tag.len()..].chars().find(|c| *c == '\n' || !c.is_whitespace());
+    begins_line(text, start, place) || after.is_none_or(|c| c == '\n')
 }
 
 /// gpt-oss's format, Harmony: messages on channels, of which `final` alone is said. Where a server has dropped the special
 /// tokens, only their words are left.
-fn harmony(text: &str) -> Option<Parts> {
+fn harmony(text: &str, is_quotable: impl Fn(&str) -> bool) -> Option<Parts> {
     const FINAL: &str = "<|channel|>final";
     let head = text.trim_start();
-    if !head.starts_with("<|channel|>") && !head.starts_with("<|start|>") && !text.contains(FINAL) {
-        return bare_harmony(text);
+    let begins = head.starts_with("<|channel|>") || head.starts_with("<|start|>");
+    if !begins && (!text.contains(FINAL) || is_quotable("<|channel|>")) {
+        return bare_harmony(text, is_quotable);
     }
     let mut parts = Parts::default();
     let mut at = 0;
@@ -170,10 +185,10 @@ fn end_of_message(text: &str, from: usize) -> (usize, usize) {
     (text.len(), text.len())
 }
 
-fn bare_harmony(text: &str) -> Option<Parts> {
+fn bare_harmony(text: &str, is_quotable: impl Fn(&str) -> bool) -> Option<Parts> {
     const SEAM: &str = "assistantfinal";
     let start = text.len() - text.trim_start().len();
-    let seam = text.rfind(SEAM).filter(|_| text[start..].starts_with("analysis"))?;
+    let seam = text.rfind(SEAM).filter(|_| text[start..].starts_with("analysis") && !is_quotable(SEAM))?;
     let mut parts = Parts::default();
     parts.thought.push(start + "analysis".len()..seam);
     parts.said.push(seam + SEAM.len()..text.len());
