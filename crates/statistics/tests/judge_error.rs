@@ -125,6 +125,26 @@ fn the_judges_part_is_added_to_those_of_items_and_trainings() {
 }
 
 #[test]
+fn a_judge_that_says_nothing_leaves_trainings_unseen() {
+    let mut nothing = world(40, vec![]);
+    nothing.judge = SimulatedJudge { scale: 0.0, noise_sd: 0.2, ..nothing.judge };
+    let study = draw(&nothing, 4);
+    for tuning in [Tuning::Regression, Tuning::Difference] {
+        let calibration = Calibration { tuning, ..by(&study.labels, ErrorModel::OfEachArm) };
+        let found = corrected_estimate(&study.scores, 0, Average::Macro, &calibration).unwrap();
+        assert!(found.judge.correlation.unwrap().abs() < 0.3);
+        let known = found.corrected.inference.unwrap();
+        assert_eq!((known.scope, known.contains()), (Scope::ItemsOnly, "items and the judge"));
+        assert_eq!(holds(known.interval, 0.6), 1);
+    }
+    let shared = by(&study.labels, ErrorModel::SharedByArms);
+    match corrected_contrast(&study.scores, 0, 1, Average::Macro, Seeds::Nested, &shared) {
+        Ok(found) => assert_eq!(found.corrected.inference, Err(NoInterval::JudgeLikeChance { labels: 80 })),
+        Err(error) => assert!(matches!(error, Error::Undefined { .. }), "{error}"),
+    }
+}
+
+#[test]
 fn an_arm_that_the_judge_likes_is_seen_in_the_labels() {
     let study = draw(&world(60, vec![0.15]), 1);
     let contrast = |model| {

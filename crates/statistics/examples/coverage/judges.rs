@@ -301,7 +301,8 @@ pub fn limits(text: &mut String, simulations: usize) -> Result<(), Error> {
          judge, from which no spread could be seen, there is no interval. A hundred hold a handful, and the interval may cover less\n\
          than it says, as those of rare zeros do above. Label more answers where marks are low (`Sampling::ByCategory`).\n\
          And a judge that says nothing of the answer, over trainings that vary much: its marks do not show what trainings do, and labels\n\
-         are too few in each to show it; `JudgeError::correlation` is then near 0. Trainings' deviation there is 0.1.\n\
+         are too few in each to show it. Where labels do not show that the two go together, the interval says that it is over items\n\
+         and the judge only, and that is what it is. Trainings' deviation there is 0.1.\n\
          Pooled labels of a judge that says nothing hardly ever give an interval, and the few that they give hold less than they say:\n\
          they are those in which chance looked like skill.\n\n{HEAD}"
     );

@@ -7,7 +7,9 @@
 //!
 //! The labels' weights are what an answer weighs in the average over its chance to be labelled, so that categories count as
 //! they do in the average. What is assumed: labels are drawn by chance; the judge's error does not depend on the training
-//! beyond what its marks show; and, for [`ErrorModel::SharedByArms`], that it is the same in all arms.
+//! beyond what its marks show; and, for [`ErrorModel::SharedByArms`], that it is the same in all arms. Where labels do not
+//! show that the judge's marks go with people's at all, they show nothing of people's trainings, and the interval's scope is
+//! items only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +60,9 @@ pub struct JudgeError {
     pub intercept: f64,
     /// Of people's marks around the line.
     pub residual_sd: f64,
-    /// Of the two marks. Near 0, the judge shows neither items nor trainings: what trainings vary by is then missing from the
-    /// corrected interval (`docs/coverage.md`, where it does not hold). Null where one of the marks does not vary.
+    /// Of the two marks. Where it cannot be told from 0 at 0.05, the judge's marks do not show what trainings vary by, and the
+    /// corrected interval is over items and the judge only ([`crate::Scope::ItemsOnly`]). Null where one of the marks does not
+    /// vary.
     pub correlation: Option<f64>,
 }
 
@@ -263,12 +266,11 @@ impl<'a> Frame<'a> {
         let squares = mean_squares(self.scores, weights, self.average, seeds)?;
         let spread = || {
             let judge = influences.part()?;
-            Ok(Spread {
-                items: squares.by_items.clone()?,
-                seeds: squares.seeds,
-                shared: squares.shared,
-                judge: Some(judge),
-            })
+            let (seeds, shared) = match influences.trainings_unseen {
+                true => (None, 0.0),
+                false => (squares.seeds, squares.shared),
+            };
+            Ok(Spread { items: squares.by_items.clone()?, seeds, shared, judge: Some(judge) })
         };
         Ok(spread().map(|spread| Inference::new(value, spread)))
     }

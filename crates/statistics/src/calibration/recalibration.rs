@@ -104,6 +104,8 @@ pub(crate) struct Influences {
     by_item: BTreeMap<usize, f64>,
     parts: Vec<Part>,
     weakness: Option<NoInterval>,
+    /// A line's labels do not show that the judge's marks go with people's, so neither do they show people's trainings.
+    pub(crate) trainings_unseen: bool,
 }
 
 /// A label's marks less the means of its stratum.
@@ -216,6 +218,13 @@ impl Recalibration {
         (!self.is_shown()).then_some(NoInterval::JudgeLikeChance { labels })
     }
 
+    /// Whether the correlation of the two marks is told from 0 at 0.05, by t = r √(df / (1 - r²)).
+    fn goes_with_people(&self) -> bool {
+        let df = (self.labels.len() as f64 - self.strata as f64 - 1.0).max(1.0);
+        let t = t_quantile((1.0 - CONFIDENCE) / 2.0, df);
+        self.correlation.is_some_and(|r| r * r * df > t * t * (1.0 - r * r))
+    }
+
     pub(crate) fn labels(&self) -> usize {
         self.labels.len()
     }
@@ -265,6 +274,7 @@ impl Recalibration {
             *influences.by_item.entry(label.item).or_default() += influence;
             *strata.entry(label.stratum).or_default().entry(label.item).or_default() += influence;
         }
+        influences.trainings_unseen |= !self.goes_with_people();
         // The slope is fitted to all strata, which share the degree of freedom that it takes.
         let of_slope = f64::from(u8::from(self.kind != Slope::One)) / self.strata as f64;
         for items in strata.values() {
