@@ -48,6 +48,9 @@ use tunebench_plugin_api::serde_json::{self, json};
 pub use options::{Form, Options, Scoring};
 use prompt::Mark;
 
+/// Where a rubric comes from that neither the item nor the study brings.
+const BUILT_IN: &str = "built in";
+
 /// The judge.
 pub struct ChatGpt {
     options: Options,
@@ -93,6 +96,10 @@ impl ChatGpt {
     fn delimited(&self, item: &Example, answer: &str, replies: &[ChatReply]) -> JudgeStep {
         let language = self.options.language.unwrap_or_else(|| Language::of(item.question()));
         let (rubric, origin) = self.rubric(item, |category| rubric::built_in(category, language).to_owned());
+        if self.options.scale.is_some() && origin == BUILT_IN {
+            let reason = "`scale` is set, and neither the item nor the study has a rubric that speaks of it";
+            return JudgeStep::Unscored { reason: reason.into() };
+        }
         let reference = reference(item).unwrap_or_default();
         let nonce = nonce(&[&item.id, &rubric, item.question(), reference, answer]);
         let (asking, scale) = (&self.options.asking, self.options.scale());
@@ -126,7 +133,7 @@ impl ChatGpt {
         match (&item.rubric, &self.options.rubric) {
             (Some(rubric), _) if !rubric.trim().is_empty() => (rubric.clone(), "the item's"),
             (_, Some(rubric)) => (rubric.clone(), "the study's"),
-            _ => (built_in(item.category.as_deref().unwrap_or_default()), "built in"),
+            _ => (built_in(item.category.as_deref().unwrap_or_default()), BUILT_IN),
         }
     }
 }

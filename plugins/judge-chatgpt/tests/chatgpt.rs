@@ -320,6 +320,9 @@ fn replies_are_read_on_the_scale_that_the_study_declares() {
     assert_eq!(score(&first), 0.5);
     assert!(first.chats[0].messages[0].content.contains("1到10之间"));
     assert!(matches!(run(options(), &item, "2", &["得分: 0.5", "11"]).step, JudgeStep::Unscored { .. }));
+    // The built-in rubrics speak of 0 and 1.
+    let silent = run(json!({ "scale": [1, 10] }), &item, "2", &[]);
+    assert!(silent.chats.is_empty() && reason(&silent).contains("`scale` is set"), "{silent:?}");
 }
 
 fn digits(token: &str, p: f64, top: &[(&str, f64)]) -> ChatReply {

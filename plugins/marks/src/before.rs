@@ -4,8 +4,8 @@ use crate::number::{full_number, scale_within};
 use crate::scale::Of;
 use crate::surroundings::{BEFORE, CONCLUDES, CORRECTIONS, FINAL_BEFORE, NOT_GIVEN, OWNERS, PARTS};
 use crate::text::{
-    GAP, ends_sentence, has_any, is_decoration, is_han, line_start, sentence_start, skip_decoration, word_at,
-    word_before,
+    GAP, ends_sentence, has_any, is_decoration, is_digit_at, is_han, line_start, sentence_start, skip_decoration,
+    word_at, word_before,
 };
 use crate::words::{FULL, HEADINGS, REASONS};
 
@@ -58,6 +58,13 @@ pub fn before(text: &[char], at: usize) -> Option<Before> {
             continue;
         }
         let (word, start) = word_before(text, found.start, BEFORE)?;
+        // `Answer A: Score` and `A回答得分` speak of one of several answers.
+        let of_one = word_before(text, start, &["answer ", "response "]).is_some()
+            && word_before(text, start, &["this answer ", "the answer ", "this response ", "the response "]).is_none();
+        let is_name = text.get(found.start) != Some(&' ') || of_one;
+        if word == "a" && is_name {
+            return None;
+        }
         found.has_owner |= OWNERS.iter().any(|owner| word.contains(owner));
         found.concludes |= CONCLUDES.contains(&word);
         found.corrects |= CORRECTIONS.iter().any(|correction| word.starts_with(correction));
@@ -92,12 +99,20 @@ fn full_that_ends(text: &[char], comma: usize) -> Option<Of> {
     (skip_decoration(text, end) == comma).then_some(of)
 }
 
+/// What has a number when there are several.
+const NUMBERED: &[&str] = &["问题", "第", "题目", "小题", "question", "item", "part", "step", "task"];
+
 /// Whether the sentence up to `at` makes a mark there hypothetical, somebody else's, or a part's; or a title above it
 /// makes it a part's.
 pub fn is_not_given(text: &[char], at: usize, before: Before) -> bool {
     let sentence = if before.concludes { before.start } else { sentence_start(text, at) }..at;
     let title = title_above(text, at);
-    has_any(text, sentence.clone(), NOT_GIVEN)
+    let is_numbered = sentence.clone().any(|i| {
+        let named = word_at(text, i, NUMBERED).map(|(_, end)| skip_decoration(text, end));
+        named.is_some_and(|number| number < at && is_digit_at(text, number))
+    });
+    is_numbered
+        || has_any(text, sentence.clone(), NOT_GIVEN)
         || has_any(text, sentence, PARTS)
         || title.is_some_and(|title| has_any(text, title, PARTS))
 }

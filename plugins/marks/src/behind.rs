@@ -2,7 +2,7 @@
 
 use crate::number::{number, range, scale_within};
 use crate::scale::{Of, Scale, same};
-use crate::surroundings::{ALTERNATIVES, BAD, DOUBTS, GOOD};
+use crate::surroundings::{ALTERNATIVES, BAD, DOUBTS, GOOD, NOT_BAD};
 use crate::text::{
     GAP, ends_sentence, has_any, is_at, is_decoration, is_digit_at, is_han, line_end, skip, skip_decoration,
     skip_spaces, tag_at, word_at,
@@ -29,8 +29,8 @@ pub fn may_end(text: &[char], end: usize, mark: Ending) -> bool {
         if at > end
             && let Some((_, after)) = tag_at(text, at - 1)
         {
-            at = after;
-            continue;
+            // What an element holds ends with it.
+            return !text.get(after).is_some_and(|c| c.is_ascii_digit() || matches!(c, '%' | '/' | '.'));
         }
         match sign {
             '\n' => return !goes_on_below(text, at + 1),
@@ -68,6 +68,7 @@ fn may_go_on(text: &[char], at: usize, sign: char, mark: Ending) -> bool {
         '、' if mark.bare_integer => false,
         // `评分1：逻辑清晰` names a criterion.
         ':' => false,
+        '-' | '—' | '–' if word_at(text, next, &["half", "a", "one", "two", "半"]).is_some() => false,
         _ => !goes_on_with_number && !offers_another(text, next, sentence_end(text, next)),
     }
 }
@@ -85,11 +86,12 @@ fn sentence_end(text: &[char], from: usize) -> usize {
     (from..text.len()).find(|i| ends_sentence(text, *i)).unwrap_or(text.len())
 }
 
-/// Whether a part of the text offers another number: `0.8，也可以是0.9`.
+/// Whether a part of the text offers another number, or takes one off: `0.8，也可以是0.9`, `1, minus 0.5`.
 fn offers_another(text: &[char], from: usize, end: usize) -> bool {
     const NEAR: usize = 8;
     (from..end).any(|at| {
         word_at(text, at, ALTERNATIVES)
+            .or_else(|| word_at(text, at, &["minus", "减去", "减", "less"]))
             .is_some_and(|(_, stop)| (stop..(stop + NEAR).min(end)).any(|i| is_digit_at(text, i)))
     })
 }
@@ -137,7 +139,8 @@ fn behind_bracket(text: &[char], at: usize, mark: Ending) -> Option<usize> {
         Some(_) => None,
         None => {
             let says = |words| has_any(text, at..close, words);
-            let is_contradicted = (same(mark.share, 1.0) && says(BAD)) || (same(mark.share, 0.0) && says(GOOD));
+            let is_contradicted =
+                (same(mark.share, 1.0) && says(BAD) && !says(NOT_BAD)) || (same(mark.share, 0.0) && says(GOOD));
             let is_doubted = says(DOUBTS) || offers_another(text, at, close) || text.get(at..close)?.contains(&GAP);
             (!is_contradicted && !is_doubted).then_some(close + 1)
         }

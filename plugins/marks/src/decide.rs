@@ -5,8 +5,8 @@ use crate::fault::Fault;
 use crate::mark::Mark;
 use crate::other_scale;
 use crate::scale::{Scale, same};
-use crate::surroundings::CORRECTIONS;
-use crate::text::{ends_sentence, is_decoration, shown, skip, word_at};
+use crate::surroundings::{CORRECTIONS, DEDUCTIONS, REFUSALS};
+use crate::text::{ends_sentence, is_decoration, line_end, shown, skip, word_at};
 use crate::words::Rank;
 
 /// The mark that counts, from 0 to 1, of all that were found, in order. `all` is the reply before anything but quotations was
@@ -42,6 +42,9 @@ pub fn decide(all: &[char], text: &[char], marks: &[Mark], scale: Scale, cut_off
         }
     }
     let (mark, share) = found.ok_or(missing)?;
+    if let Some(at) = contradiction(all, share) {
+        return Err(Fault::Unclear(shown(all, at..line_end(all, at))));
+    }
     if is_of_parts(text, counting) {
         return Err(Fault::Unclear(mark.shown.clone()));
     }
@@ -71,6 +74,19 @@ fn correction_in(text: &[char], from: usize, to: usize) -> Option<usize> {
     (from..to).filter(begins).find_map(|at| {
         let start = skip(text, at, |c| c == ' ' || is_decoration(c) || matches!(c, '-' | '(' | '。' | ',' | '\n'));
         word_at(text, start, CORRECTIONS).filter(|_| start < to).map(|_| start)
+    })
+}
+
+/// Where a reply says that it gives no mark, or takes points off the best one.
+fn contradiction(all: &[char], share: f64) -> Option<usize> {
+    (0..all.len()).find(|at| {
+        let takes_off = || {
+            let (_, end) = word_at(all, *at, DEDUCTIONS)?;
+            let number = skip(all, end, |c| matches!(c, ' ' | ':' | '了' | '掉' | '为'));
+            let digits = all.get(number..)?.iter().take_while(|c| c.is_ascii_digit() || **c == '.');
+            digits.collect::<String>().parse::<f64>().ok().filter(|points| *points > 0.0)
+        };
+        word_at(all, *at, REFUSALS).is_some() || (same(share, 1.0) && takes_off().is_some())
     })
 }
 

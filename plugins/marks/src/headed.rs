@@ -23,6 +23,8 @@ pub fn heading_at(text: &[char], at: usize) -> Option<(&'static str, Rank, usize
 fn mark(text: &[char], at: usize, scale: Scale) -> Option<Mark> {
     let (word, rank, end) = heading_at(text, at)?;
     let before = before(text, at)?;
+    let whose = skip_decoration(text, end);
+    let end = word_at(text, whose, WHOSE).map_or(end, |(_, end)| end);
     let link = link(text, end, before)?;
     if !link.suits(word, text, before) {
         return None;
@@ -39,6 +41,10 @@ fn mark(text: &[char], at: usize, scale: Scale) -> Option<Mark> {
     };
     Some(found.ranked(rank, before.corrects || link.corrects))
 }
+
+/// Whose mark it is, behind the heading.
+const WHOSE: &[&str] =
+    &["for this answer", "for this response", "for the answer", "for the response", "for the model's answer"];
 
 /// What joins a heading to its mark.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,8 +134,19 @@ fn bracket(text: &[char], at: usize, link: &mut Link) -> Option<()> {
     Some(())
 }
 
+/// Whether `<` or `>` between a heading and its mark is no part of a tag: `Score: >0.5`.
+fn is_compared(text: &[char], start: usize, at: usize) -> bool {
+    let within = text.get(start..at).unwrap_or_default();
+    let opens_tag = start.checked_sub(1).and_then(|i| text.get(i)) == Some(&'<');
+    let signs = within.iter().filter(|c| matches!(c, '<' | '>')).count();
+    signs > usize::from(opens_tag)
+}
+
 fn read(text: &[char], start: usize, link: Link, before: Before, scale: Scale) -> Option<Mark> {
     let at = link.end;
+    if is_compared(text, start, at) {
+        return Some(Mark::unread(text, start, start..clause_end(text, at), Odd::Unclear));
+    }
     if range(text, at).is_some_and(|(low, high, _)| scale.is_range(low, high)) {
         return None;
     }

@@ -16,7 +16,41 @@ use crate::text::{fold, shown, skip_decoration};
 use crate::words::{Rank, TOTALS};
 
 /// Keys whose number is the full mark.
-const FULL_KEYS: &[&str] = &["max", "max score", "maximum", "full mark", "full marks", "满分", "out of"];
+const FULL_KEYS: &[&str] = &[
+    "max",
+    "max score",
+    "maximum",
+    "maximum score",
+    "max points",
+    "full mark",
+    "full marks",
+    "full score",
+    "out of",
+    "of",
+    "possible",
+    "points possible",
+    "total points",
+    "满分",
+    "满分值",
+    "最高分",
+];
+/// Keys that make an object's mark a part's.
+const PART_KEYS: &[&str] = &[
+    "criterion",
+    "name",
+    "aspect",
+    "dimension",
+    "metric",
+    "weight",
+    "part",
+    "step",
+    "标准",
+    "维度",
+    "指标",
+    "权重",
+    "项目",
+    "方面",
+];
 
 /// Keys that name the scale.
 const SCALE_KEYS: &[&str] = &["scale", "range", "score range", "rating scale", "分制", "范围", "评分范围", "量表"];
@@ -26,13 +60,20 @@ const SCALE_KEYS: &[&str] = &["scale", "range", "score range", "rating scale", "
 pub fn take_marks(text: &mut [char], quoted: &Quoted, scale: Scale) -> Vec<Mark> {
     let objects = objects(text);
     let alone = are_all(text, &objects);
-    let mut marks = Vec::new();
+    let (mut marks, mut marked) = (Vec::new(), 0);
     for (range, fields) in &objects {
         let object = text.get(range.clone()).unwrap_or_default();
         if !quoted.has(object) {
             let found = of_object(fields, range.clone(), text, scale);
-            marks.extend(found.into_iter().filter(|(key, _)| alone || !quoted.has(key)).map(|(_, mark)| mark));
+            let own = found.into_iter().filter(|(key, _)| alone || !quoted.has(key)).map(|(_, mark)| mark);
+            let before = marks.len();
+            marks.extend(own);
+            marked += usize::from(marks.len() > before);
         }
+    }
+    // A list of marks, even of equal ones, is no mark.
+    if marked > 1 {
+        marks.iter_mut().for_each(|mark| mark.share = Err(Fault::Unclear(mark.shown.clone())));
     }
     for (range, _) in objects {
         if let Some(part) = text.get_mut(range) {
@@ -48,6 +89,9 @@ fn of_object(Fields(fields): &Fields, range: Range<usize>, text: &[char], scale:
     let named =
         fields.iter().find(|(key, _)| [FULL_KEYS, SCALE_KEYS].iter().any(|keys| keys.contains(&name(key).as_str())));
     let full = named.map(|(_, value)| full_of(value, scale));
+    if fields.iter().any(|(key, _)| PART_KEYS.contains(&name(key).as_str())) {
+        return Vec::new();
+    }
     let mut marks = Vec::new();
     for (key, value) in fields {
         let Some(rank) = rank_of_key(&fold(&name(key))) else { continue };

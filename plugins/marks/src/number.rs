@@ -279,7 +279,7 @@ pub fn full_number(text: &[char], at: usize) -> Option<(Of, usize)> {
 }
 
 /// Behind a colon, an equals sign or a copula, and the decoration about it.
-fn behind_copula(text: &[char], at: usize) -> usize {
+pub fn behind_copula(text: &[char], at: usize) -> usize {
     let at = skip_decoration(text, at);
     let after = match text.get(at) {
         Some(':' | '=') => at + 1,

@@ -1,9 +1,9 @@
 //! Whether a reply speaks of another scale than the rubric's: then nobody knows what a number alone is of.
 
-use crate::number::{full_number, number, range};
+use crate::number::{behind_copula, full_number, number, range};
 use crate::scale::{Of, Scale};
-use crate::text::{is_at, is_digit_at, skip, skip_spaces, word_at, word_before};
-use crate::words::{FULL, NAMED_SCALES, SCALE_WORDS};
+use crate::text::{is_at, is_digit_at, line_end, skip, skip_decoration, skip_spaces, word_at, word_before};
+use crate::words::{FULL, HEADINGS, NAMED_SCALES, SCALE_WORDS};
 
 /// Best marks of scales that people use.
 const USUAL: [f64; 3] = [5.0, 10.0, 100.0];
@@ -13,8 +13,23 @@ const USUAL: [f64; 3] = [5.0, 10.0, 100.0];
 pub fn is_named(text: &[char], scale: Scale, is_mark: impl Fn(&str) -> bool) -> bool {
     (0..text.len()).any(|at| {
         let number_begins = is_digit_at(text, at) && !at.checked_sub(1).is_some_and(|before| is_part(text, before));
-        named(text, at, scale) || out_of(text, at, scale, &is_mark) || (number_begins && numbered(text, at, scale))
+        let line_begins = at == 0 || text.get(at - 1) == Some(&'\n');
+        (line_begins && is_part_above(text, at, scale))
+            || named(text, at, scale)
+            || out_of(text, at, scale, &is_mark)
+            || (number_begins && numbered(text, at, scale))
     })
+}
+
+/// A line that is a name and a number, more than the best mark: parts are marked on another scale.
+fn is_part_above(text: &[char], at: usize, scale: Scale) -> bool {
+    let end = line_end(text, at);
+    let Some(colon) = (at..end).find(|i| text.get(*i) == Some(&':')) else { return false };
+    let start = skip_decoration(text, colon + 1);
+    let Some(Ok(found)) = number(text, start) else { return false };
+    let is_name = text.get(at..colon).unwrap_or_default().iter().any(|c| c.is_alphabetic());
+    let is_all = skip_decoration(text, found.end) >= end;
+    is_name && is_all && found.of == Of::Scale && found.value > scale.high
 }
 
 fn is_part(text: &[char], at: usize) -> bool {
@@ -40,6 +55,14 @@ fn named(text: &[char], at: usize, scale: Scale) -> bool {
     if let Some((_, end)) = word_at(text, at, SCALE_WORDS) {
         let start = skip(text, end, |c| matches!(c, ' ' | ':' | '是' | '为' | '在' | '从'));
         return range(text, start).is_some_and(|(low, high, _)| !scale.is_range(low, high));
+    }
+    // `参考得分为2`
+    if let Some((_, end)) = HEADINGS.iter().find_map(|(heading, _)| word_at(text, at, &[*heading]))
+        && let Some(Ok(found)) = number(text, behind_copula(text, end))
+        && found.of == Of::Scale
+        && found.value > scale.high
+    {
+        return true;
     }
     if let Some((_, end)) = word_at(text, at, TOGETHER)
         && let Some(Ok(amount)) = number(text, skip_spaces(text, end))

@@ -391,6 +391,8 @@ pub const CORRECTIONS: &[&str] = &[
 /// Behind the best mark these make it doubtful that it is the best.
 pub const BAD: &[&str] =
     &["差", "错误", "不合格", "poor", "bad", "worst", "wrong", "incorrect", "terrible", "lowest", "最低"];
+/// And these take that doubt away.
+pub const NOT_BAD: &[&str] = &["没有错误", "无错误", "没有任何错误", "nothing wrong"];
 /// Behind the worst mark these make it doubtful that it is the worst.
 pub const GOOD: &[&str] = &["优秀", "最好", "完美", "excellent", "perfect", "best", "highest", "最高"];
 /// In brackets behind a mark they say that it is not sure.
@@ -410,7 +412,46 @@ pub const DOUBTS: &[&str] = &[
     "tentative",
     "provisional",
     "unsure",
+    "最多",
+    "至多",
+    "至少",
+    "最少",
+    "上限",
+    "再扣",
+    "还要扣",
+    "需扣",
+    "应扣",
+    "before",
+    "at most",
+    "at least",
+    "up to",
+    "maximum",
+    "minimum",
 ];
+/// What takes points off; a number follows.
+pub const DEDUCTIONS: &[&str] =
+    &["扣分", "扣除", "扣了", "扣掉", "扣", "deducted", "deducting", "deduct", "deduction of", "subtract"];
+/// Words of a reply that gives no mark, whatever number stands in it.
+pub const REFUSALS: &[&str] = &[
+    "无法评分",
+    "无法给出评分",
+    "无法给出得分",
+    "无法打分",
+    "不予评分",
+    "不评分",
+    "拒绝评分",
+    "refuse to score",
+    "cannot score",
+    "can't score",
+    "unable to score",
+    "cannot be scored",
+    "not able to score",
+    "cannot give a score",
+    "decline to score",
+    "cannot rate",
+    "unable to rate",
+];
+
 /// Words that offer another mark.
 pub const ALTERNATIVES: &[&str] = &[
     "或者",

@@ -144,7 +144,9 @@ pub fn is_han(c: char) -> bool {
 /// Whether a sentence ends with the sign at `at`: a full stop is one unless a digit or a letter follows.
 pub fn ends_sentence(text: &[char], at: usize) -> bool {
     match text.get(at) {
-        Some('。' | '!' | '?' | '\n') => true,
+        Some('。' | '\n') => true,
+        // Addresses and code have such signs within.
+        Some('!' | '?') => !text.get(at + 1).is_some_and(char::is_ascii_alphanumeric),
         Some('.') if word_before(text, at, &["e.g", "i.e", "vs", "cf"]).is_some() => false,
         Some('.') => !text.get(at + 1).is_some_and(|c| c.is_ascii_alphanumeric() || *c == '.'),
         _ => false,

@@ -39,7 +39,11 @@ fn mark(text: &[char], at: usize, scale: Scale) -> Option<Mark> {
     let rank = if before.is_final { Rank::Final } else { Rank::Verb };
     let mark = Mark::of_number(text, at, number_at, found, before.full, scale);
     let share = mark.share.clone().unwrap_or_default();
-    if mark.share.is_ok() && !may_end(text, found.end, Ending { share, bare_integer: false, scale }) {
+    // `I give 1 point for the first step`
+    let is_for_something =
+        word_at(text, skip_decoration(text, found.end), &["for", "with", "on this", "the", "this", "it"]);
+    let ends = is_for_something.is_none() && may_end(text, found.end, Ending { share, bare_integer: false, scale });
+    if mark.share.is_ok() && !ends {
         return Some(Mark::unread(text, at, number_at..found.end, Odd::Unclear).ranked(rank, before.corrects));
     }
     Some(mark.ranked(rank, before.corrects))

@@ -26,10 +26,11 @@ pub const HEADINGS: &[(&str, Rank)] = &[
     ("mark", Rank::Plain),
     ("overall", Rank::Final),
     ("total", Rank::Final),
+    ("final", Rank::Final),
 ];
 
 /// Headings that are other words, too, and need a colon or an equals sign.
-pub const NEED_COLON: &[&str] = &["overall", "total", "成绩"];
+pub const NEED_COLON: &[&str] = &["overall", "total", "final", "成绩"];
 /// Headings that may as well name the full mark: `得分 0.8，总分 1`. The best mark behind one proves nothing.
 pub const TOTALS: &[&str] = &["总分", "total"];
 
