@@ -4,7 +4,7 @@
 //!   which is kept as it came
 //! - [`Reply`]: what a response says, read by the same code whether it is fresh or was kept
 //! - [`Chat`]: a server behind HTTP; [`Connection`]: one call of it, whatever it is about
-//! - [`Batches`]: a server's batch API, at half the price: `batch/mod.rs` says how nothing is paid for twice
+//! - [`BatchChat`]: a server's batch API, at half the price: `batch/mod.rs` says how nothing is paid for twice
 //! - [`models`]: what is known of rented models; [`Redactor`]: keeps keys out of what is kept and shown
 //!
 //! Nothing here knows what is asked for, and by whom.
@@ -19,7 +19,7 @@ mod reply;
 mod server;
 mod wire;
 
-pub use batch::{BatchOptions, BatchProgress, Batches};
+pub use batch::{BatchChat, BatchOptions, BatchProgress};
 pub use error::ChatError;
 pub use http::{Body, CallError, Chat, Clock, Connection, Headers, Method, Response, Upload};
 pub use redact::Redactor;

@@ -150,4 +150,20 @@ pub trait BatchServer: Sync {
         journal: &Path,
         each: &mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool,
     ) -> Result<(), ChatError>;
+
+    /// As [`BatchServer::answer`], and asks `goes_on` about once a second while there is nothing to tell, where that may take
+    /// long. When it says no, this ends as when `each` does.
+    ///
+    /// # Errors
+    /// As [`BatchServer::answer`].
+    fn answer_while(
+        &self,
+        requests: &[NamedRequest],
+        journal: &Path,
+        each: &mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ChatError> {
+        let _ = goes_on;
+        self.answer(requests, journal, each)
+    }
 }

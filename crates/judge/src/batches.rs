@@ -1,9 +1,10 @@
 //! Many requests at once, in waves: what all judgements ask next and the store lacks goes out together.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tunebench_chat::{BatchServer, NamedRequest, Usage};
+use tunebench_chat::{BatchServer, Failure, NamedRequest, RawResponse, Usage};
 
 use crate::budget::Reservation;
 use crate::each::or_old;
@@ -121,7 +122,13 @@ impl<'s> Wave<'s> {
     ) {
         session.asks();
         let (requests, held, url) = (&self.requests, &mut self.held, server.url());
-        let answered = server.answer(requests, journal, &mut |name, result| {
+        // Told of replies and, while there are none for long, asked whether to go on.
+        let advance = RefCell::new(advance);
+        let goes_on = || {
+            (advance.borrow_mut())();
+            session.stopped().is_none()
+        };
+        let mut each = |name: &str, result: Result<RawResponse, Failure>| {
             // Of what nobody asked, or was told already, there is nothing to keep.
             let Some((name, held)) = Name::of(name).and_then(|name| Some((name, held.remove(&name)?))) else {
                 return session.stopped().is_none();
@@ -138,9 +145,9 @@ impl<'s> Wave<'s> {
             if let Err(reason) = kept {
                 failed.insert(name, reason);
             }
-            advance();
-            session.stopped().is_none()
-        });
+            goes_on()
+        };
+        let answered = server.answer_while(requests, journal, &mut each, &mut || goes_on());
         let reason = match answered {
             Ok(()) => format!("{url} said nothing of this request"),
             Err(error) => session.stop(error.into()),
@@ -150,9 +157,9 @@ impl<'s> Wave<'s> {
     }
 }
 
-fn failure_text(failure: &tunebench_chat::Failure) -> String {
+fn failure_text(failure: &Failure) -> String {
     match failure {
-        tunebench_chat::Failure::Request(reason) | tunebench_chat::Failure::Server(reason) => reason.clone(),
-        tunebench_chat::Failure::Stopped(error) => not_asked(error),
+        Failure::Request(reason) | Failure::Server(reason) => reason.clone(),
+        Failure::Stopped(error) => not_asked(error),
     }
 }

@@ -100,7 +100,7 @@ pub struct BatchProgress {
 type Observer = dyn Fn(&BatchProgress) + Send + Sync;
 
 /// A server that answers by its batch API.
-pub struct Batches {
+pub struct BatchChat {
     connection: Connection,
     options: BatchOptions,
     stop: Stop,
@@ -108,7 +108,7 @@ pub struct Batches {
     remarks: Mutex<Vec<String>>,
 }
 
-impl Batches {
+impl BatchChat {
     /// Checks the settings and reads the key from the environment; connects to nothing.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl Batches {
     }
 }
 
-impl BatchServer for Batches {
+impl BatchServer for BatchChat {
     fn url(&self) -> &str {
         self.connection.base_url()
     }
@@ -175,9 +175,19 @@ impl BatchServer for Batches {
         journal: &Path,
         each: &mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool,
     ) -> Result<(), ChatError> {
+        self.answer_while(requests, journal, each, &mut || true)
+    }
+
+    fn answer_while(
+        &self,
+        requests: &[NamedRequest],
+        journal: &Path,
+        each: &mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ChatError> {
         if requests.is_empty() {
             return Ok(());
         }
-        Run::open(self, requests, journal, each)?.go()
+        Run::open(self, requests, journal, (each, goes_on))?.go()
     }
 }

@@ -228,7 +228,7 @@ fn a_batch_that_is_not_begun_names_the_lines_or_ends_the_run() {
 #[test]
 fn a_run_that_is_stopped_leaves_its_batches_to_the_next() {
     for dialect in DIALECTS {
-        let provider = provider(dialect, |n, _, _| reply(n));
+        let provider = BatchProvider::start(dialect, BatchScript { polls: 3, ..BatchScript::default() });
         let folder = tempfile::tempdir().unwrap();
         // By whoever is told.
         let mut kept = Vec::new();
@@ -240,6 +240,25 @@ fn a_run_that_is_stopped_leaves_its_batches_to_the_next() {
             })
             .unwrap();
         assert_eq!(kept.len(), 2);
+        // By whoever is asked while there is nothing to tell.
+        let (mut questions, mut told) = (0, 0);
+        let mut goes_on = || {
+            questions += 1;
+            questions < 2
+        };
+        let more = requests(6..9);
+        client(&provider.settings(), 3)
+            .answer_while(
+                &more,
+                folder.path(),
+                &mut |_, _| {
+                    told += 1;
+                    true
+                },
+                &mut goes_on,
+            )
+            .unwrap();
+        assert_eq!((questions, told), (2, 0));
         // By whoever has the client.
         let rest: Vec<_> = asked.iter().filter(|named| !kept.contains(&named.name)).cloned().collect();
         let stopped = client(&provider.settings(), 3);
@@ -247,11 +266,11 @@ fn a_run_that_is_stopped_leaves_its_batches_to_the_next() {
         let (told, ended) = Told::ask(&stopped, &rest, folder.path());
         assert_eq!((told.0.len(), ended), (0, Err(ChatError::Ended("enough".into()))));
 
-        let (told, ended) = Told::ask(&client(&provider.settings(), 3), &rest, folder.path());
+        let (told, ended) = Told::ask(&client(&provider.settings(), 3), &[rest, more].concat(), folder.path());
         ended.unwrap();
-        assert_eq!(told.0.len(), 4);
-        assert_billed_once(&provider, 0..6);
-        assert_eq!(provider.ledger(|ledger| ledger.batches.len()), 2);
+        assert_eq!(told.0.len(), 7);
+        assert_billed_once(&provider, 0..9);
+        assert_eq!(provider.ledger(|ledger| ledger.batches.len()), 3);
     }
 }
 

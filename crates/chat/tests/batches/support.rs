@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use tunebench_chat::{BatchOptions, BatchServer, Batches, ChatError, Failure, NamedRequest, RawResponse, Reply};
+use tunebench_chat::{BatchChat, BatchOptions, BatchServer, ChatError, Failure, NamedRequest, RawResponse, Reply};
 use tunebench_scripted_server::BatchProvider;
 use tunebench_spec::study::{ChatSettings, Dialect};
 use tunebench_spec::{ChatMessage, ChatRequest, hash};
@@ -34,7 +34,7 @@ pub fn requests(numbers: impl IntoIterator<Item = usize>) -> Vec<NamedRequest> {
 }
 
 /// Waits of moments.
-pub fn client(settings: &ChatSettings, max_requests: usize) -> Batches {
+pub fn client(settings: &ChatSettings, max_requests: usize) -> BatchChat {
     let moment = Duration::from_millis(2);
     let options = BatchOptions {
         max_requests,
@@ -44,7 +44,7 @@ pub fn client(settings: &ChatSettings, max_requests: usize) -> Batches {
         settle: moment,
         rounds: 4,
     };
-    Batches::new(settings).unwrap().with_options(options)
+    BatchChat::new(settings).unwrap().with_options(options)
 }
 
 /// What was told of each request; panics when one is told of twice.
@@ -52,7 +52,7 @@ pub fn client(settings: &ChatSettings, max_requests: usize) -> Batches {
 pub struct Told(pub BTreeMap<String, Result<RawResponse, Failure>>);
 
 impl Told {
-    pub fn ask(client: &Batches, requests: &[NamedRequest], journal: &Path) -> (Self, Result<(), ChatError>) {
+    pub fn ask(client: &BatchChat, requests: &[NamedRequest], journal: &Path) -> (Self, Result<(), ChatError>) {
         let mut told = Self::default();
         let ended = client.answer(requests, journal, &mut |name, result| {
             assert!(told.0.insert(name.to_owned(), result).is_none(), "{name} was told of twice");

@@ -13,22 +13,26 @@ use tunebench_spec::ChatRequest;
 use super::calls::Calls;
 use super::journal::{Journal, Submission};
 use super::provider::{End, Found, Provider};
-use super::{BatchProgress, Batches};
+use super::{BatchChat, BatchProgress};
 use crate::error::ChatError;
 use crate::reply::ErrorBody;
 use crate::server::{Failure, NamedRequest, RawResponse};
 use crate::wire::{self, Adaptations};
 
+/// How often it is asked whether to go on.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 /// Polls in a row that may fail: hours, at the longest interval and with what each tries by itself.
 const MOST_FAILED_POLLS: u32 = 20;
 
 type Each<'a> = &'a mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool;
 
 pub(super) struct Run<'a> {
-    server: &'a Batches,
+    server: &'a BatchChat,
     provider: &'static dyn Provider,
     journal: Journal,
     each: Each<'a>,
+    /// Asked while there is nothing to tell.
+    goes_on: &'a mut dyn FnMut() -> bool,
     /// In the order of the caller, each name once.
     requests: Vec<&'a NamedRequest>,
     /// What was not told yet, with the batches it was in.
@@ -56,10 +60,10 @@ type GoesOn = Result<bool, ChatError>;
 
 impl<'a> Run<'a> {
     pub(super) fn open(
-        server: &'a Batches,
+        server: &'a BatchChat,
         requests: &'a [NamedRequest],
         journal: &Path,
-        each: Each<'a>,
+        (each, goes_on): (Each<'a>, &'a mut dyn FnMut() -> bool),
     ) -> Result<Self, ChatError> {
         let journal = Journal::open(journal, server.connection.base_url())?;
         let mut wanted = BTreeMap::new();
@@ -73,6 +77,7 @@ impl<'a> Run<'a> {
             provider: server.provider(),
             journal,
             each,
+            goes_on,
             requests: first,
             wanted,
             learnt: BTreeMap::new(),
@@ -89,8 +94,7 @@ impl<'a> Run<'a> {
         let options = self.server.options;
         let mut wait = options.first_poll;
         loop {
-            self.look_up()?;
-            if !self.submit()? || self.wanted.is_empty() {
+            if !self.look_up()? || !self.submit()? || self.wanted.is_empty() {
                 return Ok(());
             }
             let mut ended = false;
@@ -113,7 +117,9 @@ impl<'a> Run<'a> {
                 wait = options.first_poll;
                 continue;
             }
-            self.pause(wait)?;
+            if !self.pause(wait)? {
+                return Ok(());
+            }
             wait = (wait + wait / 2).min(options.longest_poll);
         }
     }
@@ -122,8 +128,20 @@ impl<'a> Run<'a> {
         self.server.calls()
     }
 
-    fn pause(&self, time: Duration) -> Result<(), ChatError> {
-        self.server.stop.pause(time)
+    /// Waits, and asks meanwhile whether to go on.
+    fn pause(&mut self, time: Duration) -> GoesOn {
+        let mut left = time;
+        loop {
+            if !(self.goes_on)() {
+                return Ok(false);
+            }
+            let piece = left.min(BETWEEN_QUESTIONS);
+            self.server.stop.pause(piece)?;
+            left -= piece;
+            if left.is_zero() {
+                return Ok(true);
+            }
+        }
     }
 
     fn refused(&self, reason: String) -> ChatError {
@@ -139,13 +157,15 @@ impl<'a> Run<'a> {
     }
 
     /// Looks for the batches of submissions that were planned, and of which it is not known whether they were made.
-    fn look_up(&mut self) -> Result<(), ChatError> {
+    fn look_up(&mut self) -> GoesOn {
         for submission in self.open_submissions().iter().filter(|submission| submission.batch.is_none()) {
             let token = &submission.plan.token;
             let mut found = self.find(submission)?;
             if found == Found::NotMade {
                 // A list may lag behind.
-                self.pause(self.server.options.settle)?;
+                if !self.pause(self.server.options.settle)? {
+                    return Ok(false);
+                }
                 found = self.find(submission)?;
             }
             match found {
@@ -161,7 +181,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn find(&self, submission: &Submission) -> Result<Found, ChatError> {

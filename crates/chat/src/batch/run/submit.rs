@@ -50,13 +50,15 @@ impl Run<'_> {
             let url = self.server.connection.base_url().to_owned();
             self.journal.plan(Plan { token: token.clone(), url, requests, newest })?;
             self.asked.insert(token.clone(), asked);
-            self.send(&token, &payload)?;
+            if !self.send(&token, &payload)? {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
     /// Sends a submission that is planned.
-    fn send(&mut self, token: &str, payload: &Path) -> Result<(), ChatError> {
+    fn send(&mut self, token: &str, payload: &Path) -> GoesOn {
         let calls = self.calls();
         let created = self.provider.upload(&calls, payload).map_err(|error| match error {
             // A file alone is no batch.
@@ -73,7 +75,7 @@ impl Run<'_> {
             Ok(batch) => {
                 self.journal.submitted(token, &batch)?;
                 let _ = std::fs::remove_file(payload); // with the journal's next end of it, should this fail
-                Ok(())
+                Ok(true)
             }
             Err(CreateError::Ended(error)) => Err(error),
             Err(CreateError::Refused { status, reason }) => {
@@ -82,7 +84,7 @@ impl Run<'_> {
                 match status {
                     413 if n > 1 => {
                         self.halve(n, &reason);
-                        Ok(())
+                        Ok(true)
                     }
                     _ => Err(self.refused(reason)),
                 }
