@@ -1,9 +1,9 @@
 //! Intervals by drawing items again, for estimates that have no formula for their spread.
 //!
-//! Percentile interval of Efron (1979, "Bootstrap methods: another look at the jackknife"), at percentiles that are moved
-//! outwards for few items: Φ(-√(n / (n - 1)) t) in place of α / 2, with t of n - 1 degrees of freedom (Hesterberg 2015,
-//! "What teachers should know about the bootstrap", section 5.3); without it the interval is as much too narrow as a
-//! normal one with the divisor n.
+//! Percentile interval of Efron (1979, "Bootstrap methods: another look at the jackknife"), at percentiles that are
+//! moved outwards for few items: Φ(-√(n / (n - 1)) t) in place of α / 2, with t of n - 1 degrees of freedom (Hesterberg
+//! 2015, "What teachers should know about the bootstrap", section 5.3); without it the interval is as much too narrow
+//! as a normal one with the divisor n.
 
 use tunebench_spec::random::Stream;
 
@@ -28,8 +28,8 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// The interval of confidence [`CONFIDENCE`] of what `estimate` makes of `n` items drawn with replacement, given by their
-    /// places. `purpose` keeps the draws of different estimates apart.
+    /// The interval of confidence [`CONFIDENCE`] of what `estimate` makes of `n` items drawn with replacement, given by
+    /// their places. `purpose` keeps the draws of different estimates apart.
     pub(crate) fn interval(
         self,
         purpose: &str,

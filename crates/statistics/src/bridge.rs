@@ -1,8 +1,9 @@
-//! From one judge to the next: both over the same answers, what the change did to scores, and whether a conclusion changes.
+//! From one judge to the next: both over the same answers, what the change did to scores, and whether a conclusion
+//! changes.
 //!
-//! The difference of two judges' marks of an answer is a score like any other. So each arm's shift is [`estimate`] of it, and
-//! the change of a difference of arms is [`contrast`] of it, paired by answer: what answers share falls out, and the interval
-//! is over items and trainings. Repeats of a judge count by their mean.
+//! The difference of two judges' marks of an answer is a score like any other. So each arm's shift is [`estimate`] of
+//! it, and the change of a difference of arms is [`contrast`] of it, paired by answer: what answers share falls out,
+//! and the interval is over items and trainings. Repeats of a judge count by their mean.
 
 use crate::Error;
 use crate::average::Average;

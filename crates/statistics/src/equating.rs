@@ -1,9 +1,9 @@
 //! The marks of one judge in those of another, both with errors: a line by Deming's regression.
 //!
 //! With s_xx, s_yy, s_xy the variances and covariance and λ the variance of the new judge's errors over the old one's,
-//! slope = [s_yy - λ s_xx + √((s_yy - λ s_xx)² + 4 λ s_xy²)] / (2 s_xy), intercept = mean y - slope × mean x (Deming 1943,
-//! "Statistical adjustment of data"; λ = 1 is orthogonal regression). Least squares would flatten the line by the old
-//! judge's noise. Standard errors by the jackknife over items, t with items - 2 degrees of freedom (Linnet 1990,
+//! slope = [s_yy - λ s_xx + √((s_yy - λ s_xx)² + 4 λ s_xy²)] / (2 s_xy), intercept = mean y - slope × mean x (Deming
+//! 1943, "Statistical adjustment of data"; λ = 1 is orthogonal regression). Least squares would flatten the line by the
+//! old judge's noise. Standard errors by the jackknife over items, t with items - 2 degrees of freedom (Linnet 1990,
 //! "Estimation of the linear relationship between the measurements of two methods with proportional errors").
 
 use std::collections::BTreeMap;
@@ -51,8 +51,8 @@ type Sums = [f64; 6];
 /// The line between two judges' marks of the same answers.
 ///
 /// # Errors
-/// No answer; a mark that is not finite; an error ratio that is not above 0; a judge whose marks are all the same, or marks
-/// that have nothing to do with each other, of which no line can be made.
+/// No answer; a mark that is not finite; an error ratio that is not above 0; a judge whose marks are all the same, or
+/// marks that have nothing to do with each other, of which no line can be made.
 pub fn equate(answers: &[JudgedTwice], error_ratio: f64) -> Result<Equating, Error> {
     if answers.is_empty() {
         return Err(Error::Empty);

@@ -1,12 +1,12 @@
 //! What the marks of several judges, asked again and again, vary by: the answer, the judge, the judge's own taste of an
 //! answer, and chance; and what more judges or repeats would bring.
 //!
-//! mark = mean + answer + judge + judge×answer + repeat, all random and crossed (generalizability theory: Cronbach et al.
-//! 1972, "The dependability of behavioral measurements"). Variances by Henderson's first method (1953, "Estimation of
-//! variance and covariance components"; Searle, Casella, McCulloch 1992, "Variance components", section 5.3): sums of
-//! squared totals over answers, judges, cells and all, each set equal to what it expects under unequal numbers. They are
-//! unbiased however unbalanced the marks are, and those of the analysis of variance where they are balanced. An estimate
-//! below 0 is shown as 0, and [`Component::was_negative`] says so.
+//! mark = mean + answer + judge + judge×answer + repeat, all random and crossed (generalizability theory: Cronbach et
+//! al. 1972, "The dependability of behavioral measurements"). Variances by Henderson's first method (1953, "Estimation
+//! of variance and covariance components"; Searle, Casella, McCulloch 1992, "Variance components", section 5.3): sums
+//! of squared totals over answers, judges, cells and all, each set equal to what it expects under unequal numbers. They
+//! are unbiased however unbalanced the marks are, and those of the analysis of variance where they are balanced. An
+//! estimate below 0 is shown as 0, and [`Component::was_negative`] says so.
 
 use std::collections::BTreeMap;
 
@@ -61,8 +61,8 @@ pub struct Precision {
     pub repeat_standard_error: f64,
     /// Of one answer's mean mark, of other judges.
     pub answer_standard_error: f64,
-    /// Share of the variance of answers' mean marks that is the answers': the generalizability coefficient (relative; it
-    /// leaves out the judges' strictness, which all answers share). Null where nothing varies.
+    /// Share of the variance of answers' mean marks that is the answers': the generalizability coefficient (relative;
+    /// it leaves out the judges' strictness, which all answers share). Null where nothing varies.
     pub reliability: Option<f64>,
 }
 
@@ -80,8 +80,8 @@ pub fn generalizability(marks: &[JudgedMark]) -> Result<Generalizability, Error>
     }
     let several_judges = judges > 1;
     let has_repeats = marks.len() > cells;
-    // Equations and unknowns, both in the order answer, judge, judge×answer, repeat. What cannot be parted is left out, and
-    // is then in the one that the fields name.
+    // Equations and unknowns, both in the order answer, judge, judge×answer, repeat. What cannot be parted is left out,
+    // and is then in the one that the fields name.
     let known = [true, several_judges, several_judges, has_repeats];
     let solved = totals.solve(known).ok_or(Error::Undefined {
         what: "the variance of answers, judges and repeats",
@@ -98,8 +98,8 @@ pub fn generalizability(marks: &[JudgedMark]) -> Result<Generalizability, Error>
 }
 
 impl Generalizability {
-    /// What judging by `design` would give, if other judges are like these. Where a variance is not known, it is taken as
-    /// what the fields say it is part of: with one judge known, the judges' own part is missing, and so is refused.
+    /// What judging by `design` would give, if other judges are like these. Where a variance is not known, it is taken
+    /// as what the fields say it is part of: with one judge known, the judges' own part is missing, and so is refused.
     ///
     /// # Errors
     /// A number of 0; one judge, of which nothing is known of others.

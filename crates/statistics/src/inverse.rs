@@ -3,7 +3,8 @@
 /// A square matrix, row by row.
 pub(crate) type Matrix = Vec<Vec<f64>>;
 
-/// Gauss and Jordan's elimination with the largest pivot of each column; none where the matrix is singular to 12 digits.
+/// Gauss and Jordan's elimination with the largest pivot of each column; none where the matrix is singular to 12
+/// digits.
 pub(crate) fn inverse(matrix: &Matrix) -> Option<Matrix> {
     let n = matrix.len();
     let size = matrix.iter().flatten().map(|value| value.abs()).fold(0.0, f64::max);

@@ -1,7 +1,7 @@
 //! Logistic regression of shares, with a ridge, by Newton's method.
 //!
-//! Maximises Σ w [y log p + (1 - y) log(1 - p)] - Σ ridge θ² / 2 - gauge (Σ θ)² / 2, with p = 1 / (1 + exp(-xθ)) and y in
-//! 0..1. The gauge holds Σ θ at 0 where only differences of coefficients matter, and changes nothing else.
+//! Maximises Σ w [y log p + (1 - y) log(1 - p)] - Σ ridge θ² / 2 - gauge (Σ θ)² / 2, with p = 1 / (1 + exp(-xθ)) and y
+//! in 0..1. The gauge holds Σ θ at 0 where only differences of coefficients matter, and changes nothing else.
 
 use std::collections::BTreeMap;
 
@@ -94,8 +94,8 @@ pub(crate) fn fit(rows: &[Row], ridge: &[f64], gauge: f64) -> Option<Fit> {
 }
 
 impl Fit {
-    /// Covariances that respect clusters: G / (G - 1) A⁻¹ [Σ over clusters s sᵀ] A⁻¹, with the clusters' scores s (Huber 1967;
-    /// Liang and Zeger 1986). Also the number of clusters.
+    /// Covariances that respect clusters: G / (G - 1) A⁻¹ [Σ over clusters s sᵀ] A⁻¹, with the clusters' scores s
+    /// (Huber 1967; Liang and Zeger 1986). Also the number of clusters.
     pub(crate) fn sandwich(&self, rows: &[Row]) -> (Matrix, usize) {
         let n = self.coefficients.len();
         let mut scores: BTreeMap<usize, Vec<f64>> = BTreeMap::new();

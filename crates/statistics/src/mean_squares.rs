@@ -1,4 +1,5 @@
-//! What enters every standard error: mean squares of items, trainings, and trainings by items, of a weighted sum of arms.
+//! What enters every standard error: mean squares of items, trainings, and trainings by items, of a weighted sum of
+//! arms.
 
 use crate::average::{Average, Strata, strata};
 use crate::scores::{ItemCount, Scores, Table};
@@ -18,8 +19,8 @@ pub enum Seeds {
 pub enum Scope {
     /// Other items, and other trainings of the same arms.
     ItemsAndTrainings,
-    /// Other items; these very trainings. All that can be said when an arm has one: what is known of the others' seeds is
-    /// then not used.
+    /// Other items; these very trainings. All that can be said when an arm has one: what is known of the others' seeds
+    /// is then not used.
     ItemsOnly,
 }
 
@@ -54,10 +55,10 @@ pub(crate) struct MeanSquares {
 
 /// Of Satterthwaite's degrees of freedom beyond the least of the parts', the share that is believed.
 ///
-/// His formula (Satterthwaite 1946; Welch 1947) takes the estimated variances for the true ones. With one or two degrees
-/// of freedom in a part, that rejects up to 1.24 times as often as it should at 0.05, and 2.8 times at 0.002; with half of
-/// the surplus it is 1.08 and 1.6, and no more than the level where the variances are alike. `docs/coverage.md` holds
-/// the table for the whole.
+/// His formula (Satterthwaite 1946; Welch 1947) takes the estimated variances for the true ones. With one or two
+/// degrees of freedom in a part, that rejects up to 1.24 times as often as it should at 0.05, and 2.8 times at 0.002;
+/// with half of the surplus it is 1.08 and 1.6, and no more than the level where the variances are alike.
+/// `docs/coverage.md` holds the table for the whole.
 const BELIEVED: f64 = 0.5;
 
 /// The sum of independent parts.
@@ -105,8 +106,8 @@ pub(crate) fn average_of(values: &[f64], strata: &Strata) -> f64 {
     strata.pieces.iter().map(|piece| piece.weight * mean(&values[piece.range.clone()])).sum()
 }
 
-/// Per stratum, the sum of squares of trainings by items: what is left of `rows` without the means of the stratum's items
-/// and of each training over the stratum. Its degrees of freedom are (trainings - 1) (items - 1).
+/// Per stratum, the sum of squares of trainings by items: what is left of `rows` without the means of the stratum's
+/// items and of each training over the stratum. Its degrees of freedom are (trainings - 1) (items - 1).
 pub(crate) fn interactions(rows: &Rows, item_means: &[f64], strata: &Strata) -> Vec<f64> {
     let of_piece = |range: std::ops::Range<usize>| {
         let expected = mean(&item_means[range.clone()]);

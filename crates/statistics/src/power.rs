@@ -1,9 +1,10 @@
 //! How small a difference a comparison would show, and how many items and trainings would show a given one.
 //!
-//! The variances are put into the mean squares of [`crate::spread`], which says what they expect. The trainings' mean square
-//! then comes out anywhere between nothing and several times that, and the interval with it; so the power is the mean,
-//! over the distribution of that mean square (chi-square / df), of the chance that the estimate lies beyond the interval's
-//! half width. The items' mean square is taken as expected. With one training the power is exactly noncentral t.
+//! The variances are put into the mean squares of [`crate::spread`], which says what they expect. The trainings' mean
+//! square then comes out anywhere between nothing and several times that, and the interval with it; so the power is the
+//! mean, over the distribution of that mean square (chi-square / df), of the chance that the estimate lies beyond the
+//! interval's half width. The items' mean square is taken as expected. With one training the power is exactly
+//! noncentral t.
 
 use crate::Error;
 use crate::components::Components;
@@ -105,8 +106,8 @@ impl Variances {
 /// The smallest difference of two arms with nested seeds that `design` would show.
 ///
 /// # Errors
-/// Negative variances or all 0; a design without seeds, repeats or categories, or with fewer than two items in each; power
-/// or level out of (0, 1), or a power no higher than the level.
+/// Negative variances or all 0; a design without seeds, repeats or categories, or with fewer than two items in each;
+/// power or level out of (0, 1), or a power no higher than the level.
 pub fn smallest_detectable(variances: &Variances, design: &Design, demand: Demand) -> Result<Detectable, Error> {
     detectable(&expected(variances, design)?, demand)
 }
@@ -146,7 +147,8 @@ fn detectable(expected: &Expected, demand: Demand) -> Result<Detectable, Error> 
     Ok(Detectable { difference, standard_error, df: spread.df(), scope: spread.scope() })
 }
 
-/// For each number of `seeds`, the fewest items that show `difference`; `design`'s own items and seeds are not looked at.
+/// For each number of `seeds`, the fewest items that show `difference`; `design`'s own items and seeds are not looked
+/// at.
 ///
 /// # Errors
 /// As [`smallest_detectable`]; a difference that is not above 0.

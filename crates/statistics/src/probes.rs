@@ -1,8 +1,8 @@
 //! Probes: answers changed in a way that should not matter, such as padded or shuffled, judged beside the originals.
 //!
-//! The shift is the mean of changed minus original, by t over items; beside it the sign test, which asks only how often the
-//! mark went up (exact binomial, ties left out: Dixon and Mood 1946, "The statistical sign test"). Several probes are several
-//! tests, so both p-values are also given by Holm's method over all probes.
+//! The shift is the mean of changed minus original, by t over items; beside it the sign test, which asks only how often
+//! the mark went up (exact binomial, ties left out: Dixon and Mood 1946, "The statistical sign test"). Several probes
+//! are several tests, so both p-values are also given by Holm's method over all probes.
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 

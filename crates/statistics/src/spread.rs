@@ -12,8 +12,8 @@
 //! **Why not Satterthwaite's t.** T has S - 1 degrees of freedom, I hundreds. One t for their sum, with Satterthwaite's
 //! degrees of freedom, takes a T that came out small by chance as proof that trainings do not matter. Where trainings
 //! vary ten times as much as items do, it rejects 13 % at 0.05 with two trainings, 8 % with three, and 34 times too
-//! often at 0.002, where multiple comparisons are decided. Pooling T over the arms of a study has more degrees of freedom, and
-//! rejects too often for every arm that varies more than the others. Neither is used.
+//! often at 0.002, where multiple comparisons are decided. Pooling T over the arms of a study has more degrees of
+//! freedom, and rejects too often for every arm that varies more than the others. Neither is used.
 //!
 //! **What is used.** Banerjee's interval (1960, "Approximate confidence interval for linear functions of means of k
 //! populations when the population variances are not equal", Sankhya 22): with t(α, df) of each part at its own degrees
@@ -22,10 +22,10 @@
 //! half width² = max(t(α, df_I)² I, t(α, df_I)² max(I - X, 0) + t(α, df_T)² T),
 //!
 //! which covers at least 1 - α for normal parts whatever the ratio of their variances, because P(Z² <= x) is concave in
-//! x. X is known far better than T, so that it may be taken away at the factor of I. The p-value is the α whose interval
-//! ends at 0. Within T, and over categories within I, parts are added with
-//! Welch's degrees of freedom, of whose surplus over the smallest part's half is believed (`sum` in `mean_squares.rs`).
-//! The price: with two trainings intervals are wide, and they should be.
+//! x. X is known far better than T, so that it may be taken away at the factor of I. The p-value is the α whose
+//! interval ends at 0. Within T, and over categories within I, parts are added with Welch's degrees of freedom, of
+//! whose surplus over the smallest part's half is believed (`sum` in `mean_squares.rs`). The price: with two trainings
+//! intervals are wide, and they should be.
 //!
 //! **The judge's own error.** Where scores are corrected by human marks ([`crate::calibration`]), the correction has a
 //! variance J of its own, that of a few dozen labels, independent of the other two; it enters as a third part of
@@ -168,8 +168,8 @@ impl Inference {
         }
     }
 
-    /// What the interval contains, in words: items, trainings where there are several, and the judge's error where scores
-    /// are corrected.
+    /// What the interval contains, in words: items, trainings where there are several, and the judge's error where
+    /// scores are corrected.
     pub fn contains(&self) -> &'static str {
         match (self.scope, self.spread.judge.is_some()) {
             (Scope::ItemsAndTrainings, true) => "items, trainings and the judge",

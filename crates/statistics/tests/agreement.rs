@@ -17,8 +17,8 @@ fn units(raters: &[&str]) -> Vec<Vec<Option<f64>>> {
     (0..raters[0].len()).map(|i| item(i).into_iter().map(|mark| (mark >= 0.0).then_some(mark)).collect()).collect()
 }
 
-/// Krippendorff (2011), "Computing Krippendorff's alpha-reliability": two observers of binary data, two of nominal data (a to
-/// e as 1 to 5), and four observers with gaps.
+/// Krippendorff (2011), "Computing Krippendorff's alpha-reliability": two observers of binary data, two of nominal data
+/// (a to e as 1 to 5), and four observers with gaps.
 #[test]
 fn alpha_is_that_of_krippendorffs_examples() {
     let binary = units(&["0100000010", "1110010000"]);

@@ -11,8 +11,8 @@ fn near(found: f64, want: f64, tolerance: f64) {
     assert!((found - want).abs() <= tolerance, "{found}, wanted {want}");
 }
 
-/// Numbers by NumPy from the formulas of arXiv 2511.21140: 700 of 1000 passed, 45 of 50 wrong ones failed, 56 of 70 right ones
-/// passed.
+/// Numbers by NumPy from the formulas of arXiv 2511.21140: 700 of 1000 passed, 45 of 50 wrong ones failed, 56 of 70
+/// right ones passed.
 #[test]
 fn a_share_is_corrected_by_the_judges_rates() {
     let share = |count, of| Share { count, of };

@@ -143,7 +143,8 @@ fn draw(world: &JudgeWorld, run: usize) -> Result<tunebench_statistics::simulati
 /// What one way of correction gives.
 #[derive(Clone, Copy, Debug, Default)]
 struct Corrected {
-    /// The mean as judged and corrected; the difference as judged, corrected by each arm's labels, and by all arms' labels.
+    /// The mean as judged and corrected; the difference as judged, corrected by each arm's labels, and by all arms'
+    /// labels.
     intervals: [Covered; 5],
     /// Studies in which the arms' errors are told apart at 0.05.
     unequal: usize,

@@ -1,8 +1,9 @@
 //! Systematic difference of two raters, and how far apart two marks of one answer may be.
 //!
-//! Limits of agreement: mean difference ± 1.96 standard deviations of the differences (Bland and Altman 1986, "Statistical
-//! methods for assessing agreement between two methods of clinical measurement"). Intervals by t with n - 1 degrees of
-//! freedom: of the mean by s / √n, of a limit by s √(1 / n + 1.96² / (2 (n - 1))) (the same, 1999, section 4).
+//! Limits of agreement: mean difference ± 1.96 standard deviations of the differences (Bland and Altman 1986,
+//! "Statistical methods for assessing agreement between two methods of clinical measurement"). Intervals by t with n -
+//! 1 degrees of freedom: of the mean by s / √n, of a limit by s √(1 / n + 1.96² / (2 (n - 1))) (the same, 1999, section
+//! 4).
 
 use super::pairs::check;
 use crate::Error;

@@ -1,10 +1,12 @@
 //! Lin's concordance: how near pairs of marks lie to the line on which both are the same.
 //!
-//! ρ = 2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with the divisor n: the correlation, less what scale and level differ
-//! (Lin 1989, "A concordance correlation coefficient to evaluate reproducibility"). Its interval is by Fisher's
+//! ρ = 2 s_xy / (s_x² + s_y² + (mean x - mean y)²), with the divisor n: the correlation, less what scale and level
+//! differ (Lin 1989, "A concordance correlation coefficient to evaluate reproducibility"). Its interval is by Fisher's
 //! transformation, with the variance of atanh ρ, as corrected in 2000:
 //!
-//! [(1 - r²) ρ² / ((1 - ρ²) r²) + 2 ρ³ (1 - ρ) u² / (r (1 - ρ²)²) - ρ⁴ u⁴ / (2 r² (1 - ρ²)²)] / (n - 2), u² = (mean x - mean y)² / (s_x s_y).
+//! [(1 - r²) ρ² / ((1 - ρ²) r²) + 2 ρ³ (1 - ρ) u² / (r (1 - ρ²)²) - ρ⁴ u⁴ / (2 r² (1 - ρ²)²)] / (n - 2),
+//!
+//! where u² = (mean x - mean y)² / (s_x s_y).
 
 use super::pairs::{check, moments};
 use crate::distributions::t_quantile;

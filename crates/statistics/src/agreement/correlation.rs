@@ -2,8 +2,8 @@
 //!
 //! Pearson's r, or Spearman's, which is Pearson's of the mean ranks. Intervals by Fisher's transformation: atanh r is
 //! about normal with variance 1 / (n - 3) (Fisher 1921, "On the 'probable error' of a coefficient of correlation"), and
-//! (1 + r² / 2) / (n - 3) for ranks (Bonett and Wright 2000, "Sample size requirements for estimating Pearson, Kendall and
-//! Spearman correlations").
+//! (1 + r² / 2) / (n - 3) for ranks (Bonett and Wright 2000, "Sample size requirements for estimating Pearson, Kendall
+//! and Spearman correlations").
 
 use super::pairs::{check, moments};
 use crate::distributions::t_quantile;

@@ -1,9 +1,9 @@
 //! Cohen's kappa of two raters whose marks are put into bins; and how often two marks come within a tolerance.
 //!
 //! kappa = (p_o - p_e) / (1 - p_e), with the weighted agreement p_o = Σ w_ij p_ij seen, and p_e = Σ w_ij p_i. p_.j
-//! expected (Cohen 1960, "A coefficient of agreement for nominal scales"; 1968, "Weighted kappa"). Weights of bins i and j
-//! of k: 1 if they are the same, else 0; 1 - |i - j| / (k - 1); 1 - (i - j)² / (k - 1)². Its variance (Fleiss, Cohen,
-//! Everitt 1969, "Large sample standard errors of kappa and weighted kappa") is
+//! expected (Cohen 1960, "A coefficient of agreement for nominal scales"; 1968, "Weighted kappa"). Weights of bins i
+//! and j of k: 1 if they are the same, else 0; 1 - |i - j| / (k - 1); 1 - (i - j)² / (k - 1)². Its variance (Fleiss,
+//! Cohen, Everitt 1969, "Large sample standard errors of kappa and weighted kappa") is
 //!
 //! (Σ p_ij [w_ij (1 - p_e) - (w_i + w_j)(1 - p_o)]² - [p_o p_e - 2 p_e + p_o]²) / (n (1 - p_e)⁴),
 //!
@@ -110,7 +110,8 @@ impl KappaWeights {
 /// Kappa of pairs of marks of the same answers, one pair for each.
 ///
 /// # Errors
-/// No pair; a mark that is not finite; both raters with all marks in one bin, the same, so that chance agrees perfectly.
+/// No pair; a mark that is not finite; both raters with all marks in one bin, the same, so that chance agrees
+/// perfectly.
 pub fn cohens_kappa(pairs: &[(f64, f64)], bins: &Bins, weights: KappaWeights) -> Result<Kappa, Error> {
     check(pairs)?;
     let k = bins.count();

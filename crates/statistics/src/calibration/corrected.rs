@@ -1,15 +1,16 @@
-//! Averages of a study and their differences, corrected by labels, with intervals that hold items, trainings and the judge.
+//! Averages of a study and their differences, corrected by labels, with intervals that hold items, trainings and the
+//! judge.
 //!
-//! An average over people's marks is a line over the judge's average J, with the slope b. So its variance over items and
-//! trainings is b² times that of [`crate::spread`], in all its parts; and what a few dozen labels leave open of the line is a
-//! third part, [`Spread::judge`]. `recalibration.rs` beside this file says how the line comes about. It need not be true: what
-//! is left of people's marks is then larger, and the interval wider.
+//! An average over people's marks is a line over the judge's average J, with the slope b. So its variance over items
+//! and trainings is b² times that of [`crate::spread`], in all its parts; and what a few dozen labels leave open of the
+//! line is a third part, [`Spread::judge`]. `recalibration.rs` beside this file says how the line comes about. It need
+//! not be true: what is left of people's marks is then larger, and the interval wider.
 //!
-//! The labels' weights are what an answer weighs in the average over its chance to be labelled, so that categories count as
-//! they do in the average. What is assumed: labels are drawn by chance; the judge's error does not depend on the training
-//! beyond what its marks show; and, for [`ErrorModel::SharedByArms`], that it is the same in all arms. Where labels do not
-//! show that the judge's marks go with people's at all, they show nothing of people's trainings, and the interval's scope is
-//! items only.
+//! The labels' weights are what an answer weighs in the average over its chance to be labelled, so that categories
+//! count as they do in the average. What is assumed: labels are drawn by chance; the judge's error does not depend on
+//! the training beyond what its marks show; and, for [`ErrorModel::SharedByArms`], that it is the same in all arms.
+//! Where labels do not show that the judge's marks go with people's at all, they show nothing of people's trainings,
+//! and the interval's scope is items only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,9 +61,9 @@ pub struct JudgeError {
     pub intercept: f64,
     /// Of people's marks around the line.
     pub residual_sd: f64,
-    /// Of the two marks. Where it cannot be told from 0 at 0.05, the judge's marks do not show what trainings vary by, and the
-    /// corrected interval is over items and the judge only ([`crate::Scope::ItemsOnly`]). Null where one of the marks does not
-    /// vary.
+    /// Of the two marks. Where it cannot be told from 0 at 0.05, the judge's marks do not show what trainings vary by,
+    /// and the corrected interval is over items and the judge only ([`crate::Scope::ItemsOnly`]). Null where one of the
+    /// marks does not vary.
     pub correlation: Option<f64>,
 }
 
@@ -90,9 +91,10 @@ pub struct CorrectedContrast {
 /// The average of `arm` in people's marks.
 ///
 /// # Errors
-/// As [`estimate`]; an arm of a label that there is not; an answer labelled twice, a mark that is not finite; fewer than two
-/// labels, or fewer than two in a category with [`Sampling::ByCategory`]; with [`Tuning::Regression`], labelled answers
-/// that all have one mark of the judge. With fewer than [`super::LEAST_LABELS`] labels there is an estimate and no interval.
+/// As [`estimate`]; an arm of a label that there is not; an answer labelled twice, a mark that is not finite; fewer
+/// than two labels, or fewer than two in a category with [`Sampling::ByCategory`]; with [`Tuning::Regression`],
+/// labelled answers that all have one mark of the judge. With fewer than [`super::LEAST_LABELS`] labels there is an
+/// estimate and no interval.
 pub fn corrected_estimate(
     scores: &Scores,
     arm: usize,
@@ -114,8 +116,8 @@ pub fn corrected_estimate(
 
 /// `first` minus `second` in people's marks, paired by item.
 ///
-/// With [`ErrorModel::OfEachArm`], each arm has its own line. With [`ErrorModel::SharedByArms`], the common intercept falls
-/// out: the difference is slope × the judge's; with [`Tuning::Difference`] besides, it is the judge's own.
+/// With [`ErrorModel::OfEachArm`], each arm has its own line. With [`ErrorModel::SharedByArms`], the common intercept
+/// falls out: the difference is slope × the judge's; with [`Tuning::Difference`] besides, it is the judge's own.
 ///
 /// # Errors
 /// As [`contrast`] and [`corrected_estimate`].

@@ -1,6 +1,7 @@
 //! People's marks, how they were drawn, and how they are used.
 
-/// Labels that intervals are given from: with fewer, the spread of the judge's error is not known well enough for any t.
+/// Labels that intervals are given from: with fewer, the spread of the judge's error is not known well enough for any
+/// t.
 pub const LEAST_LABELS: usize = 20;
 
 /// What people gave an answer.
@@ -29,8 +30,9 @@ pub enum Sampling {
 pub enum Tuning {
     /// mark + mean (human - judge): the difference estimator, prediction-powered inference with coefficient 1.
     Difference,
-    /// A line through the labels. Of the answers that labels were drawn from, that of people's marks on the judge's: the
-    /// regression estimator, whose slope is the coefficient that PPI++ tunes towards; a judge that says nothing gets a slope
-    /// of 0, and labels alone decide. Of arms that share their labels, that of the judge's marks on people's, turned round.
+    /// A line through the labels. Of the answers that labels were drawn from, that of people's marks on the judge's:
+    /// the regression estimator, whose slope is the coefficient that PPI++ tunes towards; a judge that says nothing
+    /// gets a slope of 0, and labels alone decide. Of arms that share their labels, that of the judge's marks on
+    /// people's, turned round.
     Regression,
 }

@@ -4,18 +4,18 @@
 //!
 //! Σ w h + b (J - Σ w j).
 //!
-//! b is 1, or the slope of people's marks on the judge's within strata (the regression estimator: Cochran 1977, "Sampling
-//! techniques", chapter 7; Angelopoulos et al. 2023, "PPI++: efficient prediction-powered inference"), or 1 over the slope of
-//! the judge's on people's (calibration: Eisenhart 1939, "The interpretation of certain regression methods"). The second holds
-//! for the answers that labels were drawn from: where marks are noisy, it draws towards the mean of these, and would draw
-//! two arms towards each other. The third holds for any answers of which the judge errs alike; of marks 0 and 1 it is
-//! Rogan and Gladen's.
+//! b is 1, or the slope of people's marks on the judge's within strata (the regression estimator: Cochran 1977,
+//! "Sampling techniques", chapter 7; Angelopoulos et al. 2023, "PPI++: efficient prediction-powered inference"), or 1
+//! over the slope of the judge's on people's (calibration: Eisenhart 1939, "The interpretation of certain regression
+//! methods"). The second holds for the answers that labels were drawn from: where marks are noisy, it draws towards the
+//! mean of these, and would draw two arms towards each other. The third holds for any answers of which the judge errs
+//! alike; of marks 0 and 1 it is Rogan and Gladen's.
 //!
-//! With x the marks that the slope is on, a label adds r_i w_i (c + k (x_i - x_s) / S) to the error of c Σ w h + k b, S = Σ w
-//! (x - x_s)², where r is what is left of people's marks around the line. That varies unevenly where marks end at 0 and 1, so
-//! each residual counts for itself, divided by 1 - its leverage, which is the jackknife's (HC3: MacKinnon and White 1985,
-//! "Some heteroskedasticity-consistent covariance matrix estimators with improved finite sample properties"): variance = the
-//! sum of squares of the terms, labels of one item taken as one.
+//! With x the marks that the slope is on, a label adds r_i w_i (c + k (x_i - x_s) / S) to the error of c Σ w h + k b, S
+//! = Σ w (x - x_s)², where r is what is left of people's marks around the line. That varies unevenly where marks end at
+//! 0 and 1, so each residual counts for itself, divided by 1 - its leverage, which is the jackknife's (HC3: MacKinnon
+//! and White 1985, "Some heteroskedasticity-consistent covariance matrix estimators with improved finite sample
+//! properties"): variance = the sum of squares of the terms, labels of one item taken as one.
 
 use std::collections::BTreeMap;
 
@@ -160,7 +160,8 @@ impl Recalibration {
             Slope::JudgeOnHuman => {
                 check_varies("people", of, human_spread, pairs, |pair| pair.human)?;
                 if products <= 1e-9 * both {
-                    let why = "in the labels, answers that people mark higher are not marked higher by the judge; take another judge";
+                    let why =
+                        "the judge does not mark higher what people mark higher, in these labels; take another judge";
                     return Err(Error::Undefined { what: "the correction of the judge's marks", why });
                 }
                 human_spread / products
@@ -234,8 +235,8 @@ impl Recalibration {
         self.human_mean + self.slope * (judge - self.judge_mean)
     }
 
-    /// What the variance of the judge's mean is multiplied with in that of [`Recalibration::at`]: b², and for the difference
-    /// estimator, whose correction goes with the judge's marks, 2 β - 1; at least 1, as β is known badly.
+    /// What the variance of the judge's mean is multiplied with in that of [`Recalibration::at`]: b², and for the
+    /// difference estimator, whose correction goes with the judge's marks, 2 β - 1; at least 1, as β is known badly.
     pub(crate) fn stretch(&self) -> f64 {
         match self.kind {
             Slope::One => (2.0 * self.human_on_judge - 1.0).max(1.0),

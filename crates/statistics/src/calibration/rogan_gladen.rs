@@ -1,17 +1,18 @@
 //! The true share of right answers, from a judge that errs at known rates.
 //!
-//! θ = (p + q0 - 1) / (q0 + q1 - 1) (Rogan and Gladen 1978, "Estimating prevalence from the results of a screening test"),
-//! with p the share that the judge calls right, q0 the share of wrong answers that it calls wrong (specificity), q1 the
-//! share of right ones that it calls right (sensitivity). The interval is that of Lee et al. (2025, "How to correctly report
-//! LLM-as-a-judge evaluations", arXiv 2511.21140), which is Lang and Reiczigel's (2014, "Confidence limits for prevalence
-//! of disease adjusted for estimated sensitivity and specificity"): with z of the confidence, and
+//! θ = (p + q0 - 1) / (q0 + q1 - 1) (Rogan and Gladen 1978, "Estimating prevalence from the results of a screening
+//! test"), with p the share that the judge calls right, q0 the share of wrong answers that it calls wrong
+//! (specificity), q1 the share of right ones that it calls right (sensitivity). The interval is that of Lee et al.
+//! (2025, "How to correctly report LLM-as-a-judge evaluations", arXiv 2511.21140), which is Lang and Reiczigel's (2014,
+//! "Confidence limits for prevalence of disease adjusted for estimated sensitivity and specificity"): with z of the
+//! confidence, and
 //!
-//! p' = (n p + z² / 2) / (n + z²), q' = (m q + 1) / (m + 2) for both rates, θ' of these,
-//! shift = 2 z² [θ' q1' (1 - q1') / (m1 + 2) - (1 - θ') q0' (1 - q0') / (m0 + 2)],
-//! SE² = [p' (1 - p') / (n + z²) + (1 - θ')² q0' (1 - q0') / (m0 + 2) + θ'² q1' (1 - q1') / (m1 + 2)] / (q0' + q1' - 1)²,
+//! - p' = (n p + z² / 2) / (n + z²), q' = (m q + 1) / (m + 2) for both rates, and θ' of these;
+//! - v0 = q0' (1 - q0') / (m0 + 2), v1 = q1' (1 - q1') / (m1 + 2), shift = 2 z² [θ' v1 - (1 - θ') v0];
+//! - SE² = [p' (1 - p') / (n + z²) + (1 - θ')² v0 + θ'² v1] / (q0' + q1' - 1)²,
 //!
-//! it is θ' + shift ± z SE. Nothing is cut to 0..1 here. Where q0' + q1' - 1 is not z of its own standard errors above 0, the
-//! true interval has no end (Fieller 1954), and none is given.
+//! it is θ' + shift ± z SE. Nothing is cut to 0..1 here. Where q0' + q1' - 1 is not z of its own standard errors above
+//! 0, the true interval has no end (Fieller 1954), and none is given.
 
 use crate::distributions::t_quantile;
 use crate::spread::{CONFIDENCE, Interval};

@@ -1,13 +1,13 @@
 //! Many arms on one scale, from comparisons of two.
 //!
-//! P(a preferred to b) = 1 / (1 + exp(s_b - s_a)) (Bradley and Terry 1952, "Rank analysis of incomplete block designs"), by
-//! maximum likelihood, strengths summing to 0. A tie is half a win of either, and so is any preference between 0 and 1
-//! counted in part. Intervals by the sandwich over items, t with items - 1 degrees of freedom: an item's comparisons, in both
-//! orders and of several arms, belong together.
+//! P(a preferred to b) = 1 / (1 + exp(s_b - s_a)) (Bradley and Terry 1952, "Rank analysis of incomplete block
+//! designs"), by maximum likelihood, strengths summing to 0. A tie is half a win of either, and so is any preference
+//! between 0 and 1 counted in part. Intervals by the sandwich over items, t with items - 1 degrees of freedom: an
+//! item's comparisons, in both orders and of several arms, belong together.
 //!
-//! Without a prior the maximum exists only if, however arms are put into two groups, one of each group has beaten one of the
-//! other (Ford 1957, "Solution of a ranking problem from binary comparisons"). `ridge` is the precision of a normal prior of
-//! each strength around 0: 0.1 is a deviation of 3.2, hardly a statement about arms of one study.
+//! Without a prior the maximum exists only if, however arms are put into two groups, one of each group has beaten one
+//! of the other (Ford 1957, "Solution of a ranking problem from binary comparisons"). `ridge` is the precision of a
+//! normal prior of each strength around 0: 0.1 is a deviation of 3.2, hardly a statement about arms of one study.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,8 @@ pub struct Strength {
 /// Strengths of `arms` arms, by their index.
 ///
 /// # Errors
-/// No comparison, one of an arm that there is not or with itself, a preference outside 0..1; a ridge below 0; groups of arms
-/// that were never compared; and without a ridge, arms that won or lost everything against the others.
+/// No comparison, one of an arm that there is not or with itself, a preference outside 0..1; a ridge below 0; groups of
+/// arms that were never compared; and without a ridge, arms that won or lost everything against the others.
 pub fn bradley_terry(arms: usize, comparisons: &[Comparison], ridge: f64) -> Result<BradleyTerry, Error> {
     check(comparisons)?;
     if !(ridge >= 0.0 && ridge.is_finite()) {

@@ -2,11 +2,11 @@
 //!
 //! AlpacaEval 2's regression (Dubois et al. 2024, "Length-controlled AlpacaEval: a simple way to debias automatic
 //! evaluators"): P(preferred) = logistic(arm + length × tanh((words - baseline's words) / their standard deviation) +
-//! difficulty × the item's difficulty); the win rate is the mean over items with the length's term at 0. There, the item's
-//! difficulty comes from a fit over a leaderboard's models, and coefficients are held by L1 and cross-validation; here it is
-//! given by the caller, centred, or left out, and length and difficulty have a ridge, which the caller states: the precision of a
-//! normal prior around 0. The arm's own term has none. Interval by [`Bootstrap`] over items; the deviation of lengths is
-//! taken anew in each draw.
+//! difficulty × the item's difficulty); the win rate is the mean over items with the length's term at 0. There, the
+//! item's difficulty comes from a fit over a leaderboard's models, and coefficients are held by L1 and
+//! cross-validation; here it is given by the caller, centred, or left out, and length and difficulty have a ridge,
+//! which the caller states: the precision of a normal prior around 0. The arm's own term has none. Interval by
+//! [`Bootstrap`] over items; the deviation of lengths is taken anew in each draw.
 
 use super::comparison::{Comparison, Orders, by_item, check, over_orders};
 use crate::bootstrap::Bootstrap;
@@ -47,8 +47,8 @@ pub struct LengthControlled {
 }
 
 impl LengthPair {
-    /// Pairs of `arm` with `baseline` from comparisons, both orders averaged; `length` gives that of an arm's answer to an
-    /// item. Items without both lengths are left out: second comes how many.
+    /// Pairs of `arm` with `baseline` from comparisons, both orders averaged; `length` gives that of an arm's answer to
+    /// an item. Items without both lengths are left out: second comes how many.
     ///
     /// # Errors
     /// A preference outside 0..1.
@@ -74,8 +74,8 @@ impl LengthPair {
 /// The win rate at equal length, of one pair for each item.
 ///
 /// # Errors
-/// No pair; a preference outside 0..1; a length or difficulty that is not finite; difficulties of some items only; a ridge
-/// that is not above 0; preferences that are all 1 or all 0, of which no odds can be made.
+/// No pair; a preference outside 0..1; a length or difficulty that is not finite; difficulties of some items only; a
+/// ridge that is not above 0; preferences that are all 1 or all 0, of which no odds can be made.
 pub fn length_controlled_win_rate(
     pairs: &[LengthPair],
     ridge: f64,

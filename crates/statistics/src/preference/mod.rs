@@ -1,8 +1,8 @@
 //! Pairwise judging: which of two answers to an item a judge prefers.
 //!
-//! [`win_rate`] compares two arms, [`position_effect`] says what the order of the two does, [`length_controlled_win_rate`]
-//! what is left of a win rate when answers are of one length, and [`bradley_terry`] puts many arms on one scale. One item's
-//! comparisons belong together in all intervals.
+//! [`win_rate`] compares two arms, [`position_effect`] says what the order of the two does,
+//! [`length_controlled_win_rate`] what is left of a win rate when answers are of one length, and [`bradley_terry`] puts
+//! many arms on one scale. One item's comparisons belong together in all intervals.
 
 mod bradley_terry;
 mod comparison;

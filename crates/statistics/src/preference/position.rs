@@ -1,8 +1,8 @@
 //! What the order of two answers does to a judge.
 //!
-//! Of pairs of answers that were judged in both orders: how often the winner changes with the order, and how far the one
-//! shown first is preferred, which is a half for a judge that does not mind. Several comparisons in one order count by
-//! their mean.
+//! Of pairs of answers that were judged in both orders: how often the winner changes with the order, and how far the
+//! one shown first is preferred, which is a half for a judge that does not mind. Several comparisons in one order count
+//! by their mean.
 
 use std::collections::BTreeMap;
 

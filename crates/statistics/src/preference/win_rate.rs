@@ -1,7 +1,7 @@
 //! How often one arm is preferred to another.
 //!
-//! Per item the mean preference in each order, then the mean of both orders, so that what the order does falls out; then the
-//! mean over items, by t over items. Ties count half.
+//! Per item the mean preference in each order, then the mean of both orders, so that what the order does falls out;
+//! then the mean over items, by t over items. Ties count half.
 
 use super::comparison::{Comparison, by_item, check, over_orders, verdict};
 use crate::Error;

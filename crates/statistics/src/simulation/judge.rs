@@ -7,8 +7,8 @@ use crate::Error;
 use crate::calibration::{Label, Sampling};
 use crate::scores::{Observation, Scores};
 
-/// How a judge's mark comes of people's, h: 0.5 + level + scale (h - 0.5) + what it thinks of the item + what it thinks of
-/// the arm + noise; or, of right and wrong, by chance.
+/// How a judge's mark comes of people's, h: 0.5 + level + scale (h - 0.5) + what it thinks of the item + what it thinks
+/// of the arm + noise; or, of right and wrong, by chance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulatedJudge {
     /// How much all marks are above people's.
