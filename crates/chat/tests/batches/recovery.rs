@@ -123,6 +123,32 @@ fn what_cannot_be_known_is_said_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_batch_that_is_gone_is_said_and_asked_again_when_its_lines_are_removed() {
+    for dialect in DIALECTS {
+        let provider = BatchProvider::start(dialect, BatchScript::default());
+        let folder = tempfile::tempdir().unwrap();
+        let (client, asked) = (client(&provider.settings(), 2), requests(0..2));
+        client.answer(&asked, folder.path(), &mut |_, _| false).unwrap();
+        provider.ledger(|ledger| ledger.batches.clear());
+        let (told, ended) = Told::ask(&client, &asked, folder.path());
+        let error = ended.unwrap_err().to_string();
+        let journal = folder.path().join("batches.jsonl");
+        let text = fs::read_to_string(&journal).unwrap();
+        let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let token = first["token"].as_str().unwrap();
+        let hint = format!("remove the lines with {token} from {}", journal.display());
+        assert!(told.0.is_empty() && error.contains("HTTP 404") && error.contains(&hint), "{error}");
+        assert_eq!(provider.ledger(|ledger| ledger.makings), 1, "nothing is paid for twice by itself");
+
+        let rest: String = text.lines().filter(|line| !line.contains(token)).collect();
+        fs::write(&journal, rest).unwrap();
+        let (told, ended) = Told::ask(&client, &asked, folder.path());
+        ended.unwrap();
+        assert_eq!(told.0.len(), 2);
+    }
+}
+
+#[test]
 fn a_journal_has_one_writer() {
     let provider = BatchProvider::start(DIALECTS[0], BatchScript::default());
     let folder = tempfile::tempdir().unwrap();
