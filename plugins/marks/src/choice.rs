@@ -12,8 +12,8 @@ use crate::options::Options;
 use crate::own_words::OwnWords;
 use crate::scale::Scale;
 use crate::text::{
-    ends_sentence, fold, has_any, is_at, is_decoration, sentence_start, shown, skip, skip_decoration, word_at,
-    word_before,
+    GAP, ends_sentence, fold, has_any, is_at, is_decoration, line_end, sentence_start, shown, skip, skip_decoration,
+    word_at, word_before,
 };
 use crate::words::{HAN_BEHIND, REASONS, Rank};
 
@@ -68,8 +68,21 @@ const HEADINGS: &[&str] = &[
     "preference",
 ];
 /// Behind a letter: it is the better one.
-const BETTER: &[&str] =
-    &["更好", "胜出", "更优", "获胜", "is better", "wins", "is the better answer", "is the better one"];
+const BETTER: &[&str] = &[
+    "更好",
+    "胜出",
+    "更优",
+    "获胜",
+    "is better",
+    "is clearly better",
+    "is slightly better",
+    "is much better",
+    "wins",
+    "is the better answer",
+    "is the better one",
+];
+/// How much better.
+const ADVERBS: &[&str] = &["明显", "略微", "稍微", "整体", "总体上"];
 /// Sentences that call it a tie.
 const TIES: &[&str] = &[
     "平局",
@@ -106,6 +119,7 @@ pub fn read(reply: &str, options: &Options) -> Result<f64, Fault> {
     marks.extend(brackets.filter(|mark| !options.answers.iter().any(|answer| has_brackets(answer, mark))));
     marks.extend((0..text.len()).filter_map(|at| headed(text, at)).filter(words));
     marks.extend((0..text.len()).filter_map(|at| sentence(text, at)).filter(words));
+    marks.extend(first_line(text, options.answers));
     marks.sort_by_key(|mark| mark.start);
     decide(text, text, &marks, Scale::default(), options.cut_off)
 }
@@ -131,6 +145,17 @@ fn whole(text: &[char]) -> Option<f64> {
     (skip(text, end, |c| around(c) || matches!(c, '.' | '。')) >= text.len()).then_some(share)
 }
 
+/// A choice alone on the first line, with more below it, unless an answer has such a line, too.
+fn first_line(text: &[char], answers: &[&str]) -> Option<Mark> {
+    let start = skip(text, 0, char::is_whitespace);
+    let end = line_end(text, start);
+    let line = text.get(start..end)?;
+    let share = whole(line).filter(|_| !line.contains(&GAP))?;
+    let has_more = text.get(end..)?.iter().any(|c| c.is_alphanumeric());
+    let is_answers = answers.iter().flat_map(|answer| answer.lines()).any(|line| whole(&fold(line)) == Some(share));
+    (has_more && !is_answers).then(|| mark(text, start, end, Ok(share), Rank::Plain))
+}
+
 /// The choices in JSON objects, which are taken out.
 fn of_objects(own: &mut OwnWords) -> Vec<Mark> {
     let objects = objects(&own.text);
@@ -141,7 +166,7 @@ fn of_objects(own: &mut OwnWords) -> Vec<Mark> {
         for (key, value) in &fields.0 {
             let words = fold(&format!("{key}:{value}"));
             let is_quoted = own.quoted.has(text) || (!alone && own.quoted.has(&words));
-            if is_quoted || !KEYS.contains(&key.trim()) {
+            if is_quoted || fields.is_of_part() || !KEYS.contains(&key.trim()) {
                 continue;
             }
             let share = match value {
@@ -152,6 +177,10 @@ fn of_objects(own: &mut OwnWords) -> Vec<Mark> {
             let found = mark(&own.text, range.start, range.end, share, Rank::Final);
             marks.push(Mark { is_closed: true, ..found });
         }
+    }
+    // A list of verdicts, even of equal ones, is no verdict.
+    if objects.len() > 1 && marks.len() > 1 {
+        marks.iter_mut().for_each(|mark| mark.share = Err(Fault::Unclear(mark.shown.clone())));
     }
     objects.into_iter().for_each(|(range, _)| own.blank(range));
     marks
@@ -165,10 +194,17 @@ fn in_brackets(text: &[char], at: usize) -> Option<Mark> {
     // The request's words repeated: `[[A]] if A is better`.
     let end = close + 2;
     let is_condition = word_at(text, skip_decoration(text, end), &["if", "when", "如果", "若"]).is_some();
-    if is_condition || has_any(text, sentence_start(text, at)..at, NOT_A_VERDICT) {
+    let sentence = sentence_start(text, at)..at;
+    if is_condition
+        || has_any(text, sentence.clone(), &["if", "如果", "若", "when", "claims", "says", "声称", "自称", "要求"])
+    {
         return None;
     }
-    let share = if may_end(text, end) { Ok(*share) } else { Err(Fault::Unclear(shown(text, at..end))) };
+    let share = if may_end(text, end) && !has_any(text, sentence, NOT_A_VERDICT) {
+        Ok(*share)
+    } else {
+        Err(Fault::Unclear(shown(text, at..end)))
+    };
     Some(mark(text, at, end, share, Rank::Final))
 }
 
@@ -200,8 +236,20 @@ fn headed(text: &[char], at: usize) -> Option<Mark> {
 fn sentence(text: &[char], at: usize) -> Option<Mark> {
     let tie = word_at(text, at, TIES).map(|(_, end)| (0.5, end));
     let better = || {
-        let (share, end) = choice_at(text, at).filter(|(share, _)| (share - 0.5).abs() > 0.1)?;
-        let (_, end) = word_at(text, skip_decoration(text, end), BETTER)?;
+        let is_answer = |(share, _): &(f64, usize)| (share - 0.5).abs() > 0.1;
+        let (share, end) = choice_at(text, at).filter(is_answer)?;
+        let next = skip_decoration(text, end);
+        if let Some((_, than)) = word_at(text, next, &["优于"]) {
+            let (_, end) = choice_at(text, skip_decoration(text, than)).filter(is_answer)?;
+            return Some((share, end));
+        }
+        if let Some((_, than)) = word_at(text, next, &["比"]) {
+            let (_, other) = choice_at(text, skip_decoration(text, than)).filter(is_answer)?;
+            let (_, end) = word_at(text, skip_decoration(text, other), &["更好", "好", "更优"])?;
+            return Some((share, end));
+        }
+        let adverb = word_at(text, next, ADVERBS).map_or(next, |(_, end)| end);
+        let (_, end) = word_at(text, adverb, BETTER)?;
         Some((share, end))
     };
     let (share, end) = tie.or_else(better)?;

@@ -34,24 +34,6 @@ const FULL_KEYS: &[&str] = &[
     "满分值",
     "最高分",
 ];
-/// Keys that make an object's mark a part's.
-const PART_KEYS: &[&str] = &[
-    "criterion",
-    "name",
-    "aspect",
-    "dimension",
-    "metric",
-    "weight",
-    "part",
-    "step",
-    "标准",
-    "维度",
-    "指标",
-    "权重",
-    "项目",
-    "方面",
-];
-
 /// Keys that name the scale.
 const SCALE_KEYS: &[&str] = &["scale", "range", "score range", "rating scale", "分制", "范围", "评分范围", "量表"];
 
@@ -63,7 +45,7 @@ pub fn take_marks(text: &mut [char], quoted: &Quoted, scale: Scale) -> Vec<Mark>
     let (mut marks, mut marked) = (Vec::new(), 0);
     for (range, fields) in &objects {
         let object = text.get(range.clone()).unwrap_or_default();
-        if !quoted.has(object) {
+        if !quoted.has(object) && !fields.is_of_part() {
             let found = of_object(fields, range.clone(), text, scale);
             let own = found.into_iter().filter(|(key, _)| alone || !quoted.has(key)).map(|(_, mark)| mark);
             let before = marks.len();
@@ -89,9 +71,6 @@ fn of_object(Fields(fields): &Fields, range: Range<usize>, text: &[char], scale:
     let named =
         fields.iter().find(|(key, _)| [FULL_KEYS, SCALE_KEYS].iter().any(|keys| keys.contains(&name(key).as_str())));
     let full = named.map(|(_, value)| full_of(value, scale));
-    if fields.iter().any(|(key, _)| PART_KEYS.contains(&name(key).as_str())) {
-        return Vec::new();
-    }
     let mut marks = Vec::new();
     for (key, value) in fields {
         let Some(rank) = rank_of_key(&fold(&name(key))) else { continue };

@@ -12,6 +12,31 @@ const MOST: usize = 64;
 /// The keys and values of an object in order, a repeated key as often as it stands there.
 pub struct Fields(pub Vec<(String, Value)>);
 
+/// Keys that make an object's mark a part's.
+const PART_KEYS: &[&str] = &[
+    "criterion",
+    "name",
+    "aspect",
+    "dimension",
+    "metric",
+    "weight",
+    "part",
+    "step",
+    "标准",
+    "维度",
+    "指标",
+    "权重",
+    "项目",
+    "方面",
+];
+
+impl Fields {
+    /// Whether it says something of a part of what is judged.
+    pub fn is_of_part(&self) -> bool {
+        self.0.iter().any(|(key, _)| PART_KEYS.contains(&key.trim()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Keep;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use marks::{Options, Scale, read};
+use marks::{Options, Scale, checks, choice, read};
 
 /// A sequence of numbers that is the same every time (splitmix64).
 struct Random(u64);
@@ -322,6 +322,9 @@ fn no_reply_is_too_strange() {
             assert!((0.0..=1.0).contains(&found), "{reply}: {found}");
             read_at_all += 1;
         }
+        let choice = choice::read(&reply, &options);
+        assert!(choice.as_ref().map_or(true, |share| [0.0, 0.5, 1.0].contains(share)), "{reply}: {choice:?}");
+        assert!(checks::read(&reply, 3, &options).map_or(true, |met| met.len() == 3), "{reply}");
     }
     println!("{REPLIES} damaged replies: {read_at_all} read, each from 0 to 1");
     for long in ["9".repeat(400), "{".repeat(50_000), "得分：1\n".repeat(5_000), "|".repeat(5_000), "(".repeat(5_000)]
