@@ -19,6 +19,8 @@ use crate::{Redactor, wire};
 
 /// The largest body that is read at once; a chat reply is a few kilobytes, and a megabyte with all its log-probabilities.
 const MAX_BODY_BYTES: usize = 8 << 20;
+/// Characters; usual ones have a few dozen.
+const LONGEST_REQUEST_ID: usize = 200;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server as the settings name it. Nothing that it hands out holds a secret.
@@ -96,7 +98,7 @@ impl Response {
     /// What the server calls this request, for inquiries with its operator; empty when it gives it no name.
     pub fn request_id(&self) -> String {
         let names = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray"];
-        self.headers.first(&names).unwrap_or_default().to_owned()
+        self.headers.first(&names).unwrap_or_default().chars().take(LONGEST_REQUEST_ID).collect()
     }
 }
 
@@ -206,20 +208,25 @@ impl Connection {
     }
 
     fn url_of(&self, path: &str) -> Result<Url, String> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (below, query) = path.split_once('?').unwrap_or((path, ""));
         // A path that a server named must not lead elsewhere.
-        let parts: Vec<&str> = path.split('/').collect();
         let is_plain = |part: &&str| {
             let chars = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:~".contains(&b));
             chars && !part.is_empty() && !part.starts_with('.')
         };
-        if !parts.iter().all(is_plain) {
+        let parts: Vec<&str> = below.split('/').collect();
+        let added: Option<Vec<(&str, &str)>> = match path.contains('?') {
+            true => {
+                query.split('&').map(|pair| pair.split_once('=').filter(|p| is_plain(&p.0) && is_plain(&p.1))).collect()
+            }
+            false => Some(Vec::new()),
+        };
+        let Some(added) = added.filter(|_| parts.iter().all(is_plain)) else {
             return Err(format!("`{}` is no path below {}", path.escape_debug(), self.base_url));
-        }
+        };
         let mut url = self.url.clone();
         url.path_segments_mut().map_err(|()| format!("{} has no path", self.base_url))?.pop_if_empty().extend(parts);
-        if !self.query.is_empty() || !query.is_empty() {
-            let added = query.split('&').filter_map(|pair| pair.split_once('='));
+        if !self.query.is_empty() || !added.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query).extend_pairs(added);
         }
         Ok(url)

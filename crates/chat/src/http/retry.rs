@@ -78,7 +78,7 @@ pub(super) enum RetryDecision {
 /// `text` is the body as it came, `now` the server's time.
 pub(super) fn decide(status: u16, headers: &Headers, error: &ErrorBody, text: &str, now: SystemTime) -> RetryDecision {
     let wait = wish(headers, text, now);
-    if STOP_STATUSES.contains(&status) || is_quota(status, error, text, wait) {
+    if STOP_STATUSES.contains(&status) || is_quota(status, error, wait) {
         return RetryDecision::Stop;
     }
     // OpenAI answers 429 to a request that no minute has enough tokens for.
@@ -108,12 +108,14 @@ pub(super) fn is_overloaded(status: u16) -> bool {
 
 /// Whether every further request would fail for the same reason: the money is gone. A server that says when to come back
 /// means a pause, whatever it calls it: Google's "exceeded your current quota" is a limit per minute.
-fn is_quota(status: u16, error: &ErrorBody, text: &str, wait: Option<f64>) -> bool {
+///
+/// Only the message counts: what a filter refused may stand in the body, and an answer may speak of money.
+fn is_quota(status: u16, error: &ErrorBody, wait: Option<f64>) -> bool {
     if QUOTA_CODES.iter().any(|code| error.is(code)) {
         return true;
     }
-    let text = text.to_lowercase();
-    wait.is_none() && QUOTA_STATUSES.contains(&status) && QUOTA_WORDS.iter().any(|words| text.contains(words))
+    let message = error.message.to_lowercase();
+    wait.is_none() && QUOTA_STATUSES.contains(&status) && QUOTA_WORDS.iter().any(|words| message.contains(words))
 }
 
 /// Before attempt `attempt + 1`: 0.5, 1, 2, 4, 8, 8, … seconds, less up to a quarter; `jitter` in 0..1.
@@ -162,6 +164,7 @@ mod tests {
         let google = r#"{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing",
             "details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"12s"}]}}"#;
         let plain_quota = r#"{"error":{"message":"You exceeded your current quota, please check your plan"}}"#;
+        let flagged = r#"{"error":{"message":"flagged","metadata":{"flagged_input":"my credit balance is too low"}}}"#;
         // 784111777 is the date below; `now` is 7 seconds before.
         const DATE: Pairs = &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")];
         let cases: Vec<(u16, Pairs, &str, RetryDecision)> = vec![
@@ -184,6 +187,7 @@ mod tests {
             (400, &[], credit, RetryDecision::Stop),
             (429, &[], plain_quota, RetryDecision::Stop),
             (500, &[], plain_quota, soon()),
+            (403, &[], flagged, RetryDecision::Fail),
             (429, &[], google, again(12_000)),
             (400, &[("x-should-retry", "true")], "", soon()),
             (500, &[("x-should-retry", "false")], "", RetryDecision::Fail),

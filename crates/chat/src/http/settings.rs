@@ -47,6 +47,9 @@ const SHORTEST_SECRET: usize = 6;
 /// Longer ones are mistakes, and would overflow somewhere.
 const LONGEST_TIMEOUT_SECONDS: u64 = 86_400;
 
+/// A thread waits for each request in flight.
+const MOST_AT_ONCE: u32 = 1024;
+
 /// What the environment holds under a name.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Result<String, std::env::VarError>;
 
@@ -92,6 +95,9 @@ fn check_numbers(settings: &ChatSettings) -> Result<(), ChatError> {
         if value == 0 {
             return Err(fault(field, "must be at least 1".into()));
         }
+    }
+    if settings.concurrency > MOST_AT_ONCE {
+        return Err(fault("concurrency", format!("must be at most {MOST_AT_ONCE}")));
     }
     if settings.timeout_seconds > LONGEST_TIMEOUT_SECONDS {
         return Err(fault("timeout_seconds", format!("must be at most {LONGEST_TIMEOUT_SECONDS}")));

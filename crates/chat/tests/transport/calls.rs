@@ -88,14 +88,28 @@ fn lines_that_break_off_are_told_and_the_break_is_an_error() {
 #[test]
 fn a_path_never_leads_elsewhere() {
     let server = Server::start(|_, _| Response::new(200, ""));
-    for path in
-        ["", "../admin", "files/..", "/etc", "a//b", "files/x?y", "http://elsewhere/", "a b", "x#y", "files/%2e%2e"]
-    {
+    for path in [
+        "",
+        "../admin",
+        "files/..",
+        "/etc",
+        "a//b",
+        "files/x?y",
+        "files/x?",
+        "files/x?a=b&c",
+        "files/x?a=b c",
+        "http://elsewhere/",
+        "a b",
+        "x#y",
+        "files/%2e%2e",
+    ] {
         let error = connection(&server, 0).call(Method::Get, path, Body::Nothing).unwrap_err();
         assert!(matches!(error, CallError::Unusable(_)), "{path}: {error:?}");
     }
     connection(&server, 0).call(Method::Delete, "files/file-1_a.b", Body::Nothing).unwrap();
     let seen = server.seen();
+    connection(&server, 0).call(Method::Get, "files?limit=5&after=file-1", Body::Nothing).unwrap();
+    assert_eq!(server.seen()[1].query, "limit=5&after=file-1");
     assert_eq!((seen.len(), seen[0].method.as_str(), seen[0].path.as_str()), (1, "DELETE", "/v1/files/file-1_a.b"));
 }
 

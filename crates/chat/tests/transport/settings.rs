@@ -30,6 +30,7 @@ fn each_fault_is_named() {
         ),
         (ChatSettings { requests_per_minute: Some(0), ..usual() }, "requests_per_minute: must be at least 1"),
         (ChatSettings { tokens_per_minute: Some(0), ..usual() }, "tokens_per_minute: must be at least 1"),
+        (ChatSettings { concurrency: u32::MAX, ..usual() }, "concurrency: must be at most 1024"),
         (ChatSettings { concurrency: 0, ..usual() }, "concurrency: must be at least 1"),
         (ChatSettings { timeout_seconds: 0, ..usual() }, "timeout_seconds: must be at least 1"),
         (ChatSettings { timeout_seconds: u64::MAX, ..usual() }, "timeout_seconds: must be at most 86400"),
