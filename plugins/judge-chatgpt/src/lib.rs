@@ -38,8 +38,8 @@ pub mod options;
 pub mod prompt;
 pub mod rubric;
 
-use marks::asking::{Unread, asked_again, is_cut_off, json_schema, reference, step};
-use marks::logprobs::{NoMark, TOP, expected};
+use marks::asking::{Unread, asked_again, is_cut_off, json_schema, reference, step, with_logprobs};
+use marks::logprobs::{NoMark, expected};
 use marks::nonce::nonce;
 use marks::{Language, Scale};
 use tunebench_plugin_api::prelude::*;
@@ -112,7 +112,9 @@ impl ChatGpt {
         let request = |messages, mark| {
             let mut request = asking.request(messages);
             request.response_format = (mark == Mark::Object).then(|| schema(scale));
-            request.top_logprobs = (mark == Mark::Digit).then_some(TOP);
+            if mark == Mark::Digit {
+                with_logprobs(asking, &mut request);
+            }
             request
         };
         step(
@@ -172,12 +174,10 @@ fn read_digit(reply: &ChatReply, origin: &str) -> std::result::Result<(f64, Stri
     }
 }
 
-/// The reason comes first, so that the score follows from it.
+/// The reason comes first, so that the score follows from it. Not every server takes bounds in a schema, so they are words.
 fn schema(Scale { low, high }: Scale) -> serde_json::Value {
-    json_schema(
-        "judgement",
-        json!({ "reason": { "type": "string" }, "score": { "type": "number", "minimum": low, "maximum": high } }),
-    )
+    let score = json!({ "type": "number", "description": format!("from {low} (worst) to {high} (best)") });
+    json_schema("judgement", json!({ "reason": { "type": "string" }, "score": score }))
 }
 
 export_plugin!(judge: ChatGpt);

@@ -138,7 +138,7 @@ fn only_what_is_set_is_sent() {
     let schema = &format["json_schema"]["schema"];
     assert_eq!(format["type"], "json_schema");
     assert_eq!(schema["required"], json!(["reason", "score"]));
-    assert_eq!(schema["properties"]["score"], json!({ "type": "number", "minimum": 0.0, "maximum": 1.0 }));
+    assert_eq!(schema["properties"]["score"], json!({ "type": "number", "description": "from 0 (worst) to 1 (best)" }));
     let all = json!({
         "model": "other", "temperature": 0.5, "top_p": 0.9, "max_tokens": 9, "seed": 7, "reasoning_effort": "low",
         "structured": false,
@@ -340,7 +340,7 @@ fn log_probabilities_give_the_expected_score() {
     assert!((score(&scored) - mean).abs() < 1e-12, "{scored:?}");
     assert!(reason(&scored).contains("mass 0.900, spread "), "{scored:?}");
     let request = &scored.chats[0];
-    assert_eq!((request.top_logprobs, &request.response_format), (Some(20), &None));
+    assert_eq!((request.top_logprobs, request.max_tokens, &request.response_format), (Some(20), Some(16), &None));
     assert!(request.messages[0].content.ends_with("只回复一个0到9的数字（0最差，9最好），不要写别的任何内容。"));
 
     let doubtful = digits("好", 0.6, &[("9", 0.3)]);

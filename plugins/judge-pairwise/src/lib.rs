@@ -24,8 +24,8 @@
 pub mod options;
 pub mod prompt;
 
-use marks::asking::{Unread, asked_again, is_cut_off, json_schema, reference, step};
-use marks::logprobs::{NoMark, TOP, expected};
+use marks::asking::{Unread, asked_again, is_cut_off, json_schema, reference, step, with_logprobs};
+use marks::logprobs::{NoMark, expected};
 use marks::nonce::nonce;
 use marks::{Language, choice};
 use tunebench_plugin_api::prelude::*;
@@ -81,7 +81,9 @@ impl Pairwise {
                 let verdicts = json!({ "type": "string", "enum": ["A", "B", "tie"] });
                 json_schema("comparison", json!({ "reason": { "type": "string" }, "verdict": verdicts }))
             });
-            request.top_logprobs = (verdict == Verdict::Letter).then_some(TOP);
+            if verdict == Verdict::Letter {
+                with_logprobs(&self.options.asking, &mut request);
+            }
             request
         };
         step(

@@ -118,6 +118,14 @@ pub fn step(
     }
 }
 
+/// Makes a request one for a mark by its probabilities: with alternatives of each token, and of few tokens unless the
+/// study sets how many.
+pub fn with_logprobs(asking: &Asking, request: &mut ChatCompletionRequest) {
+    const FEW: u32 = 16;
+    request.top_logprobs = Some(crate::logprobs::TOP);
+    request.max_tokens = Some(asking.max_tokens.unwrap_or(FEW));
+}
+
 /// The conversation that goes on after a reply that could not be read: it, and a short request.
 pub fn asked_again(prompt: &str, reply: &ChatReply, demand: &str) -> Vec<ChatMessage> {
     if reply.content.trim().is_empty() {
