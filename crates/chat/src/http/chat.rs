@@ -90,7 +90,7 @@ impl Chat {
     }
 
     fn attempt(&self, request: &ChatRequest) -> Result<Attempt, ChatError> {
-        let permit = self.gate.enter(self.estimator.of(request))?;
+        let permit = self.gate.enter(&|| self.estimator.of(request))?;
         // Not before: while it waited, somebody may have learnt.
         let asked = self.learnt.of(&request.model);
         let body = asked.body(self.connection.dialect(), request);

@@ -46,15 +46,16 @@ impl Gate {
         self.clock
     }
 
-    /// Waits until a request that takes `need` may leave. Every attempt waits: failed requests count toward limits.
-    pub(super) fn enter(&self, need: Need) -> Result<Permit<'_>, ChatError> {
+    /// Waits until a request may leave; what it takes is estimated anew by `need` while it waits. Every attempt waits: failed
+    /// requests count toward limits.
+    pub(super) fn enter(&self, need: &dyn Fn() -> Need) -> Result<Permit<'_>, ChatError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
         loop {
             if let Some(reason) = &state.stopped {
                 return Err(reason.clone());
             }
-            let now = self.clock.now();
+            let (now, need) = (self.clock.now(), need());
             let earliest = state.pace.earliest(now, need);
             if earliest <= now {
                 let ticket = state.pace.depart(now, need);
