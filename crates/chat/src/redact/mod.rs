@@ -26,6 +26,8 @@ pub struct Redactor {
     forms: Vec<Form>,
     /// Where in which form these bytes stand.
     heads: HashMap<[u8; HEAD], Vec<(usize, usize)>>,
+    /// Whether some of them begin with these two bytes; most of a text does not, and is passed over by this.
+    pairs: Vec<bool>,
 }
 
 impl Redactor {
@@ -39,7 +41,9 @@ impl Redactor {
                 heads.entry(head).or_default().push((form, place));
             }
         }
-        Self { forms, heads }
+        let mut pairs = vec![false; 1 << 16];
+        heads.keys().for_each(|[first, second, ..]| pairs[pair(*first, *second)] = true);
+        Self { forms, heads, pairs }
     }
 
     /// The text with each secret blanked out.
@@ -64,7 +68,10 @@ impl Redactor {
     fn find(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         let mut runs = Vec::new();
         let mut at = 0;
-        while let Some(head) = bytes.get(at..at + HEAD).and_then(|head| <[u8; HEAD]>::try_from(head).ok()) {
+        let may_begin = |two: &[u8]| matches!(two, [first, second] if self.pairs[pair(*first, *second)]);
+        while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(2).position(may_begin)) {
+            at += found;
+            let Some(head) = bytes.get(at..at + HEAD).and_then(|head| <[u8; HEAD]>::try_from(head).ok()) else { break };
             let places = self.heads.get(&head).map(Vec::as_slice).unwrap_or_default();
             let lengths = places.iter().filter_map(|(form, place)| self.forms[*form].run(*place, bytes, at));
             match lengths.max() {
@@ -77,6 +84,10 @@ impl Redactor {
         }
         runs
     }
+}
+
+fn pair(first: u8, second: u8) -> usize {
+    usize::from(first) << 8 | usize::from(second)
 }
 
 /// Says how many, and not which.
