@@ -1,5 +1,6 @@
 //! Whoever answers chat requests, and what comes of one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,15 @@ pub struct NamedRequest {
 pub trait BatchServer: Sync {
     /// As [`ChatServer::url`].
     fn url(&self) -> &str;
+
+    /// The names of requests that an earlier run sent and was not told of. They are paid for, or will be, whatever is asked now;
+    /// who asks again asks for them too, or their replies are lost.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    fn sent(&self, _journal: &Path) -> Result<BTreeSet<String>, ChatError> {
+        Ok(BTreeSet::new())
+    }
 
     /// Answers the requests, and tells `each` of every one once, in any order, by its name. What must be known to go on after
     /// a kill, such as which batches were sent, is kept in the folder `journal`: nothing is sent, or paid for, twice.

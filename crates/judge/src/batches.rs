@@ -1,10 +1,11 @@
 //! Many requests at once, in waves: what all judgements ask next and the store lacks goes out together.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_chat::{BatchServer, Failure, NamedRequest, RawResponse, Usage};
+use tunebench_spec::ChatRequest;
 
 use crate::budget::Reservation;
 use crate::each::or_old;
@@ -33,8 +34,26 @@ pub(crate) fn run(
         old.extend(session.outdated(task).map(|concluded| (index, concluded)));
     }
     let mut open: Vec<usize> = (0..tasks.len()).collect();
+    let mut sent = sent_before(session, server, journal);
     while !open.is_empty() {
         let mut wave = Wave::default();
+        // What is owed comes first, so that what is added fits beside it.
+        for index in open.iter().filter(|_| !sent.is_empty()) {
+            let Some(task) = tasks.get(*index) else { continue };
+            let accept = session.accept(old.get(index));
+            if let Look::Asks(name, key) = session.look(task, accept, &failed)
+                && sent.contains(&name)
+            {
+                wave.add_sent(session, name, *key, accept);
+            }
+        }
+        if !wave.requests.is_empty() {
+            let n = wave.requests.len();
+            notes.push(format!(
+                "{n} requests that an earlier run sent in a batch are waited for, whatever the limits are now"
+            ));
+        }
+        sent.clear();
         open.retain(|index| {
             let Some(task) = tasks.get(*index) else { return false };
             let accept = session.accept(old.get(index));
@@ -73,6 +92,17 @@ pub(crate) fn run(
     }
 }
 
+/// What an earlier run sent, and nobody was told of.
+fn sent_before(session: &Session<'_>, server: &dyn BatchServer, journal: &Path) -> BTreeSet<Name> {
+    match server.sent(journal) {
+        Ok(names) => names.iter().filter_map(|name| Name::of(name)).collect(),
+        Err(error) => {
+            session.stop(error.into());
+            BTreeSet::new()
+        }
+    }
+}
+
 /// Requests that go out together, with what is set aside for them.
 #[derive(Default)]
 struct Wave<'s> {
@@ -92,23 +122,31 @@ struct Held<'s> {
 }
 
 impl<'s> Wave<'s> {
+    /// Takes a request in that was sent already.
+    fn add_sent(&mut self, session: &'s Session<'_>, name: Name, key: RequestKey, accept: Accept) {
+        if !self.held.contains_key(&name) && session.stopped().is_none() {
+            let reservation = session.budget.reserve_sent(&key.request.model, Usage::ceiling(&key.request));
+            self.hold(name, key, accept, reservation);
+        }
+    }
+
     /// Takes a request in, if there is room and money.
     fn add(&mut self, session: &'s Session<'_>, name: Name, key: RequestKey, accept: Accept) {
-        let bytes: usize = key.request.messages.iter().map(|message| message.content.len()).sum();
-        let is_full = self.bytes + bytes > MAX_WAVE_BYTES && !self.requests.is_empty();
+        let is_full = self.bytes + bytes_of(&key.request) > MAX_WAVE_BYTES && !self.requests.is_empty();
         if self.cut.is_some() || is_full || self.held.contains_key(&name) || session.stopped().is_some() {
             return;
         }
-        let RequestKey { repeat, ask, request, .. } = key;
-        match session.budget.reserve_in_batch(&request.model, Usage::ceiling(&request)) {
-            Ok(reservation) => {
-                let place = self.requests.len();
-                self.held.insert(name, Held { place, repeat, ask, accept, reservation });
-                self.requests.push(NamedRequest { name: name.to_string(), request });
-                self.bytes += bytes;
-            }
+        match session.budget.reserve_in_batch(&key.request.model, Usage::ceiling(&key.request)) {
+            Ok(reservation) => self.hold(name, key, accept, reservation),
             Err(error) => self.cut = Some(error),
         }
+    }
+
+    fn hold(&mut self, name: Name, key: RequestKey, accept: Accept, reservation: Reservation<'s>) {
+        let RequestKey { repeat, ask, request, .. } = key;
+        self.bytes += bytes_of(&request);
+        self.held.insert(name, Held { place: self.requests.len(), repeat, ask, accept, reservation });
+        self.requests.push(NamedRequest { name: name.to_string(), request });
     }
 
     /// Sends all of it, keeps the replies, and notes the failures.
@@ -155,6 +193,10 @@ impl<'s> Wave<'s> {
         let reason = session.stopped().map_or(reason, |error| not_asked(&error));
         failed.extend(self.held.into_keys().map(|name| (name, reason.clone())));
     }
+}
+
+fn bytes_of(request: &ChatRequest) -> usize {
+    request.messages.iter().map(|message| message.content.len()).sum()
 }
 
 fn failure_text(failure: &Failure) -> String {

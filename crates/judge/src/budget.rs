@@ -120,6 +120,17 @@ impl<'a> Budget<'a> {
         Ok(self.reservation(model, true, amount))
     }
 
+    /// For a request of a batch that is sent already: it is owed, whatever the limits say now.
+    pub(crate) fn reserve_sent(&self, model: &str, ceiling: Usage) -> Reservation<'_> {
+        let mut state = self.lock();
+        self.meet(&mut state, model, true);
+        let amount = self.prices.cost_usd(model, ceiling, true).unwrap_or(0.0);
+        state.reserved += amount;
+        state.open += 1;
+        drop(state);
+        self.reservation(model, true, amount)
+    }
+
     fn reservation(&self, model: &str, batch: bool, amount: f64) -> Reservation<'_> {
         Reservation { budget: self, model: model.to_owned(), batch, amount, paid: 0.0 }
     }

@@ -6,10 +6,13 @@ mod support;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use support::{AskOnce, AskTwice, Memory, URL, answers, completion, dear, run, settings, subjects};
-use tunebench_chat::{BatchServer, ChatError, Failure, NamedRequest, RawResponse};
-use tunebench_judge::{Draw, JudgeError, Server, Settings, Task, judge, pairs, tasks};
+use tunebench_chat::{BatchChat, BatchOptions, BatchServer, ChatError, Failure, NamedRequest, RawResponse};
+use tunebench_judge::{Draw, JudgeError, Price, Prices, Server, Settings, Task, judge, pairs, tasks};
+use tunebench_scripted_server::{BatchProvider, BatchScript, Fate};
+use tunebench_spec::study::Dialect;
 use tunebench_spec::{Judgement, JudgementStatus as Status};
 
 fn batches<'a>(server: &'a dyn BatchServer, folder: &'a Path) -> Server<'a> {
@@ -160,5 +163,61 @@ fn who_looks_on_can_end_a_batch() {
         let asked = server.count();
         assert!(asked == 2 || (asked == 3 && !in_batches), "{asked}");
         assert_eq!(outcome.progress.scored, asked);
+    }
+}
+
+/// The next run's client, whose waits are moments.
+fn client(provider: &BatchProvider) -> BatchChat {
+    let moment = Duration::from_millis(2);
+    let options =
+        BatchOptions { first_poll: moment, longest_poll: moment, settle: moment, ..BatchOptions::of(Dialect::OpenAi) };
+    BatchChat::new(&provider.settings()).unwrap().with_options(options)
+}
+
+#[test]
+fn what_a_provider_was_sent_is_collected_whatever_may_be_spent_now() {
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+        let (items, generations) = answers(8);
+        let subjects = subjects(&items);
+        let work = tasks(&generations, &subjects, &Draw::default()).unwrap();
+        let fate = |_: &str, _: &serde_json::Value, _: u32| Fate::Reply("1".into());
+        let provider =
+            BatchProvider::start(dialect, BatchScript { fate: Box::new(fate), polls: 300, ..Default::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal");
+        let prices = Prices::stated(Price { prompt: 0.01, completion: 0.02 }); // at most 0.6 USD a request
+        let spend = |usd| Settings { prices: prices.clone(), max_cost_usd: Some(usd), ..settings() };
+
+        // A batch of five is sent, and nobody waits for it.
+        let first = client(&provider);
+        let (run, stopped) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while provider.ledger(|ledger| ledger.batches.is_empty()) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                first.stop(ChatError::Ended("enough".into()));
+            });
+            let server = Server::Batches { server: &first, journal: &journal };
+            let outcome = run(&AskOnce, &work, server, &spend(3.05), folder.path());
+            (outcome.progress, outcome.stopped)
+        });
+        assert_eq!((run.paid, stopped), (0, Some(JudgeError::Chat(ChatError::Ended("enough".into())))), "{dialect:?}");
+        assert_eq!(provider.billed().len(), 5, "{dialect:?}");
+
+        // The next run may spend nothing, and takes in what is owed.
+        let second = client(&provider);
+        let server = Server::Batches { server: &second, journal: &journal };
+        let outcome = support::run(&AskOnce, &work, server, &spend(0.0), folder.path());
+        assert_eq!((outcome.progress.paid, outcome.progress.scored, outcome.progress.failed), (5, 5, 3), "{dialect:?}");
+        assert!(matches!(outcome.stopped, Some(JudgeError::MaxCost { .. })), "{:?}", outcome.stopped);
+        assert!(outcome.notes[0].starts_with("5 requests that an earlier run sent"), "{:?}", outcome.notes);
+
+        // With money for the rest, all is judged and each was billed once.
+        let third = client(&provider);
+        let server = Server::Batches { server: &third, journal: &journal };
+        let outcome = support::run(&AskOnce, &work, server, &spend(10.0), folder.path());
+        assert_eq!((outcome.progress.paid, outcome.progress.scored, outcome.stopped), (3, 8, None), "{dialect:?}");
+        let billed = provider.billed();
+        assert!(billed.len() == 8 && billed.values().all(|n| *n == 1), "{dialect:?}: {billed:?}");
     }
 }

@@ -34,6 +34,7 @@ mod results;
 mod run;
 mod stop;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use tunebench_spec::study::{ChatSettings, Dialect};
 
 use self::calls::Calls;
+use self::journal::Journal;
 use self::provider::Provider;
 use self::run::Run;
 use self::stop::Stop;
@@ -167,6 +169,12 @@ impl BatchChat {
 impl BatchServer for BatchChat {
     fn url(&self) -> &str {
         self.connection.base_url()
+    }
+
+    fn sent(&self, journal: &Path) -> Result<BTreeSet<String>, ChatError> {
+        let journal = Journal::open(journal, self.connection.base_url())?;
+        let requests = journal.submissions().flat_map(|submission| submission.plan.requests.iter());
+        Ok(requests.map(|request| request.name.clone()).collect())
     }
 
     fn answer(
