@@ -184,3 +184,38 @@ fn a_limit_a_day_does_not_hide_the_one_a_minute() {
     assert_eq!(server.violations(), 0);
     assert!(2000.0 / (300.0 * seconds / 60.0) >= 0.9, "{seconds} s");
 }
+
+#[test]
+fn how_many_at_once_doubles_then_is_halved_once_and_grows_by_one() {
+    let mut pace = Pace::new(64, None, None);
+    let overloaded = Outcome::Overloaded { wait: None, for_all: false };
+    // Sends all that may be in flight, and lets the first so many of them come back as too much.
+    let mut round = |too_many: usize| {
+        let mut flight = Vec::new();
+        while pace.earliest(0.0, Need::default()) <= 0.0 {
+            flight.push(pace.depart(0.0, Need::default()));
+        }
+        for (i, ticket) in flight.iter().enumerate() {
+            pace.finish(0.0, ticket, if i < too_many { overloaded } else { Outcome::Answered(None) }, &[]);
+        }
+        flight.len()
+    };
+    let start: Vec<usize> = (0..6).map(|_| round(0)).collect();
+    assert_eq!(start, [1, 2, 4, 8, 16, 32]);
+    assert_eq!(round(20), 64, "and no more than the settings allow");
+    let after: Vec<usize> = (0..6).map(|_| round(0)).collect();
+    assert!((32..=34).contains(&after[0]), "{after:?}");
+    assert!(after.windows(2).all(|pair| (1..=2).contains(&(pair[1] - pair[0]))), "{after:?}");
+    // Without a hint, and meant for all: one alone finds out how long it lasts.
+    let ticket = pace.depart(0.0, Need::default());
+    let stop = Outcome::Overloaded { wait: None, for_all: true };
+    pace.finish(0.0, &ticket, stop, &[]);
+    for hold in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0] {
+        let free = pace.earliest(0.0, Need::default());
+        assert_eq!(free, hold);
+        let ticket = pace.depart(free, Need::default());
+        assert_eq!(pace.earliest(free, Need::default()), f64::INFINITY, "one alone");
+        // Time begins again, to have plain numbers.
+        pace.finish(0.0, &ticket, stop, &[]);
+    }
+}
