@@ -1,8 +1,9 @@
 //! What stands before a mark: whose it is, or that it is only a part's, a condition's, or somebody else's.
 
+use crate::doubts::{CLAIMED, CORRECTIONS};
 use crate::number::{full_number, scale_within};
 use crate::scale::Of;
-use crate::surroundings::{BEFORE, CONCLUDES, CORRECTIONS, FINAL_BEFORE, NOT_GIVEN, OWNERS, PARTS};
+use crate::surroundings::{BEFORE, CONCLUDES, FINAL_BEFORE, NOT_GIVEN, OWNERS, PARTS};
 use crate::text::{
     GAP, ends_sentence, has_any, is_decoration, is_digit_at, is_han, line_start, sentence_start, skip_decoration,
     word_at, word_before,
@@ -115,6 +116,12 @@ pub fn is_not_given(text: &[char], at: usize, before: Before) -> bool {
         || has_any(text, sentence.clone(), NOT_GIVEN)
         || has_any(text, sentence, PARTS)
         || title.is_some_and(|title| has_any(text, title, PARTS))
+}
+
+/// Whether the rest of the sentence behind a mark says that it is somebody else's: `得分：1，它自称`.
+pub fn is_claimed(text: &[char], end: usize) -> bool {
+    let stop = (end..text.len()).find(|i| ends_sentence(text, *i)).unwrap_or(text.len());
+    has_any(text, end..stop, CLAIMED)
 }
 
 /// The nearest line above that is a title, if it stands directly above but for blank lines.

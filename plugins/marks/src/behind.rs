@@ -1,8 +1,8 @@
 //! What stands behind a mark: only what leaves no doubt that the mark ends there and is one.
 
+use crate::doubts::{ALTERNATIVES, BAD, DOUBTS, GOOD, NOT_BAD};
 use crate::number::{number, range, scale_within};
 use crate::scale::{Of, Scale, same};
-use crate::surroundings::{ALTERNATIVES, BAD, DOUBTS, GOOD, NOT_BAD};
 use crate::text::{
     GAP, ends_sentence, has_any, is_at, is_decoration, is_digit_at, is_han, line_end, skip, skip_decoration,
     skip_spaces, tag_at, word_at,

@@ -1,11 +1,11 @@
 //! Which of a reply's marks counts: the last of those that are said to be final or to correct, else the only one.
 
 use crate::before::section;
+use crate::doubts::{CORRECTIONS, DEDUCTIONS, REFUSALS};
 use crate::fault::Fault;
 use crate::mark::Mark;
 use crate::other_scale;
 use crate::scale::{Scale, same};
-use crate::surroundings::{CORRECTIONS, DEDUCTIONS, REFUSALS};
 use crate::text::{ends_sentence, is_decoration, line_end, shown, skip, word_at};
 use crate::words::Rank;
 

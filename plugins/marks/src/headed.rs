@@ -1,11 +1,11 @@
 //! Marks behind a heading: `得分: 0.8`, `**最终得分**：8/10`, `The score is 80%`, and a heading above its mark.
 
-use crate::before::{Before, before, is_not_given, is_within_quotation};
+use crate::before::{Before, before, is_claimed, is_not_given, is_within_quotation};
 use crate::behind::{Ending, may_end};
+use crate::doubts::CORRECTIONS;
 use crate::mark::Mark;
 use crate::number::{Number, Odd, number, range, scale_within, skip_wrapping};
 use crate::scale::{Of, Scale, same};
-use crate::surroundings::CORRECTIONS;
 use crate::text::{ends_sentence, is_at, is_decoration, line_end, line_start, skip, skip_decoration, word_at};
 use crate::words::{COPULAS, HEADINGS, NEED_COLON, Rank, TOTALS, WORD_MARKS};
 
@@ -30,7 +30,7 @@ fn mark(text: &[char], at: usize, scale: Scale) -> Option<Mark> {
         return None;
     }
     let found = read(text, at, link, before, scale)?;
-    if is_not_given(text, at, before) || is_within_quotation(text, at, found.end) {
+    if is_not_given(text, at, before) || is_within_quotation(text, at, found.end) || is_claimed(text, found.end) {
         return None;
     }
     let is_best = matches!(found.share, Ok(share) if same(share, 1.0));

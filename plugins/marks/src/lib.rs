@@ -33,6 +33,7 @@ mod bare;
 mod before;
 mod behind;
 mod decide;
+mod doubts;
 mod fault;
 mod headed;
 mod json;

@@ -97,12 +97,13 @@ pub fn word_at<'w>(text: &[char], at: usize, words: &[&'w str]) -> Option<(&'w s
     Some((word, at + word.chars().count()))
 }
 
-/// The first of `words` that ends before `end` as a whole, and where it begins.
+/// The longest of `words` that ends before `end` as a whole, and where it begins.
 pub fn word_before<'w>(text: &[char], end: usize, words: &[&'w str]) -> Option<(&'w str, usize)> {
-    words.iter().find_map(|word| {
+    let found = words.iter().filter_map(|word| {
         let start = end.checked_sub(word.chars().count())?;
         is_word_at(text, start, word).then_some((*word, start))
-    })
+    });
+    found.min_by_key(|(_, start)| *start)
 }
 
 /// Whether one of `words` stands in a range as a whole.

@@ -1,12 +1,12 @@
 //! Marks behind a verb, with a unit or a full mark: `因此给0.8分`, `I would rate this answer 8/10`.
 
-use crate::before::{before, is_not_given, is_within_quotation};
+use crate::before::{before, is_claimed, is_not_given, is_within_quotation};
 use crate::behind::{Ending, may_end};
 use crate::headed::heading_at;
 use crate::mark::Mark;
 use crate::number::{Odd, number};
 use crate::scale::{Scale, same};
-use crate::surroundings::BEFORE;
+use crate::surroundings::{BEFORE, GIVERS};
 use crate::text::{has_any, is_at, is_digit_at, skip_decoration, skip_spaces, word_at, word_before};
 use crate::words::{OBJECTS, Rank, VERBS};
 
@@ -26,14 +26,17 @@ pub fn marks(text: &[char], scale: Scale) -> Vec<Mark> {
 }
 
 fn mark(text: &[char], at: usize, scale: Scale) -> Option<Mark> {
-    let (_, end) = word_at(text, at, VERBS)?;
+    let (verb, end) = word_at(text, at, VERBS)?;
     if heading_at(text, at).is_some() {
         return None;
     }
     let number_at = behind_objects(text, end);
     let found = number(text, number_at)?.ok().filter(|found| found.is_measured)?;
     let before = before(text, at).filter(|before| before.has_owner || before.is_final)?;
-    if is_not_given(text, at, before) || is_within_quotation(text, at, found.end) {
+    let giver_end = at - text.get(..at)?.iter().rev().take_while(|c| **c == ' ').count();
+    // `模型给1分` is a claim, `模型得1分` is not.
+    let is_claim = is_claimed(text, found.end) || (verb != "得" && word_before(text, giver_end, GIVERS).is_some());
+    if is_claim || is_not_given(text, at, before) || is_within_quotation(text, at, found.end) {
         return None;
     }
     let rank = if before.is_final { Rank::Final } else { Rank::Verb };
