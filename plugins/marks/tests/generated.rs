@@ -231,6 +231,38 @@ fn replies_with_two_marks_are_never_read() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A mark that is said to be final, or to correct another, counts; the one before it does not.
+#[test]
+fn the_mark_that_is_said_to_count_counts() {
+    const REPLIES: usize = 1_000;
+    let joints = [
+        "\n更正：得分：",
+        "\n等等，漏看了一步。得分：",
+        "。重新考虑后，修正后得分：",
+        "\n\n最终得分：",
+        "\nFinal score: ",
+        "\n综合得分：",
+        "\nCorrection: Score: ",
+        "\nWait, one step is wrong. Final score: ",
+        "\n### 最终评分\n",
+        "\n\n**Overall score:** ",
+    ];
+    let mut random = Random(17);
+    let (mut right, mut wrong) = (0, Vec::new());
+    for _ in 0..REPLIES {
+        let (a, b) = (random.below(96), random.below(96));
+        let reply = format!("得分：{}{}{}", form(a, &mut random), random.of(&joints), form(b, &mut random));
+        match read(&reply, &Options { answers: &[ANSWER], ..Options::default() }) {
+            Ok(found) if (found - b as f64 / 100.0).abs() < 1e-9 => right += 1,
+            Ok(found) => wrong.push(format!("{reply:?}: {found}, not {b} of 100")),
+            Err(_) => {}
+        }
+    }
+    println!("{REPLIES} replies with a mark that counts behind another: {right} read, {} read wrong", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(right * 10 > REPLIES * 9, "a grammar that refuses everything is no use");
+}
+
 #[test]
 fn no_reply_is_too_strange() {
     const REPLIES: usize = 10_000;
