@@ -9,6 +9,9 @@ use crate::error::JudgeError;
 /// What a batch saves, where the table of models does not say: OpenAI and Anthropic both take half.
 const BATCH_DISCOUNT: f64 = 0.5;
 
+/// What the address of a model begins with that our own engine runs, and that costs nothing.
+const OWN_ENGINE: &str = "local:";
+
 /// US dollars per token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
@@ -28,7 +31,8 @@ impl Price {
     }
 }
 
-/// What a server's models cost: what the study states or, where it states nothing, what is known of them.
+/// What a server's models cost: what the study states or, where it states nothing, what is known of them. A model that our own
+/// engine runs costs nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prices {
     url: String,
@@ -49,6 +53,7 @@ impl Prices {
         let url = settings.base_url.trim_end_matches('/').to_owned();
         match amounts {
             [Some(prompt), Some(completion)] => Ok(Self { url, stated: Some(Price::per_million(prompt, completion)) }),
+            [None, None] if url.starts_with(OWN_ENGINE) => Ok(Self { url, stated: Some(Price::per_million(0.0, 0.0)) }),
             [None, None] => Ok(Self { url, stated: None }),
             _ => {
                 let [field, other] = if amounts[0].is_some() { names } else { [names[1], names[0]] };
@@ -71,7 +76,8 @@ impl Prices {
     pub(crate) fn assumption(&self, model: &str) -> Option<String> {
         let listed = models::find(model, &self.url).and_then(|model| model.batch_discount);
         let assumed = || format!("a batch of `{}` is taken to cost half the stated price", model.escape_debug());
-        (self.stated.is_some() && listed.is_none()).then(assumed)
+        let is_dear = self.stated.is_some_and(|price| price.prompt + price.completion > 0.0);
+        (is_dear && listed.is_none()).then(assumed)
     }
 
     /// US dollars for so many tokens of a model, in one request or many; none when its price is not known.

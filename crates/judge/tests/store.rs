@@ -9,6 +9,7 @@ use std::path::Path;
 use support::{AskOnce, AskTwice, Memory, URL, answers, completion, dear, run, settings, subjects};
 use tunebench_chat::{BatchServer, ChatError, ChatServer, Failure, NamedRequest, RawResponse};
 use tunebench_judge::{Again, Draw, Judge, JudgeError, Outcome, Server, Settings, tasks};
+use tunebench_spec::study::ChatSettings;
 use tunebench_spec::{ChatRequest, JudgementStatus as Status};
 
 fn judge_all(by: &dyn Judge, n: usize, server: Server<'_>, settings: &Settings, folder: &Path) -> Outcome {
@@ -189,6 +190,16 @@ fn a_budget_without_a_price_asks_nothing() {
     let outcome = judge_all(&AskOnce, 2, Server::Each(&server), &settings, folder.path());
     assert_eq!(outcome.stopped, Some(JudgeError::UnknownPrice { model: "test-model".into() }));
     assert_eq!((server.count(), outcome.progress.spent_usd), (0, None));
+}
+
+#[test]
+fn a_model_of_our_own_engine_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Memory::says("1");
+    let local = ChatSettings { base_url: "local:some-model".into(), budget_usd: Some(0.0), ..ChatSettings::default() };
+    let outcome = judge_all(&AskOnce, 2, Server::Each(&server), &Settings::of(&local).unwrap(), folder.path());
+    assert_eq!((outcome.progress.scored, outcome.progress.spent_usd, outcome.stopped), (2, Some(0.0), None));
+    assert_eq!(outcome.judgements[0].cost_usd, Some(0.0));
 }
 
 #[test]
