@@ -2,11 +2,12 @@
 //!
 //! estimate = mean of people's marks of the labelled + b (judge's mean of all - judge's mean of the labelled), with b
 //! of [`Tuning`] (Angelopoulos et al. 2023, "Prediction-powered inference" and "PPI++"). Its variance has the part of
-//! the labels (`recalibration.rs` beside this file) and, for other answers than these, that of the judge's mean, b²
-//! s_j² / N; for these answers alone, labels are a sample of a finite population: (1 - n / N) times their part. For b =
-//! 1 the judge's mean and the correction are not independent: with β of the least-squares line their covariance is (β -
-//! 1) s_j² / N, and 2 β - 1, at least 1, stands for b². Degrees of freedom: Welch's, of which half of the surplus is
-//! believed.
+//! the labels (`recalibration.rs` beside this file), and for other answers than these that of the judge's mean, which
+//! is b² s_j² / N. For these answers alone, labels are a sample of a finite population: (1 - n / N) times their part.
+//!
+//! For b = 1 the judge's mean and the correction are not independent: with β of the least-squares line, they have the
+//! covariance (β - 1) s_j² / N, so that 2 β - 1, and at least 1, stands for b². Degrees of freedom are Welch's, of whose
+//! surplus half is believed.
 
 use super::label::Tuning;
 use super::recalibration::{Influences, Pair, Recalibration, Slope};
