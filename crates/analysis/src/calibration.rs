@@ -60,6 +60,14 @@ pub fn of_judge(run: &Run, evidence: &Evidence, people: &People, judge: &str) ->
     correction(run, &judged, evidence.kind(judge), people)
 }
 
+/// As [`of_judge`], of the marks that the run has.
+///
+/// # Errors
+/// As [`of_judge`].
+pub fn so_far(run: &Run, evidence: &Evidence, judge: &str) -> Result<Option<Correction>> {
+    of_judge(run, evidence, &people(evidence), judge)
+}
+
 /// Of each judge that marks, the panel among them: over all, then by category.
 ///
 /// # Errors
@@ -144,7 +152,7 @@ fn of_distances(found: &[Distance], people: &People) -> Table {
     if people.marks.is_empty() {
         table.notes.push(
             "Nobody marked an answer of this run, so nothing says how far its judge is from people. A few dozen marks, drawn by \
-             chance, are enough: `tunebench judge` asks for them."
+             chance, are enough: `tunebench judge calibrate` asks for them."
                 .into(),
         );
         return table;
@@ -155,7 +163,7 @@ fn of_distances(found: &[Distance], people: &People) -> Table {
          the other way round."
     ));
     table.notes.push(
-        "The file does not say how the answers were chosen. The correction takes them as drawn by chance, as `tunebench judge` does; \
+        "The file does not say how the answers were chosen. The correction takes them as drawn by chance, as `tunebench judge calibrate` does; \
          answers that somebody picked because they looked odd correct nothing."
             .into(),
     );

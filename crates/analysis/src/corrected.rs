@@ -18,7 +18,7 @@ use crate::run::Run;
 use crate::sample::Sample;
 
 /// An arm's average, corrected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Corrected {
     pub arm: String,
     /// None for the reason that it says.
@@ -47,7 +47,7 @@ impl Corrected {
 }
 
 /// Two arms' difference, corrected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CorrectedPair {
     pub first: String,
     pub second: String,
@@ -63,7 +63,7 @@ impl CorrectedPair {
 }
 
 /// What people's marks do to one judge's scores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Correction {
     pub judge: String,
     /// Answers with marks of people that the judge scored, of the arms compared.
@@ -94,6 +94,30 @@ impl Correction {
         found(first, second).map(|pair| (pair, false)).or_else(|| found(second, first).map(|pair| (pair, true)))
     }
 
+    /// The difference of two arms with the judge's own error in its interval; none where it is not corrected.
+    pub fn difference(&self, first: &str, second: &str) -> Option<Note> {
+        let (pair, is_turned) = self.pair(first, second)?;
+        let (difference, interval) = pair.known()?;
+        let (difference, low, high) = match is_turned {
+            true => (-difference, -interval.high, -interval.low),
+            false => (difference, interval.low, interval.high),
+        };
+        let n = self.labels;
+        let (unsure, unsure_zh) = match low <= 0.0 && high >= 0.0 {
+            true => (", so that there may be no difference", "，因此可能并无差别"),
+            false => ("", ""),
+        };
+        Some(Note::new(
+            format!(
+                "Corrected by {n} marks of people, {first} minus {second} is {difference:+.3} (95 % interval {low:.3} to {high:.3}, with \
+                 the judge's own error in it){unsure}."
+            ),
+            format!(
+                "用 {n} 个人工评分校正后，{first} 减 {second} 为 {difference:+.3}（95 % 区间 {low:.3} 至 {high:.3}，含评判自身的误差）{unsure_zh}。"
+            ),
+        ))
+    }
+
     /// What a reader must know of the judge's own error.
     pub fn note(&self) -> Note {
         let n = self.labels;
@@ -112,11 +136,11 @@ impl Correction {
             };
             return Note::new(
                 format!(
-                    "The intervals leave the judge's own error out: {en}. `tunebench judge` takes marks, and `tunebench analyze \
+                    "The intervals leave the judge's own error out: {en}. `tunebench judge calibrate` takes marks, and `tunebench analyze \
                      calibration` says what they come to."
                 ),
                 format!(
-                    "区间不含评判自身的误差：{zh}。可用 `tunebench judge` 录入人工评分，用 `tunebench analyze calibration` 查看结果。"
+                    "区间不含评判自身的误差：{zh}。可用 `tunebench judge calibrate` 录入人工评分，用 `tunebench analyze calibration` 查看结果。"
                 ),
             );
         }

@@ -39,6 +39,7 @@ pub mod estimates;
 pub mod evidence;
 pub mod factors;
 pub mod forgetting;
+pub mod judge_findings;
 pub mod judges;
 pub mod ledger;
 pub mod lengths;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::evidence::{Evidence, Judged};
+use crate::judge_findings::judge_findings;
 use crate::paper::figures::{self, Paper};
 use crate::run::{Arm, Run};
 use crate::settings;
@@ -88,6 +89,13 @@ pub fn findings(run: &Run) -> Result<Vec<Finding>> {
     }
     findings.extend(compared.iter().flat_map(|arm| one_arm(arm)));
     findings.extend(judging(run, &evidence));
+    let of_judges = judge_findings(run, &evidence)?.into_iter();
+    findings.extend(of_judges.map(|found| Finding {
+        what: found.what.to_owned(),
+        arms: found.arms,
+        values: found.judge,
+        why: found.why,
+    }));
     Ok(findings)
 }
 

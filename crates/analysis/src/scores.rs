@@ -5,12 +5,13 @@ use std::path::Path;
 
 use tunebench_statistics::{Interval, Scope};
 
-use crate::duration;
+use crate::corrected::Correction;
 use crate::error::Result;
 use crate::estimates::{ArmScore, JudgeScores, MARGIN, Mean, judge_scores, scope_words};
 use crate::evidence::Evidence;
 use crate::run::Run;
 use crate::table::{Cell, Table};
+use crate::{calibration, duration};
 
 /// For each judge, the averages, then the categories, then how sure those are; arms in the study's order.
 ///
@@ -24,7 +25,8 @@ pub fn scores(dir: &Path) -> Result<Vec<Table>> {
     for judge in &judges {
         let found = judge_scores(&run, &evidence, judge, MARGIN)?;
         let title = |title| evidence.title(title, judge);
-        tables.push(averages(&run, &found, title("Average score and what it took")));
+        let correction = calibration::so_far(&run, &evidence, judge)?;
+        tables.push(averages(&run, &found, correction.as_ref(), title("Average score and what it took")));
         tables.push(categories(&found, title("Average score by category"), |mean| Some(mean.mean)));
         let half_width = |mean: &Mean| mean.interval.as_ref().ok().map(|interval| half_width(*interval));
         let mut widths = categories(&found, title("Half the width of the 95 % interval by category"), half_width);
@@ -38,10 +40,15 @@ fn half_width(interval: Interval) -> f64 {
     (interval.high - interval.low) / 2.0
 }
 
-fn averages(run: &Run, found: &JudgeScores, title: String) -> Table {
+fn averages(run: &Run, found: &JudgeScores, correction: Option<&Correction>, title: String) -> Table {
     let is_incomplete = |arm: &ArmScore| arm.counts.unscored + arm.counts.failed > 0;
     let uncertain = found.arms.iter().any(is_incomplete);
     let bounds: &[(&str, usize)] = if uncertain { &[("lower_bound", 3), ("upper_bound", 3)] } else { &[] };
+    let made = correction.filter(|correction| correction.is_made());
+    let corrected: &[(&str, usize)] = match made {
+        Some(_) => &[("corrected", 3), ("corrected_low", 3), ("corrected_high", 3)],
+        None => &[],
+    };
     let head = [
         ("arm", 0),
         ("macro_average", 3),
@@ -54,7 +61,7 @@ fn averages(run: &Run, found: &JudgeScores, title: String) -> Table {
         ("micro_average", 3),
     ];
     let rest = [("additional_params", 0), ("train_time", 0), ("train_seconds", 1), ("final_loss", 4)];
-    let mut table = Table::new(title, &[&head[..], bounds, &rest[..]].concat());
+    let mut table = Table::new(title, &[&head[..], corrected, bounds, &rest[..]].concat());
 
     for arm in &found.arms {
         let average = arm.macro_average.as_ref().ok();
@@ -72,6 +79,14 @@ fn averages(run: &Run, found: &JudgeScores, title: String) -> Table {
             arm.counts.items.into(),
             arm.micro_average.as_ref().ok().map(|mean| mean.mean).into(),
         ];
+        if let Some(correction) = made {
+            let known = correction.arm(&arm.arm).and_then(|arm| arm.known());
+            row.extend([
+                known.map(|(mean, _)| mean).into(),
+                known.map(|(_, interval)| interval.low).into(),
+                known.map(|(_, interval)| interval.high).into(),
+            ]);
+        }
         if uncertain {
             row.extend([arm.counts.lower_bound.into(), arm.counts.upper_bound.into()]);
         }
@@ -84,6 +99,7 @@ fn averages(run: &Run, found: &JudgeScores, title: String) -> Table {
         table.rows.push(row);
     }
     table.notes = notes(found);
+    table.notes.extend(correction.map(|correction| correction.note().english));
     if uncertain {
         table
             .notes

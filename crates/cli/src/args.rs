@@ -204,6 +204,24 @@ pub enum Analysis {
     Lengths { dir: PathBuf },
     /// Every hyper-parameter of every arm, and where it comes from.
     Ledger { dir: PathBuf },
+    /// How far judges agree with each other, with themselves and with people.
+    Agreement { dir: PathBuf },
+    /// How good each judge is: whom it asked, cost, repeats, probes, order and length.
+    Judges { dir: PathBuf },
+    /// How far judges are from people's marks, and scores corrected by them.
+    Calibration { dir: PathBuf },
+    /// Win rates, strengths and a matrix of arms, by judges that compare two answers.
+    Pairs { dir: PathBuf },
+    /// What changes when one judge takes the place of another, over the answers of both.
+    Bridge {
+        dir: PathBuf,
+        /// The judge that goes.
+        #[arg(long)]
+        from: String,
+        /// The judge that comes.
+        #[arg(long)]
+        to: String,
+    },
     /// What makes a comparison of these arms unfair; of the paper's own without a folder.
     Lint { dir: Option<PathBuf> },
     /// The figures of Sun et al. 2023, and which of its differences its items can carry.

@@ -84,7 +84,7 @@ fn check_arms(report: &Report, arms: &Names) -> Result<(), Error> {
 }
 
 fn check_tables(report: &Report) -> Result<(), Error> {
-    for table in &report.tables {
+    for table in report.tables.iter().chain(&report.judge_tables).chain(&report.pair_tables) {
         for (i, row) in table.rows.iter().enumerate() {
             let (cells, columns) = (row.len(), table.columns.len());
             if cells != columns {

@@ -36,6 +36,10 @@ pub struct Report {
     pub candidates: Vec<Candidate>,
     /// Anything else that is a table: ledger, lint, cost, lengths, factors.
     pub tables: Vec<Table>,
+    /// How good the judges are: agreement, repeats, probes, calibration, cost.
+    pub judge_tables: Vec<Table>,
+    /// What judges that compare two answers say of every two arms.
+    pub pair_tables: Vec<Table>,
     /// What the reader must know before trusting the numbers.
     pub warnings: Vec<Text>,
     /// Command lines that make these results again, in order.

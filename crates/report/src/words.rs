@@ -158,6 +158,14 @@ pub const SPREAD: Word = w("Spread of arms", "组间差距");
 pub const PREVIOUS: Word = w("Previous", "上一页");
 pub const NEXT: Word = w("Next", "下一页");
 
+pub const JUDGES: Word = w("How good the judge is", "评判有多可靠");
+pub const JUDGES_NOTE: Word = w(
+    "How far judges agree with each other, with themselves and with people, what they cost, and what they should not mind but do.",
+    "评判之间、评判与自身、评判与人工的一致程度，费用，以及评判不应在意却在意之处。",
+);
+pub const COMPARED: Word = w("Answers compared two by two", "两两比较");
+pub const COMPARED_NOTE: Word =
+    w("By judges that see two answers at once, in both orders.", "由同时看到两条回答的评判给出，两种顺序都比较。");
 pub const AGAIN: Word = w("How to run it again", "如何重新运行");
 pub const NUMBERS: Word = w("More numbers", "更多数据");
 

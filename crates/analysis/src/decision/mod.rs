@@ -7,16 +7,18 @@ pub mod outcome;
 
 use std::path::Path;
 
-use facts::{Facts, Sentences};
+use facts::{Facts, Sentences, by_height};
 use outcome::{Outcome, groups, pair, score, single};
 use tunebench_statistics::Verdict;
 
 use crate::arm_cost::arm_costs;
+use crate::calibration;
+use crate::corrected::Correction;
 use crate::error::{Error, Result};
 use crate::estimates::{ArmScore, JudgeScores, PairScore, judge_scores, verdict_words};
 use crate::evidence::Evidence;
 use crate::run::Run;
-use crate::table::Table;
+use crate::table::{Cell, Table};
 
 /// What one judge's scores and the costs come to.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub struct Decision {
     pub single: Vec<String>,
     pub english: Sentences,
     pub chinese: Sentences,
+    /// What people's marks do to it; none of a judge that compares answers.
+    pub correction: Option<Correction>,
 }
 
 impl Decision {
@@ -92,9 +96,18 @@ pub fn of_scores(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f
     let n_others = groups.iter().skip(1).filter(|group| group.len() > 1).count();
     let more = (n_others > 0).then_some(n_others);
     let overall = overall(scores, group);
+    let correction = calibration::so_far(run, evidence, &scores.judge)?;
+    let corrected = pairs.first().and_then(|pair| {
+        let (higher, lower) = by_height(pair);
+        correction.as_ref()?.difference(higher, lower)
+    });
+    let with = |certainty: String, corrected: Option<&str>| match corrected {
+        Some(corrected) => format!("{certainty} {corrected}").trim().to_owned(),
+        None => certainty,
+    };
     let english = Sentences {
         headline: english::headline(&outcome, &facts),
-        certainty: english::certainty(&outcome, &facts),
+        certainty: with(english::certainty(&outcome, &facts), corrected.as_ref().map(|note| note.english.as_str())),
         reasons: pairs
             .iter()
             .map(|pair| english::pair(pair, &facts))
@@ -106,7 +119,7 @@ pub fn of_scores(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f
     };
     let chinese = Sentences {
         headline: chinese::headline(&outcome, &facts),
-        certainty: chinese::certainty(&outcome, &facts),
+        certainty: with(chinese::certainty(&outcome, &facts), corrected.as_ref().map(|note| note.chinese.as_str())),
         reasons: pairs
             .iter()
             .map(|pair| chinese::pair(pair, &facts))
@@ -116,7 +129,7 @@ pub fn of_scores(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f
             )
             .collect(),
     };
-    Ok(Decision { judge: scores.judge.clone(), outcome, single, english, chinese })
+    Ok(Decision { judge: scores.judge.clone(), outcome, single, english, chinese, correction })
 }
 
 /// Where the best of all arms is none of the group's: it, the group's best, and whether the two are told apart.
@@ -141,12 +154,17 @@ fn table(found: &Decision, scores: &JudgeScores, title: String, margin: f64) -> 
         ("p_adjusted", 4),
         ("verdict", 0),
     ];
-    let mut table = Table::new(title, &columns).with_prose(&["verdict"]);
+    let made = found.correction.as_ref().filter(|correction| correction.is_made());
+    let corrected: &[(&str, usize)] = match made {
+        Some(_) => &[("corrected", 3), ("corrected_low", 3), ("corrected_high", 3)],
+        None => &[],
+    };
+    let mut table = Table::new(title, &[&columns[..], corrected].concat()).with_prose(&["verdict"]);
     table.rows = scores
         .pairs
         .iter()
         .map(|pair| {
-            vec![
+            let mut row: Vec<Cell> = vec![
                 pair.first.as_str().into(),
                 pair.second.as_str().into(),
                 pair.difference.into(),
@@ -155,11 +173,28 @@ fn table(found: &Decision, scores: &JudgeScores, title: String, margin: f64) -> 
                 pair.scope.map(|scope| scope.to_string()).into(),
                 pair.p_adjusted.into(),
                 verdict_words(pair.verdict, &pair.first, &pair.second, margin).into(),
-            ]
+            ];
+            if let Some(correction) = made {
+                row.extend(corrected_cells(correction, pair));
+            }
+            row
         })
         .collect();
     let english = &found.english;
     let sentences = [&english.headline, &english.certainty].into_iter().chain(&english.reasons);
     table.notes = sentences.filter(|sentence| !sentence.is_empty()).cloned().collect();
+    table.notes.extend(found.correction.as_ref().map(|correction| correction.note().english));
     table
+}
+
+/// A pair's corrected difference and its interval, as of the first arm minus the second.
+fn corrected_cells(correction: &Correction, pair: &PairScore) -> [Cell; 3] {
+    let known = correction.pair(&pair.first, &pair.second).and_then(|(found, is_turned)| {
+        let (difference, interval) = found.known()?;
+        Some(match is_turned {
+            true => (-difference, -interval.high, -interval.low),
+            false => (difference, interval.low, interval.high),
+        })
+    });
+    [known.map(|k| k.0).into(), known.map(|k| k.1).into(), known.map(|k| k.2).into()]
 }

@@ -233,21 +233,22 @@ fn what_makes_a_comparison_unfair_is_listed() {
     expect![[r#"
         What makes this comparison unfair, or less sure than it looks
 
-        finding       arms         values                                      why
-        ────────────  ───────────  ──────────────────────────────────────────  ──────────────────────────────────────────────────────────────────────────────────
-        batch_size    FT, LoRA     128 (LoRA) | 32 (FT)                        the arms took other numbers of steps over the same data
-        epochs        FT, LoRA     3.0 (FT) | 4.0 (LoRA)                       one saw its data more often than the other
-        warmup_ratio  FT, LoRA     0.0 (LoRA) | 0.03 (FT)                      the learning rate rose in another way
-        warmup_steps  FT, LoRA     0 (FT) | 100 (LoRA)                         the learning rate rose in another way
-        precision     FT, LoRA     bf16 (FT) | fp16 (LoRA)                     one computed with fewer digits than the other
-        grid          FT, LoRA     3 candidates (LoRA) | no grid (FT)          more was tried for one than for the other; give both a grid of equal size
-        seeds         FT, LoRA     1 (FT) | 2 (LoRA)                           the means are over other numbers of trainings
-        one seed      FT           seed 1                                      one training is one draw: intervals are over items only; give the study more seeds
-        grid's edge   LoRA         learning_rate = 0.0005 is the highest of 3  a better value may lie beyond; widen the grid on that side
-        warm-up       LoRA         100 of 40 steps                             the training ended before it reached its learning rate; lower warmup_steps
-        not judged    LoRA, small  reference                                   they have no score by this judge; run the study to its end
+        finding               arms         values                                      why
+        ────────────────────  ───────────  ──────────────────────────────────────────  ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+        batch_size            FT, LoRA     128 (LoRA) | 32 (FT)                        the arms took other numbers of steps over the same data
+        epochs                FT, LoRA     3.0 (FT) | 4.0 (LoRA)                       one saw its data more often than the other
+        warmup_ratio          FT, LoRA     0.0 (LoRA) | 0.03 (FT)                      the learning rate rose in another way
+        warmup_steps          FT, LoRA     0 (FT) | 100 (LoRA)                         the learning rate rose in another way
+        precision             FT, LoRA     bf16 (FT) | fp16 (LoRA)                     one computed with fewer digits than the other
+        grid                  FT, LoRA     3 candidates (LoRA) | no grid (FT)          more was tried for one than for the other; give both a grid of equal size
+        seeds                 FT, LoRA     1 (FT) | 2 (LoRA)                           the means are over other numbers of trainings
+        one seed              FT           seed 1                                      one training is one draw: intervals are over items only; give the study more seeds
+        grid's edge           LoRA         learning_rate = 0.0005 is the highest of 3  a better value may lie beyond; widen the grid on that side
+        warm-up               LoRA         100 of 40 steps                             the training ended before it reached its learning rate; lower warmup_steps
+        not judged            LoRA, small  reference                                   they have no score by this judge; run the study to its end
+        judge not calibrated  FT           reference                                   it judges alone, and 0 answers have marks of people, fewer than 20: nothing says how far it is from them; mark some with `tunebench judge calibrate`
 
-        11 findings. Settings are compared among arms that share base and data set.
+        12 findings. Settings are compared among arms that share base and data set.
     "#]].assert_eq(&text(&lint(unfair().path()).unwrap()));
 }
 

@@ -7,6 +7,7 @@ mod drawn;
 mod evidence;
 mod judges;
 mod paper;
+mod quality;
 mod render;
 mod run;
 mod seeds;

@@ -28,6 +28,7 @@ fn scores_are_the_papers_tables_in_the_studys_order() {
         base: no interval: category `zoology` has one item, which tells nothing about the spread of items.
         Trained once: lora, full | 全. Such an interval is over items only and does not contain the training's own noise, which may be larger; give the study `seeds = 3` or more.
         group: arms that share a letter cannot be told apart (Tukey's method over all pairs, 5 %); the best group is a.
+        The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
         The bounds are the macro average with every answer without a score counted as 0 and as 1.
 
         Average score by category
@@ -65,7 +66,8 @@ fn items_that_one_arm_lacks_are_left_out_for_all_and_counted() {
         b: no interval: category `extract` has one item, which tells nothing about the spread of items.
         Trained once: a, b. Such an interval is over items only and does not contain the training's own noise, which may be larger; give the study `seeds = 3` or more.
         group: arms that share a letter cannot be told apart (Tukey's method over all pairs, 5 %); the best group is a.
-        1 of 2 items were not judged for every training and are left out for all: b (seed 1) lacks 1."#]]
+        1 of 2 items were not judged for every training and are left out for all: b (seed 1) lacks 1.
+        The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to."#]]
         .assert_eq(&tables[0].notes.join("\n"));
 }
 

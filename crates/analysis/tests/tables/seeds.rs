@@ -30,6 +30,7 @@ fn an_average_says_how_sure_it_is_and_which_arms_it_is_not_told_apart_from() {
         small                      0.292   0.258    0.327  items (not trained)  c          1     80          0.292                  0  -                       -           -
 
         group: arms that share a letter cannot be told apart (Tukey's method over all pairs, 5 %); the best group is a.
+        The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
 
         Average score by category
 
@@ -140,7 +141,8 @@ fn judges_have_tables_of_their_own() {
     expect![[r#"
         Nothing can be said yet: how far FT and LoRA would differ on other items is not known. More seeds and more items would settle it; how many cannot be said from these scores.
         The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
-        FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long."#]].assert_eq(&decision(dir.path(), 0.02).unwrap()[1].notes.join("\n"));
+        FT minus LoRA: +0.000 (no interval): cannot tell; FT takes 3.0 times as long.
+        The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to."#]].assert_eq(&decision(dir.path(), 0.02).unwrap()[1].notes.join("\n"));
 }
 
 /// The sentences under the pairs, and the first ones in Chinese.
@@ -170,6 +172,7 @@ fn a_clear_winner_is_named_with_its_price() {
             The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
             FT minus LoRA: +0.065 (95 % interval 0.057 to 0.073, items and trainings): FT is higher; FT takes 3.0 times as long.
             FT minus LoRA on attention: +0.121 (95 % interval 0.113 to 0.129, items and trainings): FT is higher; FT takes 3.0 times as long.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             在您的数据上，FT 的得分比 LoRA（3 个方案中的第二名）高 0.065（95 % 区间 0.057 至 0.073，涵盖题目和训练），训练时间是后者的 3.0 倍。
             区间涵盖题目和训练：对同类的新题目和新的随机种子都成立。
             FT 减 LoRA on attention：+0.121（95 % 区间 0.113 至 0.129，涵盖题目和训练）：FT 更高；FT 训练时间是后者的 3.0 倍。"#]],
@@ -186,6 +189,7 @@ fn of_arms_that_are_as_good_the_cheaper_one_is_named() {
             On your data LoRA and FT cannot be told apart within 0.02; LoRA costs a third of the time.
             The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
             LoRA minus FT: +0.004 (95 % interval -0.003 to 0.011, items and trainings): equivalent within 0.02; LoRA takes a third of the time.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             在您的数据上，LoRA 和 FT 在 0.02 之内无法区分；LoRA 的训练时间是 FT 的三分之一。
             区间涵盖题目和训练：对同类的新题目和新的随机种子都成立。
             LoRA 减 FT：+0.004（95 % 区间 -0.003 至 0.011，涵盖题目和训练）：在 0.02 之内等同；LoRA 训练时间是后者的三分之一。"#]],
@@ -202,6 +206,7 @@ fn what_cannot_be_told_is_said_with_what_would_settle_it() {
             Nothing can be said yet: LoRA scores 0.030 higher than FT (95 % interval -0.018 to 0.078, items and trainings), which is neither surely a difference nor surely within 0.02. 10 seeds and 1366 items would show a difference of 0.02.
             The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
             LoRA minus FT: +0.030 (95 % interval -0.018 to 0.078, items and trainings): cannot tell; LoRA takes a third of the time.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             目前还不能下结论：LoRA 的得分比 FT 高 0.030（95 % 区间 -0.018 至 0.078，涵盖题目和训练），既不能确定有差别，也不能确定差别在 0.02 之内。10 个种子和 1366 道题可以显示 0.02 的差别。
             区间涵盖题目和训练：对同类的新题目和新的随机种子都成立。
             LoRA 减 FT：+0.030（95 % 区间 -0.018 至 0.078，涵盖题目和训练）：无法判断；LoRA 训练时间是后者的三分之一。"#]],
@@ -218,6 +223,7 @@ fn one_seed_says_nothing_of_another_training() {
             On your data, as far as single trainings tell, FT scores 0.142 higher than LoRA (95 % interval 0.136 to 0.149, items only) and takes 3.0 times as long.
             The intervals are over items only: FT and LoRA were trained once, and how much another training would move that is not known; give the study `seeds = 3` or more.
             FT minus LoRA: +0.142 (95 % interval 0.136 to 0.149, items only): FT is higher; FT takes 3.0 times as long.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             在您的数据上，就单次训练而言，FT 的得分比 LoRA 高 0.142（95 % 区间 0.136 至 0.149，只涵盖题目），训练时间是后者的 3.0 倍。
             区间只涵盖题目：FT 和 LoRA 只训练了一次，再训练一次结果会变动多少尚不可知；请在研究中设置 `seeds = 3` 或更多。
             FT 减 LoRA：+0.142（95 % 区间 0.136 至 0.149，只涵盖题目）：FT 更高；FT 训练时间是后者的 3.0 倍。"#]],
@@ -233,6 +239,7 @@ fn one_arm_is_held_against_its_base() {
         &expect![[r#"
             Nothing can be said yet: LoRA is the only trained arm with a score, so no methods can be compared; add an arm with the same base and dataset.
             Against the model it comes from: LoRA minus small: +0.254 (95 % interval 0.247 to 0.261, items and trainings): LoRA is higher.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             目前还不能下结论：LoRA 是唯一有得分的已训练方案，无法比较方法；请增加一个使用相同 base 和 dataset 的方案。
             与它的基础模型相比：LoRA 减 small：+0.254（95 % 区间 0.247 至 0.261，涵盖题目和训练）：LoRA 更高。"#]],
     );
@@ -251,6 +258,7 @@ fn the_best_of_all_is_named_where_it_is_on_other_data() {
             The intervals are over items and trainings: they hold for new questions of these kinds and for new seeds.
             FT minus LoRA: +0.065 (95 % interval 0.057 to 0.073, items and trainings): FT is higher; FT takes 3.0 times as long.
             Of all arms LoRA on more has the highest score (0.748), higher than FT.
+            The intervals leave the judge's own error out: nobody marked these answers. `tunebench judge calibrate` takes marks, and `tunebench analyze calibration` says what they come to.
             在您的数据上，FT 的得分比 LoRA 高 0.065（95 % 区间 0.057 至 0.073，涵盖题目和训练），训练时间是后者的 3.0 倍。
             区间涵盖题目和训练：对同类的新题目和新的随机种子都成立。
             在所有方案中 LoRA on more 得分最高（0.748），高于 FT。"#]],

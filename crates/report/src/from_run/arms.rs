@@ -2,6 +2,7 @@
 
 use tunebench_analysis::arm_cost::ArmCost;
 use tunebench_analysis::estimates::{ArmScore, JudgeScores, Mean, PairScore};
+use tunebench_analysis::evidence::Note;
 use tunebench_analysis::forgetting::{Change, changes};
 use tunebench_analysis::run::Run;
 use tunebench_spec::LossLog;
@@ -145,7 +146,7 @@ pub fn cost_notes(run: &Run) -> Vec<Text> {
 }
 
 /// What must be known of the scores.
-pub fn notes(scores: &JudgeScores, judges: &[&str], margin: f64) -> Vec<data::Text> {
+pub fn notes(scores: &JudgeScores, judges: &[&str], margin: f64, about: &[Note]) -> Vec<data::Text> {
     let mut notes = Vec::new();
     if judges.len() > 1 {
         let (judge, others) = (&scores.judge, judges.iter().filter(|judge| **judge != scores.judge).copied());
@@ -173,6 +174,8 @@ pub fn notes(scores: &JudgeScores, judges: &[&str], margin: f64) -> Vec<data::Te
             Ok(_) => {}
         }
     }
-    notes.extend(scores.notes.iter().map(|note| note.as_str().into()));
+    notes.extend(about.iter().map(|note| Text::new(note.english.as_str(), note.chinese.as_str())));
+    let is_said = |note: &&String| about.iter().any(|known| known.english == **note);
+    notes.extend(scores.notes.iter().filter(|note| !is_said(note)).map(|note| note.as_str().into()));
     notes
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tunebench_analysis::arm_cost::arm_costs;
 use tunebench_analysis::decision::of_scores;
 use tunebench_analysis::estimates::judge_scores;
-use tunebench_analysis::evidence::Evidence;
+use tunebench_analysis::evidence::{Evidence, Note};
 use tunebench_analysis::lint::findings;
 use tunebench_analysis::run::Run;
 use tunebench_spec::LossLog;
@@ -79,7 +79,7 @@ fn measured(run: &Run, dir: &Path, margin: f64) -> Result<Report, Error> {
         arms: arms::arms(run, &scores, &costs, &losses, &all)?,
         pairs: arms::pairs(&scores),
         categories: arms::categories(&scores),
-        score_notes: arms::notes(&scores, &judges, margin),
+        score_notes: arms::notes(&scores, &judges, margin, &about(&evidence, &found)),
         cost_notes: arms::cost_notes(run),
         candidates: curves::candidates(run, &losses),
         curves,
@@ -91,8 +91,16 @@ fn measured(run: &Run, dir: &Path, margin: f64) -> Result<Report, Error> {
     let findings = findings(run)?;
     report.warnings = warnings::warnings(&findings, &scores);
     report.tables = tables::tables(run, dir, &findings)?;
+    report.judge_tables = tables::of_judges(dir)?;
+    report.pair_tables = tables::of_pairs(dir)?;
     report.tables.extend(by_others);
     Ok(report)
+}
+
+/// What must be known of the judge that the decision is by, and of its own error.
+fn about(evidence: &Evidence, found: &tunebench_analysis::decision::Decision) -> Vec<Note> {
+    let correction = found.correction.as_ref().map(|correction| correction.note());
+    evidence.about(&found.judge).into_iter().chain(correction).collect()
 }
 
 /// What of a study's file is on the page: a file of another version has it, too.

@@ -29,6 +29,26 @@ pub fn tables(run: &Run, dir: &Path, findings: &[Finding]) -> Result<Vec<Table>,
     Ok(found.chain(given.iter().flatten().map(of)).collect())
 }
 
+/// How good the judges are.
+///
+/// # Errors
+/// When the judgements cannot be compared.
+pub fn of_judges(dir: &Path) -> Result<Vec<Table>, Error> {
+    let given = [analysis::agreement(dir)?, analysis::calibration(dir)?, analysis::judges(dir)?];
+    Ok(given.iter().flatten().map(of).collect())
+}
+
+/// What judges that compare two answers say of every two arms; nothing where there is none.
+///
+/// # Errors
+/// When the judgements cannot be compared.
+pub fn of_pairs(dir: &Path) -> Result<Vec<Table>, Error> {
+    match analysis::pairs(dir) {
+        Err(analysis::Error::NothingCompared) => Ok(Vec::new()),
+        found => Ok(found?.iter().map(of).collect()),
+    }
+}
+
 /// What the judges but the first gave; nothing where there is no other.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunebench_analysis::estimates::JudgeScores;
+use tunebench_analysis::judge_findings;
 use tunebench_analysis::lint::Finding;
 
 use crate::data::Text;
@@ -14,7 +15,7 @@ struct Named {
     zh: &'static str,
 }
 
-const NAMED: [Named; 5] = [
+const NAMED: [Named; 12] = [
     Named {
         what: "one seed",
         en: "Trained once: {arms}. One training is one draw: their intervals are over items only, and the luck of the \
@@ -35,6 +36,41 @@ const NAMED: [Named; 5] = [
         what: "not judged",
         en: "Not judged by {values}: {arms}. Run the study to its end.",
         zh: "未经 {values} 评判：{arms}。请把研究运行完毕。",
+    },
+    Named {
+        what: judge_findings::UNCALIBRATED,
+        en: "Nothing says how far the judge {values} is from people: {why}. The intervals leave its own error out.",
+        zh: "不知道评判 {values} 与人工有多大差距（人工评分不足，且没有第二个评判），区间不含其自身误差。可用 `tunebench judge calibrate` 录入人工评分。",
+    },
+    Named {
+        what: judge_findings::PROBE,
+        en: "The judge {values} fails a probe. {why}.",
+        zh: "评判 {values} 未通过探测（{why}）。",
+    },
+    Named {
+        what: judge_findings::FAMILY,
+        en: "The judge {values} and {arms}: {why}.",
+        zh: "评判 {values} 与 {arms} 同属一个模型家族（按名称判断），评判往往偏爱与自己相似的回答；请增加另一家族的评判。",
+    },
+    Named {
+        what: judge_findings::DRIFT,
+        en: "The judge {values} changed: {why}.",
+        zh: "评判 {values} 前后并非同一模型，评分尺度可能已移动。",
+    },
+    Named {
+        what: judge_findings::UNEVEN,
+        en: "By the judge {values}, {why}.",
+        zh: "评判 {values}：各组没有得分的回答所占比例不同（{why}）。",
+    },
+    Named {
+        what: judge_findings::ONE_ORDER,
+        en: "By the judge {values}, {why}.",
+        zh: "评判 {values}：有的回答对缺少某一顺序的判定（{why}）。",
+    },
+    Named {
+        what: judge_findings::ONE_REPEAT,
+        en: "The judge {values} judged once: {why}.",
+        zh: "评判 {values} 对每条回答只评一次，无从得知其重复性；请设置 repeats = 2。",
     },
     Named { what: "items", en: "By the judge {values}: {why}", zh: "评判 {values}：{why}" },
 ];

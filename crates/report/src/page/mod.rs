@@ -58,6 +58,8 @@ pub fn body(page: &Page) -> Result<Markup, Error> {
     let sections = [
         ("scores", words::SCORES, scores::scores(page)?),
         ("pairs", words::PAIRS, scores::pairs(page)),
+        ("compared", words::COMPARED, results::compared(page)),
+        ("judges", words::JUDGES, results::judges(page)),
         ("pareto", words::PARETO, results::pareto(page)?),
         ("categories", words::CATEGORIES, scores::categories(page)),
         ("forgetting", words::FORGETTING, results::forgetting(page)?),

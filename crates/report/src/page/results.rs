@@ -250,30 +250,51 @@ pub fn candidates(page: &Page) -> Option<Markup> {
 
 /// Tables that the study brings: ledger, lint, cost, lengths, factors.
 pub fn tables(page: &Page) -> Option<Markup> {
-    let tables = &page.report.tables;
-    let one = |given: &crate::data::Table| {
-        let is_number = |column: usize| {
-            let mut cells = given.rows.iter().filter_map(|row| row.get(column));
-            cells.any(|cell| cell.value.is_some())
-        };
-        let heading = |(i, words): (usize, &Text)| match is_number(i) {
-            true => Heading::numbers(page.text(words)),
-            false => Heading::words(page.text(words)),
-        };
-        let headings: Vec<Heading> = given.columns.iter().enumerate().map(heading).collect();
-        let row = |cells: &Vec<crate::data::Cell>| {
-            html! { tr { @for (i, cell) in cells.iter().enumerate() {
-                @if i == 0 { th scope="row" data-v=[cell.value] { (page.text(&cell.shown)) } }
-                @else if let Some(value) = cell.value { td.n data-v=(value) { (page.text(&cell.shown)) } }
-                @else { td { (page.text(&cell.shown)) } }
-            } } }
-        };
-        let rows: Vec<Markup> = given.rows.iter().map(row).collect();
+    all(page, &page.report.tables, None)
+}
+
+/// What is known of the judges.
+pub fn judges(page: &Page) -> Option<Markup> {
+    all(page, &page.report.judge_tables, Some(&words::JUDGES_NOTE))
+}
+
+/// Arms compared two by two.
+pub fn compared(page: &Page) -> Option<Markup> {
+    all(page, &page.report.pair_tables, Some(&words::COMPARED_NOTE))
+}
+
+/// Tables under their titles, below a note; none where there are none.
+fn all(page: &Page, tables: &[crate::data::Table], note: Option<&Word>) -> Option<Markup> {
+    (!tables.is_empty()).then(|| {
         html! {
-            h3 { (page.text(&given.title)) }
-            (table(page.report.language, &given.title, &headings, &rows))
-            @for note in &given.notes { p.note { (page.text(note)) } }
+            @if let Some(note) = note { p.note { (page.say(note)) } }
+            @for table in tables { (one(page, table)) }
         }
+    })
+}
+
+/// A table of any kind; of one without rows its notes say why.
+fn one(page: &Page, given: &crate::data::Table) -> Markup {
+    let is_number = |column: usize| {
+        let mut cells = given.rows.iter().filter_map(|row| row.get(column));
+        cells.any(|cell| cell.value.is_some())
     };
-    (!tables.is_empty()).then(|| html! { @for table in tables { (one(table)) } })
+    let heading = |(i, words): (usize, &Text)| match is_number(i) {
+        true => Heading::numbers(page.text(words)),
+        false => Heading::words(page.text(words)),
+    };
+    let headings: Vec<Heading> = given.columns.iter().enumerate().map(heading).collect();
+    let row = |cells: &Vec<crate::data::Cell>| {
+        html! { tr { @for (i, cell) in cells.iter().enumerate() {
+            @if i == 0 { th scope="row" data-v=[cell.value] { (page.text(&cell.shown)) } }
+            @else if let Some(value) = cell.value { td.n data-v=(value) { (page.text(&cell.shown)) } }
+            @else { td { (page.text(&cell.shown)) } }
+        } } }
+    };
+    let rows: Vec<Markup> = given.rows.iter().map(row).collect();
+    html! {
+        h3 { (page.text(&given.title)) }
+        @if !rows.is_empty() { (table(page.report.language, &given.title, &headings, &rows)) }
+        @for note in &given.notes { p.note { (page.text(note)) } }
+    }
 }
