@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::evidence::{Evidence, Judged};
+use crate::evidence::{Evidence, Judged, PANEL};
 use crate::judge_findings::judge_findings;
 use crate::paper::figures::{self, Paper};
 use crate::run::{Arm, Run};
@@ -211,7 +211,8 @@ fn one_arm(arm: &Arm) -> Vec<Finding> {
 fn judging(run: &Run, evidence: &Evidence) -> Vec<Finding> {
     let evaluated = run.arms.iter().filter(|arm| arm.record.evaluated && !arm.trainings.is_empty());
     let mut findings = Vec::new();
-    for judge in &evidence.judges {
+    // What is wrong with a panel is so with one of its judges.
+    for judge in evidence.judges.iter().filter(|judge| *judge != PANEL) {
         let baseline = evidence.kind(judge).baseline();
         let is_unjudged = |arm: &&Arm| !evidence.has(judge, &arm.name) && baseline != Some(&arm.name);
         let unjudged: Vec<String> = evaluated.clone().filter(is_unjudged).map(|arm| arm.name.clone()).collect();
@@ -224,7 +225,7 @@ fn judging(run: &Run, evidence: &Evidence) -> Vec<Finding> {
             });
         }
         match evidence.of(judge, &evidence.arm_names()) {
-            Ok(Judged { arms, notes, .. }) => findings.extend(notes.into_iter().map(|note| Finding {
+            Ok(Judged { arms, notes, .. }) => findings.extend(of_items(evidence, judge, notes).map(|note| Finding {
                 what: "items".into(),
                 arms: arms.clone(),
                 values: judge.clone(),
@@ -239,6 +240,13 @@ fn judging(run: &Run, evidence: &Evidence) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What was left out, without what is said of the judge itself, which has findings of its own.
+fn of_items(evidence: &Evidence, judge: &str, notes: Vec<String>) -> impl Iterator<Item = String> {
+    let about: Vec<String> = evidence.about(judge).into_iter().map(|note| note.english).collect();
+    let left_out = evidence.left_out(judge).into_iter().map(|note| note.english);
+    notes.into_iter().filter(move |note| !about.contains(note)).chain(left_out)
 }
 
 fn paper_findings(paper: &Paper) -> Vec<Finding> {

@@ -6,7 +6,7 @@ use tunebench_spec::Probe;
 use tunebench_statistics::{ProbePair, ProbeShift, probe_shifts};
 
 use crate::error::Result;
-use crate::estimates::ALPHA;
+use crate::estimates::{ALPHA, MARGIN};
 use crate::run::Run;
 use crate::table::Table;
 
@@ -138,7 +138,8 @@ fn of_judge(judge: &str, probes: &BTreeMap<&str, Vec<&Probe>>) -> Result<Vec<Pro
     Ok(pairs.iter().map(of).collect())
 }
 
-/// Whether the judge does what it should not, and the words for it. A fall that must be seen is a fault where it is not.
+/// Whether the judge does what it should not, by as much as matters, and the words for it. A fall that must be seen is a fault
+/// where it is not.
 fn verdict(probe: &str, shift: Option<&ProbeShift>) -> (bool, String) {
     let Some(shift) = shift else { return (false, "no changed answer has a score".to_owned()) };
     let Some(rule) = RULES.iter().find(|rule| rule.probe == probe) else {
@@ -150,8 +151,8 @@ fn verdict(probe: &str, shift: Option<&ProbeShift>) -> (bool, String) {
     let (mean, few) = (shift.shift.mean, shift.shift.clusters < 6);
     match rule.expected {
         Expected::Any => (false, rule.fine.to_owned()),
-        Expected::NoRise if is_sure && mean > 0.0 => (true, rule.fault.to_owned()),
-        Expected::Stay if is_sure => (true, rule.fault.to_owned()),
+        Expected::NoRise if is_sure && mean >= MARGIN => (true, rule.fault.to_owned()),
+        Expected::Stay if is_sure && mean.abs() >= MARGIN => (true, rule.fault.to_owned()),
         Expected::Fall if is_sure && mean < 0.0 => (false, rule.fine.to_owned()),
         _ if few => (false, "too few changed answers to say".to_owned()),
         Expected::Fall => (true, rule.fault.to_owned()),

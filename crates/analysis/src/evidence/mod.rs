@@ -175,8 +175,14 @@ impl Evidence {
     /// What a reader of the judge's scores must know of it, whatever they are of.
     pub fn about(&self, judge: &str) -> Vec<Note> {
         let mut notes = self.kind(judge).notes(judge);
-        notes.extend(self.rows.get(judge).into_iter().flat_map(|rows| notes::of_rows(judge, rows)));
+        notes.extend(self.left_out(judge));
+        notes.extend(self.rows.get(judge).and_then(|rows| notes::drift(judge, rows)));
         notes
+    }
+
+    /// What was left out of everything that the judge said, a sentence each.
+    pub fn left_out(&self, judge: &str) -> Vec<Note> {
+        self.rows.get(judge).map_or_else(Vec::new, |rows| notes::left_out(judge, rows))
     }
 
     /// What a judge's rows hold besides verdicts; none of the panel.

@@ -15,8 +15,8 @@ impl Note {
     }
 }
 
-/// What was left out of a judge's rows, and whether it was the same judge throughout.
-pub fn of_rows(judge: &str, rows: &JudgeRows) -> Vec<Note> {
+/// What was left out of a judge's rows.
+pub fn left_out(judge: &str, rows: &JudgeRows) -> Vec<Note> {
     let mut notes = Vec::new();
     let n_outdated: usize = rows.outdated.values().sum();
     if n_outdated > 0 {
@@ -37,12 +37,11 @@ pub fn of_rows(judge: &str, rows: &JudgeRows) -> Vec<Note> {
             format!("{judge} 比较两条回答，但有 {n} 条评判没有写明对手，未计入。"),
         ));
     }
-    notes.extend(drift(judge, rows));
     notes
 }
 
 /// That a judge was not one model throughout.
-fn drift(judge: &str, rows: &JudgeRows) -> Option<Note> {
+pub fn drift(judge: &str, rows: &JudgeRows) -> Option<Note> {
     if rows.services.len() < 2 {
         return None;
     }
