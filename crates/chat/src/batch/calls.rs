@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::provider::CreateError;
+use super::create_error::CreateError;
 use super::stop::Stop;
 use crate::error::ChatError;
 use crate::http::{Body, CallError, Connection, Method, Response};

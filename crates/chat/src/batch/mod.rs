@@ -24,90 +24,35 @@
 
 mod anthropic;
 mod calls;
-
+mod create_error;
 mod journal;
 mod lookup;
 mod openai;
+mod options;
 mod payload;
 mod provider;
 mod results;
 mod run;
+mod server;
 mod stop;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use tunebench_spec::study::{ChatSettings, Dialect};
+use tunebench_spec::study::ChatSettings;
 
-use self::calls::Calls;
 use self::journal::Journal;
-use self::provider::Provider;
 use self::run::Run;
-use self::stop::Stop;
+use self::server::Server;
 use crate::error::ChatError;
 use crate::http::Connection;
 use crate::server::{BatchServer, Failure, NamedRequest, RawResponse};
 
-/// How batches are cut and waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchOptions {
-    /// Requests in one batch, at most.
-    pub max_requests: usize,
-    /// Bytes of one batch, at most.
-    pub max_bytes: u64,
-    /// The wait before the first look at a batch; each further wait is half as long again.
-    pub first_poll: Duration,
-    /// The longest wait between two looks.
-    pub longest_poll: Duration,
-    /// How much later a list is asked for again that lacks a batch which may have been made.
-    pub settle: Duration,
-    /// Batches that one request may be in, before it counts as failed.
-    pub rounds: u32,
-}
-
-impl BatchOptions {
-    /// What the provider of a dialect takes: of OpenAI 50,000 requests in 200 MB, of Anthropic 100,000 in 256 MB; of the
-    /// latter a quarter, because it is held in memory while it is sent.
-    pub fn of(dialect: Dialect) -> Self {
-        let (max_requests, max_bytes) = match dialect {
-            Dialect::OpenAi => (50_000, 200_000_000),
-            Dialect::Anthropic => (100_000, 64_000_000),
-        };
-        Self {
-            max_requests,
-            max_bytes,
-            first_poll: Duration::from_secs(5),
-            longest_poll: Duration::from_secs(60),
-            settle: Duration::from_secs(60),
-            rounds: 5,
-        }
-    }
-}
-
-/// How far a batch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchProgress {
-    /// The server's name of it.
-    pub batch: String,
-    /// In the server's words: `validating`, `in_progress`, …
-    pub status: String,
-    /// Requests that are answered, or failed.
-    pub done: u64,
-    /// Requests in it.
-    pub total: u64,
-}
-
-type Observer = dyn Fn(&BatchProgress) + Send + Sync;
+pub use self::options::{BatchOptions, BatchProgress};
 
 /// A server that answers by its batch API.
 pub struct BatchChat {
-    connection: Connection,
-    options: BatchOptions,
-    stop: Stop,
-    observer: Option<Box<Observer>>,
-    remarks: Mutex<Vec<String>>,
+    server: Server,
 }
 
 impl BatchChat {
@@ -116,63 +61,42 @@ impl BatchChat {
     /// # Errors
     /// As [`crate::Chat::new`].
     pub fn new(settings: &ChatSettings) -> Result<Self, ChatError> {
-        let connection = Connection::new(settings)?;
-        let options = BatchOptions::of(connection.dialect());
-        Ok(Self { connection, options, stop: Stop::default(), observer: None, remarks: Mutex::default() })
+        Ok(Self { server: Server::new(Connection::new(settings)?) })
     }
 
     /// With other limits and waits.
     #[must_use]
-    pub fn with_options(self, options: BatchOptions) -> Self {
-        Self { options, ..self }
+    pub fn with_options(mut self, options: BatchOptions) -> Self {
+        self.server.options = options;
+        self
     }
 
     /// Tells `observer` how far each batch is, whenever it was looked at.
     #[must_use]
-    pub fn with_observer(self, observer: impl Fn(&BatchProgress) + Send + Sync + 'static) -> Self {
-        Self { observer: Some(Box::new(observer)), ..self }
+    pub fn with_observer(mut self, observer: impl Fn(&BatchProgress) + Send + Sync + 'static) -> Self {
+        self.server.observer = Some(Box::new(observer));
+        self
     }
 
     /// Ends [`BatchServer::answer`] with this reason as soon as it waits or sends, now or later. Batches that were sent stay:
     /// the next run collects them.
     pub fn stop(&self, reason: ChatError) {
-        self.stop.stop(reason);
+        self.server.stop.stop(reason);
     }
 
     /// What was passed over, dropped or asked again since this was last called, a sentence each.
     pub fn take_remarks(&self) -> Vec<String> {
-        std::mem::take(&mut *self.remarks.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn remark(&self, remark: String) {
-        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(remark);
-    }
-
-    fn observe(&self, progress: &BatchProgress) {
-        if let Some(observer) = &self.observer {
-            observer(progress);
-        }
-    }
-
-    fn calls(&self) -> Calls<'_> {
-        Calls { connection: &self.connection, stop: &self.stop, first_wait: self.options.first_poll }
-    }
-
-    fn provider(&self) -> &'static dyn Provider {
-        match self.connection.dialect() {
-            Dialect::OpenAi => &openai::OpenAi,
-            Dialect::Anthropic => &anthropic::Anthropic,
-        }
+        self.server.take_remarks()
     }
 }
 
 impl BatchServer for BatchChat {
     fn url(&self) -> &str {
-        self.connection.base_url()
+        self.server.connection.base_url()
     }
 
     fn sent(&self, journal: &Path) -> Result<BTreeSet<String>, ChatError> {
-        let journal = Journal::open(journal, self.connection.base_url())?;
+        let journal = Journal::open(journal, self.server.connection.base_url())?;
         let requests = journal.submissions().flat_map(|submission| submission.plan.requests.iter());
         Ok(requests.map(|request| request.name.clone()).collect())
     }
@@ -196,6 +120,6 @@ impl BatchServer for BatchChat {
         if requests.is_empty() {
             return Ok(());
         }
-        Run::open(self, requests, journal, (each, goes_on))?.go()
+        Run::open(&self.server, requests, journal, (each, goes_on))?.go()
     }
 }

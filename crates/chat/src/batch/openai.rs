@@ -8,9 +8,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::calls::Calls;
+use super::create_error::CreateError;
 use super::journal::{Journal, Submission};
 use super::lookup::{self, id, sum, text};
-use super::provider::{CreateError, End, Fault, Found, Line, Outcome, Provider, State};
+use super::provider::{End, Fault, Found, Line, Outcome, Provider, State};
 use crate::error::ChatError;
 use crate::http::{Body, Method, Upload};
 use crate::reply::shorten;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::calls::Calls;
+use super::create_error::CreateError;
 use super::journal::{Journal, Submission};
 use crate::error::ChatError;
 
@@ -52,23 +53,6 @@ pub(super) trait Provider: Sync {
     /// # Errors
     /// What it is instead of a result.
     fn read(&self, line: &str) -> Result<Line, String>;
-}
-
-/// Why there is no batch.
-#[derive(Debug)]
-pub(super) enum CreateError {
-    /// There is none: the server said no, or was not reached.
-    Refused { status: u16, reason: String },
-    /// There may be one.
-    Unknown(String),
-    /// Nothing can be sent any more.
-    Ended(ChatError),
-}
-
-impl From<ChatError> for CreateError {
-    fn from(error: ChatError) -> Self {
-        Self::Ended(error)
-    }
 }
 
 /// What a look for a batch found.

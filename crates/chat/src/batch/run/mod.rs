@@ -12,8 +12,9 @@ use tunebench_spec::ChatRequest;
 
 use super::calls::Calls;
 use super::journal::{Journal, Submission};
+use super::options::BatchProgress;
 use super::provider::{End, Found, Provider};
-use super::{BatchChat, BatchProgress};
+use super::server::Server;
 use crate::error::ChatError;
 use crate::reply::ErrorBody;
 use crate::server::{Failure, NamedRequest, RawResponse};
@@ -27,7 +28,7 @@ const MOST_FAILED_POLLS: u32 = 20;
 type Each<'a> = &'a mut dyn FnMut(&str, Result<RawResponse, Failure>) -> bool;
 
 pub(super) struct Run<'a> {
-    server: &'a BatchChat,
+    server: &'a Server,
     provider: &'static dyn Provider,
     journal: Journal,
     each: Each<'a>,
@@ -60,7 +61,7 @@ type GoesOn = Result<bool, ChatError>;
 
 impl<'a> Run<'a> {
     pub(super) fn open(
-        server: &'a BatchChat,
+        server: &'a Server,
         requests: &'a [NamedRequest],
         journal: &Path,
         (each, goes_on): (Each<'a>, &'a mut dyn FnMut() -> bool),

@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tunebench_spec::hash;
 
 use super::{GoesOn, Run};
+use crate::batch::create_error::CreateError;
 use crate::batch::journal::{Plan, TOKEN_CHARS};
 use crate::batch::payload::{self, Waiting};
-use crate::batch::provider::CreateError;
 use crate::error::ChatError;
 use crate::server::{Failure, NamedRequest};
 use crate::wire;
