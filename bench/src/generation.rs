@@ -61,7 +61,9 @@ pub fn measure(args: &Args) -> Result<Value> {
 fn answers(backend: &dyn Backend, model: Model, prompts: &[Prompt], new: usize, repeats: usize) -> Result<Vec<f64>> {
     let Model { shape, weights } = model;
     let model = backend.generator(Parts { shape: &shape, weights, tuning: Tuning::none() })?;
-    let settings = Settings { max_new_tokens: new, sampling: Sampling::Greedy, stop_tokens: vec![] };
+    let sampling = Sampling::Greedy;
+    let settings =
+        Settings { max_new_tokens: new, sampling, stop_tokens: vec![], top_logprobs: None, constraint: None };
     let prompts: Vec<&Prompt> = prompts.iter().collect();
     let mut seconds = Vec::with_capacity(repeats);
     for run in 0..=repeats {

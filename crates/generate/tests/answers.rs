@@ -33,7 +33,7 @@ fn fixture(family: &str) -> Vec<(Prompt, Vec<u32>)> {
 }
 
 fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) -> Settings {
-    Settings { max_new_tokens, sampling, stop_tokens }
+    Settings { max_new_tokens, sampling, stop_tokens, top_logprobs: None, constraint: None }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn greedy_is_transformers() {
         let (what, model, fixture) = (format!("{family}, {backend:?}"), model(backend, family), fixture(family));
         let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
         let expected: Vec<Answer> =
-            fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length }).collect();
+            fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length, logprobs: vec![] }).collect();
         let greedy = settings(12, vec![], Sampling::Greedy);
         // All at once; and one after the other, each in the place of the one before.
         for places in [3, 2, 1] {
@@ -66,7 +66,7 @@ fn a_stop_token_ends_its_row_and_no_other() {
             let end = new.iter().position(|t| *t == stop);
             let finish = if end.is_some() { Finish::Stop } else { Finish::Length };
             let tokens = new[..end.unwrap_or(12)].to_vec();
-            assert_eq!(answer, &Answer { tokens, finish }, "stop of {row}, row {i}");
+            assert_eq!(answer, &Answer { tokens, finish, logprobs: vec![] }, "stop of {row}, row {i}");
         }
     }
 }

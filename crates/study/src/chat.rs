@@ -34,7 +34,8 @@ impl Chat {
         let model = backend.generator(Parts { shape: &file.shape, weights, tuning })?;
         let encoder = ModelEncoder::new(&file.template, tokenizer)?;
         let sampling = Sampling::new(temperature, file.record.seed);
-        let settings = Settings { max_new_tokens, sampling, stop_tokens: encoder.encoder.stop_tokens().to_vec() };
+        let stop_tokens = encoder.encoder.stop_tokens().to_vec();
+        let settings = Settings { max_new_tokens, sampling, stop_tokens, top_logprobs: None, constraint: None };
         Ok(Self { model, encoder, settings })
     }
 

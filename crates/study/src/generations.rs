@@ -195,6 +195,8 @@ impl<'a> GenerationRequest<'a> {
             max_new_tokens: self.settings.max_new_tokens,
             sampling: Sampling::new(self.settings.temperature, self.seed),
             stop_tokens: self.encoder.encoder.stop_tokens().to_vec(),
+            top_logprobs: None,
+            constraint: None,
         }
     }
 }
