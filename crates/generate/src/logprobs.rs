@@ -23,12 +23,12 @@ impl Distribution {
         let total: f64 = scores.iter().map(|score| (f64::from(*score) - highest).exp()).sum();
         let log_total = highest + total.ln();
         let named = likeliest(scores, top).into_iter();
-        Self { log_total, top: named.map(|(token, score)| (token, f64::from(score) - log_total)).collect() }
+        Self { log_total, top: named.map(|(token, score)| (token, (f64::from(score) - log_total).min(0.0))).collect() }
     }
 
     /// With the token that was chosen, by its score.
     pub(crate) fn of_token(self, score: f32) -> TokenLogprobs {
-        TokenLogprobs { logprob: f64::from(score) - self.log_total, top: self.top }
+        TokenLogprobs { logprob: (f64::from(score) - self.log_total).min(0.0), top: self.top }
     }
 }
 

@@ -37,6 +37,10 @@ impl Backend for Fast {
         Some(memory::training(shape, recorded, tokens, recompute))
     }
 
+    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+        memory::answering(shape, rows, tokens)
+    }
+
     fn trainable(
         &self,
         parts: Parts<'_>,

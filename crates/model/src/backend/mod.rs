@@ -37,6 +37,10 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Bytes at the peak of a training step over `tokens` tokens at once, virtual ones included, where that can be said.
     fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64>;
 
+    /// Bytes that a model of this shape takes to answer, without an adapter: `rows` texts at once, each of at most `tokens`
+    /// tokens.
+    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64;
+
     /// A model in training, and where its optimizer stands.
     ///
     /// # Errors

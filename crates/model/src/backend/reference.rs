@@ -40,6 +40,17 @@ impl Backend for Reference {
         None
     }
 
+    /// Everything is f32, keys and values grow by copying, and attention keeps the scores of a layer.
+    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+        const FULL: u64 = 4;
+        let [rows, tokens] = [rows, tokens].map(|n| n as u64);
+        let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
+        let [h, kv] = [shape.attention.heads, shape.attention.kv_width()].map(|x| x as u64);
+        let cache = (shape.num_hidden_layers as u64 + 1) * 2 * 2 * kv * rows * tokens;
+        let pass = rows * tokens * (8 * d + 4 * f + 3 * h * tokens) + rows * v * 2;
+        FULL * (shape.params() + cache + pass)
+    }
+
     fn trainable(&self, parts: Parts<'_>, states: AdamWStates, _: bool) -> Result<Box<dyn Trainable>, Error> {
         let model = ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?;
         let level = SimdLevel::chosen()?;

@@ -22,6 +22,9 @@ const FULL: u64 = 4;
 /// f32 values that candle holds for each number that goes in or out of an unfused graph, forward and backward.
 const UNFUSED: u64 = 12;
 
+/// Tokens of prompts that are read together, unless one is longer.
+const PROMPT_TOKENS: u64 = 2048;
+
 /// Of this machine's memory, what frozen weights may take that are packed for both passes.
 const PACKED_SHARE: u64 = 4;
 
@@ -70,6 +73,21 @@ pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompu
     let passes =
         activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
     weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
+}
+
+/// Peak bytes of answering `rows` texts at once, each of at most `tokens` tokens: weights packed once; keys and values of all,
+/// whose memory doubles as it grows, old and new side by side for one layer; the pass that reads prompts, of which as many
+/// are read together as `crates/generate` says; and the scores.
+pub fn answering(shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+    let [rows, tokens] = [rows, tokens].map(|n| n as u64);
+    let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
+    let [h, e] = [shape.attention.heads, shape.attention.head_dim].map(|x| x as u64);
+    let kv = shape.attention.kv_width() as u64;
+    let head = if shape.tie_word_embeddings { v * d } else { 0 }; // packed beside the embedding
+    let cache = HALF * 2 * kv * 2 * rows * tokens * (shape.num_hidden_layers as u64 + 1);
+    let read = tokens.max(PROMPT_TOKENS.min(rows * tokens));
+    let pass = read * (HALF * (6 * d + 4 * f + 2 * h * e + 2 * kv) + FULL * (2 * d + h));
+    HALF * (shape.params() + head) + cache + pass + rows * (v * FULL + d * HALF) + BASE
 }
 
 /// What virtual tokens take beside their rows in the passes: trained tensors, candle's copies of them with their

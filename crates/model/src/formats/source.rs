@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tunebench_spec::Decoder;
 
 use crate::families::{self, Family};
-use crate::formats::gguf::GgufFile;
+use crate::formats::gguf::{GgufFile, Value};
 use crate::formats::huggingface::Folder;
 use crate::{Error, Tokenizer, Weights};
 
@@ -84,6 +84,21 @@ impl Source {
         match &self.kind {
             Kind::Folder(folder) => Tokenizer::from_file(&folder.path().join("tokenizer.json")),
             Kind::Gguf(file) => Tokenizer::from_gguf(file),
+        }
+    }
+
+    /// The model's own chat template, a text in Jinja, where it brings one: `chat_template.jinja`, or `chat_template` in
+    /// `tokenizer_config.json`, of several the one named `default`; of a GGUF file `tokenizer.chat_template`.
+    ///
+    /// # Errors
+    /// When a file that may hold it cannot be read.
+    pub fn chat_template(&self) -> Result<Option<String>, Error> {
+        match &self.kind {
+            Kind::Folder(folder) => crate::tokenizer::chat_template(folder.path()),
+            Kind::Gguf(file) => Ok(match file.metadata("tokenizer.chat_template") {
+                Some(Value::Text(template)) => Some(template.clone()),
+                _ => None,
+            }),
         }
     }
 }

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use tunebench_files::write_file;
 
 use crate::Error;
-use crate::files::read_json;
+use crate::files::{read_json, read_text};
 use crate::formats::gguf::GgufFile;
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// The files of a model folder that decide how text is tokenized, beside `config.json`.
 pub(crate) const FILES: [&str; 4] = [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION_CONFIG];
@@ -117,6 +118,27 @@ impl Tokenizer {
         let generation = json!({ "bos_token_id": self.bos, "eos_token_id": self.eos });
         Ok(write_file(&dir.join(GENERATION_CONFIG), |out| writeln!(out, "{generation:#}"))?)
     }
+}
+
+/// The chat template of a model folder: a file of its own outranks the tokenizer's configuration.
+pub(crate) fn chat_template(folder: &Path) -> Result<Option<String>, Error> {
+    let file = folder.join(CHAT_TEMPLATE);
+    if file.is_file() {
+        return read_text(&file).map(Some);
+    }
+    let config = folder.join(TOKENIZER_CONFIG);
+    if !config.is_file() {
+        return Ok(None);
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Ok(match read_json(&config)?.get("chat_template") {
+        Some(Value::Array(named)) => {
+            let default = named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
+            default.and_then(|entry| text(entry.get("template")?))
+        }
+        Some(template) => text(template),
+        None => None,
+    })
 }
 
 /// A token as `"</s>"` or `{"content": "</s>", ..}`.
