@@ -41,8 +41,10 @@ fn greedy_is_transformers() {
     for (family, backend) in FAMILIES.into_iter().flat_map(|family| backend::ALL.map(|backend| (family, backend))) {
         let (what, model, fixture) = (format!("{family}, {backend:?}"), model(backend, family), fixture(family));
         let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
-        let expected: Vec<Answer> =
-            fixture.iter().map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length, logprobs: vec![] }).collect();
+        let expected: Vec<Answer> = fixture
+            .iter()
+            .map(|(_, new)| Answer { tokens: new.clone(), finish: Finish::Length, logprobs: vec![] })
+            .collect();
         let greedy = settings(12, vec![], Sampling::Greedy);
         // All at once; and one after the other, each in the place of the one before.
         for places in [3, 2, 1] {

@@ -9,8 +9,13 @@ use tunebench_model::Tuning;
 use tunebench_model::backend::{ALL, FAST, Generator, Parts};
 use tunebench_testkit::golden::{self, Greedy};
 
-const SETTINGS: Settings =
-    Settings { max_new_tokens: 6, sampling: Sampling::Greedy, stop_tokens: vec![], top_logprobs: None, constraint: None };
+const SETTINGS: Settings = Settings {
+    max_new_tokens: 6,
+    sampling: Sampling::Greedy,
+    stop_tokens: vec![],
+    top_logprobs: None,
+    constraint: None,
+};
 
 fn prompts() -> Vec<Prompt> {
     let prompts = Greedy::of("tiny").into_iter().enumerate();

@@ -22,6 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // A server to test against.
     ("crates/scripted-server", &["spec"]),
     ("crates/chat", &["spec", "files", "scripted-server"]),
+    // A chat server on this machine.
+    ("crates/local-chat", &["spec", "dataset", "kernels", "model", "generate", "chat", "testkit"]),
     ("crates/judge", &["spec", "files", "chat", "scripted-server"]),
     ("crates/results", &["spec", "files"]),
     ("crates/statistics", &["spec"]),
@@ -43,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "train",
             "generate",
             "chat",
+            "local-chat",
             "judge",
             "results",
             "tensorboard",
