@@ -61,6 +61,7 @@ struct Token {
 struct Alternative {
     token: String,
     logprob: f64,
+    /// What it adds to the content: of all tokens together they are the content, but for a space at its beginning.
     bytes: Vec<u8>,
 }
 
@@ -81,7 +82,7 @@ impl<'a> Completion<'a> {
         let alternative = |id: u32, logprob: f64| Alternative {
             token: text(vocabulary.bytes(id)),
             logprob,
-            bytes: vocabulary.bytes(id).to_vec(),
+            bytes: vocabulary.text(id).to_vec(),
         };
         let token = |(id, TokenLogprobs { logprob, top }): (&u32, &TokenLogprobs)| Token {
             chosen: alternative(*id, *logprob),

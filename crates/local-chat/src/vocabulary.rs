@@ -39,9 +39,14 @@ impl Vocabulary {
         Self { bytes: ids.clone().map(bytes).collect(), is_special: ids.map(|id| added.is_special(id)).collect() }
     }
 
-    /// What the token adds to a text; of a special token its name.
+    /// What the token is as text; of a special token its name.
     pub(crate) fn bytes(&self, id: u32) -> &[u8] {
         self.bytes.get(id as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the token adds to a reply: a special one nothing.
+    pub(crate) fn text(&self, id: u32) -> &[u8] {
+        if self.is_special.get(id as usize).copied().unwrap_or(true) { &[] } else { self.bytes(id) }
     }
 
     /// The bytes of each token that is text, by number; empty for all others.

@@ -147,3 +147,9 @@ pub fn named(requests: impl IntoIterator<Item = ChatRequest>) -> Vec<NamedReques
     let name = |request: &ChatRequest| hash::of_json(request).unwrap();
     requests.into_iter().map(|request| NamedRequest { name: name(&request), request }).collect()
 }
+
+/// The entries of a body's `logprobs`, as they stand there: the model may have said no text at all.
+pub fn logprobs(body: &str) -> Vec<Value> {
+    let body: Value = serde_json::from_str(body).unwrap();
+    body.pointer("/choices/0/logprobs/content").and_then(Value::as_array).unwrap().clone()
+}

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use tunebench_chat::{ChatServer, Reply};
+use tunebench_chat::ChatServer;
 use tunebench_local_chat::LocalChat;
 use tunebench_model::backend::FAST;
 use tunebench_spec::ChatRequest;
 use tunebench_testkit::golden;
 
-use crate::models::{CHATML, ask, folder};
+use crate::models::{CHATML, IM_END, ask, folder, logprobs};
 
 fn open(path: &Path, template: &str) -> Result<LocalChat, String> {
     LocalChat::open(path, template, FAST).map_err(|e| e.to_string())
@@ -77,23 +77,25 @@ fn every_end_that_the_files_name_ends_a_reply() {
     let dir = tempfile::tempdir().unwrap();
     folder(dir.path());
     fs::write(dir.path().join("chat_template.jinja"), CHATML).unwrap();
-    let reply = |chat: &LocalChat, text: &str| {
+    let body = |chat: &LocalChat, text: &str| {
         let request = ChatRequest { max_tokens: Some(6), top_logprobs: Some(0), ..ask(text) };
-        Reply::read(&chat.send(&request, "a").unwrap().body).unwrap().chat
+        chat.send(&request, "a").unwrap().body
     };
     let chat = open(dir.path(), "").unwrap();
     let tokenizer = crate::models::tokenizer().inner;
     // A reply's second token becomes an end, where it is a letter that was not said before.
     let found = ('a'..='z').map(String::from).find_map(|text| {
-        let whole = reply(&chat, &text).logprobs;
+        let whole = logprobs(&body(&chat, &text));
         let [first, second, ..] = whole.as_slice() else { return None };
-        let ids = tokenizer.encode(second.token.as_str(), false).unwrap().get_ids().to_vec();
-        (first.token != second.token && ids.len() == 1).then(|| (text, ids[0]))
+        let ids = tokenizer.encode(second["token"].as_str().unwrap(), false).unwrap().get_ids().to_vec();
+        (first["token"] != second["token"] && ids.len() == 1).then(|| (text, ids[0]))
     });
     let (text, id) = found.unwrap();
+    assert!(id != IM_END, "it ends replies already");
     set(dir.path(), "generation_config.json", "eos_token_id", json!([260, id]));
-    let cut = reply(&open(dir.path(), "").unwrap(), &text);
-    assert_eq!((cut.finish_reason.as_str(), cut.logprobs.len()), ("stop", 1));
+    let cut = body(&open(dir.path(), "").unwrap(), &text);
+    assert_eq!(logprobs(&cut).len(), 1);
+    assert!(cut.contains(r#""finish_reason":"stop""#), "{cut}");
 }
 
 #[test]
@@ -113,8 +115,8 @@ fn a_gguf_file_answers_by_the_template_in_it() {
     let request = ChatRequest { max_tokens: Some(4), top_logprobs: Some(1), ..ask(text) };
     let body = chat.send(&request, "a").unwrap().body;
     assert_eq!(body, open(&path, "").unwrap().send(&request, "a").unwrap().body);
+    let tokens = logprobs(&body);
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let tokens = body.pointer("/choices/0/logprobs/content").and_then(|tokens| tokens.as_array()).unwrap();
     assert_eq!(json!(tokens.len()), body["usage"]["completion_tokens"]);
     assert!(!tokens.is_empty());
 
