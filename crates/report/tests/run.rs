@@ -170,6 +170,69 @@ fn tables_keep_their_values_and_the_other_judge_has_one() {
     assert_eq!(report.judges, JUDGES);
 }
 
+/// As [`folder`], with a judge that compares two answers, and people's marks of most answers.
+fn folder_with_people(judge: &str) -> TempDir {
+    let dir = folder(|rows| {
+        let duels: Vec<_> =
+            rows.judgements.iter().filter(|row| row.judge == judge && row.arm == FULL).cloned().collect();
+        for (n, row) in duels.into_iter().enumerate() {
+            rows.judgements.extend([false, true].map(|swapped| tunebench_spec::Judgement {
+                judge: "pairwise".into(),
+                rival: LORA.into(),
+                rival_seed: SEEDS[0],
+                swapped,
+                score: Some(if n % 5 == 0 {
+                    0.5
+                } else if n % 7 == 0 {
+                    0.0
+                } else {
+                    1.0
+                }),
+                status: tunebench_spec::JudgementStatus::Scored,
+                ..row.clone()
+            }));
+        }
+    });
+    let given = rows();
+    let marks = given.judgements.iter().filter(|row| row.judge == judge && row.score.is_some()).step_by(2);
+    let line = |row: &tunebench_spec::Judgement| {
+        let score = (row.score.unwrap() - 0.1).clamp(0.0, 1.0);
+        format!(
+            "{}\n",
+            json!({"arm": row.arm, "seed": row.seed, "item": row.item, "answer_hash": row.answer_hash, "score": score})
+        )
+    };
+    std::fs::write(dir.path().join("labels.jsonl"), marks.map(line).collect::<String>()).unwrap();
+    dir
+}
+
+#[test]
+fn the_page_says_how_good_the_judge_is_and_what_people_make_of_the_scores() {
+    let dir = folder_with_people(JUDGES[0]);
+    let report = report(dir.path());
+    let titles = |tables: &[Table]| tables.iter().map(|table| table.title.en.clone()).collect::<Vec<_>>();
+    let found = titles(&report.judge_tables);
+    for title in
+        ["How far judges agree", "How far judges are from people", "Scores corrected by marks of people", "The judges"]
+    {
+        assert!(found.iter().any(|found| found.starts_with(title)), "{title}: {found:?}");
+    }
+    assert_eq!(titles(&report.pair_tables).len(), 3);
+    let all = || report.judge_tables.iter().chain(&report.pair_tables);
+    let untranslated = all().filter(|table| table.title.zh.is_empty()).count();
+    assert_eq!(untranslated, 0, "{:?}", titles(&report.judge_tables));
+    let certainty = &report.decision.certainty;
+    assert!(certainty.en.contains("Corrected by 42 marks of people, full"), "{certainty:?}");
+    assert!(certainty.zh.contains("用 42 个人工评分校正后"), "{certainty:?}");
+    assert!(english(&report.score_notes).contains("Corrected by 42 marks of people"), "{:?}", report.score_notes);
+    for language in [Language::En, Language::Zh] {
+        let html = page(dir.path(), language);
+        assert!(html.contains("id=\"judges\"") && html.contains("id=\"compared\""));
+    }
+    let without = page(folder(|_| ()).path(), Language::En);
+    assert!(without.contains("id=\"judges\"") && !without.contains("id=\"compared\""));
+}
+
 #[test]
 fn the_page_holds_every_answer_and_its_judgements() {
     let dir = folder(|_| ());

@@ -136,7 +136,7 @@ fn several_judges_make_a_panel_of_what_all_of_them_scored() {
     // Medians 0.3, 0.8, none, 0.6 and 0.2 four times.
     assert_eq!(averages(panel), [("a".into(), Some(0.566667)), ("b".into(), Some(0.2))]);
     expect!["panel (median) is the median of what mild, odd, strict gave each answer; of 8 answers all of them scored 7, and the others have no score here. Of marks that are 0 or 1 the median is the majority."]
-        .assert_eq(&panel.notes.iter().find(|note| note.contains("median")).unwrap());
+        .assert_eq(panel.notes.iter().find(|note| note.contains("median")).unwrap());
     assert!(cost(dir.path()).unwrap().iter().all(|table| !table.title.contains(PANEL)), "nobody was paid for it");
     let apart = [marks("strict", "a", [0.5; 4]), marks("mild", "b", [0.5; 4])].concat();
     let evidence = Evidence::read(&Run::open(run(&apart).path()).unwrap()).unwrap();
