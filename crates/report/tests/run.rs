@@ -229,6 +229,8 @@ fn the_page_says_how_good_the_judge_is_and_what_people_make_of_the_scores() {
         let html = page(dir.path(), language);
         assert!(html.contains("id=\"judges\"") && html.contains("id=\"compared\""));
     }
+    let rates = report.pair_tables.iter().find(|table| table.title.en.starts_with("Who wins")).unwrap();
+    assert_eq!(rates.title.zh, format!("胜负（评判：pairwise，对 {LORA} 的胜率）"));
     let without = page(folder(|_| ()).path(), Language::En);
     assert!(without.contains("id=\"judges\"") && !without.contains("id=\"compared\""));
 }

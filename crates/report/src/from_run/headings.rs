@@ -182,11 +182,21 @@ const HEADINGS: [Phrase; 139] = [
 /// The Chinese of a title, which may end in the judge's name; empty where there is none.
 pub fn title(title: &str) -> String {
     let (begin, judge) = match title.split_once(", judged by ") {
-        Some((begin, judge)) => (begin, format!("（评判：{judge}）")),
+        Some((begin, judge)) => (begin, format!("（评判：{}）", of_judge(judge))),
         None => (title, String::new()),
     };
     let found = TITLES.iter().find(|(en, _)| *en == begin);
     found.map_or_else(String::new, |(_, zh)| format!("{zh}{judge}"))
+}
+
+/// The judge's name, and what its scores are where they are no marks, as `Evidence::title` says it.
+fn of_judge(judge: &str) -> String {
+    let kind = judge.strip_suffix(')').and_then(|judge| judge.split_once(" (win rates against "));
+    match kind {
+        Some((judge, "all others")) => format!("{judge}，对所有其他组的胜率"),
+        Some((judge, rival)) => format!("{judge}，对 {rival} 的胜率"),
+        None => judge.to_owned(),
+    }
 }
 
 /// The Chinese of a column's heading; empty where there is none.

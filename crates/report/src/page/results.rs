@@ -279,7 +279,8 @@ fn one(page: &Page, given: &crate::data::Table) -> Markup {
         let mut cells = given.rows.iter().filter_map(|row| row.get(column));
         cells.any(|cell| cell.value.is_some())
     };
-    let heading = |(i, words): (usize, &Text)| match is_number(i) {
+    let numeric: Vec<bool> = (0..given.columns.len()).map(is_number).collect();
+    let heading = |(i, words): (usize, &Text)| match numeric.get(i).is_some_and(|is| *is) {
         true => Heading::numbers(page.text(words)),
         false => Heading::words(page.text(words)),
     };
@@ -288,6 +289,7 @@ fn one(page: &Page, given: &crate::data::Table) -> Markup {
         html! { tr { @for (i, cell) in cells.iter().enumerate() {
             @if i == 0 { th scope="row" data-v=[cell.value] { (page.text(&cell.shown)) } }
             @else if let Some(value) = cell.value { td.n data-v=(value) { (page.text(&cell.shown)) } }
+            @else if numeric.get(i).is_some_and(|is| *is) { td.n.none { (page.text(&cell.shown)) } }
             @else { td { (page.text(&cell.shown)) } }
         } } }
     };
