@@ -20,6 +20,8 @@ mod gradients;
 mod grids;
 /// Held-out rows and the losses on them.
 mod held_out;
+/// Studies judged by a chat model over HTTP, again, by others and by people.
+mod judging;
 /// A study killed at each of its durable writes.
 mod kills;
 /// A first study with rows of one's own.

@@ -171,7 +171,10 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::JudgingFinished { judgements, .. } => format!("judged {}", judgements.len()),
         Event::ModelFailed { model, error } => format!("failed {model}: {error}"),
         Event::ModelFinished { model } => format!("finished {model}"),
-        Event::Judged(_) | Event::WorkKnown { .. } => return None,
+        Event::JudgeRemark { judge, remark } => format!("{judge}: {remark}"),
+        Event::JudgingForecast { forecast } => format!("{} takes {} requests", forecast.judge, forecast.requests),
+        Event::ComparisonStarted { judge } => format!("{judge} compares"),
+        Event::Judged(_) | Event::JudgeProbed { .. } | Event::WorkKnown { .. } => return None,
     })
 }
 

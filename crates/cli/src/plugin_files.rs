@@ -30,7 +30,7 @@ fn calibration_file() -> Option<PathBuf> {
 }
 
 /// The plugins that any study may name: those beside the executable and those given; and how all are run.
-fn registry(shared: &Shared) -> Result<Registry> {
+pub fn registry(shared: &Shared) -> Result<Registry> {
     let mut plugins = Registry::new(lock_file()?, launcher(shared)?);
     for file in installed_files()?.iter().chain(&shared.plugins) {
         plugins.add(file)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tunebench_spec::random::Stream;
-use tunebench_spec::{Example, Generation};
+use tunebench_spec::{Example, Generation, Judgement};
 
 use crate::error::JudgeError;
 use crate::question::Question;
@@ -116,6 +116,18 @@ impl<'a> Task<'a> {
             Some(Rival { generation, swapped: true }) => (generation.answer.as_str(), Some(own)),
         };
         Question { item: self.item, answer, rival }
+    }
+
+    /// The judgement before anything is known of it: failed, with no score and no reason.
+    pub fn begin(&self, judge: &str) -> Judgement {
+        Judgement {
+            judge_hash: self.judge_hash.to_owned(),
+            rubric_hash: self.rubric_hash.to_owned(),
+            rival: self.rival.map_or_else(String::new, |rival| rival.generation.arm.clone()),
+            rival_seed: self.rival.map_or(0, |rival| rival.generation.seed),
+            swapped: self.rival.is_some_and(|rival| rival.swapped),
+            ..Judgement::begin(self.generation, judge, self.repeat)
+        }
     }
 
     /// What the judge's score means for this arm's answer.

@@ -57,16 +57,7 @@ pub(crate) struct Concluded {
 impl<'t> Walk<'t> {
     /// `nothing`: US dollars that nothing costs, or none without prices.
     pub(crate) fn begin(task: &'t Task<'t>, judge: &str, url: &'t str, nothing: Option<f64>) -> Self {
-        let begun = Judgement::begin(task.generation, judge, task.repeat);
-        let judgement = Judgement {
-            judge_hash: task.judge_hash.to_owned(),
-            rubric_hash: task.rubric_hash.to_owned(),
-            rival: task.rival.map_or_else(String::new, |rival| rival.generation.arm.clone()),
-            rival_seed: task.rival.map_or(0, |rival| rival.generation.seed),
-            swapped: task.rival.is_some_and(|rival| rival.swapped),
-            cost_usd: nothing,
-            ..begun
-        };
+        let judgement = Judgement { cost_usd: nothing, ..task.begin(judge) };
         Self {
             task,
             url,

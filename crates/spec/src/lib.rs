@@ -18,6 +18,7 @@
 pub mod chat;
 pub mod decoder;
 pub mod escape;
+mod evaluation;
 pub mod example;
 pub mod fit;
 pub mod graph;

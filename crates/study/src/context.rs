@@ -7,6 +7,7 @@ use tunebench_model::backend::Backend;
 use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
+use crate::judge_servers::LocalModels;
 
 /// A study with what it needs around it.
 pub struct StudyContext {
@@ -41,6 +42,14 @@ impl StudyContext {
             }
         }
         Ok(Self { study, home, plugins, backend, calibration_file: None })
+    }
+
+    /// Where the models are that our own engine may run for a judge.
+    pub fn local_models(&self) -> LocalModels {
+        let is_path = |source: &str| !source.starts_with("init:") && !source.starts_with("preset:");
+        let models = self.study.models.iter().filter(|model| is_path(&model.source) && model.adapter.is_none());
+        let by_id = models.filter_map(|model| Some((model.id.clone(), resolve(&self.home, &model.source).ok()?)));
+        LocalModels { home: self.home.clone(), by_id: by_id.collect() }
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

@@ -95,6 +95,8 @@ pub enum StudyError {
     #[error(transparent)]
     Judging(#[from] tunebench_judge::JudgeError),
     #[error(transparent)]
+    LocalChat(#[from] tunebench_local_chat::Error),
+    #[error(transparent)]
     Board(#[from] tunebench_tensorboard::Error),
     #[error(transparent)]
     Results(#[from] tunebench_results::Error),

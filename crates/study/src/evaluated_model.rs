@@ -108,6 +108,14 @@ impl EvaluatedModel<'_> {
         }
     }
 
+    /// Whether its training is not finished.
+    pub fn is_to_be_trained(&self, root: &Path) -> bool {
+        match self {
+            Self::Base { .. } => false,
+            Self::Arm(arm) => !matches!(trained_arm::finished(root, &arm.identity), Ok(Some(_))),
+        }
+    }
+
     /// Trains it, where there is something to train.
     ///
     /// # Errors

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use tunebench_dataset::Skips;
-use tunebench_host::JudgePlugin;
 use tunebench_model::backend::Backend;
 use tunebench_spec::study::Eval;
-use tunebench_spec::{Example, Generation, JudgeStep};
+use tunebench_spec::{Example, Generation, JudgeStep, hash};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::examples::Datasets;
 use crate::generations::GenerationRequest;
 use crate::items::Items;
-use crate::judgements::{self, Judgements, Judging};
+use crate::judge_cost::{self, JudgingForecast};
+use crate::judge_servers::JudgeServers;
+use crate::judgements::{Answers, Judgements, Judging, JudgingOptions};
+use crate::judges::OpenJudge;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
@@ -23,26 +25,26 @@ use crate::run_folder::RunFolder;
 pub struct Evaluation<'a> {
     eval: &'a Eval,
     items: Vec<Example>,
-    judge: JudgePlugin,
-    /// SHA-256 of the judge plugin's file.
-    judge_sha256: String,
+    /// The study's judges, the first one first.
+    judges: Vec<OpenJudge>,
+    servers: JudgeServers,
     seed: u64,
     backend: &'static dyn Backend,
 }
 
 impl<'a> Evaluation<'a> {
-    /// Opens the judge and reads the items.
+    /// Opens the judges, checks whom they ask as far as that can be done without asking, and reads the items.
     ///
     /// # Errors
-    /// When either fails, or two items have one id.
+    /// When any of that fails, or two items have one id.
     pub fn open(
         context: &'a StudyContext,
         eval: &'a Eval,
         datasets: &mut Datasets<'a>,
         observer: &mut dyn Observer,
     ) -> Result<Self, StudyError> {
-        let judge = context.plugins.judge(&eval.judge, &eval.judge_options)?;
-        let judge_sha256 = context.plugins.find("judge", &eval.judge)?.sha256.clone();
+        let open = |settings| OpenJudge::open(&context.plugins, settings);
+        let judges: Vec<OpenJudge> = eval.judges().into_iter().map(open).collect::<Result<_, _>>()?;
         let found = datasets.items(&eval.items, observer)?;
         let items = found.all().at(format_args!("dataset `{}`", eval.items))?;
         let items: Vec<Example> = items.iter().cloned().map(Example::into_item).collect();
@@ -54,48 +56,79 @@ impl<'a> Evaluation<'a> {
             let fault = format!("dataset `{}`: two items have the id `{}`", eval.items, item.id);
             return Err(StudyError::Invalid(fault));
         }
-        Ok(Self { eval, items, judge, judge_sha256, seed: context.study.study.seed, backend: context.backend })
+        let servers = JudgeServers::new(context.local_models(), context.backend);
+        let this = Self { eval, items, judges, servers, seed: context.study.study.seed, backend: context.backend };
+        this.remarks(observer);
+        Ok(this)
     }
 
-    /// Asks the judge about every item, with its reference as the answer, what it would do: most judges that can tell
-    /// nothing of an item say so at once, and nothing should be trained for answers that nobody can score.
-    ///
-    /// # Errors
-    /// When it can score none.
-    pub fn check_judge(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        let mut unscorable = Skips::default();
-        for (item, reason) in self.unscorable() {
-            unscorable.add(&item.id, &reason);
-        }
-        let (judge, items) = (self.eval.judge.as_str(), self.items.len());
-        match unscorable.total() {
-            0 => Ok(()),
-            n if n == items as u64 => Err(StudyError::Invalid(format!(
-                "[eval]: the judge `{judge}` can score none of the {items} items: {unscorable}; give the items what it asks \
-                 for, or name another judge"
-            ))),
-            _ => {
-                observer.on_event(&Event::JudgeCannotScore { judge, items, unscorable: &unscorable });
-                Ok(())
+    /// Says what of the judges' settings cannot work, and what is known of their models.
+    fn remarks(&self, observer: &mut dyn Observer) {
+        for judge in &self.judges {
+            let Some(request) = judge.first_request(&self.items) else { continue };
+            let unusable = self.servers.check(judge).err().map(|error| error.to_string());
+            for remark in unusable.into_iter().chain(judge_cost::remark(&request.model, &judge.chat())) {
+                observer.on_event(&Event::JudgeRemark { judge: judge.name(), remark: &remark });
             }
         }
     }
 
-    /// The items that the judge can score, and their categories.
+    /// Asks each judge's server one small question, so that nothing is trained before a judge that cannot work.
+    ///
+    /// # Errors
+    /// Why a server cannot be used.
+    pub fn probe(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        for judge in &self.judges {
+            let Some(request) = judge.first_request(&self.items) else { continue };
+            self.servers.check(judge)?;
+            let said = self.servers.probe(judge, &request)?;
+            observer.on_event(&Event::JudgeProbed { judge: judge.name(), said: &said });
+        }
+        Ok(())
+    }
+
+    /// Asks each judge about every item, with its reference as the answer, what it would do: most judges that can tell
+    /// nothing of an item say so at once, and nothing should be trained for answers that nobody can score.
+    ///
+    /// # Errors
+    /// When one can score none.
+    pub fn check_judges(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        for judge in &self.judges {
+            let mut unscorable = Skips::default();
+            for (item, reason) in self.unscorable(judge) {
+                unscorable.add(&item.id, &reason);
+            }
+            let (name, items) = (judge.name(), self.items.len());
+            match unscorable.total() {
+                0 => {}
+                n if n == items as u64 => {
+                    return Err(StudyError::Invalid(format!(
+                        "[eval]: the judge `{name}` can score none of the {items} items: {unscorable}; give the items what it \
+                         asks for, or name another judge"
+                    )));
+                }
+                _ => observer.on_event(&Event::JudgeCannotScore { judge: name, items, unscorable: &unscorable }),
+            }
+        }
+        Ok(())
+    }
+
+    /// The items that the first judge can score, and their categories.
     pub fn scorable(&self) -> Items {
-        let unscorable: BTreeSet<&str> = self.unscorable().into_iter().map(|(item, _)| item.id.as_str()).collect();
+        let judge = self.judges.first();
+        let unscorable = judge.map(|judge| self.unscorable(judge)).unwrap_or_default();
+        let unscorable: BTreeSet<&str> = unscorable.into_iter().map(|(item, _)| item.id.as_str()).collect();
         let scorable: Vec<&Example> = self.items.iter().filter(|item| !unscorable.contains(item.id.as_str())).collect();
         let categories: BTreeSet<Option<&str>> = scorable.iter().map(|item| item.category.as_deref()).collect();
         Items { scorable: scorable.len(), categories: categories.len(), repeats: self.eval.repeats as usize }
     }
 
-    /// The items that the judge refuses whatever the answer, with its reasons. What breaks here breaks when it judges, and
+    /// The items that a judge refuses whatever the answer, with its reasons. What breaks here breaks when it judges, and
     /// is told there with all that it concerns.
-    fn unscorable(&self) -> Vec<(&Example, String)> {
+    fn unscorable(&self, judge: &OpenJudge) -> Vec<(&Example, String)> {
         let mut found = Vec::new();
         for item in &self.items {
-            let answer = item.reference.as_deref().unwrap_or("?");
-            match self.judge.step(item, answer, &[]) {
+            match judge.first_step(item, item.reference.as_deref().unwrap_or("?")) {
                 Ok(JudgeStep::Unscored { reason }) => found.push((item, reason)),
                 Ok(JudgeStep::Ask { .. } | JudgeStep::Score { .. }) => {}
                 Err(_) => return Vec::new(),
@@ -104,26 +137,28 @@ impl<'a> Evaluation<'a> {
         found
     }
 
-    /// What judging one model's answers takes: requests, and US dollars at most, if each answer takes one request and is as long
-    /// as it may be. No dollars where the study gives no prices.
+    /// What judging takes, by each judge, of so many models of so many arms.
     ///
     /// # Errors
-    /// When the prices are not whole.
-    pub fn judging(&self) -> Result<(u64, Option<f64>), StudyError> {
-        let answer = "word ".repeat(self.eval.generation.max_new_tokens);
-        let (mut requests, mut usd) = (0, Some(0.0));
-        for item in &self.items {
-            let Ok(JudgeStep::Ask { request }) = self.judge.step(item, &answer, &[]) else { continue };
-            requests += u64::from(self.eval.repeats);
-            let dearest = tunebench_judge::dearest_usd(&request, &self.eval.chat)?;
-            usd = usd.zip(dearest).map(|(sum, one)| sum + one * f64::from(self.eval.repeats));
-        }
-        Ok((requests, usd))
+    /// When prices are not whole.
+    pub fn judging(&self, arms: u64, models: u64) -> Result<Vec<JudgingForecast>, StudyError> {
+        let limit = self.eval.generation.max_new_tokens;
+        self.judges.iter().map(|judge| judge_cost::forecast(judge, &self.items, limit, arms, models)).collect()
     }
 
-    /// The judge, and how often it is asked of each answer.
+    /// How models are evaluated.
     pub fn settings(&self) -> &'a Eval {
         self.eval
+    }
+
+    /// The judges, the first one first.
+    pub fn judges(&self) -> &[OpenJudge] {
+        &self.judges
+    }
+
+    /// The names of those that mark each answer by itself.
+    pub fn marking(&self) -> impl Iterator<Item = String> {
+        self.judges.iter().filter(|judge| !judge.compares()).map(|judge| judge.name().to_owned())
     }
 
     /// Base models that answer too, for comparison.
@@ -143,15 +178,21 @@ impl<'a> Evaluation<'a> {
         GenerationRequest { items, settings, encoder, model, seed, backend }
     }
 
-    /// Names the judgements of the generations of this identity.
+    /// Names what the judges that mark each answer by itself say of the generations of this identity.
     ///
     /// # Errors
     /// When an option has no JSON form.
     pub fn judging_identity(&self, generations: &str) -> Result<String, StudyError> {
-        judgements::identity(self.eval, &self.judge_sha256, &self.items, generations)
+        let identities = self.judges.iter().filter(|judge| !judge.compares());
+        let identities: Vec<String> =
+            identities.map(|judge| judge.identity(&self.items, generations)).collect::<Result<_, _>>()?;
+        match identities.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => Ok(hash::of_json(&identities)?),
+        }
     }
 
-    /// As [`Judging::judge`].
+    /// Has these answers judged by the judges that mark each by itself, as [`Judging::judge`].
     ///
     /// # Errors
     /// As [`Judging::judge`].
@@ -162,13 +203,22 @@ impl<'a> Evaluation<'a> {
         folder: &RunFolder,
         observer: &mut dyn Observer,
     ) -> Result<Judgements, StudyError> {
-        let judging = Judging {
-            plugin: &self.judge,
-            plugin_sha256: &self.judge_sha256,
-            eval: self.eval,
+        let mut all = Judgements::default();
+        for judge in self.judges.iter().filter(|judge| !judge.compares()) {
+            let answers = Answers { model, generations, rivals: &[] };
+            all.extend(self.by(judge).judge(&answers, folder, observer)?);
+        }
+        Ok(all)
+    }
+
+    /// One judge at work.
+    pub fn by<'b>(&'b self, judge: &'b OpenJudge) -> Judging<'b> {
+        Judging {
+            judge,
             items: &self.items,
-            model,
-        };
-        judging.judge(&folder.replies(), generations, observer)
+            servers: &self.servers,
+            seed: self.seed,
+            options: JudgingOptions::default(),
+        }
     }
 }

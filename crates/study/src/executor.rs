@@ -78,6 +78,11 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
+    /// The run folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
     /// The rows of a trained model in `arms` and `steps`.
     ///
     /// # Errors
@@ -117,7 +122,16 @@ impl<'a> Executor<'a> {
         self.models.get(key).ok_or_else(|| StudyError::Invalid(format!("no work was prepared for `{key}`")))
     }
 
-    fn evaluation(&self) -> Result<&Evaluation<'a>, StudyError> {
+    /// Whether models are evaluated at all.
+    pub fn has_evaluation(&self) -> bool {
+        self.evaluation.is_some()
+    }
+
+    /// What models are evaluated by.
+    ///
+    /// # Errors
+    /// When the study has no evaluation.
+    pub fn evaluation(&self) -> Result<&Evaluation<'a>, StudyError> {
         self.evaluation.as_deref().ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))
     }
 }

@@ -8,6 +8,7 @@ use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::evaluation::Evaluation;
 use crate::items::Items;
+use crate::judge_cost::JudgingForecast;
 use crate::prepared_arm::ArmData;
 
 /// What an arm will take.
@@ -27,25 +28,14 @@ pub struct ArmTime {
     pub answering_seconds_at_most: Option<f64>,
 }
 
-/// What judging takes, if each answer takes one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Judging {
-    pub judgements: u64,
-    /// Requests to a model; none of a judge that asks nobody.
-    pub requests: u64,
-    /// By the limit of requests per minute that the study states.
-    pub seconds_at_least: f64,
-    /// If every answer and every reply is as long as it may be; none where the study gives no prices, or nobody is asked.
-    pub usd_at_most: Option<f64>,
-}
-
 /// What a study will take, from nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudyForecast {
     pub arms: Vec<ArmTime>,
     /// What is asked; none in a study without an evaluation.
     pub items: Option<Items>,
-    pub judging: Judging,
+    /// Of each judge.
+    pub judging: Vec<JudgingForecast>,
     /// Warnings and refusals that were found with the data.
     pub warnings: Vec<String>,
 }
@@ -54,7 +44,8 @@ impl StudyForecast {
     /// Seconds altogether; none where a part cannot be said.
     pub fn seconds(&self) -> Option<f64> {
         let arm = |arm: &ArmTime| Some(arm.training_seconds? * arm.trainings + arm.answering_seconds_at_most?);
-        self.arms.iter().map(arm).sum::<Option<f64>>().map(|sum| sum + self.judging.seconds_at_least)
+        let judging: f64 = self.judging.iter().filter_map(|judge| judge.seconds_at_least).sum();
+        self.arms.iter().map(arm).sum::<Option<f64>>().map(|sum| sum + judging)
     }
 }
 
@@ -103,21 +94,4 @@ pub(crate) fn arm_time(
 fn searched_share(selection: Option<&Selection>, candidates: usize, index: usize) -> f64 {
     let rungs = selection.map(|selection| selection.rungs(candidates)).unwrap_or_default();
     rungs.iter().find(|rung| index >= rung.survivors).map_or(1.0, |rung| rung.share)
-}
-
-/// What judging the answers of so many models takes.
-///
-/// # Errors
-/// When the prices are not whole.
-pub(crate) fn judging(evaluation: &Evaluation<'_>, models: u64) -> Result<Judging, StudyError> {
-    let settings = evaluation.settings();
-    let (requests, usd) = evaluation.judging()?;
-    let per_minute = f64::from(settings.chat.requests_per_minute.unwrap_or(60).max(1));
-    let requests = models * requests;
-    Ok(Judging {
-        judgements: models * evaluation.items().len() as u64 * u64::from(settings.repeats),
-        requests,
-        seconds_at_least: requests as f64 * 60.0 / per_minute,
-        usd_at_most: usd.filter(|_| requests > 0).map(|usd| usd * models as f64),
-    })
 }

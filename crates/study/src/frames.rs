@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_results as results;
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog, hash};
 
 use crate::error::StudyError;
 use crate::model_key::ModelKey;
@@ -20,6 +20,8 @@ pub struct ArmRows {
     pub losses: Vec<LossLog>,
     pub generations: Vec<Generation>,
     pub judgements: Vec<Judgement>,
+    /// Its place in the frames that it was read from.
+    pub place: usize,
 }
 
 /// Arm, candidate and seed.
@@ -66,9 +68,66 @@ impl RunFrames {
         }
     }
 
-    /// Puts in the rows of a model, in place of those it had.
-    pub fn replace(&mut self, model: &ModelKey, rows: ArmRows) {
-        self.rows.insert(row_key(model), rows);
+    /// Keeps all that is there, in its order.
+    pub fn keep_all(&mut self) {
+        let mut order: Vec<(usize, RowKey)> = self.rows.iter().map(|(key, rows)| (rows.place, key.clone())).collect();
+        order.sort();
+        self.order = order.into_iter().map(|(_, key)| key).collect();
+    }
+
+    /// Puts in the rows of a model, in place of those it had. What judges said that are none of `judges` stays, where it is of
+    /// the answers that are there now: it was paid for.
+    pub fn replace(&mut self, model: &ModelKey, judges: &BTreeSet<String>, mut rows: ArmRows) {
+        let key = row_key(model);
+        if let Some(earlier) = self.rows.get_mut(&key) {
+            let answers = answer_hashes(&rows.generations);
+            let others = std::mem::take(&mut earlier.judgements)
+                .into_iter()
+                .filter(|row| !judges.contains(&row.judge) && answers.get(row.item.as_str()) == Some(&row.answer_hash));
+            rows.judgements.extend(others);
+            rows.place = earlier.place;
+        }
+        self.rows.insert(key, rows);
+    }
+
+    /// Puts in what one judge says of a model's answers, in place of what it said before.
+    pub fn judged(&mut self, model: &ModelKey, judge: &str, judgements: Vec<Judgement>) {
+        let rows = self.rows.entry(row_key(model)).or_default();
+        rows.judgements.retain(|row| row.judge != judge);
+        rows.judgements.extend(judgements);
+    }
+
+    /// What one judge said of a model's answers.
+    pub fn judgements(&self, model: &ModelKey, judge: &str) -> Vec<Judgement> {
+        let rows = self.rows.get(&row_key(model)).into_iter().flat_map(|rows| &rows.judgements);
+        rows.filter(|row| row.judge == judge).cloned().collect()
+    }
+
+    /// The models that have answers, in the study's order, with those.
+    pub fn answered(&self) -> Vec<(ModelKey, &[Generation])> {
+        let rows = self.order.iter().filter_map(|key| Some((key, self.rows.get(key)?)));
+        let mut found: Vec<(ModelKey, &[Generation])> = Vec::new();
+        for ((arm, candidate, seed), rows) in rows.filter(|(_, rows)| !rows.generations.is_empty()) {
+            let key = ModelKey { candidate: candidate.clone(), ..ModelKey::single(arm, *seed) };
+            found.push((key, &rows.generations));
+        }
+        // A training's number is its place among those of its arm.
+        let arms: Vec<String> = found.iter().map(|(key, _)| key.arm.clone()).collect();
+        for (index, (key, _)) in found.iter_mut().enumerate() {
+            let of = arms.iter().filter(|arm| **arm == key.arm).count();
+            let number = 1 + arms[..index].iter().filter(|arm| **arm == key.arm).count();
+            (key.number, key.of) = (number as u32, of as u32);
+        }
+        found
+    }
+
+    /// Writes what judges said alone.
+    ///
+    /// # Errors
+    /// As [`RunFrames::write`].
+    pub fn write_judgements(&self, root: &Path) -> Result<(), StudyError> {
+        let rows = self.order.iter().filter_map(|key| self.rows.get(key));
+        Ok(results::write_judgements(root, &rows.flat_map(|r| r.judgements.clone()).collect::<Vec<_>>())?)
     }
 
     /// Writes all frames.
@@ -87,6 +146,11 @@ impl RunFrames {
     }
 }
 
+/// Of each item, the hash of its answer.
+fn answer_hashes(generations: &[Generation]) -> BTreeMap<&str, String> {
+    generations.iter().map(|row| (row.item.as_str(), hash::of_bytes(row.answer.as_bytes()))).collect()
+}
+
 /// The rows of the frames by model.
 fn earlier(root: &Path) -> results::Result<BTreeMap<RowKey, ArmRows>> {
     let frames = results::Frames::open(root)?;
@@ -98,7 +162,9 @@ fn earlier(root: &Path) -> results::Result<BTreeMap<RowKey, ArmRows>> {
         if row.selected {
             chosen.insert((row.arm.clone(), row.seed), key.clone());
         }
-        rows.entry(key).or_default().arms.push(row);
+        let place = rows.len();
+        let of_model = rows.entry(key).or_insert_with(|| ArmRows { place, ..ArmRows::default() });
+        of_model.arms.push(row);
     }
     for row in frames.read::<StepLog>()? {
         rows.entry((row.arm.clone(), row.candidate.clone(), row.seed)).or_default().steps.push(row);

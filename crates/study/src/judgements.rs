@@ -1,129 +1,176 @@
-//! Judging: a model's generations through the study's judge.
+//! Judging: a model's answers through one judge.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::json;
-use tunebench_chat::{Chat, ChatError};
 use tunebench_host::{HostError, JudgePlugin};
-use tunebench_judge::{Draw, Judge, JudgeError, Outcome, Question, Server, Settings, Subjects, judge, tasks};
-use tunebench_spec::study::Eval;
-use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus, hash};
+use tunebench_judge::{
+    Again, Draw, Judge, Outcome, Pairs, Question, Server, Settings, Subjects, Task, judge, pairs, tasks,
+};
+use tunebench_spec::{ChatReply, Example, Generation, JudgeStep, Judgement, JudgementStatus};
 
 use crate::error::StudyError;
 use crate::generations::SKIPPED;
+use crate::judge_servers::{JudgeServers, OpenServer};
+use crate::judges::OpenJudge;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
-
-/// Raised when a change of the code changes what is judged.
-const JUDGING_VERSION: u32 = 1;
+use crate::run_folder::RunFolder;
 
 /// What came of judging.
+#[derive(Default)]
 pub struct Judgements {
     pub judgements: Vec<Judgement>,
     /// Why not all answers could be judged; the others have the status failed, and a later run judges them.
     pub stopped: Option<String>,
 }
 
-/// Names the judgements of these generations by the judge plugin whose file has this SHA-256.
-///
-/// # Errors
-/// When an option has no JSON form.
-pub fn identity(eval: &Eval, plugin_sha256: &str, items: &[Example], generations: &str) -> Result<String, StudyError> {
-    Ok(hash::of_json(&json!({
-        "judging": JUDGING_VERSION,
-        "generations": generations,
-        "items": items,
-        "judge": [eval.judge, plugin_sha256],
-        "options": eval.judge_options,
-        "repeats": eval.repeats,
-        "server": eval.chat.base_url,
-    }))?)
+impl Judgements {
+    /// Takes in what another judge said.
+    pub fn extend(&mut self, other: Self) {
+        self.judgements.extend(other.judgements);
+        self.stopped = match (self.stopped.take(), other.stopped) {
+            (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+            (first, second) => first.or(second),
+        };
+    }
 }
 
-/// What generations are judged by, and whose they are.
-pub struct Judging<'a> {
-    pub plugin: &'a JudgePlugin,
-    /// SHA-256 of its file.
-    pub plugin_sha256: &'a str,
-    pub eval: &'a Eval,
-    pub items: &'a [Example],
+/// How judging differs from the usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JudgingOptions {
+    /// Which answers are asked about again.
+    pub again: Again,
+    /// Nobody is asked: what was once replied is read again.
+    pub is_replay: bool,
+    /// US dollars that this run may cost.
+    pub max_cost: Option<f64>,
+}
+
+/// A model's answers, and those that they stand against.
+#[derive(Clone, Copy)]
+pub struct Answers<'a> {
     pub model: &'a ModelKey,
+    pub generations: &'a [Generation],
+    /// Of each rival its answers; none for a judge that marks each answer by itself.
+    pub rivals: &'a [&'a [Generation]],
+}
+
+/// One judge at work.
+pub struct Judging<'a> {
+    pub judge: &'a OpenJudge,
+    pub items: &'a [Example],
+    pub servers: &'a JudgeServers,
+    /// Draws the shares of the items.
+    pub seed: u64,
+    pub options: JudgingOptions,
 }
 
 impl Judging<'_> {
-    /// Judges generations. Replies that were paid for before, kept in the file `replies`, are read again, never paid twice.
+    /// Judges answers. Replies that were paid for before, kept in the run folder, are read again, never paid twice.
     ///
     /// # Errors
-    /// When nothing can begin: a key is missing, the file of replies cannot be read, a generation's item is unknown.
+    /// When nothing can begin: a key is missing, the file of replies cannot be read, an answer's item is unknown.
     pub fn judge(
         &self,
-        replies: &Path,
-        generations: &[Generation],
+        answers: &Answers<'_>,
+        folder: &RunFolder,
         observer: &mut dyn Observer,
     ) -> Result<Judgements, StudyError> {
-        let Self { plugin, eval, items, model, .. } = self;
-        let (answered, skipped): (Vec<Generation>, Vec<Generation>) =
-            generations.iter().cloned().partition(|generation| generation.finish != SKIPPED);
-        let subjects = Subjects::new(items, |item| self.hash(item));
-        let draw = Draw { repeats: eval.repeats, ..Draw::default() };
-        let tasks = tasks(&answered, &subjects, &draw)?;
-        observer.on_event(&Event::JudgingStarted { model, judgements: tasks.len() });
-        let steps = PluginSteps { plugin, errors: Mutex::default() };
-        let chat = Chat::new(&eval.chat);
-        let server = match &chat {
-            Ok(chat) => Server::Each(chat),
-            // A judge that asks nobody needs no key.
-            Err(ChatError::MissingKey { .. }) => Server::None,
-            Err(error) => return Err(JudgeError::from(error.clone()).into()),
+        let (chat, settings) = (self.judge.chat(), &self.judge.settings);
+        let draw = Draw {
+            seed: self.seed,
+            share: settings.share.unwrap_or(1.0),
+            repeats: settings.repeats,
+            repeat_share: settings.repeat_share.unwrap_or(1.0),
         };
-        let settings = Settings::of(&eval.chat)?;
-        let outcome = judge(&steps, &tasks, server, &settings, replies, &mut |progress| {
-            observer.on_event(&Event::Judged(progress));
-            if observer.stop() == Stop::No { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        // A judge that asks nobody needs neither key nor model, and neither does a replay. Where a server cannot be used, what
+        // it once replied is used all the same.
+        let asks = self.judge.first_request(self.items).is_some();
+        let needs_server = asks && (!self.options.is_replay || self.servers.is_local(&chat));
+        let (server, unusable) = match needs_server.then(|| self.servers.open(&chat)) {
+            Some(Ok(server)) => (Some(server), None),
+            Some(Err(error)) if self.servers.is_local(&chat) => return Err(error),
+            Some(Err(error)) => (None, Some(error.to_string())),
+            None => (None, None),
+        };
+        let url = server.as_ref().map_or_else(|| chat.base_url.trim_end_matches('/'), |server| server.url()).to_owned();
+        let subjects = Subjects::new(self.items, |item| self.judge.hash(item, &url));
+        let all = match self.judge.compares() {
+            false => tasks(answers.generations, &subjects, &draw)?,
+            true => self.pairs(answers, &subjects, &draw, observer)?,
+        };
+        let (tasks, skipped): (Vec<Task<'_>>, Vec<Task<'_>>) =
+            all.into_iter().partition(|task| not_asked(task).is_none());
+        let (model, name) = (answers.model, self.judge.name());
+        observer.on_event(&Event::JudgingStarted { model, judge: name, judgements: tasks.len() });
+        let steps = PluginSteps { plugin: &self.judge.plugin, name, errors: Mutex::default() };
+        let JudgingOptions { again, is_replay, max_cost } = self.options;
+        let settings = Settings { again, max_cost_usd: max_cost, ..Settings::of(&chat)? };
+        let replies: PathBuf = folder.replies();
+        let mut is_stopped = false;
+        let mut judge = |server: Server<'_>| {
+            judge(&steps, &tasks, server, &settings, &replies, &mut |progress| {
+                observer.on_event(&Event::Judged(progress));
+                is_stopped = observer.stop() != Stop::No;
+                if is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        };
+        let journal = folder.batches();
+        let outcome = judge(match &server {
+            Some(server) if !is_replay => server.server(&journal),
+            _ if asks => Server::Replay { url: &url },
+            _ => Server::None,
         })?;
         let broken = steps.broken();
-        let Outcome { mut judgements, stopped, notes, .. } = outcome;
-        if stopped == Some(JudgeError::Interrupted) {
+        if is_stopped {
             return Err(StudyError::Stopped);
         }
-        notes.iter().for_each(|note| observer.on_event(&Event::JudgingNote(note)));
-        for generation in &skipped {
-            let unscored = |repeat| Judgement {
-                judge_hash: items
-                    .iter()
-                    .find(|item| item.id == generation.item)
-                    .map(|item| self.hash(item))
-                    .unwrap_or_default(),
-                ..unscored(generation, plugin.name(), repeat)
-            };
-            judgements.extend((0..eval.repeats).map(unscored));
-        }
-        observer.on_event(&Event::JudgingFinished { model, judgements: &judgements });
-        let was_asked = judgements.iter().any(|judgement| judgement.status == JudgementStatus::Failed);
-        let keyless = chat.err().filter(|_| was_asked).map(|error| error.to_string());
-        let stopped = stopped.map(|error| error.to_string()).or(broken).or(keyless);
+        let Outcome { mut judgements, stopped, failed, notes, .. } = outcome;
+        let remarks = server.as_ref().map(OpenServer::take_remarks).unwrap_or_default();
+        notes.iter().chain(&remarks).for_each(|note| observer.on_event(&Event::JudgingNote(note)));
+        judgements.extend(skipped.iter().map(|task| unscored(task, name)));
+        observer.on_event(&Event::JudgingFinished { model, judge: name, judgements: &judgements });
+        let has_failed = judgements.iter().any(|row| row.status == JudgementStatus::Failed);
+        let told = stopped.or(failed).map(|error| error.to_string());
+        let stopped = unusable.filter(|_| has_failed).or(told).or(broken);
         Ok(Judgements { judgements, stopped })
     }
 
-    /// The SHA-256 of the judge with the item's rubric.
-    fn hash(&self, item: &Example) -> String {
-        let Eval { judge, judge_options, chat, .. } = self.eval;
-        let named = json!([JUDGING_VERSION, judge, self.plugin_sha256, judge_options, chat.base_url, item.rubric]);
-        hash::of_bytes(named.to_string().as_bytes())
+    /// The answers beside their rivals'.
+    fn pairs<'t>(
+        &self,
+        answers: &Answers<'t>,
+        subjects: &'t Subjects<'_>,
+        draw: &Draw,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Task<'t>>, StudyError> {
+        let Pairs { tasks, without_rival } = pairs(answers.generations, answers.rivals, subjects, draw)?;
+        if without_rival > 0 {
+            let note = format!("{without_rival} answers of {} have no rival's answer beside them", answers.model);
+            observer.on_event(&Event::JudgingNote(&note));
+        }
+        Ok(tasks)
     }
 }
 
-/// The judgement on an item that the model could not be asked: no score, and why.
-fn unscored(generation: &Generation, judge: &str, repeat: u32) -> Judgement {
-    let (status, reason) = (JudgementStatus::Unscored, generation.prompt.clone());
-    Judgement { status, reason, ..Judgement::begin(generation, judge, repeat) }
+/// The answer, the task's own or its rival's, for which a model could not be asked.
+fn not_asked<'t>(task: &Task<'t>) -> Option<&'t Generation> {
+    let rival = task.rival.as_ref().map(|rival| rival.generation);
+    std::iter::once(task.generation).chain(rival).find(|generation| generation.finish == SKIPPED)
+}
+
+/// The judgement on an item that a model could not be asked: no score, and why.
+fn unscored(task: &Task<'_>, judge: &str) -> Judgement {
+    let reason = not_asked(task).map_or_else(String::new, |generation| generation.prompt.clone());
+    Judgement { status: JudgementStatus::Unscored, reason, ..task.begin(judge) }
 }
 
 /// A judge plugin as the judge crate sees it.
 struct PluginSteps<'a> {
     plugin: &'a JudgePlugin,
+    name: &'a str,
     errors: Mutex<Vec<HostError>>,
 }
 
@@ -141,7 +188,7 @@ impl PluginSteps<'_> {
 
 impl Judge for PluginSteps<'_> {
     fn step(&self, question: &Question<'_>, replies: &[ChatReply]) -> Result<JudgeStep, String> {
-        let Question { item, answer, rival } = question;
+        let Question { item, answer, rival, .. } = *question;
         let step = match rival {
             None => self.plugin.step(item, answer, replies),
             Some(rival) => self.plugin.compare(item, [answer, rival], replies),
@@ -156,6 +203,6 @@ impl Judge for PluginSteps<'_> {
     }
 
     fn name(&self) -> &str {
-        self.plugin.name()
+        self.name
     }
 }

@@ -17,6 +17,10 @@
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
+//! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`comparisons`]: those
+//!   that set answers side by side, when all are there
+//! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
+//!   judge minds what it should; [`human_labels`]: people's marks
 //! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take, and how many [`items`](mod@items) it asks
 //! - [`board`]: TensorBoard's files; [`progress_file`]: how far a run is, for whoever watches it
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
@@ -33,7 +37,9 @@ pub mod base_model;
 pub mod board;
 pub mod calibration;
 pub mod candidates;
+pub mod changed_answers;
 pub mod chat;
+pub mod comparisons;
 pub mod context;
 pub mod error;
 pub mod evaluated_model;
@@ -43,9 +49,15 @@ pub mod executor;
 pub mod forecast;
 pub mod frames;
 pub mod generations;
+pub mod human_labels;
 pub mod identity;
 pub mod items;
+pub mod judge_again;
+pub mod judge_cost;
+pub mod judge_probes;
+pub mod judge_servers;
 pub mod judgements;
+pub mod judges;
 pub mod labels;
 pub mod losses;
 pub mod memory;
@@ -70,14 +82,16 @@ use tunebench_model::backend::Backend;
 use tunebench_host::Registry;
 
 pub use tunebench_dataset::OverlapReport;
+pub use tunebench_judge::Again;
 
 pub use arm_plan::PlanReport;
 pub use base_model::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
-pub use forecast::{ArmTime, Judging, StudyForecast};
+pub use forecast::{ArmTime, StudyForecast};
 pub use items::Items;
+pub use judge_cost::{JudgingForecast, Tokens};
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
@@ -136,6 +150,16 @@ impl Study {
         let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
         preparation.remarks(&mut note);
         preparation.forecast(warnings)
+    }
+
+    /// Asks each judge's server one small question.
+    ///
+    /// # Errors
+    /// What is wrong with the study's evaluation, or why a server cannot be used.
+    pub fn probe(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        let Some(eval) = &self.context.study.eval else { return Ok(()) };
+        let mut datasets = examples::Datasets::new(&self.context);
+        evaluation::Evaluation::open(&self.context, eval, &mut datasets, observer)?.probe(observer)
     }
 
     /// As [`labels::labels`].

@@ -6,6 +6,7 @@ use tunebench_spec::fit::{Fitted, RecipeWarning};
 use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
 
 use crate::error::StudyError;
+use crate::judge_cost::JudgingForecast;
 use crate::model_key::ModelKey;
 use crate::work::WorkGraph;
 
@@ -74,6 +75,16 @@ pub enum Event<'a> {
         items: usize,
         unscorable: &'a Skips,
     },
+    /// What is known of the model that a judge asks, and should be known beforehand: that it is gone, or soon will be.
+    JudgeRemark {
+        judge: &'a str,
+        remark: &'a str,
+    },
+    /// A judge's server was asked a small question, and works.
+    JudgeProbed {
+        judge: &'a str,
+        said: &'a str,
+    },
     /// Of an arm's grid this candidate has the least held-out loss, in nats per token; `edges` says which of its values are
     /// the largest or smallest there were.
     CandidateChosen {
@@ -88,6 +99,14 @@ pub enum Event<'a> {
         why: &'a str,
     },
 
+    /// What a judge will take, before it is asked anything.
+    JudgingForecast {
+        forecast: &'a JudgingForecast,
+    },
+    /// All models have answered, and a judge that compares their answers begins.
+    ComparisonStarted {
+        judge: &'a str,
+    },
     /// Work on a base model begins, as it came.
     BaseStarted {
         model: &'a ModelKey,
@@ -150,6 +169,7 @@ pub enum Event<'a> {
     },
     JudgingStarted {
         model: &'a ModelKey,
+        judge: &'a str,
         judgements: usize,
     },
     Judged(&'a tunebench_judge::Progress),
@@ -157,6 +177,7 @@ pub enum Event<'a> {
     JudgingNote(&'a str),
     JudgingFinished {
         model: &'a ModelKey,
+        judge: &'a str,
         judgements: &'a [Judgement],
     },
     /// A model's work failed; the run goes on without it and what starts from it.

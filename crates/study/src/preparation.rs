@@ -18,7 +18,7 @@ use crate::error::{Locate, StudyError};
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
-use crate::forecast::{StudyForecast, arm_time, judging};
+use crate::forecast::{StudyForecast, arm_time};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::prepared_arm::{ArmData, PreparedArm};
@@ -75,7 +75,7 @@ impl<'a> Preparation<'a> {
         let eval = context.study.eval.as_ref();
         let evaluation = eval.map(|eval| Evaluation::open(context, eval, &mut datasets, observer)).transpose()?;
         if let Some(evaluation) = &evaluation {
-            evaluation.check_judge(observer)?;
+            evaluation.check_judges(observer)?;
             datasets.set_apart_from(evaluation.items());
         }
         let mut this = Self {
@@ -110,17 +110,21 @@ impl<'a> Preparation<'a> {
     /// When the engine cannot be measured.
     pub fn forecast(&self, warnings: Vec<String>) -> Result<StudyForecast, StudyError> {
         let mut calibration = Calibration::open(self.context.calibration_file.clone());
-        let (mut arms, mut models) = (Vec::new(), 0);
+        let (mut arms, mut models, mut evaluated) = (Vec::new(), 0, 0);
         let evaluation = self.evaluation.as_deref();
         for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             for (index, data) in candidates.iter().enumerate() {
                 arms.push(arm_time(self.context, data, candidates.len(), index, evaluation, &mut calibration)?);
             }
             let plan = candidates[0].plan;
-            models += if plan.arm.evaluate { plan.seeds.len() as u64 } else { 0 };
+            if plan.arm.evaluate {
+                models += plan.seeds.len() as u64;
+                evaluated += 1;
+            }
         }
         let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
-        let judging = evaluation.map(|evaluation| judging(evaluation, models + bases)).transpose()?.unwrap_or_default();
+        let judging = evaluation.map(|evaluation| evaluation.judging(evaluated + bases, models + bases)).transpose()?;
+        let judging = judging.unwrap_or_default();
         let items = evaluation.map(Evaluation::scorable);
         Ok(StudyForecast { arms, items, judging, warnings })
     }

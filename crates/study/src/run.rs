@@ -5,19 +5,22 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
+use tunebench_spec::Example;
 use tunebench_spec::progress::{PieceState, RunState};
 
 use crate::arm_plan::{self, Plans};
 use crate::calibration::Calibration;
+use crate::comparisons;
 use crate::context::StudyContext;
 use crate::error::StudyError;
+use crate::evaluated_model::EvaluatedModel;
 use crate::executor::{ArmOutcome, Executor};
 use crate::frames::{ArmRows, RunFrames};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
 use crate::preparation::{Preparation, Round};
 use crate::progress_file::ProgressFile;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{self, RunFolder};
 use crate::work::{PieceKind, WorkGraph};
 
 /// What of a study to run.
@@ -51,17 +54,22 @@ pub fn run(
     let folder = RunFolder::open(out)?;
     let text = context.study.to_toml()?;
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
+    if let Some(evaluation) = &preparation.evaluation {
+        write_items(out, evaluation.items())?;
+    }
     let calibration = Calibration::open(context.calibration_file.clone());
     let mut run = Run {
         executor: Executor::new(context.backend, preparation.evaluation.clone(), folder, calibration),
         frames: RunFrames::open(out, observer),
+        judges: preparation.evaluation.iter().flat_map(|evaluation| evaluation.marking()).collect(),
         progress: ProgressFile::new(out, &context.study.study.name),
         out,
+        is_probed: false,
         finished: BTreeSet::new(),
         failed: BTreeSet::new(),
         failures: std::mem::take(&mut preparation.failures),
     };
-    let result = rounds(&mut run, preparation, observer);
+    let result = rounds(&mut run, preparation, observer).and_then(|()| run.compare(observer));
     let state = match &result {
         Ok(()) if run.failures.is_empty() => RunState::Finished,
         Err(StudyError::Stopped) => RunState::Interrupted,
@@ -129,8 +137,12 @@ fn check_folder(context: &StudyContext, out: &Path) -> Result<(), StudyError> {
 struct Run<'a> {
     executor: Executor<'a>,
     frames: RunFrames,
+    /// Names of the judges that mark each answer by itself.
+    judges: BTreeSet<String>,
     progress: ProgressFile,
     out: &'a Path,
+    /// Whether the judges' servers were asked whether they work.
+    is_probed: bool,
     /// The work that is done: by model, its pieces and whether it stands for its arm.
     finished: BTreeSet<(ModelKey, Vec<String>, bool)>,
     /// The models whose work failed.
@@ -142,6 +154,7 @@ impl<'a> Run<'a> {
     /// Does the work of a round that is not done yet; whether there was any.
     fn round(&mut self, round: Round<'a>, observer: &mut dyn Observer) -> Result<bool, StudyError> {
         let Round { models, graph, order, identities, .. } = round;
+        self.probe(&models, observer)?;
         self.executor.take(models);
         self.frames.keep(&order, &identities, observer);
         observer.on_event(&Event::WorkKnown { graph: &graph });
@@ -180,6 +193,39 @@ impl<'a> Run<'a> {
         Ok(is_new)
     }
 
+    /// Before the first training: whether the judges' servers work. What is trained already needs no such caution.
+    fn probe(&mut self, models: &[EvaluatedModel<'_>], observer: &mut dyn Observer) -> Result<(), StudyError> {
+        if self.is_probed || !models.iter().any(|model| model.is_to_be_trained(self.out)) {
+            return Ok(());
+        }
+        self.is_probed = true;
+        match self.executor.has_evaluation() {
+            true => self.executor.evaluation()?.probe(observer),
+            false => Ok(()),
+        }
+    }
+
+    /// Has the judges that compare set the answers side by side, when all are there.
+    fn compare(&mut self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        if !self.executor.has_evaluation() {
+            return Ok(());
+        }
+        let evaluation = self.executor.evaluation()?;
+        for judge in evaluation.judges().iter().filter(|judge| judge.compares()) {
+            let found = comparisons::compare(&evaluation.by(judge), &mut self.frames, self.executor.folder(), observer);
+            self.frames.write_judgements(self.out)?;
+            let failure = match found {
+                Ok(stopped) => {
+                    stopped.map(|reason| StudyError::JudgingStopped { model: judge.name().to_owned(), reason })
+                }
+                Err(StudyError::Stopped) => return Err(StudyError::Stopped),
+                Err(error) => Some(error),
+            };
+            self.failures.extend(failure);
+        }
+        Ok(())
+    }
+
     /// Does the pieces of one model, in their order, and puts its rows into the frames; why that failed, if it did.
     fn model(
         &mut self,
@@ -194,7 +240,7 @@ impl<'a> Run<'a> {
         self.executor.forget(model);
         match rows {
             Ok((rows, ArmOutcome { generations, judgements, .. }, stopped)) => {
-                self.frames.replace(model, ArmRows { generations, judgements, ..rows });
+                self.frames.replace(model, &self.judges, ArmRows { generations, judgements, ..rows });
                 self.frames.write(self.out)?;
                 Ok(stopped.map(|reason| StudyError::JudgingStopped { model: model.to_string(), reason }))
             }
@@ -247,6 +293,16 @@ fn check_parent(graph: &WorkGraph, index: usize, is_done: &[bool]) -> Result<(),
             Err(StudyError::ParentFailed { arm, parent })
         }
     }
+}
+
+/// Keeps the items, so that answers can be judged again without the study's data.
+fn write_items(out: &Path, items: &[Example]) -> Result<(), StudyError> {
+    Ok(tunebench_files::write_file(&run_folder::items(out), |file| {
+        items.iter().try_for_each(|item| {
+            serde_json::to_writer(&mut *file, item)?;
+            file.write_all(b"\n")
+        })
+    })?)
 }
 
 fn end(failures: Vec<StudyError>) -> Result<(), StudyError> {

@@ -4,10 +4,14 @@
 //! ```text
 //! OUT/study.toml             the study as it was run
 //! OUT/*.parquet              the frames: all that an analyst needs
+//! OUT/judges.json            judges that were added to those of the study
+//! OUT/labels.jsonl           people's marks of answers, a line each
 //! OUT/work/train-ID/         one training: checkpoint, steps.jsonl, losses.jsonl, result, arm.json when finished
 //! OUT/work/losses-ID.json    one model's losses on texts that nobody learns from
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
+//! OUT/work/items.jsonl       the evaluation items, so that answers can be judged again without the study's data
 //! OUT/work/replies.jsonl     every reply of a judge model, with its request
+//! OUT/work/batches/          what is known of a judge's batches that were sent
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -55,6 +59,26 @@ impl RunFolder {
     pub fn replies(&self) -> PathBuf {
         self.root.join("work/replies.jsonl")
     }
+
+    /// What is known of a judge's batches that were sent.
+    pub fn batches(&self) -> PathBuf {
+        self.root.join("work/batches")
+    }
+}
+
+/// The evaluation items within a run folder.
+pub fn items(root: &Path) -> PathBuf {
+    root.join("work/items.jsonl")
+}
+
+/// The judges that were added to those of the study, within a run folder.
+pub fn judges(root: &Path) -> PathBuf {
+    root.join("judges.json")
+}
+
+/// People's marks within a run folder.
+pub fn labels(root: &Path) -> PathBuf {
+    root.join("labels.jsonl")
 }
 
 /// The folder of an arm's training within a run folder.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tunebench_dataset::OverlapReport;
 use tunebench_spec::{ArmRecord, Judgement, JudgementStatus};
 
+use crate::judge_cost::JudgingForecast;
 use crate::observer::{ArmForecast, Event};
 
 /// An event as a line, where it is one that the user should know before anything is trained.
@@ -17,6 +18,7 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
         | Event::RecipeWarning { .. }
         | Event::EndNotLearnt { .. }
         | Event::JudgeCannotScore { .. }
+        | Event::JudgeRemark { .. }
         | Event::ItemsSkipped(_)
         | Event::PreparationFailed(_) => line(event),
         _ => None,
@@ -49,6 +51,10 @@ pub fn line(event: &Event<'_>) -> Option<String> {
             "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
             *items as u64 - unscorable.total()
         ),
+        Event::JudgeRemark { judge, remark } => format!("warning: judge `{judge}`: {remark}"),
+        Event::JudgeProbed { judge, said } => format!("judge `{judge}`: {said}"),
+        Event::JudgingForecast { forecast } => will_take(forecast),
+        Event::ComparisonStarted { judge } => format!("{judge} compares the answers"),
         Event::BoardFailed { error, .. } => format!("  its TensorBoard events are incomplete: {error}"),
         Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
         Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
@@ -67,7 +73,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         }
         Event::Trained { record, .. } => trained(record),
         Event::JudgingNote(note) => (*note).to_owned(),
-        Event::JudgingFinished { judgements, .. } => format!("  {}", summary(judgements)),
+        Event::JudgingFinished { judge, judgements, .. } => format!("  {judge}: {}", summary(judgements)),
         Event::ModelFailed { error, .. } => format!("  failed: {error}"),
         _ => return None,
     })
@@ -127,6 +133,21 @@ fn trained(record: &ArmRecord) -> String {
         record.train_seconds,
         record.tokens_per_second,
         record.final_loss.unwrap_or(f64::NAN)
+    )
+}
+
+fn will_take(forecast: &JudgingForecast) -> String {
+    let JudgingForecast { judge, model, judgements, requests, usd_about, usd_at_most, .. } = forecast;
+    if *requests == 0 {
+        return format!("judge `{judge}`: {judgements} judgements, which ask nobody");
+    }
+    let cost = match (usd_about, usd_at_most) {
+        (Some(about), Some(most)) => format!("about {about:.2} USD, {most:.2} USD at most"),
+        _ => "at a price that is not known".to_owned(),
+    };
+    format!(
+        "judge `{judge}`: {judgements} judgements take {requests} requests to {model} if each takes one: {cost}; replies that \
+         are kept cost nothing again"
     )
 }
 

@@ -3,6 +3,7 @@
 mod analyze;
 mod chat;
 mod export;
+mod judge;
 mod labels;
 mod plan;
 mod plugins;
@@ -24,6 +25,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Quickstart(args) => quickstart::run(&args, shared, signals),
         Command::Study(args) => study::run(&args, shared, signals),
         Command::Plan(args) => plan::run(&args, shared),
+        Command::Judge(args) => judge::run(&args, shared, signals),
         Command::Labels(args) => labels::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args),
         Command::Query(args) => query::run(&args),
