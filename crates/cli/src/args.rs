@@ -54,7 +54,7 @@ pub enum Command {
     #[command(
         after_help = "Example: tunebench judge runs/smollm2 --judge chatgpt --name luna --model gpt-6-luna --share 0.2"
     )]
-    Judge(JudgeArgs),
+    Judge(Box<JudgeArgs>),
     /// Tables from a run folder.
     #[command(after_help = "Example: tunebench analyze scores runs/quickstart")]
     Analyze(Analyze),

@@ -71,7 +71,8 @@ fn other_models(judge: &JudgingForecast) -> Table {
         };
         let about = judge.about.usd(prompt, completion);
         let batch = model.batch_discount.map(|discount| about * (1.0 - discount));
-        let retires = model.retires.map(|date| date.to_string());
+        let is_over = |date: &models::Date| date.days_after(models::Date::today()) <= 0;
+        let retires = model.retires.map(|date| format!("{}{date}", if is_over(&date) { "retired " } else { "" }));
         priced.push((
             about,
             vec![

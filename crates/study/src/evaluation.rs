@@ -66,7 +66,7 @@ impl<'a> Evaluation<'a> {
     fn remarks(&self, observer: &mut dyn Observer) {
         for judge in &self.judges {
             let Some(request) = judge.first_request(&self.items) else { continue };
-            let unusable = self.servers.check(judge).err().map(|error| error.to_string());
+            let unusable = self.servers.check(&judge.chat()).err().map(|error| error.to_string());
             for remark in unusable.into_iter().chain(judge_cost::remark(&request.model, &judge.chat())) {
                 observer.on_event(&Event::JudgeRemark { judge: judge.name(), remark: &remark });
             }
@@ -80,7 +80,6 @@ impl<'a> Evaluation<'a> {
     pub fn probe(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
         for judge in &self.judges {
             let Some(request) = judge.first_request(&self.items) else { continue };
-            self.servers.check(judge)?;
             let said = self.servers.probe(judge, &request)?;
             observer.on_event(&Event::JudgeProbed { judge: judge.name(), said: &said });
         }

@@ -117,7 +117,6 @@ pub fn judge_again(
     }
     for judge in judges.iter().filter(|_| !again.options.is_replay) {
         let Some(request) = judge.first_request(&run.items) else { continue };
-        run.servers.check(judge)?;
         if let Some(remark) = judge_cost::remark(&request.model, &judge.chat()) {
             observer.on_event(&Event::JudgeRemark { judge: judge.name(), remark: &remark });
         }

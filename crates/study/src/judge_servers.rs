@@ -58,22 +58,18 @@ impl JudgeServers {
     ///
     /// # Errors
     /// What of the settings cannot work.
-    pub fn check(&self, judge: &OpenJudge) -> Result<(), StudyError> {
-        let chat = judge.chat();
-        let place = format!("judge `{}`", judge.name());
-        match self.local(&chat) {
-            None => self.remote(&chat).map(drop).at(place),
-            Some(path) if !path.exists() => {
-                let known: Vec<&str> = self.models.by_id.keys().map(String::as_str).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Err(StudyError::Invalid(format!(
-                    "{place}: `{}`: no model or file {}; give the id of a model of the study ({known}) or a path",
-                    chat.base_url,
-                    path.display()
-                )))
-            }
-            Some(path) => tunebench_model::open(&path).map(drop).at(place),
+    pub fn check(&self, chat: &ChatSettings) -> Result<(), StudyError> {
+        let Some(path) = self.local(chat) else { return self.remote(chat).map(drop) };
+        if path.exists() {
+            return Ok(tunebench_model::open(&path).map(drop)?);
         }
+        let known: Vec<&str> = self.models.by_id.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(StudyError::Invalid(format!(
+            "`{}`: no model or file {}; give the id of a model of the study ({known}) or a path",
+            chat.base_url,
+            path.display()
+        )))
     }
 
     /// Asks one small question; what is worth saying of the answer.
@@ -83,8 +79,9 @@ impl JudgeServers {
     pub fn probe(&self, judge: &OpenJudge, request: &ChatRequest) -> Result<String, StudyError> {
         let place = format!("judge `{}`", judge.name());
         let chat = judge.chat();
-        if self.local(&chat).is_some() {
-            return self.check(judge).map(|()| "is run by our own engine".to_owned());
+        self.check(&chat).at(&place)?;
+        if self.is_local(&chat) {
+            return Ok("is run by our own engine".to_owned());
         }
         // A batch would take its time; a single request to the same server tells the same.
         let probed = match self.remote(&chat).at(&place)? {

@@ -133,8 +133,9 @@ impl Judging<'_> {
         judgements.extend(skipped.iter().map(|task| unscored(task, name)));
         observer.on_event(&Event::JudgingFinished { model, judge: name, judgements: &judgements });
         let has_failed = judgements.iter().any(|row| row.status == JudgementStatus::Failed);
-        let told = stopped.or(failed).map(|error| error.to_string());
-        let stopped = unusable.filter(|_| has_failed).or(told).or(broken);
+        // A plugin that broke says more than how many judgements it cost.
+        let stopped = unusable.filter(|_| has_failed).or(stopped.map(|error| error.to_string()));
+        let stopped = stopped.or(broken).or(failed.map(|error| error.to_string()));
         Ok(Judgements { judgements, stopped })
     }
 
