@@ -21,7 +21,7 @@ mod wire;
 
 pub use batch::{BatchChat, BatchOptions, BatchProgress};
 pub use error::ChatError;
-pub use http::{Body, CallError, Chat, Clock, Connection, Headers, Method, Response, Upload};
+pub use http::{Body, CallError, Chat, Clock, Connection, Headers, Method, Response, Upload, server_name};
 pub use redact::Redactor;
 pub use reply::{Reply, Unreadable, Usage};
 pub use server::{BatchServer, ChatServer, Failure, NamedRequest, Probe, RawResponse};

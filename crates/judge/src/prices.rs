@@ -1,6 +1,6 @@
 //! What tokens cost.
 
-use tunebench_chat::{ChatError, Usage, models};
+use tunebench_chat::{ChatError, Usage, models, server_name};
 use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;
 
@@ -50,7 +50,7 @@ impl Prices {
         for (field, amount) in names.into_iter().zip(amounts) {
             check_amount(field, amount)?;
         }
-        let url = settings.base_url.trim_end_matches('/').to_owned();
+        let url = server_name(&settings.base_url);
         match amounts {
             [Some(prompt), Some(completion)] => Ok(Self { url, stated: Some(Price::per_million(prompt, completion)) }),
             [None, None] if url.starts_with(OWN_ENGINE) => Ok(Self { url, stated: Some(Price::per_million(0.0, 0.0)) }),
@@ -113,5 +113,23 @@ pub(crate) fn check_amount(field: &'static str, amount: Option<f64>) -> Result<(
             Err(ChatError::Settings { field, reason: "must be 0 or more".into() }.into())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_those_of_the_server_however_its_address_is_written() {
+        let usage = Usage { prompt: 1000, completion: 100 };
+        for base_url in ["https://api.openai.com/v1", " HTTPS://API.OpenAI.com:443/v1/ "] {
+            let settings = ChatSettings { base_url: base_url.into(), ..ChatSettings::default() };
+            let known = listed_usd("https://api.openai.com/v1", models::DEFAULT_MODEL, usage, false);
+            let prices = Prices::of(&settings).unwrap();
+            assert_eq!(prices.url, "https://api.openai.com/v1");
+            assert_eq!(prices.cost_usd(models::DEFAULT_MODEL, usage, false), known);
+            assert!(known.is_some());
+        }
     }
 }

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
+/// What the address of a model begins with that our own engine runs.
+const OWN_ENGINE: &str = "local:";
+
 /// What belongs behind the base address, and is often written with it.
 const ENDPOINTS: [&str; 8] = [
     "/chat/completions",
@@ -41,7 +44,7 @@ const PATHS: [(&str, &str); 15] = [
 /// Why it cannot be one, and what to write.
 pub(super) fn read(base_url: &str) -> Result<Url, String> {
     let text = base_url.trim().trim_end_matches('/');
-    if text.starts_with("local:") {
+    if text.starts_with(OWN_ENGINE) {
         return Err(format!("`{}` is a model of our own engine, not a server's address", shown(text)));
     }
     let url = Url::parse(text).map_err(|_| no_address(text))?;
@@ -68,6 +71,23 @@ pub(super) fn read(base_url: &str) -> Result<Url, String> {
     }
 }
 
+/// The name of the server at an address, under which its replies are kept: one name for all ways to write the address, as with
+/// capitals in its host, the usual port, spaces around it or slashes behind it. It holds no secret. What is no server's address,
+/// as of a model of our own engine, keeps its name.
+pub fn server_name(base_url: &str) -> String {
+    let text = base_url.trim().trim_end_matches('/');
+    match read(text) {
+        Ok(url) => name(&url),
+        Err(_) if text.is_empty() || text.starts_with(OWN_ENGINE) => text.to_owned(),
+        Err(_) => shown(text),
+    }
+}
+
+/// As [`server_name`], of an address that was read.
+pub(super) fn name(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 /// Whether it is a server on this machine, which commonly wants no key.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -77,7 +97,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 fn with_path(url: &Url, path: &str) -> String {
     let mut url = url.clone();
     url.set_path(path);
-    url.as_str().trim_end_matches('/').to_owned()
+    name(&url)
 }
 
 fn no_address(text: &str) -> String {
@@ -106,6 +126,29 @@ mod tests {
             ("https://api.openai.com/v1", false),
         ] {
             assert_eq!(is_loopback(&read(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_one_name_however_its_address_is_written() {
+        for (url, name) in [
+            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+            ("https://API.OpenAI.com/v1", "https://api.openai.com/v1"),
+            ("HTTPS://api.openai.com:443/v1/", "https://api.openai.com/v1"),
+            (" https://api.openai.com/v1//\n", "https://api.openai.com/v1"),
+            ("https://api.openai.com/./v1", "https://api.openai.com/v1"),
+            ("https://Bücher.example/V1", "https://xn--bcher-kva.example/V1"),
+            ("http://LOCALHOST:80", "http://localhost"),
+            ("http://127.1:8000/v1", "http://127.0.0.1:8000/v1"),
+            ("http://[0:0::1]:9/", "http://[::1]:9"),
+            ("https://host:444/v1", "https://host:444/v1"),
+            ("local:SmolLM@2", "local:SmolLM@2"),
+            (" local:smollm/ ", "local:smollm"),
+            ("https://me:secret@host/v1?key=secret", "host/v1"),
+            ("", ""),
+        ] {
+            assert_eq!(server_name(url), name, "{url}");
+            assert_eq!(server_name(name), name, "a name is its own name");
         }
     }
 

@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Url, redirect};
 use tunebench_spec::study::{ChatSettings, Dialect};
 
+use super::address;
 use super::faults::{chain, describe};
 use super::headers::Headers;
 use super::settings::{self, Checked};
@@ -111,7 +112,7 @@ impl Connection {
         let checked = settings::check(settings, &|name| std::env::var(name))?;
         let Checked { url, dialect, is_loopback, headers, query, redactor } = checked;
         Ok(Self {
-            base_url: url.as_str().trim_end_matches('/').to_owned(),
+            base_url: address::name(&url),
             url,
             dialect,
             is_loopback,
@@ -124,7 +125,7 @@ impl Connection {
         })
     }
 
-    /// As the settings have it, without a slash at its end.
+    /// The server's name: [`crate::server_name`] of the address in the settings.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }

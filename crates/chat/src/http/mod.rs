@@ -29,6 +29,7 @@ mod time_text;
 mod upload;
 mod verdict;
 
+pub use self::address::server_name;
 pub use self::chat::Chat;
 pub use self::clock::Clock;
 pub use self::connection::{Body, CallError, Connection, Method, Response};
