@@ -51,7 +51,9 @@ impl Calls<'_> {
                 Ok(response) if is_passing(response.status) => (said(&response), wish(&response)),
                 Ok(response) => return Ok(response),
                 Err(CallError::NotSent(reason) | CallError::Lost(reason)) => (reason, None),
-                Err(CallError::Unusable(reason)) => return Err(self.refused(path, &reason)),
+                Err(CallError::Unusable(reason) | CallError::Unread { reason, .. }) => {
+                    return Err(self.refused(path, &reason));
+                }
                 Err(CallError::Client(error)) => return Err(error),
             };
             failures += 1;
@@ -89,7 +91,7 @@ impl Calls<'_> {
                     return Err(CreateError::Refused { status, reason });
                 }
                 Err(CallError::NotSent(reason)) => (0, reason, None),
-                Err(CallError::Lost(reason) | CallError::Unusable(reason)) => {
+                Err(CallError::Lost(reason) | CallError::Unusable(reason) | CallError::Unread { reason, .. }) => {
                     return Err(CreateError::Unknown(format!("{path}: {reason}")));
                 }
                 Err(CallError::Client(error)) => return Err(CreateError::Ended(error)),

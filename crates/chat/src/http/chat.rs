@@ -98,6 +98,13 @@ impl Chat {
         let path = wire::path(self.connection.dialect());
         let response = match self.connection.call(Method::Post, path, Body::Json(&bytes)) {
             Ok(response) => response,
+            Err(CallError::Unread { reason, response }) => {
+                // Whatever it says, it may be paid for, and is handed on.
+                let stated = stated::read(&response.headers, response.server_time());
+                permit.finish(Outcome::Lost, &stated);
+                self.count_refusal(reason, response.status, "");
+                return Ok(Attempt::Done(self.raw(request, &asked, *response)));
+            }
             Err(error) => {
                 permit.finish(Outcome::Lost, &[]);
                 return Ok(self.without_response(error));
@@ -141,7 +148,7 @@ impl Chat {
         match error {
             CallError::NotSent(reason) => Attempt::Again { reason, after: None, is_limit: false },
             CallError::Lost(reason) => Attempt::Lost(reason),
-            CallError::Unusable(reason) => Attempt::Unusable(reason),
+            CallError::Unusable(reason) | CallError::Unread { reason, .. } => Attempt::Unusable(reason),
             CallError::Client(error) => Attempt::Stop(error),
         }
     }

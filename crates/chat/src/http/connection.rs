@@ -20,6 +20,8 @@ use crate::{Redactor, wire};
 
 /// The largest body that is read at once; a chat reply is a few kilobytes, and a megabyte with all its log-probabilities.
 const MAX_BODY_BYTES: usize = 8 << 20;
+/// What is kept of a body that cannot be read.
+const MAX_KEPT_BYTES: usize = 1 << 20;
 /// Characters; usual ones have a few dozen.
 const LONGEST_REQUEST_ID: usize = 200;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +59,7 @@ pub enum Body<'a> {
 }
 
 /// A response, whatever its status.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Response {
     pub status: u16,
     pub headers: Headers,
@@ -76,6 +78,9 @@ pub enum CallError {
     Lost(String),
     /// A response came that cannot be used, and would not become better.
     Unusable(String),
+    /// As [`CallError::Unusable`], but the server did as it was told, and may have billed it: its body cannot be unpacked, or is
+    /// too large. The text of the response is the beginning of what came, with U+FFFD for what is no text.
+    Unread { reason: String, response: Box<Response> },
     /// No client can be made here.
     Client(ChatError),
 }
@@ -160,11 +165,25 @@ impl Connection {
         let start = Instant::now();
         let mut response = self.open(method, path, body)?;
         let (status, headers) = (response.status().as_u16(), self.visible(response.headers()));
-        let bytes = self.read(&mut response, start)?;
-        let text = wire::decode(&bytes, headers.get("content-encoding"), headers.get("content-type"))
-            .map_err(|reason| CallError::Unusable(self.redactor.redact(&reason)))?;
+        let (bytes, is_whole) = self.read(&mut response, start)?;
+        let decoded = wire::decode(&bytes, headers.get("content-encoding"), headers.get("content-type"));
+        let fault = match &decoded {
+            _ if !is_whole => Some(format!("the response is larger than {MAX_BODY_BYTES} bytes")),
+            Err(reason) => Some(self.redactor.redact(reason)),
+            Ok(_) => None,
+        };
+        let text = decoded.unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned());
+        let response = |text| Response { status, headers, text, seconds: start.elapsed().as_secs_f64() };
+        // A secret is blanked out before it can be cut in two.
         let text = self.redactor.redact(&text);
-        Ok(Response { status, headers, text, seconds: start.elapsed().as_secs_f64() })
+        let Some(reason) = fault else { return Ok(response(text)) };
+        let response = response(beginning(&text).to_owned());
+        // Of a refusal the status says enough.
+        if (200..300).contains(&status) {
+            Err(CallError::Unread { reason, response: response.into() })
+        } else {
+            Ok(response)
+        }
     }
 
     /// Sends a request, and waits for the head of its response.
@@ -253,16 +272,16 @@ impl Connection {
         builder.build().map_err(|e| ChatError::Client { reason: self.redactor.redact(&chain(&e)) })
     }
 
-    /// The whole body, bounded in size and, with the time that the headers took, in time.
-    fn read(&self, response: &mut impl Read, start: Instant) -> Result<Vec<u8>, CallError> {
+    /// The body, bounded in size and, with the time that the headers took, in time; and whether that is all of it.
+    fn read(&self, response: &mut impl Read, start: Instant) -> Result<(Vec<u8>, bool), CallError> {
         let mut bytes = Vec::new();
         let mut piece = [0; 1 << 14];
         loop {
             let n = response.read(&mut piece).map_err(|e| self.broken_off(bytes.len() as u64, &e))?;
-            let Some(read) = piece.get(..n).filter(|read| !read.is_empty()) else { return Ok(bytes) };
+            let Some(read) = piece.get(..n).filter(|read| !read.is_empty()) else { return Ok((bytes, true)) };
             bytes.extend_from_slice(read);
             if bytes.len() > MAX_BODY_BYTES {
-                return Err(CallError::Unusable(format!("the response is larger than {MAX_BODY_BYTES} bytes")));
+                return Ok((bytes, false));
             }
             if start.elapsed() > self.timeout {
                 return Err(CallError::Lost(format!("no complete response within {} s", self.timeout.as_secs())));
@@ -274,4 +293,9 @@ impl Connection {
         let reason = format!("the response broke off after {bytes} bytes: {}", chain(error));
         CallError::Lost(self.redactor.redact(&reason))
     }
+}
+
+/// As much of a text as is kept where it cannot be read.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_KEPT_BYTES)).unwrap_or(text)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tunebench_chat::{ChatError, Failure, Reply};
+use tunebench_chat::{ChatError, Failure, Reply, Unreadable};
 use tunebench_scripted_server::{Framing, Response, Server};
 use tunebench_spec::study::ChatSettings;
 
@@ -76,10 +76,42 @@ fn what_may_be_paid_for_is_handed_on_as_it_came() {
 }
 
 #[test]
+fn what_cannot_be_read_is_handed_on_as_far_as_it_can_be_kept() {
+    let key = env!("CARGO_PKG_NAME");
+    let reply = r#"{"choices":[{"message":{"content":""#;
+    let not_json = |read: &Result<Reply, Unreadable>| matches!(read, Err(Unreadable::NotAReply(_)));
+    let broken_off = |read: &Result<Reply, Unreadable>| matches!(read, Err(Unreadable::Empty { usage: None, .. }));
+    let huge = format!("{reply}{key}{}", "é".repeat(4 << 20));
+    let packed = |encoding, text: &str| {
+        let bytes = [&[0xff_u8][..], text.as_bytes()].concat();
+        Response::new(200, bytes).with_headers(&[("content-encoding", encoding)])
+    };
+    type Check<'a> = &'a dyn Fn(&Result<Reply, Unreadable>) -> bool;
+    let cases: [(&str, Response, usize, Check<'_>); 5] = [
+        ("huge", Response::new(200, "x".repeat((8 << 20) + 1)), 1 << 20, &not_json),
+        ("a huge reply", Response::new(200, huge), 1 << 20, &broken_off),
+        ("said to be packed", packed("br", key), 20, &not_json),
+        ("packed in a way that nobody knows", packed("lz77", &key.repeat(300_000)), 1 << 20, &not_json),
+        ("broken gzip", Response::new(200, vec![0x1f, 0x8b, 8, 0, 0xff]), 11, &not_json),
+    ];
+    for (name, response, most_bytes, expected) in cases {
+        let server = first(response);
+        let settings = ChatSettings { key_variable: Some("CARGO_PKG_NAME".into()), ..retrying(&server, 2) };
+        let sent = send(&chat(&settings), "x").unwrap_or_else(|failure| panic!("{name}: {failure:?}"));
+        let read = Reply::read(&sent.body);
+        assert!(expected(&read), "{name}: {read:?}");
+        assert!((5..=most_bytes).contains(&sent.body.len()) && !sent.body.contains(key), "{name}: {}", sent.body.len());
+        assert_eq!((server.count(), sent.lost), (1, 0), "{name}");
+    }
+    let server = Server::start(|_, _| Response::new(200, vec![0x1f, 0x8b, 8, 0, 0xff]));
+    let chat = chat(&retrying(&server, 2));
+    let stopped = (0..99).find_map(|i| send(&chat, &format!("{i}")).err());
+    assert!(format!("{stopped:?}").contains("cannot be unpacked (gzip)"), "it never ends: {stopped:?}");
+}
+
+#[test]
 fn what_stays_wrong_fails_with_its_reason() {
-    let huge = "x".repeat((8 << 20) + 1);
     for (name, response, requests, part) in [
-        ("huge", Response::new(200, huge), 1, "larger than 8388608 bytes"),
         (
             "refused",
             Response::error(400, "context too long", "context_length_exceeded"),
@@ -100,14 +132,23 @@ fn what_stays_wrong_fails_with_its_reason() {
             3,
             "(3 may have been billed, as the response was lost)",
         ),
-        ("packed in a way nobody knows", Response::new(200, "x").with_headers(&[("content-encoding", "br")]), 1, "br"),
+        (
+            "broken, and packed in a way that nobody knows",
+            Response::new(400, vec![0xff; 9]).with_headers(&[("content-encoding", "lz77")]),
+            1,
+            "HTTP 400: \u{fffd}",
+        ),
+        (
+            "broken, and huge",
+            Response::new(500, "x".repeat((8 << 20) + 1)),
+            3,
+            "gave up after attempt 3: HTTP 500: xxx",
+        ),
     ] {
         let server = Server::start(move |_, _| response.clone());
         let failure = send(&chat(&retrying(&server, 2)), "x");
         let Err(Failure::Request(reason) | Failure::Server(reason)) = &failure else {
-            // What cannot be unpacked may also be handed on as text.
-            assert_eq!(name, "packed in a way nobody knows", "{failure:?}");
-            continue;
+            panic!("{name}: {failure:?}");
         };
         assert!(reason.contains(part), "{name}: {reason}");
         assert_eq!(server.count(), requests, "{name}");
