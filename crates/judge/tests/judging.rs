@@ -174,14 +174,16 @@ fn what_is_no_reply_fails_its_judgement_only() {
         ("{\"choices\":[{\"mess", "not JSON"),
         (r#"{"choices":[]}"#, "no choices"),
         (r#"{"choices":[{"message":{"content":null,"refusal":"No."}}]}"#, "the model refused: No."),
-        (huge.as_str(), "larger than 8388608 bytes"),
+        (huge.as_str(), "not JSON: xxx"),
     ] {
         let body = body.to_owned();
         let server = Scripted::start(move |before, _| match before {
             0 => Response::new(200, body.clone()),
             _ => Response::reply("1"),
         });
-        let outcome = run(2, &server.settings(), &folder());
+        let folder = folder();
+        let outcome = run(2, &server.settings(), &folder);
+        assert_eq!(outcome.progress.paid, 2, "what was paid for is kept");
         let failed = &outcome.judgements[0];
         assert_eq!((failed.status, failed.score), (Status::Failed, None));
         assert!(failed.reason.contains(part), "{}", failed.reason);
