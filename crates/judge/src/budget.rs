@@ -84,6 +84,11 @@ impl<'a> Budget<'a> {
         self.prices.are_stated().then_some(0.0)
     }
 
+    /// US dollars that this run spent.
+    pub(crate) fn spent_in_run(&self) -> f64 {
+        self.lock().spent_in_run
+    }
+
     /// US dollars spent on the store's replies, old and new; none when the price of a model is not known.
     pub(crate) fn spent(&self) -> Option<f64> {
         let state = self.lock();

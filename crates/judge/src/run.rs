@@ -107,6 +107,8 @@ pub struct Progress {
     /// US dollars, at most, for all replies in the store, earlier runs' included: what does not say what it used, and what was
     /// lost on its way, counts as the most it can have cost. None without prices.
     pub spent_usd: Option<f64>,
+    /// US dollars for the replies of this run, as far as their price is known.
+    pub spent_in_run_usd: f64,
 }
 
 /// What a run made.
@@ -223,7 +225,7 @@ impl Run<'_, '_> {
     }
 
     fn count(&mut self) {
-        let Counted { paid, asked_again, paid_per_minute, spent_usd } = self.session.counted();
-        self.state = Progress { paid, asked_again, paid_per_minute, spent_usd, ..self.state };
+        let Counted { paid, asked_again, paid_per_minute, spent_usd, spent_in_run_usd } = self.session.counted();
+        self.state = Progress { paid, asked_again, paid_per_minute, spent_usd, spent_in_run_usd, ..self.state };
     }
 }

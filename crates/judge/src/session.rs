@@ -44,6 +44,7 @@ pub(crate) struct Counted {
     pub asked_again: u64,
     pub paid_per_minute: Option<f64>,
     pub spent_usd: Option<f64>,
+    pub spent_in_run_usd: f64,
 }
 
 impl<'a> Session<'a> {
@@ -68,6 +69,7 @@ impl<'a> Session<'a> {
             asked_again: self.counts.asked_again.load(Ordering::Relaxed),
             paid_per_minute: minutes.filter(|minutes| *minutes > 0.0).map(|minutes| paid as f64 / minutes),
             spent_usd: self.budget.spent(),
+            spent_in_run_usd: self.budget.spent_in_run(),
         }
     }
 

@@ -125,6 +125,7 @@ impl<'a> Task<'a> {
             rubric_hash: self.rubric_hash.to_owned(),
             rival: self.rival.map_or_else(String::new, |rival| rival.generation.arm.clone()),
             rival_seed: self.rival.map_or(0, |rival| rival.generation.seed),
+            rival_answer_hash: self.rival.map_or_else(String::new, |rival| hash(&rival.generation.answer)),
             swapped: self.rival.is_some_and(|rival| rival.swapped),
             ..Judgement::begin(self.generation, judge, self.repeat)
         }

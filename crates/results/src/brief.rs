@@ -16,6 +16,7 @@ pub struct BriefJudgement {
     pub answer_hash: String,
     pub rival: String,
     pub rival_seed: u64,
+    pub rival_answer_hash: String,
     pub swapped: bool,
     pub repeat: u32,
     pub score: Option<f64>,
@@ -64,6 +65,7 @@ record!("judgements", BriefJudgement {
     answer_hash: String, "", "as in judgements";
     rival: String, "", "as in judgements";
     rival_seed: u64, "", "as in judgements";
+    rival_answer_hash: String, "", "as in judgements";
     swapped: bool, "", "as in judgements";
     repeat: u32, "", "as in judgements";
     score: Option<f64>, "score 0..1", "as in judgements";

@@ -122,6 +122,7 @@ record!("judgements", Judgement {
     answer_hash: String, "", "SHA-256 of the answer";
     rival: String, "", "of a judge that compares: the arm or base model whose answer stood against this one";
     rival_seed: u64, "", "seed of the training whose model gave the rival's answer";
+    rival_answer_hash: String, "", "SHA-256 of the rival's answer";
     swapped: bool, "", "of a judge that compares: whether this arm's answer was shown second";
     repeat: u32, "", "number of this judgement among those of one answer, from 0";
     score: Option<f64>, "score 0..1", "the verdict; against a rival 1 for better, 0.5 for a tie, 0 for worse; null unless status is scored";

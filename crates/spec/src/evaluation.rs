@@ -95,8 +95,11 @@ impl JudgeSettings {
         self.name.as_deref().unwrap_or(&self.judge)
     }
 
-    /// What no study may say of a judge.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// What nobody may say of a judge.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write.
+    pub fn check(&self) -> Result<(), String> {
         let is_share = |share: Option<f64>| share.is_none_or(|share| share > 0.0 && share <= 1.0);
         let faults = [
             (self.repeats == 0, "repeats must be at least 1"),

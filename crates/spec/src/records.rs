@@ -188,6 +188,9 @@ pub struct Judgement {
     pub rival: String,
     #[serde(default)]
     pub rival_seed: u64,
+    /// SHA-256 of the rival's answer.
+    #[serde(default)]
+    pub rival_answer_hash: String,
     /// Of a judge that compares: whether this arm's answer was shown second.
     #[serde(default)]
     pub swapped: bool,
@@ -235,6 +238,7 @@ impl Judgement {
             answer_hash: crate::hash::of_bytes(generation.answer.as_bytes()),
             rival: String::new(),
             rival_seed: 0,
+            rival_answer_hash: String::new(),
             swapped: false,
             repeat,
             score: None,

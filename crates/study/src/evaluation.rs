@@ -73,6 +73,15 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Checks all that the judges' settings say, before anything is kept or trained.
+    ///
+    /// # Errors
+    /// What of them cannot work.
+    pub fn check_settings(&self) -> Result<(), StudyError> {
+        let check = |judge: &OpenJudge| self.servers.check_settings(judge, judge.first_request(&self.items).as_ref());
+        self.judges.iter().try_for_each(check)
+    }
+
     /// Asks each judge's server one small question, so that nothing is trained before a judge that cannot work.
     ///
     /// # Errors
@@ -205,7 +214,15 @@ impl<'a> Evaluation<'a> {
         let mut all = Judgements::default();
         for judge in self.judges.iter().filter(|judge| !judge.compares()) {
             let answers = Answers { model, generations, rivals: &[] };
-            all.extend(self.by(judge).judge(&answers, folder, observer)?);
+            match self.by(judge).judge(&answers, folder, observer) {
+                Ok(found) => all.extend(found),
+                Err(StudyError::Stopped) => return Err(StudyError::Stopped),
+                // What another judge was paid for is kept.
+                Err(error) => {
+                    let stopped = Some(format!("judge `{}`: {error}", judge.name()));
+                    all.extend(Judgements { stopped, ..Judgements::default() });
+                }
+            }
         }
         Ok(all)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_results as results;
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog, hash};
+use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog, Study, hash};
 
 use crate::error::StudyError;
 use crate::model_key::ModelKey;
@@ -68,11 +68,15 @@ impl RunFrames {
         }
     }
 
-    /// Keeps all that is there, in its order.
-    pub fn keep_all(&mut self) {
-        let mut order: Vec<(usize, RowKey)> = self.rows.iter().map(|(key, rows)| (rows.place, key.clone())).collect();
+    /// All that is in the frames of a run folder, in its order.
+    ///
+    /// # Errors
+    /// When a frame is missing or damaged: what would be written in its place would be less than there was.
+    pub fn read(root: &Path) -> Result<Self, StudyError> {
+        let rows = earlier(root)?;
+        let mut order: Vec<(usize, RowKey)> = rows.iter().map(|(key, rows)| (rows.place, key.clone())).collect();
         order.sort();
-        self.order = order.into_iter().map(|(_, key)| key).collect();
+        Ok(Self { order: order.into_iter().map(|(_, key)| key).collect(), rows })
     }
 
     /// Puts in the rows of a model, in place of those it had. What judges said that are none of `judges` stays, where it is of
@@ -103,22 +107,19 @@ impl RunFrames {
         rows.filter(|row| row.judge == judge).cloned().collect()
     }
 
-    /// The models that have answers, in the study's order, with those.
-    pub fn answered(&self) -> Vec<(ModelKey, &[Generation])> {
+    /// The models that have answers, in the study's order, with those. A training's number is that of its seed.
+    pub fn answered(&self, study: &Study) -> Vec<(ModelKey, &[Generation])> {
         let rows = self.order.iter().filter_map(|key| Some((key, self.rows.get(key)?)));
-        let mut found: Vec<(ModelKey, &[Generation])> = Vec::new();
-        for ((arm, candidate, seed), rows) in rows.filter(|(_, rows)| !rows.generations.is_empty()) {
-            let key = ModelKey { candidate: candidate.clone(), ..ModelKey::single(arm, *seed) };
-            found.push((key, &rows.generations));
-        }
-        // A training's number is its place among those of its arm.
-        let arms: Vec<String> = found.iter().map(|(key, _)| key.arm.clone()).collect();
-        for (index, (key, _)) in found.iter_mut().enumerate() {
-            let of = arms.iter().filter(|arm| **arm == key.arm).count();
-            let number = 1 + arms[..index].iter().filter(|arm| **arm == key.arm).count();
-            (key.number, key.of) = (number as u32, of as u32);
-        }
-        found
+        let answered = rows.filter(|(_, rows)| !rows.generations.is_empty());
+        let key = |(arm, candidate, seed): &RowKey| {
+            let mut key = ModelKey { candidate: candidate.clone(), ..ModelKey::single(arm, *seed) };
+            if let Some(arm) = study.arm(arm) {
+                key.of = study.seeds(arm);
+                key.number = 1 + seed.wrapping_sub(study.training_seed(arm, 0)) as u32;
+            }
+            key
+        };
+        answered.map(|(row, rows)| (key(row), rows.generations.as_slice())).collect()
     }
 
     /// Writes what judges said alone.

@@ -29,13 +29,15 @@ pub struct Imported {
 }
 
 /// The answers to mark next. They are drawn by `seed`, with equal chances within an arm and as many of each arm, among those
-/// that a judge has scored and nobody has marked: so the marks tell how the judge errs, and not where somebody looked.
+/// that a judge has scored and this person has not marked: so the marks tell how the judge errs, and not where somebody looked.
 ///
 /// # Errors
 /// When the run folder has no answers that were scored, or a file of it is damaged.
-pub fn to_label(root: &Path, count: usize, seed: u64) -> Result<Vec<Unlabelled>, StudyError> {
+pub fn to_label(root: &Path, count: usize, seed: u64, labeler: &str) -> Result<Vec<Unlabelled>, StudyError> {
     let frames = Frames::open(root)?;
-    let marked: BTreeSet<String> = read(root)?.iter().map(key_of_label).collect();
+    let own = read(root)?.into_iter().filter(|label| label.labeler == labeler);
+    let marked: BTreeSet<String> =
+        own.map(|label| key(&label.arm, label.seed, &label.item, &label.answer_hash)).collect();
     let judgements: Vec<Judgement> = frames.read()?;
     let is_scored = |row: &&Judgement| row.status == JudgementStatus::Scored && row.rival.is_empty();
     let scored: BTreeSet<String> =
@@ -108,7 +110,7 @@ pub fn import(root: &Path, file: &Path) -> Result<Imported, StudyError> {
     let answers: Vec<Generation> = Frames::open(root)?.read()?;
     let hashes: BTreeMap<(&str, u64, &str), String> =
         answers.iter().map(|row| ((row.arm.as_str(), row.seed, row.item.as_str()), answer_hash(row))).collect();
-    let mut known: BTreeSet<String> = read(root)?.iter().map(key_of_label).collect();
+    let mut known: BTreeMap<String, f64> = read(root)?.iter().map(|label| (key_of_label(label), label.score)).collect();
     let found: Vec<Label> =
         tunebench_files::read_lines(file).map_err(|source| StudyError::Damaged { source, remedy: REMEDY })?;
     if found.is_empty() {
@@ -126,10 +128,15 @@ pub fn import(root: &Path, file: &Path) -> Result<Imported, StudyError> {
         if label.answer_hash.is_empty() {
             label.answer_hash.clone_from(hash);
         }
-        if known.insert(key_of_label(&label)) {
-            new.push(label);
-        } else {
-            imported.known += 1;
+        match known.insert(key_of_label(&label), label.score) {
+            None => new.push(label),
+            Some(score) if score == label.score => imported.known += 1,
+            Some(score) => {
+                let fault = "the same person marked the same answer otherwise before";
+                let remedy = "give each person a `labeler`, or take the old line out of labels.jsonl";
+                let new = label.score;
+                return Err(StudyError::Invalid(format!("{place}: {fault}, {score} and now {new}; {remedy}")));
+            }
         }
     }
     let (mut kept, _) = JsonLines::<Label>::open(&run_folder::labels(root))?;
@@ -166,8 +173,9 @@ fn answer_hash(row: &Generation) -> String {
     hash::of_bytes(row.answer.as_bytes())
 }
 
+/// Names a mark: whose it is, and of which answer.
 fn key_of_label(label: &Label) -> String {
-    key(&label.arm, label.seed, &label.item, &label.answer_hash)
+    format!("{:?} {}", label.labeler, key(&label.arm, label.seed, &label.item, &label.answer_hash))
 }
 
 /// Names an answer.

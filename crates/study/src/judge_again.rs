@@ -46,15 +46,20 @@ impl JudgedRun {
     ///
     /// # Errors
     /// When it is none, or another run is writing to it, or it keeps no items.
-    pub fn open(root: &Path, backend: &'static dyn Backend, observer: &mut dyn Observer) -> Result<Self, StudyError> {
+    pub fn open(root: &Path, backend: &'static dyn Backend) -> Result<Self, StudyError> {
         let file = root.join("study.toml");
         let text = std::fs::read_to_string(&file).at(format_args!("{}: no run folder", file.display()))?;
         let study = Study::from_toml(&text).at(file.display())?;
         let folder = RunFolder::open(root)?;
         let items: Vec<Example> = human_labels::items(root)?.into_values().collect();
-        let mut frames = RunFrames::open(root, observer);
-        frames.keep_all();
-        let models = LocalModels { home: Path::new("").to_owned(), by_id: BTreeMap::new() };
+        let frames = RunFrames::read(root)?;
+        if frames.answered(&study).is_empty() {
+            let fault = "it holds no answers to judge; run its study first";
+            return Err(StudyError::Invalid(format!("{}: {fault}", root.display())));
+        }
+        let models = run_folder::local_models(root);
+        let models: LocalModels =
+            if models.exists() { tunebench_files::read_json(&models)? } else { LocalModels::default() };
         Ok(Self { study, folder, items, frames, servers: JudgeServers::new(models, backend) })
     }
 
@@ -82,6 +87,25 @@ impl JudgedRun {
         Ok(JudgeSettings { chat: Some(chat), ..settings })
     }
 
+    /// A judge that is to be added, where none of the run has its name, or that one is the same: its words would take the place
+    /// of what another judge said.
+    fn added_as(&self, settings: JudgeSettings) -> Result<JudgeSettings, StudyError> {
+        let server = |of: &JudgeSettings| of.chat.clone().unwrap_or_default().base_url;
+        let is_same = |a: &JudgeSettings, b: &JudgeSettings| {
+            (&a.judge, &a.judge_options, &a.baseline, server(a)) == (&b.judge, &b.judge_options, &b.baseline, server(b))
+        };
+        let known = self.judges()?.into_iter().find(|judge| judge.name() == settings.name());
+        match known {
+            Some(known) if !is_same(&self.resolved(known.clone(), &BTreeMap::new())?, &settings) => {
+                Err(StudyError::Invalid(format!(
+                    "the run has another judge `{}` already, whose judgements would be lost; give this one a --name of its own",
+                    settings.name()
+                )))
+            }
+            _ => Ok(settings),
+        }
+    }
+
     /// One judge at work.
     pub fn judging<'a>(&'a self, judge: &'a OpenJudge, options: JudgingOptions) -> Judging<'a> {
         let seed = self.study.study.seed;
@@ -100,13 +124,18 @@ pub fn judge_again(
     again: &JudgeAgain,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
-    let mut run = JudgedRun::open(root, backend, observer)?;
+    let mut run = JudgedRun::open(root, backend)?;
     let settings = match &again.judge {
-        Some(settings) => vec![settings.clone()],
-        None => run.judges()?,
+        Some(settings) => vec![run.added_as(run.resolved(settings.clone(), &again.chat)?)?],
+        None if again.chat.contains_key("base_url") || again.chat.contains_key("dialect") => {
+            let fault = "another server is another judge; say which with --judge, and give it a --name";
+            return Err(StudyError::Invalid(fault.to_owned()));
+        }
+        None => {
+            let judges = run.judges()?.into_iter().map(|settings| run.resolved(settings, &again.chat));
+            judges.collect::<Result<Vec<_>, _>>()?
+        }
     };
-    let settings = settings.into_iter().map(|settings| run.resolved(settings, &again.chat));
-    let settings: Vec<JudgeSettings> = settings.collect::<Result<_, _>>()?;
     let judges: Vec<OpenJudge> =
         settings.into_iter().map(|settings| OpenJudge::open(plugins, settings)).collect::<Result<_, _>>()?;
     for judge in &judges {
@@ -114,6 +143,9 @@ pub fn judge_again(
     }
     if again.is_forecast {
         return Ok(());
+    }
+    for judge in &judges {
+        run.servers.check_settings(judge, judge.first_request(&run.items).as_ref())?;
     }
     for judge in judges.iter().filter(|_| !again.options.is_replay) {
         let Some(request) = judge.first_request(&run.items) else { continue };
@@ -128,7 +160,7 @@ pub fn judge_again(
     }
     let mut failures = Vec::new();
     for judge in &judges {
-        let stopped = by(&mut run, judge, again.options, observer);
+        let stopped = by(&mut run, judge, again.options.clone(), observer);
         // What was judged before it broke off is kept.
         run.frames.write_judgements(root)?;
         failures.extend(stopped?.map(|reason| StudyError::JudgingStopped { model: judge.name().to_owned(), reason }));
@@ -146,9 +178,9 @@ fn by(
     let JudgedRun { study, folder, items, frames, servers } = run;
     let judging = Judging { judge, items, servers, seed: study.study.seed, options };
     if judge.compares() {
-        return comparisons::compare(&judging, frames, folder, observer);
+        return comparisons::compare(&judging, study, frames, folder, observer);
     }
-    let answered: Vec<_> = frames.answered().into_iter().map(|(key, rows)| (key, rows.to_vec())).collect();
+    let answered: Vec<_> = frames.answered(study).into_iter().map(|(key, rows)| (key, rows.to_vec())).collect();
     let mut stopped: Option<String> = None;
     for (model, generations) in &answered {
         let found = judging.judge(&Answers { model, generations, rivals: &[] }, folder, observer)?;
@@ -161,7 +193,7 @@ fn by(
 /// What one judge takes for the answers that are there.
 fn cost(run: &JudgedRun, judge: &OpenJudge) -> Result<judge_cost::JudgingForecast, StudyError> {
     let items: BTreeMap<&str, &Example> = run.items.iter().map(|item| (item.id.as_str(), item)).collect();
-    let answered = run.frames.answered();
+    let answered = run.frames.answered(&run.study);
     let answers = answered.iter().flat_map(|(_, rows)| rows.iter());
     let asked: Vec<(&Example, &str)> =
         answers.filter_map(|row| Some((*items.get(row.item.as_str())?, row.answer.as_str()))).collect();

@@ -37,7 +37,7 @@ pub fn probe_judge(
     options: JudgingOptions,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Probe>, StudyError> {
-    let run = JudgedRun::open(root, backend, observer)?;
+    let run = JudgedRun::open(root, backend)?;
     let judges = run.judges()?;
     let known = || judges.iter().map(|judge| judge.name()).collect::<Vec<_>>().join(", ");
     let settings = match name {
@@ -84,7 +84,7 @@ pub fn probe_judge(
 /// Answers that the judge scored, with its mean score, drawn by the study's seed.
 fn draw(run: &JudgedRun, judge: &OpenJudge, count: usize) -> Vec<(Generation, f64)> {
     let mut drawn = Vec::new();
-    for (model, generations) in run.frames.answered() {
+    for (model, generations) in run.frames.answered(&run.study) {
         let judgements = run.frames.judgements(&model, judge.name());
         for row in generations.iter().filter(|row| row.finish != SKIPPED) {
             let of_answer = judgements.iter().filter(|judgement| judgement.item == row.item);

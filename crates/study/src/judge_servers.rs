@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tunebench_chat::{BatchChat, BatchServer as _, Chat, ChatServer as _, Probe};
-use tunebench_judge::{JudgeError, Server};
+use serde::{Deserialize, Serialize};
+use tunebench_chat::{BatchChat, BatchServer as _, Chat, ChatError, ChatServer as _, Probe, Usage};
+use tunebench_judge::{JudgeError, Prices, Server, Settings};
 use tunebench_local_chat::LocalChat;
 
 use tunebench_model::backend::Backend;
@@ -19,7 +20,7 @@ use crate::judges::OpenJudge;
 const LOCAL: &str = "local:";
 
 /// Where the models are that our own engine runs for a judge.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LocalModels {
     /// Folder that paths are relative to.
     pub home: PathBuf,
@@ -54,6 +55,31 @@ impl JudgeServers {
         Self { models, backend, kept: Mutex::default() }
     }
 
+    /// Checks all that a judge's settings say of whom it asks, but whether a key is there: nothing of them may be kept before.
+    ///
+    /// # Errors
+    /// What of the settings cannot work, or holds a secret that belongs into the environment.
+    pub fn check_settings(&self, judge: &OpenJudge, request: Option<&ChatRequest>) -> Result<(), StudyError> {
+        let (chat, place) = (judge.chat(), format!("judge `{}`", judge.name()));
+        Settings::of(&chat).at(&place)?;
+        if let Some(request) = request.filter(|_| chat.budget_usd.is_some() && !self.is_local(&chat)) {
+            let usage = Usage { prompt: 1, completion: 1 };
+            if Prices::of(&chat).at(&place)?.cost_usd(&request.model, usage, chat.batch).is_none() {
+                let fault = "budget_usd needs prices, and those of this model are not known; give \
+                             usd_per_million_prompt_tokens and usd_per_million_completion_tokens";
+                return Err(StudyError::Invalid(format!("{place}: `{}`: {fault}", request.model)));
+            }
+        }
+        match self.local(&chat) {
+            Some(_) if request.is_some() => self.check(&chat).at(place),
+            Some(_) => Ok(()),
+            None => match Chat::new(&chat) {
+                Ok(_) | Err(ChatError::MissingKey { .. }) => Ok(()),
+                Err(error) => Err(JudgeError::from(error)).at(place),
+            },
+        }
+    }
+
     /// Checks whom a judge asks, connecting to nothing.
     ///
     /// # Errors
@@ -61,7 +87,14 @@ impl JudgeServers {
     pub fn check(&self, chat: &ChatSettings) -> Result<(), StudyError> {
         let Some(path) = self.local(chat) else { return self.remote(chat).map(drop) };
         if path.exists() {
-            return Ok(tunebench_model::open(&path).map(drop)?);
+            let has_template = tunebench_model::open(&path)?.chat_template()?.is_some();
+            return match has_template || chat.template.is_some() {
+                true => Ok(()),
+                false => Err(StudyError::Invalid(format!(
+                    "{}: the model brings no chat template; name one with `template` in [eval.chat]",
+                    path.display()
+                ))),
+            };
         }
         let known: Vec<&str> = self.models.by_id.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -1,7 +1,9 @@
 //! Judging: a model's answers through one judge.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
 use tunebench_host::{HostError, JudgePlugin};
@@ -37,15 +39,38 @@ impl Judgements {
     }
 }
 
+/// US dollars that may be spent by all that share it.
+#[derive(Clone, Debug)]
+pub struct Allowance(Rc<Cell<f64>>);
+
+impl Allowance {
+    /// # Errors
+    /// When it is no amount of money.
+    pub fn new(usd: f64) -> Result<Self, StudyError> {
+        match usd.is_finite() && usd >= 0.0 {
+            true => Ok(Self(Rc::new(Cell::new(usd)))),
+            false => Err(StudyError::Invalid(format!("{usd} is no amount of US dollars that may be spent"))),
+        }
+    }
+
+    fn left(&self) -> f64 {
+        self.0.get()
+    }
+
+    fn spend(&self, usd: f64) {
+        self.0.set((self.0.get() - usd).max(0.0));
+    }
+}
+
 /// How judging differs from the usual.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct JudgingOptions {
     /// Which answers are asked about again.
     pub again: Again,
     /// Nobody is asked: what was once replied is read again.
     pub is_replay: bool,
-    /// US dollars that this run may cost.
-    pub max_cost: Option<f64>,
+    /// What may be spent, over all models and judges.
+    pub max_cost: Option<Allowance>,
 }
 
 /// A model's answers, and those that they stand against.
@@ -106,8 +131,9 @@ impl Judging<'_> {
         let (model, name) = (answers.model, self.judge.name());
         observer.on_event(&Event::JudgingStarted { model, judge: name, judgements: tasks.len() });
         let steps = PluginSteps { plugin: &self.judge.plugin, name, errors: Mutex::default() };
-        let JudgingOptions { again, is_replay, max_cost } = self.options;
-        let settings = Settings { again, max_cost_usd: max_cost, ..Settings::of(&chat)? };
+        let JudgingOptions { again, is_replay, max_cost } = self.options.clone();
+        let max_cost_usd = max_cost.as_ref().map(Allowance::left);
+        let settings = Settings { again, max_cost_usd, ..Settings::of(&chat)? };
         let replies: PathBuf = folder.replies();
         let mut is_stopped = false;
         let mut judge = |server: Server<'_>| {
@@ -123,6 +149,9 @@ impl Judging<'_> {
             _ if asks => Server::Replay { url: &url },
             _ => Server::None,
         })?;
+        if let Some(max_cost) = &max_cost {
+            max_cost.spend(outcome.progress.spent_in_run_usd);
+        }
         let broken = steps.broken();
         if is_stopped {
             return Err(StudyError::Stopped);

@@ -25,6 +25,7 @@ impl OpenJudge {
     /// When there is no such plugin, it refuses the options, or the settings do not fit it.
     pub fn open(plugins: &Registry, settings: JudgeSettings) -> Result<Self, StudyError> {
         let place = format!("judge `{}`", settings.name());
+        settings.check().map_err(|fault| StudyError::Invalid(format!("{place}: {fault}")))?;
         let plugin = plugins.judge(&settings.judge, &settings.judge_options).at(&place)?;
         let plugin_sha256 = plugins.find("judge", &settings.judge)?.sha256.clone();
         if settings.baseline.is_some() && !plugin.compares() {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use tunebench_spec::Example;
 use tunebench_spec::progress::{PieceState, RunState};
+use tunebench_spec::{Example, Study};
 
 use crate::arm_plan::{self, Plans};
 use crate::calibration::Calibration;
@@ -16,6 +16,7 @@ use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::executor::{ArmOutcome, Executor};
 use crate::frames::{ArmRows, RunFrames};
+use crate::judge_servers::LocalModels;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
 use crate::preparation::{Preparation, Round};
@@ -51,11 +52,17 @@ pub fn run(
     if options.dry_run {
         return dry_run(preparation, out, observer);
     }
+    if let Some(evaluation) = &preparation.evaluation {
+        evaluation.check_settings()?;
+    }
     let folder = RunFolder::open(out)?;
     let text = context.study.to_toml()?;
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     if let Some(evaluation) = &preparation.evaluation {
         write_items(out, evaluation.items())?;
+        let models = context.local_models();
+        let home = models.home.canonicalize().unwrap_or_else(|_| models.home.clone());
+        tunebench_files::write_json(&run_folder::local_models(out), &LocalModels { home, ..models })?;
     }
     let calibration = Calibration::open(context.calibration_file.clone());
     let mut run = Run {
@@ -64,6 +71,7 @@ pub fn run(
         judges: preparation.evaluation.iter().flat_map(|evaluation| evaluation.marking()).collect(),
         progress: ProgressFile::new(out, &context.study.study.name),
         out,
+        study: &context.study,
         is_probed: false,
         finished: BTreeSet::new(),
         failed: BTreeSet::new(),
@@ -141,6 +149,7 @@ struct Run<'a> {
     judges: BTreeSet<String>,
     progress: ProgressFile,
     out: &'a Path,
+    study: &'a Study,
     /// Whether the judges' servers were asked whether they work.
     is_probed: bool,
     /// The work that is done: by model, its pieces and whether it stands for its arm.
@@ -212,7 +221,13 @@ impl<'a> Run<'a> {
         }
         let evaluation = self.executor.evaluation()?;
         for judge in evaluation.judges().iter().filter(|judge| judge.compares()) {
-            let found = comparisons::compare(&evaluation.by(judge), &mut self.frames, self.executor.folder(), observer);
+            let found = comparisons::compare(
+                &evaluation.by(judge),
+                self.study,
+                &mut self.frames,
+                self.executor.folder(),
+                observer,
+            );
             self.frames.write_judgements(self.out)?;
             let failure = match found {
                 Ok(stopped) => {

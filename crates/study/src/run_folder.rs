@@ -10,6 +10,7 @@
 //! OUT/work/losses-ID.json    one model's losses on texts that nobody learns from
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
 //! OUT/work/items.jsonl       the evaluation items, so that answers can be judged again without the study's data
+//! OUT/work/local_models.json where models are that a judge may ask, as local:ID
 //! OUT/work/replies.jsonl     every reply of a judge model, with its request
 //! OUT/work/batches/          what is known of a judge's batches that were sent
 //! ```
@@ -69,6 +70,11 @@ impl RunFolder {
 /// The evaluation items within a run folder.
 pub fn items(root: &Path) -> PathBuf {
     root.join("work/items.jsonl")
+}
+
+/// Where the models are that our own engine runs for a judge, within a run folder.
+pub fn local_models(root: &Path) -> PathBuf {
+    root.join("work/local_models.json")
 }
 
 /// The judges that were added to those of the study, within a run folder.

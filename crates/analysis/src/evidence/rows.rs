@@ -172,8 +172,13 @@ pub fn read(run: &Run) -> Result<Rows> {
             let service = (texts.one(&row.asked_model), texts.one(&row.model), texts.one(&row.fingerprint));
             *judge.services.entry(service).or_default() += 1;
         }
-        let there = now.get(&(row.arm.as_str(), row.seed, row.item_hash.as_str()));
-        if !row.answer_hash.is_empty() && there.is_some_and(|hashes| !hashes.contains(row.answer_hash.as_str())) {
+        let is_other = |arm: &str, seed: u64, hash: &str| {
+            let there = now.get(&(arm, seed, row.item_hash.as_str()));
+            !hash.is_empty() && there.is_some_and(|hashes| !hashes.contains(hash))
+        };
+        if is_other(&row.arm, row.seed, &row.answer_hash)
+            || is_other(&row.rival, row.rival_seed, &row.rival_answer_hash)
+        {
             *judge.outdated.entry(texts.one(&row.arm)).or_default() += 1;
             continue;
         }

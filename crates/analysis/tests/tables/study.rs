@@ -111,6 +111,7 @@ pub fn judgement(arm: &str, category: &str, item: &str, score: f64) -> Judgement
         answer_hash: String::new(),
         rival: String::new(),
         rival_seed: 0,
+        rival_answer_hash: String::new(),
         swapped: false,
         asked_model: String::new(),
         fingerprint: String::new(),

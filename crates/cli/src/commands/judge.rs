@@ -11,7 +11,7 @@ use tunebench_spec::{Label, hash};
 use tunebench_study::human_labels::{self, Unlabelled};
 use tunebench_study::judge_again::{JudgeAgain, judge_again};
 use tunebench_study::judge_probes::probe_judge;
-use tunebench_study::judgements::JudgingOptions;
+use tunebench_study::judgements::{Allowance, JudgingOptions};
 
 use crate::args::{CalibrateArgs, JudgeAgainArgs, JudgeArgs, JudgeCommand, ProbeArgs, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables, printable, status};
@@ -28,7 +28,8 @@ pub fn run(args: &JudgeArgs, shared: &Shared, signals: &Signals) -> Result<()> {
 
 fn again_by(args: &JudgeAgainArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     let dir = args.dir.as_ref().context("name the run folder")?;
-    let options = JudgingOptions { again: args.again.into(), is_replay: args.replay, max_cost: args.max_cost };
+    let options =
+        JudgingOptions { again: args.again.into(), is_replay: args.replay, max_cost: allowance(args.max_cost)? };
     let mut chat = values("--chat", &args.chat)?;
     chat.extend(args.base_url.iter().map(|url| ("base_url".to_owned(), url.as_str().into())));
     let again = JudgeAgain { judge: settings(args)?, chat, options, is_forecast: args.dry_run };
@@ -38,6 +39,10 @@ fn again_by(args: &JudgeAgainArgs, shared: &Shared, signals: &Signals) -> Result
         return Ok(());
     }
     print_tables(&analysis::scores(dir)?, OutputFormat::Text)
+}
+
+fn allowance(usd: Option<f64>) -> Result<Option<Allowance>> {
+    Ok(usd.map(Allowance::new).transpose()?)
 }
 
 /// The judge that the command line describes; none where it names none.
@@ -72,7 +77,7 @@ fn values(flag: &str, said: &[String]) -> Result<BTreeMap<String, Value>> {
 }
 
 fn probe(args: &ProbeArgs, shared: &Shared, signals: &Signals) -> Result<()> {
-    let options = JudgingOptions { max_cost: args.max_cost, ..JudgingOptions::default() };
+    let options = JudgingOptions { max_cost: allowance(args.max_cost)?, ..JudgingOptions::default() };
     let (plugins, judge) = (plugin_files::registry(shared)?, args.judge.as_deref());
     let mut terminal = Terminal::new(signals.clone());
     probe_judge(&args.dir, &plugins, shared.backend, judge, args.answers, options, &mut terminal)?;
@@ -85,7 +90,7 @@ fn calibrate(args: &CalibrateArgs) -> Result<()> {
         let imported = human_labels::import(&args.dir, file)?;
         status(format!("{} marks taken, {} were there already", imported.added, imported.known));
     } else {
-        let answers = human_labels::to_label(&args.dir, args.count, args.seed)?;
+        let answers = human_labels::to_label(&args.dir, args.count, args.seed, &args.labeler)?;
         ask_all(args, &answers)?;
     }
     print_tables(&analysis::calibration(&args.dir)?, OutputFormat::Text)

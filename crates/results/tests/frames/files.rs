@@ -116,6 +116,7 @@ fn the_metadata_says_what_each_column_means() {
         tunebench.column.answer_hash: SHA-256 of the answer
         tunebench.column.rival: of a judge that compares: the arm or base model whose answer stood against this one
         tunebench.column.rival_seed: seed of the training whose model gave the rival's answer
+        tunebench.column.rival_answer_hash: SHA-256 of the rival's answer
         tunebench.column.swapped: of a judge that compares: whether this arm's answer was shown second
         tunebench.column.repeat: number of this judgement among those of one answer, from 0
         tunebench.column.score: score 0..1; the verdict; against a rival 1 for better, 0.5 for a tie, 0 for worse; null unless status is scored

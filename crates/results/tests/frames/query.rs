@@ -53,7 +53,7 @@ fn a_query_that_fails_lists_the_tables() {
         the tables are:
           arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
-          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
+          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
 
         SELECT lost FROM steps
@@ -61,7 +61,7 @@ fn a_query_that_fails_lists_the_tables() {
         the tables are:
           arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
-          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
+          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
 
         SELEC
@@ -69,7 +69,7 @@ fn a_query_that_fails_lists_the_tables() {
         the tables are:
           arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
-          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
+          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
 
 
@@ -77,7 +77,7 @@ fn a_query_that_fails_lists_the_tables() {
         the tables are:
           arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
-          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
+          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
 
         SELECT * FROM generations
@@ -85,7 +85,7 @@ fn a_query_that_fails_lists_the_tables() {
         the tables are:
           arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
-          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
+          judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
     "#]].assert_eq(&queries.map(message).join("\n"));
 

@@ -94,6 +94,7 @@ pub fn judgement(arm: &str, category: &str, item: &str, repeat: u32, score: Resu
         answer_hash: String::new(),
         rival: String::new(),
         rival_seed: 0,
+        rival_answer_hash: String::new(),
         swapped: false,
         asked_model: String::new(),
         fingerprint: String::new(),
