@@ -209,6 +209,7 @@ fn nothing_is_trained_before_a_judge_that_cannot_work() {
         let error = place.fails(&["study", "study.toml", "--out", "out"]);
         assert!(error.contains(named) && !error.contains("trained"), "{line}: {error}");
         assert!(!error.contains("sk-literal"), "{error}");
+        assert!(!place.path("out/study.toml").exists(), "{line}: nothing of it is kept");
         let plan = place.run(&["plan", "study.toml"]);
         assert!(plan.contains(named), "{line}: {plan}");
     }
@@ -260,6 +261,20 @@ fn a_run_is_judged_again_and_by_others() {
     assert_eq!(place.count("judgements WHERE judge = 'other'"), (ITEMS * MODELS) as u64);
     let again = place.query("SELECT arm, seed, item, score FROM judgements WHERE judge = 'chatgpt' ORDER BY arm, item");
     assert_eq!(first, again);
+
+    // A judge's name is its own; what was allowed is allowed over all models.
+    let error = place.fails(&["judge", "out", "--judge", "chatgpt", "--model", "another"]);
+    assert!(error.contains("--name"), "{error}");
+    let error = place.fails(&["judge", "out", "--judge", "chatgpt", "--name", "none", "--share", "0"]);
+    assert!(error.contains("share"), "{error}");
+    let priced = ["usd_per_million_prompt_tokens=1000", "usd_per_million_completion_tokens=1000"];
+    let mut dear = vec!["judge", "out", "--judge", "chatgpt", "--name", "dear", "--model", "dear", "--max-cost", "2.0"];
+    dear.extend(["--option", "max_tokens=16", "--chat", priced[0], "--chat", priced[1]]);
+    place.fails(&dear);
+    let rows = place
+        .query("SELECT COUNT(*) AS n, SUM(cost_usd) AS usd FROM judgements WHERE judge = 'dear' AND status = 'scored'");
+    let (n, usd) = (rows[0]["n"].as_u64().unwrap(), rows[0]["usd"].as_f64().unwrap());
+    assert!(n > 0 && n < (ITEMS * MODELS) as u64 && usd <= 2.0, "{rows:?}");
 
     // Empty replies were paid for, score nothing, and are asked about again only when that is wished.
     let by_empty = ["judge", "out", "--judge", "chatgpt", "--name", "empty", "--model", "empty-model"];
@@ -336,7 +351,7 @@ fn people_mark_answers_and_the_judge_is_measured_by_them() {
     );
     place.run(&["judge", "calibrate", "out", "--from", "marks.jsonl"]);
     let labels = fs::read_to_string(place.path("out/labels.jsonl")).unwrap();
-    assert_eq!(labels.lines().count(), ITEMS * MODELS, "{labels}");
+    assert_eq!(labels.lines().count(), ITEMS * MODELS + 2, "one person's marks and another's: {labels}");
 
     for (line, named) in [
         (json!({"arm": "nobody", "item": "questions.json:1", "score": 0.5}), "nobody"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_results as results;
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog, Study, hash};
+use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog, Study, hash};
 
 use crate::error::StudyError;
 use crate::model_key::ModelKey;
@@ -94,11 +94,18 @@ impl RunFrames {
         self.rows.insert(key, rows);
     }
 
-    /// Puts in what one judge says of a model's answers, in place of what it said before.
+    /// Puts in what one judge says of a model's answers, in place of what it said before. Where it could not be asked now, and the
+    /// same judge scored the same answer before, that stays.
     pub fn judged(&mut self, model: &ModelKey, judge: &str, judgements: Vec<Judgement>) {
         let rows = self.rows.entry(row_key(model)).or_default();
-        rows.judgements.retain(|row| row.judge != judge);
-        rows.judgements.extend(judgements);
+        let (earlier, others) = std::mem::take(&mut rows.judgements).into_iter().partition(|row| row.judge == judge);
+        let earlier: Vec<Judgement> = earlier;
+        let same = |row: &Judgement| {
+            let is_same = |other: &&Judgement| other.score.is_some() && named(other) == named(row);
+            earlier.iter().find(is_same).filter(|_| row.status == JudgementStatus::Failed).cloned()
+        };
+        rows.judgements = others;
+        rows.judgements.extend(judgements.into_iter().map(|row| same(&row).unwrap_or(row)));
     }
 
     /// What one judge said of a model's answers.
@@ -145,6 +152,12 @@ impl RunFrames {
         results::write_arms(root, &rows().flat_map(|r| r.arms.clone()).collect::<Vec<_>>())?;
         Ok(())
     }
+}
+
+/// What a judgement is of, and by which judge.
+fn named(row: &Judgement) -> (&str, &str, &str, &str, u64, &str, bool, u32) {
+    let Judgement { item, answer_hash, judge_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, .. } = row;
+    (item, answer_hash, judge_hash, rival, *rival_seed, rival_answer_hash, *swapped, *repeat)
 }
 
 /// Of each item, the hash of its answer.

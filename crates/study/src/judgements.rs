@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
+use tunebench_chat::server_name;
 use tunebench_host::{HostError, JudgePlugin};
 use tunebench_judge::{
     Again, Draw, Judge, Outcome, Pairs, Question, Server, Settings, Subjects, Task, judge, pairs, tasks,
@@ -120,7 +121,7 @@ impl Judging<'_> {
             Some(Err(error)) => (None, Some(error.to_string())),
             None => (None, None),
         };
-        let url = server.as_ref().map_or_else(|| chat.base_url.trim_end_matches('/'), |server| server.url()).to_owned();
+        let url = server.as_ref().map_or_else(|| server_name(&chat.base_url), |server| server.url().to_owned());
         let subjects = Subjects::new(self.items, |item| self.judge.hash(item, &url));
         let all = match self.judge.compares() {
             false => tasks(answers.generations, &subjects, &draw)?,

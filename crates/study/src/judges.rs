@@ -97,7 +97,7 @@ impl OpenJudge {
             "repeats": repeats,
             "shares": [share, repeat_share],
             "baseline": baseline,
-            "server": self.chat().base_url,
+            "server": tunebench_chat::server_name(&self.chat().base_url),
         }))?)
     }
 }

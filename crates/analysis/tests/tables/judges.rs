@@ -107,6 +107,23 @@ fn judgements_of_answers_that_changed_since_are_left_out_and_counted() {
 }
 
 #[test]
+fn comparisons_with_a_rivals_answer_that_changed_since_are_left_out_and_counted() {
+    let now = hash::of_bytes(generation("a", "1", 10, "stop").answer.as_bytes());
+    let mut rows = [duels("a", "b", [[1.0; 2]; 4]), duels("b", "a", [[0.0; 2]; 4])].concat();
+    for row in &mut rows {
+        row.answer_hash.clone_from(&now);
+        let is_old = row.rival == "b" && row.item == "2";
+        row.rival_answer_hash = if is_old { hash::of_bytes(b"what it said before") } else { now.clone() };
+    }
+    let tables = scores(run(&rows).path()).unwrap();
+    assert!(
+        notes(&tables[..1], "changed since").starts_with("2 judgements by pairwise"),
+        "{}",
+        notes(&tables, "changed")
+    );
+}
+
+#[test]
 fn a_judge_that_was_not_one_model_throughout_is_said_to_have_drifted() {
     let mut rows = [marks("strict", "a", [0.5; 4]), marks("strict", "b", [0.5; 4])].concat();
     for (i, row) in rows.iter_mut().enumerate() {
