@@ -221,3 +221,32 @@ fn what_a_provider_was_sent_is_collected_whatever_may_be_spent_now() {
         assert!(billed.len() == 8 && billed.values().all(|n| *n == 1), "{dialect:?}: {billed:?}");
     }
 }
+
+#[test]
+fn a_paid_result_that_cannot_be_read_is_kept_and_not_paid_for_again() {
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+        let (items, generations) = answers(3);
+        let subjects = subjects(&items);
+        let work = tasks(&generations, &subjects, &Draw::default()).unwrap();
+        let fate = |name: &str, body: &serde_json::Value, _: u32| match body["messages"][0]["content"] == "answer 1" {
+            true => Fate::Garbled(format!("{{\"custom_id\":\"{name}\",\"re")),
+            false => Fate::Reply("1".into()),
+        };
+        let provider = BatchProvider::start(dialect, BatchScript { fate: Box::new(fate), ..Default::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal");
+        let prices = Prices::stated(Price { prompt: 0.0, completion: 0.02 }); // at most 0.5 USD a request
+        for (paid, replayed) in [(3, 0), (0, 3)] {
+            let client = client(&provider);
+            let server = Server::Batches { server: &client, journal: &journal };
+            let settings = Settings { prices: prices.clone(), ..settings() };
+            let outcome = support::run(&AskOnce, &work, server, &settings, folder.path());
+            let progress = outcome.progress;
+            assert_eq!((progress.paid, progress.replayed, progress.scored, progress.failed), (paid, replayed, 2, 1));
+            let reason = &outcome.judgements[1].reason;
+            assert!(reason.starts_with("the result in the batch cannot be read: "), "{reason}");
+            assert!(progress.spent_usd.unwrap() >= 0.5, "it counts as the most it can have cost: {progress:?}");
+            assert!(provider.billed().values().all(|n| *n == 1), "{dialect:?}");
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn show(batch: &MadeBatch, ended: bool) -> Value {
         "id": batch.id, "type": "message_batch", "processing_status": if ended { "ended" } else { "in_progress" },
         "request_counts": {
             "processing": if ended { 0 } else { batch.requests.len() },
-            "succeeded": count(ended, |fate| matches!(fate, Fate::Reply(_) | Fate::Garbled)),
+            "succeeded": count(ended, |fate| matches!(fate, Fate::Reply(_) | Fate::Garbled(_))),
             "errored": count(ended, |fate| matches!(fate, Fate::Error(..))),
             "canceled": count(ended, |fate| matches!(fate, Fate::Cancelled)),
             "expired": count(ended, |fate| matches!(fate, Fate::Expired)),
@@ -65,7 +65,7 @@ fn line(name: &str, fate: &Fate) -> Option<String> {
         Fate::Expired => json!({ "type": "expired" }),
         Fate::Cancelled => json!({ "type": "canceled" }),
         Fate::Unmentioned => return None,
-        Fate::Garbled => return Some(format!("{{\"custom_id\":\"{name}\",\"res")),
+        Fate::Garbled(line) => return Some(line.clone()),
     };
     Some(json!({ "custom_id": name, "result": result }).to_string())
 }

@@ -19,8 +19,8 @@ pub enum Fate {
     Cancelled,
     /// The results say nothing of it, nor do the counts.
     Unmentioned,
-    /// It is answered and billed, but its line in the results is broken.
-    Garbled,
+    /// It is answered and billed, but its line in the results is this one, which is broken.
+    Garbled(String),
 }
 
 /// What becomes of a whole batch when it is to be made.
@@ -144,7 +144,7 @@ impl Ledger {
             if errors.is_null() {
                 *times += 1;
                 *self.billed.entry(name.clone()).or_default() +=
-                    u32::from(matches!(fate, Fate::Reply(_) | Fate::Garbled));
+                    u32::from(matches!(fate, Fate::Reply(_) | Fate::Garbled(_)));
             }
             requests.push((name.clone(), fate));
         }

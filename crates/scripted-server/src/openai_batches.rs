@@ -42,7 +42,7 @@ pub(crate) fn answer(script: &BatchScript, ledger: &mut Ledger, seen: &Seen) -> 
         ("GET", ["files", id, "content"]) => {
             let (kind, id) = id.split_once('-')?;
             let batch = ledger.batches.iter().find(|batch| batch.id == id)?.clone();
-            let wants = |fate: &Fate| matches!(fate, Fate::Reply(_) | Fate::Garbled) == (kind == "output");
+            let wants = |fate: &Fate| matches!(fate, Fate::Reply(_) | Fate::Garbled(_)) == (kind == "output");
             let wanted = batch.requests.iter().filter(|(_, fate)| wants(fate));
             let mut lines: Vec<String> = wanted.filter_map(|(name, fate)| line(name, fate)).collect();
             // In any order.
@@ -57,7 +57,7 @@ pub(crate) fn answer(script: &BatchScript, ledger: &mut Ledger, seen: &Seen) -> 
 }
 
 fn show(batch: &MadeBatch, ended: bool) -> Value {
-    let replies = batch.count(|fate| matches!(fate, Fate::Reply(_) | Fate::Garbled));
+    let replies = batch.count(|fate| matches!(fate, Fate::Reply(_) | Fate::Garbled(_)));
     let failed = batch.count(|fate| matches!(fate, Fate::Error(..)));
     let not_begun = batch.count(|fate| matches!(fate, Fate::Expired | Fate::Cancelled));
     let status = match (ended, batch.errors.is_null()) {
@@ -87,7 +87,7 @@ fn line(name: &str, fate: &Fate) -> Option<String> {
         Fate::Expired => (Value::Null, json!({ "code": "batch_expired", "message": "not begun in time" })),
         Fate::Cancelled => (Value::Null, json!({ "code": "batch_cancelled", "message": "cancelled" })),
         Fate::Unmentioned => return None,
-        Fate::Garbled => return Some(format!("{{\"custom_id\":\"{name}\",\"resp")),
+        Fate::Garbled(line) => return Some(line.clone()),
     };
     Some(json!({ "id": "batch_req_1", "custom_id": name, "response": response, "error": error }).to_string())
 }

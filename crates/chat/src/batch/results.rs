@@ -4,6 +4,20 @@ use std::collections::BTreeMap;
 
 use super::provider::{Line, Outcome, Provider};
 
+/// Of a line that cannot be read, what is kept at most.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+/// The same of a file; of the lines after these, [`LEAST_KEPT_BYTES`].
+const MAX_KEPT_OF_FILE: usize = 64 << 20;
+const LEAST_KEPT_BYTES: usize = 1 << 10;
+
+/// A line that cannot be read, and may have been a reply.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Broken {
+    /// The request whose name is in it, if any is.
+    pub name: Option<String>,
+    pub text: String,
+}
+
 /// Lines of a batch's results.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -12,9 +26,10 @@ pub(super) struct Tally {
     files: Vec<Counts>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Counts {
-    garbage: u64,
+    garbage: Vec<Broken>,
+    kept_bytes: usize,
     unknown: u64,
     repeated: u64,
 }
@@ -32,7 +47,11 @@ impl Tally {
         let file = self.files.len().saturating_sub(1);
         let counts = self.files.last_mut().filter(|_| !line.trim().is_empty())?;
         let Ok(read) = provider.read(line) else {
-            counts.garbage += 1;
+            let left = MAX_KEPT_OF_FILE.saturating_sub(counts.kept_bytes).max(LEAST_KEPT_BYTES);
+            let text = line.get(..line.floor_char_boundary(left.min(MAX_KEPT_BYTES))).unwrap_or_default().to_owned();
+            counts.kept_bytes += text.len();
+            let name = line.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| is_ours(word)).map(str::to_owned);
+            counts.garbage.push(Broken { name, text });
             return None;
         };
         if !is_ours(&read.name) {
@@ -58,14 +77,19 @@ impl Tally {
 
     /// Lines that are no results, and may have been replies.
     pub(super) fn garbage(&self) -> u64 {
-        self.files.iter().map(|counts| counts.garbage).sum()
+        self.files.iter().map(|counts| counts.garbage.len() as u64).sum()
+    }
+
+    /// These lines.
+    pub(super) fn broken(&self) -> impl Iterator<Item = &Broken> {
+        self.files.iter().flat_map(|counts| &counts.garbage)
     }
 
     /// What was passed over, in words; empty where nothing was.
     pub(super) fn passed_over(&self) -> String {
         let sum = |count: fn(&Counts) -> u64| self.files.iter().map(count).sum::<u64>();
         let words = [
-            (sum(|counts| counts.garbage), "no result"),
+            (self.garbage(), "no result"),
             (sum(|counts| counts.unknown), "of requests that are not in it"),
             (sum(|counts| counts.repeated), "repeated"),
         ];

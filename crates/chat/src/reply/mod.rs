@@ -76,14 +76,14 @@ impl Reply {
                 Ok(value) => add(&mut draft, &value),
                 Err(error) => match events::read_lines(body, |line| json::parse(line).ok()) {
                     Some(events) => add_events(&mut draft, &events),
-                    None => return Err(not_json(body, &error)),
+                    None => return Err(known_as_paid(not_json(body, &error), body)),
                 },
             }
         }
         let asked: Vec<String> = request.messages.iter().map(|message| message.content.to_lowercase()).collect();
         let is_quotable = |tag: &str| asked.iter().any(|content| content.contains(&tag.to_lowercase()));
         let parts = reasoning::split(&draft.content, is_quotable);
-        conclude(draft, &parts, body)
+        conclude(draft, &parts, body).map_err(|unreadable| known_as_paid(unreadable, body))
     }
 
     /// Why the reply is not the whole one, if so: what it would have said last is not there.
@@ -125,6 +125,16 @@ fn not_json(body: &str, error: &serde_json::Error) -> Unreadable {
         true => format!("the response is a page and not JSON: {}", ErrorBody::read(body).message),
         false => format!("the response is not JSON: {}", shorten(body)),
     })
+}
+
+/// What is no reply in a line of a batch's results: whole lines are kept only where the batch says that they are replies.
+fn known_as_paid(unreadable: Unreadable, body: &str) -> Unreadable {
+    match unreadable {
+        Unreadable::NotAReply(reason) if body.contains("\"custom_id\"") => {
+            Unreadable::Empty { reason: format!("the result in the batch cannot be read: {reason}"), usage: None }
+        }
+        unreadable => unreadable,
+    }
 }
 
 fn conclude(mut draft: Draft, parts: &Parts, body: &str) -> Result<Reply, Unreadable> {

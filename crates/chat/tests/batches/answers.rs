@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use tunebench_chat::{BatchServer, ChatError, Failure, Reply, Usage};
+use tunebench_chat::{BatchServer, ChatError, Failure, Reply, Unreadable, Usage};
 use tunebench_scripted_server::{BatchProvider, BatchScript, Fate, Making};
 use tunebench_spec::study::Dialect;
 
@@ -159,21 +159,58 @@ fn lines_that_are_no_results_are_counted_and_downloads_that_break_are_begun_anew
     }
 }
 
-/// What a download lacks may be paid for; so it is not asked again.
+/// What cannot be read may be paid for; so it is kept, and not asked again.
 #[test]
-fn a_result_that_cannot_be_read_is_a_failure_and_not_asked_again() {
+fn a_result_that_cannot_be_read_is_handed_on_and_not_asked_again() {
     let script = BatchScript {
-        fate: Box::new(|asked, _, _| if asked == name(1) { Fate::Garbled } else { reply(0) }),
+        fate: Box::new(|asked, _, _| match asked == name(1) {
+            true => Fate::Garbled(format!("{{\"custom_id\":\"{asked}\",\"resp")),
+            false => reply(0),
+        }),
         ..BatchScript::default()
     };
     let provider = BatchProvider::start(Dialect::OpenAi, script);
     let folder = tempfile::tempdir().unwrap();
     let (told, ended) = Told::ask(&client(&provider.settings(), 100), &requests(0..3), folder.path());
     ended.unwrap();
-    let failure = format!("{:?}", told.failure(1));
-    assert!(failure.contains("cannot be read; it is paid for"), "{failure}");
+    let response = told.0[&name(1)].as_ref().unwrap();
+    assert!(response.batch && response.body.contains(&name(1)), "{response:?}");
+    let read = Reply::read(&response.body);
+    let is_paid =
+        matches!(&read, Err(Unreadable::Empty { reason, .. }) if reason.contains("in the batch cannot be read"));
+    assert!(is_paid, "{read:?}");
     assert_eq!((told.0.len(), provider.ledger(|ledger| ledger.batches.len())), (3, 1));
     assert_billed_once(&provider, 0..3);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_of_whose_it_is() {
+    let cut = format!("{{\"custom_id\":\"{}\",\"resp", name(1));
+    let half = "ponse\":{\"body\":{\"choices\":[";
+    let null = json!({ "custom_id": name(2), "response": null, "error": null }).to_string();
+    // The line of each request in the file, and what is told of it; where none is said, they are replies.
+    let rows: [[Option<(&str, &str)>; 3]; 5] = [
+        [None, Some((&cut, &cut)), None],
+        [None, Some((half, half)), None],
+        [None, Some((half, half)), Some((&null, &null))],
+        [None, Some((half, "")), Some((half, ""))], // whose is which cannot be told
+        [Some(("\u{1b}[31m", "")), Some((&cut, &cut)), Some((half, ""))],
+    ];
+    for row in rows {
+        let lines = row.map(|cell| cell.map(|(line, _)| line.to_owned()));
+        let provider =
+            provider(Dialect::OpenAi, move |n, _, _| lines[n].clone().map_or_else(|| reply(n), Fate::Garbled));
+        let folder = tempfile::tempdir().unwrap();
+        let (told, ended) = Told::ask(&client(&provider.settings(), 100), &requests(0..3), folder.path());
+        ended.unwrap();
+        for (n, cell) in row.into_iter().enumerate() {
+            match cell {
+                None => assert_eq!(told.text(n), format!("reply {n}")),
+                Some((_, text)) => assert_eq!(told.0[&name(n)].as_ref().unwrap().body, text, "{row:?}"),
+            }
+        }
+        assert_billed_once(&provider, 0..3);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::Run;
 use crate::batch::calls::{Lines, is_passing};
 use crate::batch::journal::Submission;
 use crate::batch::provider::{Line, Outcome};
-use crate::batch::results::Tally;
+use crate::batch::results::{Broken, Tally};
 use crate::error::ChatError;
 use crate::reply::ErrorBody;
 use crate::server::{Failure, RawResponse};
@@ -56,12 +56,8 @@ impl Run<'_> {
                      later, to look once more"
                 )));
             }
-            for name in missing(self) {
-                let reason =
-                    format!("its result in batch {batch} cannot be read; it is paid for, so it is not asked again");
-                if !self.tell(&name, Err(Failure::Request(reason))) {
-                    return Ok((false, false));
-                }
+            if !self.tell_broken(submission, batch, &tally, said - found) {
+                return Ok((false, false));
             }
         }
         again.extend(missing(self).into_iter().map(|name| (name, "the batch has no result of it".to_owned())));
@@ -69,6 +65,44 @@ impl Run<'_> {
         self.journal.settled(&submission.plan.token)?;
         self.is_full = false;
         Ok((self.ask_again(again), true))
+    }
+
+    /// Tells of the requests whose results cannot be read, `owed` of which are paid for: what came is kept where it is known whose
+    /// it is. Whether to go on.
+    fn tell_broken(&mut self, submission: &Submission, batch: &str, tally: &Tally, owed: u64) -> bool {
+        let missing: Vec<_> = submission.plan.requests.iter().filter(|sent| !tally.has(&sent.name)).collect();
+        let (mut texts, mut nameless): (BTreeMap<&str, &str>, Vec<&str>) = Default::default();
+        for Broken { name, text } in tally.broken() {
+            match name.as_deref() {
+                Some(name) => drop(texts.entry(name).or_insert(text)),
+                None => nameless.push(text),
+            }
+        }
+        let mut others = missing.iter().filter(|sent| !texts.contains_key(sent.name.as_str()));
+        if let (Some(sent), None, [text]) = (others.next(), others.next(), nameless.as_slice()) {
+            texts.insert(&sent.name, text);
+        }
+        let named = missing.iter().filter(|sent| texts.contains_key(sent.name.as_str())).count() as u64;
+        let mut unclear = owed.saturating_sub(named);
+        for sent in missing {
+            let body = match texts.get(sent.name.as_str()) {
+                Some(text) => Some(*text),
+                // One of these lines is its reply, but which one cannot be told.
+                None if unclear > 0 => {
+                    unclear -= 1;
+                    Some("")
+                }
+                None => None,
+            };
+            let (adapted, body) = (sent.adapted.clone(), body.map(str::to_owned));
+            let paid = |body| RawResponse { body, adapted, batch: true, ..RawResponse::default() };
+            let reason = || Failure::Request(format!("batch {batch} has no result of it that can be read"));
+            if self.wanted.contains_key(sent.name.as_str()) && !self.tell(&sent.name, body.map(paid).ok_or_else(reason))
+            {
+                return false;
+            }
+        }
+        true
     }
 
     fn remark_on(&self, batch: &str, tally: &Tally, again: &BTreeMap<String, String>) {
