@@ -88,6 +88,40 @@ pub enum Failure {
     Server(String),
     /// No request will be sent any more.
     Stopped(ChatError),
+    /// As `failure`, and the responses of so many attempts before were lost on their way: each may have been billed.
+    Lost { lost: u32, failure: Box<Failure> },
+}
+
+impl Failure {
+    /// Attempts whose responses were lost on their way: each may have been billed.
+    pub fn lost(&self) -> u32 {
+        if let Self::Lost { lost, .. } = self { *lost } else { 0 }
+    }
+
+    /// What may have been billed, to be said behind a reason; empty where nothing was lost.
+    pub fn bill(&self) -> String {
+        match self.lost() {
+            0 => String::new(),
+            lost => format!(" ({lost} may have been billed, as the response was lost)"),
+        }
+    }
+
+    /// In words, with what may have been billed.
+    ///
+    /// # Errors
+    /// Why no request is sent any more, where it is that.
+    pub fn reason(self) -> Result<String, ChatError> {
+        let bill = self.bill();
+        match self {
+            Self::Request(reason) | Self::Server(reason) => Ok(reason),
+            Self::Stopped(error) => Err(error),
+            Self::Lost { failure, .. } => failure.reason().map(|reason| reason + &bill),
+        }
+    }
+
+    pub(crate) fn after(self, lost: u32) -> Self {
+        if lost == 0 { self } else { Self::Lost { lost, failure: self.into() } }
+    }
 }
 
 /// Answers one request at a time, to any thread.
@@ -110,12 +144,10 @@ pub trait ChatServer: Sync {
     /// # Errors
     /// Why no request of this kind can be answered, in a sentence that says what to do.
     fn probe(&self, like: &ChatRequest) -> Result<Probe, ChatError> {
-        let response = self.send(&Probe::request(like), "probe").map_err(|failure| match failure {
-            Failure::Request(reason) | Failure::Server(reason) => {
-                ChatError::Refused { url: self.url().to_owned(), reason }
-            }
-            Failure::Stopped(error) => error,
-        })?;
+        let refused = |reason| ChatError::Refused { url: self.url().to_owned(), reason };
+        let response = self
+            .send(&Probe::request(like), "probe")
+            .map_err(|failure| failure.reason().map_or_else(std::convert::identity, refused))?;
         Ok(Probe::read(&response))
     }
 

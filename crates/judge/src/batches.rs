@@ -10,7 +10,7 @@ use tunebench_spec::ChatRequest;
 use crate::budget::Reservation;
 use crate::each::or_old;
 use crate::error::JudgeError;
-use crate::session::{Look, Session, not_asked};
+use crate::session::{Look, Session, failure_text, not_asked};
 use crate::store::{Accept, Claim, Name, RequestKey};
 use crate::task::Task;
 use crate::walk::Concluded;
@@ -172,7 +172,7 @@ impl<'s> Wave<'s> {
                 return session.stopped().is_none();
             };
             let Held { place, repeat, ask, accept, reservation } = held;
-            let kept = result.map_err(|failure| failure_text(&failure)).and_then(|response| {
+            let kept = result.map_err(failure_text).and_then(|response| {
                 let request = requests.get(place).map(|named| named.request.clone()).unwrap_or_default();
                 let key = RequestKey { base_url: url.to_owned(), repeat, ask, request };
                 match session.store.claim(name, accept).map_err(|error| session.stop(error))? {
@@ -197,11 +197,4 @@ impl<'s> Wave<'s> {
 
 fn bytes_of(request: &ChatRequest) -> usize {
     request.messages.iter().map(|message| message.content.len()).sum()
-}
-
-fn failure_text(failure: &Failure) -> String {
-    match failure {
-        Failure::Request(reason) | Failure::Server(reason) => reason.clone(),
-        Failure::Stopped(error) => not_asked(error),
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use tunebench_chat::{ChatServer, Failure, Usage};
+use tunebench_chat::{ChatServer, Usage};
 
 use crate::session::{Session, not_asked};
 use crate::store::{Accept, Claim, Name, RequestKey, StoredReply};
@@ -64,11 +64,10 @@ impl Asker<'_> {
         let reserved = session.budget.reserve(&key.request.model, ceiling);
         let reservation = reserved.map_err(|error| session.stop(error))?;
         session.asks();
-        let response = server.send(&key.request, &name.to_string()).map_err(|failure| match failure {
-            Failure::Request(reason) | Failure::Server(reason) => reason,
-            Failure::Stopped(reason) => not_asked(&reason),
-        })?;
-        session.keep(slot, key, response, reservation)
+        match server.send(&key.request, &name.to_string()) {
+            Ok(response) => session.keep(slot, key, response, reservation),
+            Err(failure) => Err(session.fail(slot, key, failure, reservation)),
+        }
     }
 }
 

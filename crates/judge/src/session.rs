@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use tunebench_chat::{ChatError, ChatServer, RawResponse, Reply};
+use tunebench_chat::{ChatError, ChatServer, Failure, RawResponse, Reply};
 
 use crate::budget::{Budget, Reservation};
 use crate::error::JudgeError;
@@ -149,6 +149,24 @@ impl<'a> Session<'a> {
         Ok(stored)
     }
 
+    /// Counts what a request may have cost that got no reply, and says why it got none.
+    pub(crate) fn fail(
+        &self,
+        slot: Slot<'_>,
+        key: RequestKey,
+        failure: Failure,
+        reservation: Reservation<'_>,
+    ) -> String {
+        let lost = failure.lost();
+        if lost > 0 {
+            let paid_usd = reservation.pay(store::most(&key.request, lost));
+            if let Err(error) = slot.keep_lost(key, lost, paid_usd) {
+                self.stop(error);
+            }
+        }
+        failure_text(failure)
+    }
+
     /// Something is about to be asked: the clock of the rate begins.
     pub(crate) fn asks(&self) {
         self.counts.first_asked.get_or_init(Instant::now);
@@ -182,6 +200,12 @@ impl<'a> Session<'a> {
 pub(crate) enum Look {
     Over(Box<Concluded>),
     Asks(Name, Box<RequestKey>),
+}
+
+/// Why a request got no reply, with what may have been billed.
+pub(crate) fn failure_text(failure: Failure) -> String {
+    let bill = failure.bill();
+    failure.reason().unwrap_or_else(|error| not_asked(&error) + &bill)
 }
 
 pub(crate) fn not_asked(reason: &dyn std::fmt::Display) -> String {

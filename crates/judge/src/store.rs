@@ -2,7 +2,8 @@
 //!
 //! A line is synced to disk before its reply is used. Whatever was paid for is kept as it came, also what cannot be read or
 //! says nothing: what it says is read anew each time, so a better reader reads old replies for free. A request that is asked again
-//! on purpose gets a line of a later attempt; the last attempt counts, and all of them were paid for.
+//! on purpose gets a line of a later attempt; the last attempt counts, and all of them were paid for. A request that got no reply,
+//! but may have been billed, gets a line that counts for its cost alone.
 //!
 //! In memory there is where each reply lies, not what it says.
 
@@ -77,6 +78,9 @@ struct Line {
     /// Responses that were lost on their way before this one; each may have been billed.
     #[serde(default, skip_serializing_if = "is_default")]
     lost: u32,
+    /// Whether no response came at all: the line says what the `lost` ones may have cost, and holds no reply.
+    #[serde(default, skip_serializing_if = "is_default")]
+    unanswered: bool,
     /// How often the same had been asked before.
     #[serde(default, skip_serializing_if = "is_default")]
     attempt: u32,
@@ -106,10 +110,15 @@ pub(crate) struct StoredReply {
 /// What is billed for a reply: what it used or, where it does not say so, the most it can have used, and as much for each response
 /// that was lost before it came.
 pub(crate) fn billed(request: &ChatRequest, reply: &Result<Reply, Unreadable>, lost: u32) -> Usage {
-    let ceiling = Usage::ceiling(request);
-    let Usage { prompt, completion } = usage(reply).unwrap_or(ceiling);
-    let with = |own: u64, most: u64| own.saturating_add(most.saturating_mul(u64::from(lost)));
-    Usage { prompt: with(prompt, ceiling.prompt), completion: with(completion, ceiling.completion) }
+    let (own, lost) = (usage(reply).unwrap_or_else(|| most(request, 1)), most(request, lost));
+    Usage { prompt: own.prompt.saturating_add(lost.prompt), completion: own.completion.saturating_add(lost.completion) }
+}
+
+/// The most that so many responses to a request can have used.
+pub(crate) fn most(request: &ChatRequest, responses: u32) -> Usage {
+    let Usage { prompt, completion } = Usage::ceiling(request);
+    let times = |most: u64| most.saturating_mul(u64::from(responses));
+    Usage { prompt: times(prompt), completion: times(completion) }
 }
 
 /// What a reply says that it used.
@@ -203,7 +212,7 @@ impl Store {
                 Ok((name, line)) => {
                     let attempt = line.attempt;
                     let is_latest = |known: &Entry| known.attempt <= attempt;
-                    if index.get(&name).is_none_or(is_latest) {
+                    if !line.unanswered && index.get(&name).is_none_or(is_latest) {
                         index.insert(name, Entry { span, attempt, is_fresh: false });
                     }
                     let (account, billed, recorded_usd) = account(line);
@@ -241,6 +250,15 @@ impl Store {
     /// As [`Store::claim`], but nothing is to be asked.
     pub(crate) fn find(&self, name: Name, accept: Accept) -> Result<Option<StoredReply>, JudgeError> {
         Ok(self.lock().read(name)?.filter(|stored| accept.takes(stored)))
+    }
+
+    /// Adds a line, which is on the disk when this returns.
+    fn append(&self, mut state: MutexGuard<'_, State>, line: &Line) -> Result<Span, JudgeError> {
+        let span = state.lines.append(line).map_err(not_kept)?;
+        state.end = span.end();
+        drop(state);
+        self.sync(span.end())?;
+        Ok(span)
     }
 
     /// Makes all lines up to `end` outlast the machine. What others appended meanwhile goes to the disk with it.
@@ -289,17 +307,35 @@ impl Slot<'_> {
         paid_usd: Option<f64>,
     ) -> Result<StoredReply, JudgeError> {
         let RawResponse { body, request_id, seconds, adapted, batch, lost } = response;
-        let mut state = self.store.lock();
+        let state = self.store.lock();
         let attempt = state.index.get(&self.name).map_or(0, |known| known.attempt.saturating_add(1));
         let hash = self.name.to_string();
         let adapted_again = adapted.clone();
-        let line = Line { hash, key, response: body, request_id, seconds, adapted, batch, lost, attempt, paid_usd };
-        let span = state.lines.append(&line).map_err(not_kept)?;
-        state.end = span.end();
-        drop(state);
-        self.store.sync(span.end())?;
+        let (response, unanswered) = (body, false);
+        let line =
+            Line { hash, key, response, request_id, seconds, adapted, batch, lost, unanswered, attempt, paid_usd };
+        let span = self.store.append(state, &line)?;
         self.store.lock().index.insert(self.name, Entry { span, attempt, is_fresh: true });
         Ok(StoredReply { reply, seconds, adapted: adapted_again, batch, attempt, is_fresh: true })
+    }
+
+    /// Keeps what a request may have cost that was sent by itself, and whose responses were all lost. It can be asked again.
+    pub(crate) fn keep_lost(self, key: RequestKey, lost: u32, paid_usd: Option<f64>) -> Result<(), JudgeError> {
+        let (hash, none) = (self.name.to_string(), String::new);
+        let line = Line {
+            hash,
+            key,
+            response: none(),
+            request_id: none(),
+            seconds: 0.0,
+            adapted: none(),
+            batch: false,
+            lost,
+            unanswered: true,
+            attempt: 0,
+            paid_usd,
+        };
+        self.store.append(self.store.lock(), &line).map(drop)
     }
 }
 
@@ -312,8 +348,11 @@ impl Drop for Slot<'_> {
 
 /// Whose reply a line is, what it used, and what it cost, if that is known.
 fn account(line: Line) -> (Account, Usage, Option<f64>) {
-    let reply = Reply::read_for(&line.response, &line.key.request);
-    let billed = billed(&line.key.request, &reply, line.lost);
+    let request = &line.key.request;
+    let billed = match line.unanswered {
+        true => most(request, line.lost),
+        false => billed(request, &Reply::read_for(&line.response, request), line.lost),
+    };
     let account = Account { url: line.key.base_url, model: line.key.request.model, batch: line.batch };
     let listed = || listed_usd(&account.url, &account.model, billed, account.batch);
     let recorded_usd = line.paid_usd.or_else(listed);

@@ -303,6 +303,32 @@ fn a_reply_that_cannot_be_used_counts_against_the_budget() {
     assert_eq!(server.count(), 2);
 }
 
+#[test]
+fn what_was_lost_on_its_way_counts_against_the_budget_and_in_later_runs() {
+    let lost = || Response { hangs_up: true, ..Response::reply("1") };
+    let server = Scripted::start(move |before, _| if before < 4 { lost() } else { Response::reply("1") });
+    let settings = ChatSettings {
+        usd_per_million_prompt_tokens: Some(0.0),
+        usd_per_million_completion_tokens: Some(2e4), // at most 50 × 0.02 = 1 USD a request; 0.2 as it is
+        budget_usd: Some(4.5),
+        retries: 1,
+        ..server.settings()
+    };
+    let folder = folder();
+    let outcome = run(5, &settings, &folder);
+    let reason = &outcome.judgements[0].reason;
+    assert!(reason.starts_with("gave up after attempt 2") && reason.contains("(2 may have been billed"), "{reason}");
+    assert!(matches!(outcome.stopped, Some(JudgeError::Budget { .. })), "{:?}", outcome.stopped);
+    assert_eq!((server.count(), outcome.progress.paid, outcome.progress.spent_usd), (4, 0, Some(4.0)));
+
+    // The next run knows what that may have cost, and asks again.
+    let next = run(5, &settings, &folder);
+    assert_eq!((server.count(), next.stopped, next.progress.spent_usd), (4, outcome.stopped, Some(4.0)));
+    let next = run(5, &ChatSettings { budget_usd: Some(9.0), ..settings }, &folder);
+    assert_eq!((server.count(), next.progress.scored, next.progress.asked_again), (9, 5, 0));
+    assert!((next.progress.spent_usd.unwrap() - 5.0).abs() < 1e-9, "{:?}", next.progress);
+}
+
 /// Given the number of replies so far.
 type Step = fn(usize) -> Result<JudgeStep, String>;
 

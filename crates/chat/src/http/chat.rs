@@ -188,6 +188,35 @@ impl Chat {
         Failure::Request(reason)
     }
 
+    /// As [`ChatServer::send`]; `lost` counts the attempts whose responses were lost.
+    fn ask(&self, request: &ChatRequest, name: &str, lost: &mut u32) -> Result<RawResponse, Failure> {
+        let mut jitter = Stream::named(0, name);
+        let mut patience = Patience::new(self.connection.retries(), self.gate.clock().now());
+        loop {
+            let (reason, after, is_limit) = match self.attempt(request).map_err(Failure::Stopped)? {
+                Attempt::Done(response) => return Ok(response),
+                Attempt::Adapted if patience.adapts() => continue,
+                Attempt::Adapted => {
+                    return Err(Failure::Request("the server refuses one field after another".into()));
+                }
+                Attempt::Stop(reason) => return Err(self.give_up(reason)),
+                Attempt::Unusable(reason) => return Err(self.count_refusal(reason, 0, "")),
+                Attempt::Refused { reason, status, code } => return Err(self.count_refusal(reason, status, &code)),
+                Attempt::Again { reason, after, is_limit } => (reason, after, is_limit),
+                Attempt::Lost(reason) => {
+                    *lost += 1;
+                    (reason, None, false)
+                }
+            };
+            match patience.next(self.gate.clock().now(), after, is_limit, jitter.uniform()) {
+                Next::Wait(delay) => self.gate.pause(delay).map_err(Failure::Stopped)?,
+                Next::GiveUp { attempts } => {
+                    return Err(self.count_failure(format!("gave up after attempt {attempts}: {reason}")));
+                }
+            }
+        }
+    }
+
     fn count_failure(&self, reason: String) -> Failure {
         if let Some(failures) = self.streak.failed() {
             let url = self.connection.base_url().to_owned();
@@ -207,35 +236,10 @@ impl ChatServer for Chat {
     }
 
     fn send(&self, request: &ChatRequest, name: &str) -> Result<RawResponse, Failure> {
-        let mut jitter = Stream::named(0, name);
-        let mut patience = Patience::new(self.connection.retries(), self.gate.clock().now());
         let mut lost = 0;
-        loop {
-            let (reason, after, is_limit) = match self.attempt(request).map_err(Failure::Stopped)? {
-                Attempt::Done(response) => return Ok(RawResponse { lost, ..response }),
-                Attempt::Adapted if patience.adapts() => continue,
-                Attempt::Adapted => {
-                    return Err(Failure::Request("the server refuses one field after another".into()));
-                }
-                Attempt::Stop(reason) => return Err(self.give_up(reason)),
-                Attempt::Unusable(reason) => return Err(self.count_refusal(reason, 0, "")),
-                Attempt::Refused { reason, status, code } => return Err(self.count_refusal(reason, status, &code)),
-                Attempt::Again { reason, after, is_limit } => (reason, after, is_limit),
-                Attempt::Lost(reason) => {
-                    lost += 1;
-                    (reason, None, false)
-                }
-            };
-            match patience.next(self.gate.clock().now(), after, is_limit, jitter.uniform()) {
-                Next::Wait(delay) => self.gate.pause(delay).map_err(Failure::Stopped)?,
-                Next::GiveUp { attempts } => {
-                    let bill = match lost {
-                        0 => String::new(),
-                        _ => format!(" ({lost} may have been billed, as the response was lost)"),
-                    };
-                    return Err(self.count_failure(format!("gave up after attempt {attempts}: {reason}{bill}")));
-                }
-            }
+        match self.ask(request, name, &mut lost) {
+            Ok(response) => Ok(RawResponse { lost, ..response }),
+            Err(failure) => Err(failure.after(lost)),
         }
     }
 

@@ -12,11 +12,9 @@ const MOST_NAMES: usize = 8;
 
 /// Why no request can be answered, in a sentence that says what to do.
 pub(super) fn explain(connection: &Connection, model: &str, failure: Failure) -> ChatError {
-    let reason = match failure {
-        Failure::Stopped(ChatError::Refused { reason, .. }) | Failure::Request(reason) | Failure::Server(reason) => {
-            reason
-        }
-        Failure::Stopped(error) => return error,
+    let reason = match failure.reason() {
+        Ok(reason) | Err(ChatError::Refused { reason, .. }) => reason,
+        Err(error) => return error,
     };
     let meanings = [
         (401, "the key is not accepted: is it this server's, whole, and still valid?"),

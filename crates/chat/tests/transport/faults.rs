@@ -146,12 +146,32 @@ fn what_stays_wrong_fails_with_its_reason() {
         ),
     ] {
         let server = Server::start(move |_, _| response.clone());
-        let failure = send(&chat(&retrying(&server, 2)), "x");
-        let Err(Failure::Request(reason) | Failure::Server(reason)) = &failure else {
-            panic!("{name}: {failure:?}");
-        };
+        let failure = send(&chat(&retrying(&server, 2)), "x").unwrap_err();
+        let reason = failure.reason().unwrap_or_else(|stopped| panic!("{name}: {stopped}"));
         assert!(reason.contains(part), "{name}: {reason}");
         assert_eq!(server.count(), requests, "{name}");
+    }
+}
+
+#[test]
+fn what_was_lost_before_a_failure_is_counted_whatever_the_failure_is() {
+    let cut = || Response { cut_after: Some(9), ..good() };
+    let refusal = Response::error(400, "too long", "context_length_exceeded");
+    let rows: [(&str, Response, u32, &str); 4] = [
+        ("never anything else", cut(), 3, "gave up after attempt 3: the response broke off"),
+        ("then refused", refusal, 2, "HTTP 400: too long"),
+        ("then nobody is let in", Response::new(401, "no"), 2, "HTTP 401: no"),
+        ("then broken", Response::new(500, "oops"), 2, "gave up after attempt 3: HTTP 500: oops"),
+    ];
+    for (name, last, lost, part) in rows {
+        let server = Server::start(move |before, _| if before < 2 { cut() } else { last.clone() });
+        let failure = send(&chat(&retrying(&server, 2)), "x").unwrap_err();
+        assert_eq!((failure.lost(), server.count()), (lost, 3), "{name}");
+        assert_eq!(failure.bill(), format!(" ({lost} may have been billed, as the response was lost)"), "{name}");
+        match failure.clone().reason() {
+            Ok(reason) => assert!(reason.contains(part) && reason.ends_with(&failure.bill()), "{name}: {reason}"),
+            Err(stopped) => assert!(stopped.to_string().contains(part), "{name}: {stopped}"),
+        }
     }
 }
 
@@ -164,8 +184,8 @@ fn slow_responses_end_in_time() {
     ] {
         let server = Server::start(move |_, _| response.clone());
         let settings = ChatSettings { timeout_seconds: 1, ..retrying(&server, 0) };
-        let Err(Failure::Server(reason)) = send(&chat(&settings), "x") else { panic!("no failure") };
-        assert!(reason.contains("no complete response within 1 s"), "{reason}");
+        let reason = send(&chat(&settings), "x").unwrap_err().reason().unwrap();
+        assert!(reason.contains("no complete response within 1 s") && reason.contains("(1 may have"), "{reason}");
     }
 }
 
