@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tunebench_scripted_server::{Response, Seen, Server};
+use tunebench_scripted_server::{BatchProvider, BatchScript, Fate, Response, Seen, Server};
+use tunebench_spec::study::Dialect;
 
 use crate::support;
 use crate::tiny::{self, lines, tokenizer};
@@ -318,6 +319,22 @@ fn a_panel_compares_both_orders_and_pays_for_each_pair_once() {
     assert!(pairs <= rows / 2 + 1, "{pairs} requests for {rows} rows");
     let table = place.run(&["analyze", "pairs", "out"]);
     assert!(table.contains("flip"), "{table}");
+}
+
+#[test]
+fn all_answers_of_a_study_are_one_batch() {
+    let fate = |_: &str, _: &Value, _: u32| Fate::Reply(r#"{"score": 0.5, "reason": "so"}"#.to_owned());
+    let script = BatchScript { fate: Box::new(fate), polls: 0, ..BatchScript::default() };
+    let provider = BatchProvider::start(Dialect::OpenAi, script);
+    let place = Place::new(&provider.server.base_url, "");
+    let study = fs::read_to_string(place.path("study.toml")).unwrap();
+    place.write("study.toml", &study.replace("retries = 1", "retries = 1\nbatch = true"));
+    place.run(&["study", "study.toml", "--out", "out"]);
+    assert_eq!(place.count("judgements WHERE status = 'scored' AND batch = 'true'"), (ITEMS * MODELS) as u64);
+    place.run(&["study", "study.toml", "--out", "out"]);
+    let billed = provider.billed();
+    assert!(!billed.is_empty() && billed.values().all(|n| *n == 1), "{billed:?}");
+    assert_eq!(provider.ledger(|ledger| ledger.batches.len()), 1);
 }
 
 #[test]

@@ -173,7 +173,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::ModelFinished { model } => format!("finished {model}"),
         Event::JudgeRemark { judge, remark } => format!("{judge}: {remark}"),
         Event::JudgingForecast { forecast } => format!("{} takes {} requests", forecast.judge, forecast.requests),
-        Event::ComparisonStarted { judge } => format!("{judge} compares"),
+        Event::JudgingTogether { judge } => format!("{judge} judges together"),
         Event::Judged(_) | Event::JudgeProbed { .. } | Event::WorkKnown { .. } => return None,
     })
 }

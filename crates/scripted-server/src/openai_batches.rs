@@ -10,6 +10,8 @@ pub(crate) fn answer(script: &BatchScript, ledger: &mut Ledger, seen: &Seen) -> 
     let path: Vec<&str> = seen.path.trim_start_matches("/v1/").split('/').collect();
     let json = |value: Value| Some(Response::new(200, value.to_string()));
     match (seen.method.as_str(), path.as_slice()) {
+        // A request by itself, as a probe sends one.
+        ("POST", ["chat", "completions"]) => Some(Response::reply("1")),
         ("POST", ["files"]) => {
             let id = format!("file-{}", ledger.files.len());
             ledger.files.insert(id.clone(), file_of_form(seen)?);

@@ -164,9 +164,9 @@ impl<'a> Evaluation<'a> {
         &self.judges
     }
 
-    /// The names of those that mark each answer by itself.
+    /// The names of those that judge a model's answers as soon as they are there.
     pub fn marking(&self) -> impl Iterator<Item = String> {
-        self.judges.iter().filter(|judge| !judge.compares()).map(|judge| judge.name().to_owned())
+        self.judges.iter().filter(|judge| !judge.waits()).map(|judge| judge.name().to_owned())
     }
 
     /// Base models that answer too, for comparison.
@@ -186,12 +186,12 @@ impl<'a> Evaluation<'a> {
         GenerationRequest { items, settings, encoder, model, seed, backend }
     }
 
-    /// Names what the judges that mark each answer by itself say of the generations of this identity.
+    /// Names what the judges that do not wait for all answers say of the generations of this identity.
     ///
     /// # Errors
     /// When an option has no JSON form.
     pub fn judging_identity(&self, generations: &str) -> Result<String, StudyError> {
-        let identities = self.judges.iter().filter(|judge| !judge.compares());
+        let identities = self.judges.iter().filter(|judge| !judge.waits());
         let identities: Vec<String> =
             identities.map(|judge| judge.identity(&self.items, generations)).collect::<Result<_, _>>()?;
         match identities.as_slice() {
@@ -200,20 +200,19 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Has these answers judged by the judges that mark each by itself, as [`Judging::judge`].
+    /// Has these answers judged by the judges that do not wait for all, as [`Judging::judge`].
     ///
     /// # Errors
     /// As [`Judging::judge`].
     pub fn judge(
         &self,
-        model: &ModelKey,
         generations: &[Generation],
         folder: &RunFolder,
         observer: &mut dyn Observer,
     ) -> Result<Judgements, StudyError> {
         let mut all = Judgements::default();
-        for judge in self.judges.iter().filter(|judge| !judge.compares()) {
-            let answers = Answers { model, generations, rivals: &[] };
+        for judge in self.judges.iter().filter(|judge| !judge.waits()) {
+            let answers = [Answers { generations, rivals: &[] }];
             match self.by(judge).judge(&answers, folder, observer) {
                 Ok(found) => all.extend(found),
                 Err(StudyError::Stopped) => return Err(StudyError::Stopped),

@@ -71,7 +71,7 @@ impl<'a> Executor<'a> {
             PieceKind::Measure => model.measure(self.backend, &self.folder)?,
             PieceKind::Answer => outcome.generations = self.answer(model, &piece.id, observer)?,
             PieceKind::Judge => {
-                let found = self.evaluation()?.judge(model.key(), &outcome.generations, &self.folder, observer)?;
+                let found = self.evaluation()?.judge(&outcome.generations, &self.folder, observer)?;
                 Judgements { judgements: outcome.judgements, stopped: outcome.stopped } = found;
             }
         }

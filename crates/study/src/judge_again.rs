@@ -9,16 +9,16 @@ use tunebench_model::backend::Backend;
 use tunebench_spec::study::{ChatSettings, JudgeSettings};
 use tunebench_spec::{Example, Study};
 
-use crate::comparisons;
 use crate::error::{Locate, StudyError};
 use crate::frames::RunFrames;
 use crate::human_labels;
 use crate::judge_cost;
 use crate::judge_servers::{JudgeServers, LocalModels};
-use crate::judgements::{Answers, Judging, JudgingOptions};
+use crate::judgements::{Judging, JudgingOptions};
 use crate::judges::OpenJudge;
 use crate::observer::{Event, Observer};
 use crate::run_folder::{self, RunFolder};
+use crate::together::judge_together;
 
 /// What of a run folder is judged again, and how.
 #[derive(Clone, Debug, Default)]
@@ -177,17 +177,7 @@ fn by(
 ) -> Result<Option<String>, StudyError> {
     let JudgedRun { study, folder, items, frames, servers } = run;
     let judging = Judging { judge, items, servers, seed: study.study.seed, options };
-    if judge.compares() {
-        return comparisons::compare(&judging, study, frames, folder, observer);
-    }
-    let answered: Vec<_> = frames.answered(study).into_iter().map(|(key, rows)| (key, rows.to_vec())).collect();
-    let mut stopped: Option<String> = None;
-    for (model, generations) in &answered {
-        let found = judging.judge(&Answers { model, generations, rivals: &[] }, folder, observer)?;
-        frames.judged(model, judge.name(), found.judgements);
-        stopped = stopped.or(found.stopped);
-    }
-    Ok(stopped)
+    judge_together(&judging, study, frames, folder, observer)
 }
 
 /// What one judge takes for the answers that are there.

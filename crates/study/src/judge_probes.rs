@@ -14,7 +14,6 @@ use crate::generations::SKIPPED;
 use crate::judge_again::JudgedRun;
 use crate::judgements::{Answers, JudgingOptions};
 use crate::judges::OpenJudge;
-use crate::model_key::ModelKey;
 use crate::observer::Observer;
 
 /// Of a judge that compares: an answer beside itself.
@@ -64,12 +63,11 @@ pub fn probe_judge(
     };
     for (kind, change) in kinds {
         let (originals, generations) = changed_forms(&run, &drawn, change);
-        let model = ModelKey::single(kind, run.study.study.seed);
         // The same answer under another name, for a judge that compares.
         let twins: Vec<Generation> =
             drawn.iter().map(|(row, _)| Generation { arm: format!("{} itself", row.arm), ..row.clone() }).collect();
         let rivals: &[&[Generation]] = if judge.compares() { &[&twins] } else { &[] };
-        let answers = Answers { model: &model, generations: &generations, rivals };
+        let answers = [Answers { generations: &generations, rivals }];
         let found = judging.judge(&answers, &run.folder, observer)?;
         probes.extend(found.judgements.into_iter().map(|row| probe(kind, &originals, row)));
         stopped = stopped.or(found.stopped);

@@ -14,10 +14,7 @@ use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;
 
 use crate::error::{Locate, StudyError};
-use crate::judges::OpenJudge;
-
-/// What stands before the name of a model that our own engine runs.
-const LOCAL: &str = "local:";
+use crate::judges::{LOCAL, OpenJudge};
 
 /// Where the models are that our own engine runs for a judge.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -17,7 +17,6 @@ use crate::error::StudyError;
 use crate::generations::SKIPPED;
 use crate::judge_servers::{JudgeServers, OpenServer};
 use crate::judges::OpenJudge;
-use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
 use crate::run_folder::RunFolder;
 
@@ -77,7 +76,6 @@ pub struct JudgingOptions {
 /// A model's answers, and those that they stand against.
 #[derive(Clone, Copy)]
 pub struct Answers<'a> {
-    pub model: &'a ModelKey,
     pub generations: &'a [Generation],
     /// Of each rival its answers; none for a judge that marks each answer by itself.
     pub rivals: &'a [&'a [Generation]],
@@ -94,13 +92,13 @@ pub struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    /// Judges answers. Replies that were paid for before, kept in the run folder, are read again, never paid twice.
+    /// Judges the answers of one or more models. Replies that were paid for before, kept in the run folder, are read again, never paid twice.
     ///
     /// # Errors
     /// When nothing can begin: a key is missing, the file of replies cannot be read, an answer's item is unknown.
     pub fn judge(
         &self,
-        answers: &Answers<'_>,
+        answers: &[Answers<'_>],
         folder: &RunFolder,
         observer: &mut dyn Observer,
     ) -> Result<Judgements, StudyError> {
@@ -123,14 +121,17 @@ impl Judging<'_> {
         };
         let url = server.as_ref().map_or_else(|| server_name(&chat.base_url), |server| server.url().to_owned());
         let subjects = Subjects::new(self.items, |item| self.judge.hash(item, &url));
-        let all = match self.judge.compares() {
-            false => tasks(answers.generations, &subjects, &draw)?,
-            true => self.pairs(answers, &subjects, &draw, observer)?,
-        };
+        let mut all = Vec::new();
+        for of_model in answers {
+            all.extend(match self.judge.compares() {
+                false => tasks(of_model.generations, &subjects, &draw)?,
+                true => self.pairs(of_model, &subjects, &draw, observer)?,
+            });
+        }
         let (tasks, skipped): (Vec<Task<'_>>, Vec<Task<'_>>) =
             all.into_iter().partition(|task| not_asked(task).is_none());
-        let (model, name) = (answers.model, self.judge.name());
-        observer.on_event(&Event::JudgingStarted { model, judge: name, judgements: tasks.len() });
+        let name = self.judge.name();
+        observer.on_event(&Event::JudgingStarted { judge: name, judgements: tasks.len() });
         let steps = PluginSteps { plugin: &self.judge.plugin, name, errors: Mutex::default() };
         let JudgingOptions { again, is_replay, max_cost } = self.options.clone();
         let max_cost_usd = max_cost.as_ref().map(Allowance::left);
@@ -161,7 +162,7 @@ impl Judging<'_> {
         let remarks = server.as_ref().map(OpenServer::take_remarks).unwrap_or_default();
         notes.iter().chain(&remarks).for_each(|note| observer.on_event(&Event::JudgingNote(note)));
         judgements.extend(skipped.iter().map(|task| unscored(task, name)));
-        observer.on_event(&Event::JudgingFinished { model, judge: name, judgements: &judgements });
+        observer.on_event(&Event::JudgingFinished { judge: name, judgements: &judgements });
         let has_failed = judgements.iter().any(|row| row.status == JudgementStatus::Failed);
         // A plugin that broke says more than how many judgements it cost.
         let stopped = unusable.filter(|_| has_failed).or(stopped.map(|error| error.to_string()));
@@ -179,7 +180,8 @@ impl Judging<'_> {
     ) -> Result<Vec<Task<'t>>, StudyError> {
         let Pairs { tasks, without_rival } = pairs(answers.generations, answers.rivals, subjects, draw)?;
         if without_rival > 0 {
-            let note = format!("{without_rival} answers of {} have no rival's answer beside them", answers.model);
+            let arm = answers.generations.first().map_or("", |row| row.arm.as_str());
+            let note = format!("{without_rival} answers of {arm} have no rival's answer beside them");
             observer.on_event(&Event::JudgingNote(&note));
         }
         Ok(tasks)

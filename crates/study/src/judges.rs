@@ -10,6 +10,9 @@ use crate::error::{Locate, StudyError};
 /// Raised when a change of the code changes what is judged.
 const JUDGING_VERSION: u32 = 2;
 
+/// What stands before the name of a model that our own engine runs.
+pub const LOCAL: &str = "local:";
+
 /// A judge: its settings, and the plugin that knows what to ask.
 pub struct OpenJudge {
     pub settings: JudgeSettings,
@@ -44,6 +47,13 @@ impl OpenJudge {
     /// Whether it compares two answers, instead of marking one.
     pub fn compares(&self) -> bool {
         self.plugin.compares()
+    }
+
+    /// Whether it waits until all models have answered: it compares their answers, asks in batches that may take a day each, or
+    /// has a model in memory that nothing should be trained beside.
+    pub fn waits(&self) -> bool {
+        let chat = self.chat();
+        self.compares() || chat.batch || chat.base_url.starts_with(LOCAL)
     }
 
     /// Whom it asks.

@@ -17,8 +17,8 @@
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`]: the three kinds of work
-//! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`comparisons`]: those
-//!   that set answers side by side, when all are there
+//! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`together`]: those
+//!   that wait for all answers
 //! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
 //!   judge minds what it should; [`human_labels`]: people's marks
 //! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take, and how many [`items`](mod@items) it asks
@@ -39,7 +39,6 @@ pub mod calibration;
 pub mod candidates;
 pub mod changed_answers;
 pub mod chat;
-pub mod comparisons;
 pub mod context;
 pub mod error;
 pub mod evaluated_model;
@@ -71,6 +70,7 @@ pub mod progress_file;
 pub mod run;
 pub mod run_folder;
 pub mod selection;
+pub mod together;
 pub mod trained_arm;
 pub mod training;
 pub mod wording;

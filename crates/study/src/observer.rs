@@ -103,8 +103,8 @@ pub enum Event<'a> {
     JudgingForecast {
         forecast: &'a JudgingForecast,
     },
-    /// All models have answered, and a judge that compares their answers begins.
-    ComparisonStarted {
+    /// All models have answered, and a judge begins that judges all their answers at once.
+    JudgingTogether {
         judge: &'a str,
     },
     /// Work on a base model begins, as it came.
@@ -168,7 +168,6 @@ pub enum Event<'a> {
         generation: &'a Generation,
     },
     JudgingStarted {
-        model: &'a ModelKey,
         judge: &'a str,
         judgements: usize,
     },
@@ -176,7 +175,6 @@ pub enum Event<'a> {
     /// A remark on the store of replies.
     JudgingNote(&'a str),
     JudgingFinished {
-        model: &'a ModelKey,
         judge: &'a str,
         judgements: &'a [Judgement],
     },

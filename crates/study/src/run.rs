@@ -10,7 +10,6 @@ use tunebench_spec::{Example, Study};
 
 use crate::arm_plan::{self, Plans};
 use crate::calibration::Calibration;
-use crate::comparisons;
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
@@ -22,6 +21,7 @@ use crate::observer::{Event, Observer, Stop};
 use crate::preparation::{Preparation, Round};
 use crate::progress_file::ProgressFile;
 use crate::run_folder::{self, RunFolder};
+use crate::together;
 use crate::work::{PieceKind, WorkGraph};
 
 /// What of a study to run.
@@ -77,7 +77,7 @@ pub fn run(
         failed: BTreeSet::new(),
         failures: std::mem::take(&mut preparation.failures),
     };
-    let result = rounds(&mut run, preparation, observer).and_then(|()| run.compare(observer));
+    let result = rounds(&mut run, preparation, observer).and_then(|()| run.judge_together(observer));
     let state = match &result {
         Ok(()) if run.failures.is_empty() => RunState::Finished,
         Err(StudyError::Stopped) => RunState::Interrupted,
@@ -145,7 +145,7 @@ fn check_folder(context: &StudyContext, out: &Path) -> Result<(), StudyError> {
 struct Run<'a> {
     executor: Executor<'a>,
     frames: RunFrames,
-    /// Names of the judges that mark each answer by itself.
+    /// Names of the judges that judge a model's answers as soon as they are there.
     judges: BTreeSet<String>,
     progress: ProgressFile,
     out: &'a Path,
@@ -214,14 +214,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Has the judges that compare set the answers side by side, when all are there.
-    fn compare(&mut self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+    /// Has the judges that wait for all answers judge them.
+    fn judge_together(&mut self, observer: &mut dyn Observer) -> Result<(), StudyError> {
         if !self.executor.has_evaluation() {
             return Ok(());
         }
         let evaluation = self.executor.evaluation()?;
-        for judge in evaluation.judges().iter().filter(|judge| judge.compares()) {
-            let found = comparisons::compare(
+        for judge in evaluation.judges().iter().filter(|judge| judge.waits()) {
+            let found = together::judge_together(
                 &evaluation.by(judge),
                 self.study,
                 &mut self.frames,

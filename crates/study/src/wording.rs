@@ -54,7 +54,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::JudgeRemark { judge, remark } => format!("warning: judge `{judge}`: {remark}"),
         Event::JudgeProbed { judge, said } => format!("judge `{judge}`: {said}"),
         Event::JudgingForecast { forecast } => will_take(forecast),
-        Event::ComparisonStarted { judge } => format!("{judge} compares the answers"),
+        Event::JudgingTogether { judge } => format!("{judge} judges all answers"),
         Event::BoardFailed { error, .. } => format!("  its TensorBoard events are incomplete: {error}"),
         Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
         Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
