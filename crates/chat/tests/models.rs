@@ -160,3 +160,10 @@ fn dates_are_days_of_the_calendar() {
     }
     assert!(Date::today() > date("2026-01-01"));
 }
+
+/// Plugins know no crate of ours but their own contract, so the name stands there once more.
+#[test]
+fn judges_ask_the_default_model_of_the_table() {
+    let plugins = include_str!("../../../plugins/marks/src/asking.rs");
+    assert!(plugins.contains(&format!("pub const DEFAULT_MODEL: &str = \"{DEFAULT_MODEL}\";")));
+}

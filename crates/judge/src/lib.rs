@@ -23,7 +23,7 @@ mod task;
 mod walk;
 
 pub use error::JudgeError;
-pub use prices::{Price, Prices, dearest_usd};
+pub use prices::{Price, Prices};
 pub use question::{Judge, Question};
 pub use run::{Again, Outcome, Progress, Server, Settings, judge};
-pub use task::{Draw, Pairs, Rival, Subject, Subjects, Task, pairs, rival, tasks};
+pub use task::{Draw, Pairs, Rival, Subject, Subjects, Task, pairs, tasks};

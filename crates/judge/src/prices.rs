@@ -1,7 +1,6 @@
 //! What tokens cost.
 
 use tunebench_chat::{ChatError, Usage, models, server_name};
-use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;
 
 use crate::error::JudgeError;
@@ -96,14 +95,6 @@ impl Prices {
 /// US dollars for one request by the table of models; none for what is not in it.
 pub(crate) fn listed_usd(url: &str, model: &str, usage: Usage, batch: bool) -> Option<f64> {
     models::find(model, url)?.cost_usd(usage.prompt, usage.completion, batch)
-}
-
-/// US dollars that a request costs at most: every byte of it a token, and a reply as long as it may be. None without prices.
-///
-/// # Errors
-/// As [`Prices::of`].
-pub fn dearest_usd(request: &ChatRequest, settings: &ChatSettings) -> Result<Option<f64>, JudgeError> {
-    Ok(Prices::of(settings)?.cost_usd(&request.model, Usage::ceiling(request), settings.batch))
 }
 
 /// An amount of money in the settings is 0 or more.

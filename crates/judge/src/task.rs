@@ -163,7 +163,7 @@ pub struct Pairs<'a> {
 }
 
 /// Every answer against each rival's answer to the same item, in both orders, as often as `draw` says. `rivals` holds the answers
-/// of one model each; [`rival`] says which of an arm's trainings that is.
+/// of one model each.
 ///
 /// # Errors
 /// [`JudgeError::UnknownItem`] when a generation's item is not among the subjects.
@@ -192,14 +192,6 @@ pub fn pairs<'a>(
         }
     }
     Ok(pairs)
-}
-
-/// Whom training number `number` of an arm, from 1, is compared with: the rival's training of that number, or its only one.
-pub fn rival<T>(number: usize, trainings: &[T]) -> Option<&T> {
-    match trainings {
-        [only] => Some(only),
-        several => several.get(number.checked_sub(1)?),
-    }
 }
 
 /// What an item is drawn by. Generations of old runs know their items by ids alone.

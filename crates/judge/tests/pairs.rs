@@ -5,7 +5,7 @@
 mod support;
 
 use support::{AskOnce, Memory, answers, completion, run, settings, subjects};
-use tunebench_judge::{Draw, Pairs, Server, pairs, rival, tasks};
+use tunebench_judge::{Draw, Pairs, Server, pairs, tasks};
 use tunebench_spec::Generation;
 
 fn arm(name: &str, seed: u64, answer: &str, generations: &[Generation]) -> Vec<Generation> {
@@ -62,20 +62,6 @@ fn each_answer_meets_each_rivals_in_both_orders() {
         "two equal answers are one question"
     );
     assert!(outcome.judgements.iter().all(|j| j.score == Some(0.0) && j.rival == "a"));
-}
-
-#[test]
-fn trainings_meet_the_one_of_their_number_or_the_only_one() {
-    for (number, trainings, expected) in [
-        (1, vec!["b1", "b2"], Some("b1")),
-        (2, vec!["b1", "b2"], Some("b2")),
-        (3, vec!["b1", "b2"], None),
-        (3, vec!["base"], Some("base")),
-        (1, vec![], None),
-        (0, vec!["b1", "b2"], None),
-    ] {
-        assert_eq!(rival(number, &trainings).copied(), expected, "{number} of {trainings:?}");
-    }
 }
 
 #[test]

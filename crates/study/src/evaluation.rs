@@ -165,7 +165,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The names of those that judge a model's answers as soon as they are there.
-    pub fn marking(&self) -> impl Iterator<Item = String> {
+    pub fn immediate(&self) -> impl Iterator<Item = String> {
         self.judges.iter().filter(|judge| !judge.waits()).map(|judge| judge.name().to_owned())
     }
 
@@ -194,10 +194,7 @@ impl<'a> Evaluation<'a> {
         let identities = self.judges.iter().filter(|judge| !judge.waits());
         let identities: Vec<String> =
             identities.map(|judge| judge.identity(&self.items, generations)).collect::<Result<_, _>>()?;
-        match identities.as_slice() {
-            [one] => Ok(one.clone()),
-            _ => Ok(hash::of_json(&identities)?),
-        }
+        Ok(hash::of_json(&identities)?)
     }
 
     /// Has these answers judged by the judges that do not wait for all, as [`Judging::judge`].

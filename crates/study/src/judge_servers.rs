@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use tunebench_chat::{BatchChat, BatchServer as _, Chat, ChatError, ChatServer as _, Probe, Usage};
 use tunebench_judge::{JudgeError, Prices, Server, Settings};
 use tunebench_local_chat::LocalChat;
-
 use tunebench_model::backend::Backend;
 use tunebench_spec::ChatRequest;
 use tunebench_spec::study::ChatSettings;

@@ -68,7 +68,7 @@ pub fn run(
     let mut run = Run {
         executor: Executor::new(context.backend, preparation.evaluation.clone(), folder, calibration),
         frames: RunFrames::open(out, observer),
-        judges: preparation.evaluation.iter().flat_map(|evaluation| evaluation.marking()).collect(),
+        judges: preparation.evaluation.iter().flat_map(|evaluation| evaluation.immediate()).collect(),
         progress: ProgressFile::new(out, &context.study.study.name),
         out,
         study: &context.study,

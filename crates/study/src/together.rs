@@ -103,6 +103,8 @@ mod tests {
         assert_eq!(met(2, 3, &rivals), Some(2));
         assert_eq!(met(3, 3, &rivals), Some(3));
         assert_eq!(met(1, 3, &rivals), None, "the rival's first training failed");
+        assert_eq!(met(4, 4, &rivals), None, "the rival has no such number");
+        assert_eq!(met(1, 3, &[]), None, "the rival has no answers");
         assert_eq!(met(3, 3, &only), Some(1), "of one that was trained once, or never");
         assert_eq!(met(1, 1, &rivals), Some(2), "a base model against the first there is");
     }
