@@ -44,7 +44,7 @@ pub fn measure(args: &Args) -> Result<Value> {
     let counts = [args.batch, args.prompt, args.new, args.repeats];
     ensure!(counts.iter().all(|n| *n > 0), "--batch, --prompt, --new and --repeats must be at least 1");
     let model = args.model.load()?;
-    let positions = model.shape.max_position_embeddings;
+    let positions = model.shape.context();
     ensure!(args.prompt + args.new <= positions, "prompt and answer are longer than the model's {positions} positions");
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, args.batch * args.prompt)?;
     let prompts = tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key });

@@ -62,7 +62,7 @@ pub fn measure(args: &Args) -> Result<Value> {
     let total = args.warmup + args.steps;
     ensure!(args.steps > 0 && args.batch > 0 && args.seq > 1, "there is nothing to learn in no step, row or label");
     let model = args.model.load()?;
-    let positions = model.shape.max_position_embeddings;
+    let positions = model.shape.context();
     ensure!(args.seq <= positions, "--seq {}, but the model has {positions} positions", args.seq);
     let tuning = args.tuner.start(&model)?;
     let recipe = recipe(args, &tuning, total);

@@ -115,7 +115,7 @@ pub fn answer<E: From<Error>>(
 ) -> Result<(), E> {
     let mut text = model.rows();
     let mut rows: Vec<Row> = Vec::new();
-    let in_front = model.shape().max_position_embeddings.saturating_sub(model.positions());
+    let in_front = model.shape().context().saturating_sub(model.positions());
     let mut waiting = 0..prompts.len();
     // Scores of the rows that have just got a token, and which rows they are.
     let (mut scores, mut first) = (Vec::new(), 0);

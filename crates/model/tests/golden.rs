@@ -152,7 +152,7 @@ fn rope_scaling_and_a_tied_head_are_those_of_transformers() {
     let (shape, weights) = model("tiny-llama3");
     assert!(path("tiny-llama3/model.safetensors.index.json").exists() && shape.tie_word_embeddings);
     let fixtures = tensors("tiny-llama3/fixtures.safetensors");
-    let frequencies = Tensor::new(rotary::frequencies(&shape).unwrap(), &Device::Cpu).unwrap();
+    let frequencies = Tensor::new(rotary::rotation(&shape).unwrap().frequencies, &Device::Cpu).unwrap();
     assert!(error(&frequencies, &fixtures["inv_freq"]) < 1e-7);
 
     let ids: Vec<Vec<i64>> = fixtures["input_ids"].to_dtype(DType::I64).unwrap().to_vec2().unwrap();

@@ -9,6 +9,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Names, Role};
+use crate::positions::check_positive;
+pub use crate::positions::{Longrope, Positions, RopeScaling, Rotary, Yarn};
 
 /// What a decoder computes, layer by layer the same but for its window of attention.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Decoder {
     pub mlp: Mlp,
     /// Whether the output head is the embedding matrix.
     pub tie_word_embeddings: bool,
+    /// `c · tanh(logit / c)` in place of each of the head's scores (Gemma 2).
+    pub logit_softcap: Option<f64>,
     pub names: Names,
 }
 
@@ -63,27 +67,9 @@ pub enum NormPlacement {
     Pre,
     /// Before them, and of what they add to the residual stream (Gemma 2).
     PreAndPost,
-}
-
-/// How a token's position enters.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Positions {
-    /// Queries and keys are rotated (Su et al. 2021), halves of a head against each other.
-    Rotary { theta: f64, scaling: Option<RopeScaling> },
-    /// A learned row for each position is added to the embedding; the first is row `offset` (OPT: 2).
-    Learned { offset: usize },
-    /// Scores fall linearly with distance, each head by its own slope (Press et al. 2022).
-    Alibi,
-}
-
-/// Changes to the rotary frequencies for contexts longer than pre-training's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rope_type", rename_all = "lowercase")]
-pub enum RopeScaling {
-    /// All frequencies divided by `factor`.
-    Linear { factor: f64 },
-    /// LLaMA 3.1: low frequencies divided by `factor`, high ones kept, a smooth blend between.
-    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_max_position_embeddings: usize },
+    /// Before attention and before the MLP, which both read the layer's input: `x + attn(norm1(x)) + mlp(norm2(x))`
+    /// (GPT-NeoX).
+    Parallel,
 }
 
 /// Self-attention, causal.
@@ -97,13 +83,30 @@ pub struct Attention {
     /// Whether q, k and v have biases; and the output projection.
     pub qkv_bias: bool,
     pub output_bias: bool,
-    /// Whether queries and keys are normed by head before they are rotated (Qwen3).
+    /// Whether queries and keys are normed by head before they are rotated (Qwen3): by RMS, with the offset that the other
+    /// norms have.
     pub qk_norm: bool,
+    /// Whether queries, keys and values have a weight each.
+    pub qkv: QkvLayout,
     pub window: Option<Window>,
     /// What scores are multiplied with; one over the root of `head_dim` where it is not given.
     pub scale: Option<f64>,
     /// `c · tanh(score / c)` in place of each score (Gemma 2).
     pub softcap: Option<f64>,
+}
+
+/// How the weights of queries, keys and values are kept. A fused one is a single weight of [`Role::QueryKeyValue`], with one
+/// bias and one adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkvLayout {
+    /// Three weights.
+    #[default]
+    Separate,
+    /// One: the rows of all queries, then of all keys, then of all values (Phi-3).
+    Blocks,
+    /// One: for each head its rows of queries, of keys and of values (BLOOM, GPT-NeoX).
+    ByHead,
 }
 
 /// A sliding window: a query sees the keys less than `size` positions behind it, its own included.
@@ -122,6 +125,8 @@ pub struct Mlp {
     pub gated: bool,
     pub activation: Activation,
     pub bias: bool,
+    /// Whether gate and up are a single weight of [`Role::GateUp`], the rows of the gate first (Phi-3).
+    pub fused_gate_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +171,7 @@ impl Attention {
             qkv_bias: false,
             output_bias: false,
             qk_norm: false,
+            qkv: QkvLayout::Separate,
             window: None,
             scale: None,
             softcap: None,
@@ -207,10 +213,17 @@ impl Decoder {
             embedding: Embedding::default(),
             norm: Norm { kind: NormKind::Rms { unit_offset: false }, eps: 1e-6 },
             norm_placement: NormPlacement::Pre,
-            positions: Positions::Rotary { theta: 10000.0, scaling: None },
+            positions: Positions::Rotary(Rotary::plain(10000.0)),
             attention: Attention::plain(heads, kv_heads, head_dim),
-            mlp: Mlp { intermediate_size, gated: true, activation: Activation::Silu, bias: false },
+            mlp: Mlp {
+                intermediate_size,
+                gated: true,
+                activation: Activation::Silu,
+                bias: false,
+                fused_gate_up: false,
+            },
             tie_word_embeddings: false,
+            logit_softcap: None,
             names: Names::default(),
         }
     }
@@ -264,28 +277,56 @@ impl Decoder {
                 "num_attention_heads ({heads}) must be a multiple of num_key_value_heads ({kv_heads})"
             ));
         }
-        let (theta, factor) = match &self.positions {
-            Positions::Rotary { theta, scaling } => (*theta, scaling.as_ref().map_or(1.0, RopeScaling::factor)),
+        if self.attention.qkv == QkvLayout::ByHead && heads != kv_heads {
+            return fault("a `query_key_value` by head needs as many key/value heads as heads".into());
+        }
+        if self.mlp.fused_gate_up && !self.mlp.gated {
+            return fault("`fused_gate_up` needs an MLP with a gate".into());
+        }
+        match &self.positions {
+            Positions::Rotary(rotary) => rotary.check(head_dim)?,
             Positions::Learned { offset } if *offset > MAX_DIM => {
                 return fault(format!("position_offset ({offset}) must be at most {MAX_DIM}"));
             }
-            Positions::Learned { .. } | Positions::Alibi => (1.0, 1.0),
-        };
-        if matches!(self.positions, Positions::Rotary { .. }) && !head_dim.is_multiple_of(2) {
-            return fault(format!("head_dim ({head_dim}) must be even for rotary positions"));
+            Positions::Learned { .. } | Positions::Alibi => {}
         }
         let positive = [
-            ("rope_theta", theta),
-            ("rope scaling factor", factor),
             ("rms_norm_eps", self.norm.eps),
             ("attention scale", self.attention.score_scale()),
             ("attention soft cap", self.attention.softcap.unwrap_or(1.0)),
             ("embedding scale", self.embedding.scale.unwrap_or(1.0)),
+            ("final_logit_softcapping", self.logit_softcap.unwrap_or(1.0)),
         ];
-        if let Some((name, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-            return fault(format!("{name} ({value}) must be positive"));
-        }
+        check_positive(&positive)?;
         self.names.check(&self.roles()).map_err(ConfigError::Unsupported)
+    }
+
+    /// How much of each head is rotated, where positions are rotary: an even number, `head_dim` at most.
+    pub fn rotary_dim(&self) -> usize {
+        match &self.positions {
+            Positions::Rotary(rotary) => rotary.rotary_dim.unwrap_or(self.attention.head_dim),
+            Positions::Learned { .. } | Positions::Alibi => 0,
+        }
+    }
+
+    /// The most tokens of a text: positions that the model computes, virtual tokens included. Below
+    /// `max_position_embeddings` where LongRoPE would turn longer texts in another way.
+    pub fn context(&self) -> usize {
+        let longest = self.max_position_embeddings;
+        match &self.positions {
+            Positions::Rotary(Rotary { scaling: Some(RopeScaling::Longrope(longrope)), .. }) => {
+                longest.min(longrope.original_max_position_embeddings)
+            }
+            _ => longest,
+        }
+    }
+
+    /// The kind of norm of queries and keys, where they are normed.
+    pub fn qk_norm_kind(&self) -> NormKind {
+        match self.norm.kind {
+            NormKind::Layer => NormKind::Rms { unit_offset: false },
+            rms => rms,
+        }
     }
 
     /// Width of a token's keys, or of its values, over all heads: `k · e`.
@@ -300,6 +341,8 @@ impl Decoder {
         Some(match role {
             Role::Query => [q, d],
             Role::Key | Role::Value => [kv, d],
+            Role::QueryKeyValue => [q + 2 * kv, d],
+            Role::GateUp => [2 * f, d],
             Role::Output => [d, q],
             Role::Gate | Role::Up => [f, d],
             Role::Down => [d, f],
@@ -311,9 +354,9 @@ impl Decoder {
     /// Whether the weights of this role come with a bias.
     pub fn has_bias(&self, role: Role) -> bool {
         match role {
-            Role::Query | Role::Key | Role::Value => self.attention.qkv_bias,
+            Role::Query | Role::Key | Role::Value | Role::QueryKeyValue => self.attention.qkv_bias,
             Role::Output => self.attention.output_bias,
-            Role::Gate | Role::Up | Role::Down => self.mlp.bias,
+            Role::Gate | Role::Up | Role::GateUp | Role::Down => self.mlp.bias,
             Role::QueryNorm | Role::KeyNorm | Role::Embedding | Role::PositionEmbedding | Role::Head => false,
             Role::EmbeddingNorm
             | Role::AttentionNorm
@@ -326,11 +369,16 @@ impl Decoder {
 
     /// The roles that this decoder has, each once, outer ones around those of a layer.
     pub fn roles(&self) -> Vec<Role> {
+        let is_fused = self.attention.qkv != QkvLayout::Separate;
         let is_there = |role: &Role| match role {
+            Role::Query | Role::Key | Role::Value => !is_fused,
+            Role::QueryKeyValue => is_fused,
+            Role::GateUp => self.mlp.fused_gate_up,
+            Role::Up => !self.mlp.fused_gate_up,
             Role::PositionEmbedding => matches!(self.positions, Positions::Learned { .. }),
             Role::EmbeddingNorm => self.embedding.norm,
             Role::QueryNorm | Role::KeyNorm => self.attention.qk_norm,
-            Role::Gate => self.mlp.gated,
+            Role::Gate => self.mlp.gated && !self.mlp.fused_gate_up,
             Role::PostAttentionNorm | Role::PostMlpNorm => self.norm_placement == NormPlacement::PreAndPost,
             Role::Head => !self.tie_word_embeddings,
             _ => true,
@@ -412,14 +460,6 @@ const PRESETS: [(&str, usize, usize, usize, usize); 4] = [
     ("llama-33b", 6656, 17920, 60, 52),
     ("llama-65b", 8192, 22016, 80, 64),
 ];
-
-impl RopeScaling {
-    fn factor(&self) -> f64 {
-        match self {
-            Self::Linear { factor } | Self::Llama3 { factor, .. } => *factor,
-        }
-    }
-}
 
 /// One weight of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]

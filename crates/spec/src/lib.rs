@@ -27,6 +27,7 @@ pub mod hash;
 pub mod names;
 pub mod param;
 pub mod plan;
+mod positions;
 pub mod progress;
 pub mod random;
 pub mod recipe;

@@ -15,6 +15,8 @@ pub enum Role {
     Query,
     Key,
     Value,
+    /// The three in one.
+    QueryKeyValue,
     /// Of attention.
     Output,
     /// Of queries by head, before their rotation; and of keys.
@@ -22,6 +24,8 @@ pub enum Role {
     KeyNorm,
     Gate,
     Up,
+    /// Gate and up in one.
+    GateUp,
     Down,
     /// Before attention; and of its output.
     AttentionNorm,
@@ -37,18 +41,20 @@ pub enum Role {
 
 impl Role {
     /// In the order in which a checkpoint's weights are listed.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Embedding,
         Self::PositionEmbedding,
         Self::EmbeddingNorm,
         Self::Query,
         Self::Key,
         Self::Value,
+        Self::QueryKeyValue,
         Self::Output,
         Self::QueryNorm,
         Self::KeyNorm,
         Self::Gate,
         Self::Up,
+        Self::GateUp,
         Self::Down,
         Self::AttentionNorm,
         Self::PostAttentionNorm,
@@ -70,12 +76,12 @@ impl Role {
 
     /// A linear map of attention: `lora-attention` tunes these.
     pub fn is_attention(self) -> bool {
-        matches!(self, Self::Query | Self::Key | Self::Value | Self::Output)
+        matches!(self, Self::Query | Self::Key | Self::Value | Self::QueryKeyValue | Self::Output)
     }
 
     /// A linear map of the MLP.
     pub fn is_mlp(self) -> bool {
-        matches!(self, Self::Gate | Self::Up | Self::Down)
+        matches!(self, Self::Gate | Self::Up | Self::GateUp | Self::Down)
     }
 
     /// A linear map; the head is one too.

@@ -52,7 +52,7 @@ impl VirtualTokens {
     /// A sentence with the number and its limit.
     pub fn check(&self, model: &Decoder) -> Result<(), String> {
         // An example needs two positions, to learn from and to answer.
-        let most = Self::MOST.min(model.max_position_embeddings.saturating_sub(2));
+        let most = Self::MOST.min(model.context().saturating_sub(2));
         if (1..=most).contains(&self.count) {
             return Ok(());
         }

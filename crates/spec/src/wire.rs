@@ -4,8 +4,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decoder::{
-    Activation, Attention, ConfigError, Decoder, Embedding, Mlp, Norm, NormKind, NormPlacement, Positions, RopeScaling,
-    Window,
+    Activation, Attention, ConfigError, Decoder, Embedding, Mlp, Norm, NormKind, NormPlacement, Positions, QkvLayout,
+    RopeScaling, Rotary, Window,
 };
 use crate::names::Names;
 
@@ -24,6 +24,10 @@ struct Flat {
     rope_theta: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rope_scaling: Option<RopeScaling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotary_dim: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rope_local_base_freq: Option<f64>,
     /// Of whichever norm it is.
     rms_norm_eps: f64,
     tie_word_embeddings: bool,
@@ -36,6 +40,8 @@ struct Flat {
     norm_unit_offset: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     post_norm: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    parallel_residual: bool,
     /// Learned positions, and the row of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     position_offset: Option<usize>,
@@ -47,6 +53,8 @@ struct Flat {
     output_bias: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     qk_norm: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    qkv_layout: QkvLayout,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sliding_window: Option<usize>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -55,12 +63,16 @@ struct Flat {
     attention_scale: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attn_logit_softcapping: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    final_logit_softcapping: Option<f64>,
     #[serde(default, skip_serializing_if = "is_default")]
     plain_mlp: bool,
     #[serde(default = "silu", skip_serializing_if = "is_silu")]
     hidden_act: Activation,
     #[serde(default, skip_serializing_if = "is_default")]
     mlp_bias: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    fused_gate_up: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     embedding_scale: Option<f64>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -104,11 +116,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl From<Decoder> for Flat {
     fn from(decoder: Decoder) -> Self {
         let Decoder { embedding, norm, norm_placement, positions, attention, mlp, .. } = decoder;
-        let (rope_theta, rope_scaling, position_offset) = match positions {
-            Positions::Rotary { theta, scaling } => (Some(theta), scaling, None),
-            Positions::Learned { offset } => (None, None, Some(offset)),
-            Positions::Alibi => (None, None, None),
+        let (rotary, position_offset) = match positions {
+            Positions::Rotary(rotary) => (Some(rotary), None),
+            Positions::Learned { offset } => (None, Some(offset)),
+            Positions::Alibi => (None, None),
         };
+        let (rope_theta, alibi) = (rotary.as_ref().map(|r| r.theta), rotary.is_none() && position_offset.is_none());
+        let (rope_scaling, rotary_dim, rope_local_base_freq) =
+            rotary.map_or((None, None, None), |r| (r.scaling, r.rotary_dim, r.local_theta));
         let (sliding_window, full_attention_layers) = match attention.window {
             Some(Window { size, full_layers }) => (Some(size), full_layers),
             None => (None, vec![]),
@@ -124,24 +139,30 @@ impl From<Decoder> for Flat {
             max_position_embeddings: decoder.max_position_embeddings,
             rope_theta,
             rope_scaling,
+            rotary_dim,
+            rope_local_base_freq,
             rms_norm_eps: norm.eps,
             tie_word_embeddings: decoder.tie_word_embeddings,
             family: decoder.family,
             layer_norm: norm.kind == NormKind::Layer,
             norm_unit_offset: norm.kind == NormKind::Rms { unit_offset: true },
             post_norm: norm_placement == NormPlacement::PreAndPost,
+            parallel_residual: norm_placement == NormPlacement::Parallel,
             position_offset,
-            alibi: rope_theta.is_none() && position_offset.is_none(),
+            alibi,
             qkv_bias: attention.qkv_bias,
             output_bias: attention.output_bias,
             qk_norm: attention.qk_norm,
+            qkv_layout: attention.qkv,
             sliding_window,
             full_attention_layers,
             attention_scale: attention.scale,
             attn_logit_softcapping: attention.softcap,
+            final_logit_softcapping: decoder.logit_softcap,
             plain_mlp: !mlp.gated,
             hidden_act: mlp.activation,
             mlp_bias: mlp.bias,
+            fused_gate_up: mlp.fused_gate_up,
             embedding_scale: embedding.scale,
             embedding_norm: embedding.norm,
             names: decoder.names,
@@ -154,7 +175,12 @@ impl TryFrom<Flat> for Decoder {
 
     fn try_from(flat: Flat) -> Result<Self, ConfigError> {
         let positions = match (flat.rope_theta, flat.position_offset, flat.alibi) {
-            (Some(theta), None, false) => Positions::Rotary { theta, scaling: flat.rope_scaling },
+            (Some(theta), None, false) => Positions::Rotary(Rotary {
+                theta,
+                scaling: flat.rope_scaling,
+                rotary_dim: flat.rotary_dim,
+                local_theta: flat.rope_local_base_freq,
+            }),
             (None, Some(offset), false) => Positions::Learned { offset },
             (None, None, true) => Positions::Alibi,
             _ => {
@@ -170,6 +196,15 @@ impl TryFrom<Flat> for Decoder {
             (true, false) => NormKind::Layer,
             (false, unit_offset) => NormKind::Rms { unit_offset },
         };
+        let norm_placement = match (flat.post_norm, flat.parallel_residual) {
+            (true, true) => {
+                let why = "give one of `post_norm` and `parallel_residual`";
+                return Err(ConfigError::Unsupported(why.into()));
+            }
+            (true, false) => NormPlacement::PreAndPost,
+            (false, true) => NormPlacement::Parallel,
+            (false, false) => NormPlacement::Pre,
+        };
         let full_layers = flat.full_attention_layers;
         Ok(Self {
             family: flat.family,
@@ -179,7 +214,7 @@ impl TryFrom<Flat> for Decoder {
             max_position_embeddings: flat.max_position_embeddings,
             embedding: Embedding { scale: flat.embedding_scale, norm: flat.embedding_norm },
             norm: Norm { kind, eps: flat.rms_norm_eps },
-            norm_placement: if flat.post_norm { NormPlacement::PreAndPost } else { NormPlacement::Pre },
+            norm_placement,
             positions,
             attention: Attention {
                 heads: flat.num_attention_heads,
@@ -188,6 +223,7 @@ impl TryFrom<Flat> for Decoder {
                 qkv_bias: flat.qkv_bias,
                 output_bias: flat.output_bias,
                 qk_norm: flat.qk_norm,
+                qkv: flat.qkv_layout,
                 window: flat.sliding_window.map(|size| Window { size, full_layers }),
                 scale: flat.attention_scale,
                 softcap: flat.attn_logit_softcapping,
@@ -197,8 +233,10 @@ impl TryFrom<Flat> for Decoder {
                 gated: !flat.plain_mlp,
                 activation: flat.hidden_act,
                 bias: flat.mlp_bias,
+                fused_gate_up: flat.fused_gate_up,
             },
             tie_word_embeddings: flat.tie_word_embeddings,
+            logit_softcap: flat.final_logit_softcapping,
             names: flat.names,
         })
     }

@@ -197,7 +197,7 @@ fn plan_candidate<'a>(
 /// Whether the recipe can be followed by this model.
 fn check(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe) -> Result<(), String> {
     recipe.check().map_err(|e| e.to_string())?;
-    let (length, positions) = (recipe.max_length, shape.max_position_embeddings);
+    let (length, positions) = (recipe.max_length, shape.context());
     let count = recorded.plan.virtual_count();
     let room = positions.saturating_sub(count);
     if length <= room {

@@ -168,7 +168,7 @@ impl Calibration {
         streams: usize,
         backend: &'static dyn Backend,
     ) -> Result<Option<AnsweringSpeed>, StudyError> {
-        let length = rounded(length).clamp(2, shape.max_position_embeddings.saturating_sub(ANSWER_STEPS).max(2));
+        let length = rounded(length).clamp(2, shape.context().saturating_sub(ANSWER_STEPS).max(2));
         let key =
             self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
         let before = self.measured.answering.get(&key).copied();

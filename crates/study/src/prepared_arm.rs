@@ -78,7 +78,7 @@ impl<'a> ArmData<'a> {
             return Err(StudyError::Invalid(format!("no example can be trained on: {}", set.stats.skips)));
         }
         let virtual_count = plan.recorded.plan.virtual_count();
-        let positions = plan.shape.max_position_embeddings.saturating_sub(virtual_count);
+        let positions = plan.shape.context().saturating_sub(virtual_count);
         let plain = models.encoder(plan.root_model, crate::losses::PLAIN_TEMPLATE)?;
         let losses = datasets.loss_sets(id, &encoder, &plain, positions, observer)?;
         if recipe.recipe.goes_by_held_out() && losses.held_out().is_none() {

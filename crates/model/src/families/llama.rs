@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Activation, Attention, ConfigError, Dims, Mlp, Norm, Positions};
+use tunebench_spec::decoder::{Activation, Attention, ConfigError, Dims, Mlp, Norm, Positions, Rotary};
 
 use super::config::{ACTIVATIONS, Config};
 use super::{Family, Gguf};
@@ -45,10 +45,11 @@ pub fn without_biases(config: &Config<'_>) -> Result<Decoder, ConfigError> {
         head_dim: config.dim_or("head_dim", hidden_size / heads)?,
     });
     let (theta, scaling) = config.rope()?;
+    let rotary = Rotary { scaling, ..Rotary::plain(theta) };
     Ok(Decoder {
         max_position_embeddings: config.dim_or("max_position_embeddings", 2048)?,
         norm: Norm { eps: config.number_or("rms_norm_eps", 1e-6)?, ..decoder.norm },
-        positions: Positions::Rotary { theta, scaling },
+        positions: Positions::Rotary(rotary),
         mlp: Mlp { activation: config.activation("hidden_act")?, ..decoder.mlp },
         tie_word_embeddings: config.is_on("tie_word_embeddings")?,
         ..decoder
@@ -71,7 +72,7 @@ pub fn common(decoder: &Decoder) -> Value {
         "rms_norm_eps": decoder.norm.eps,
         "hidden_act": activation(decoder.mlp.activation),
     });
-    if let Positions::Rotary { theta, scaling } = &decoder.positions {
+    if let Positions::Rotary(Rotary { theta, scaling, .. }) = &decoder.positions {
         config["rope_theta"] = (*theta).into();
         if let Some(scaling) = scaling {
             config["rope_scaling"] = json!(scaling);

@@ -71,7 +71,7 @@ impl<E: Storage> Model<E> {
             false => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
         let (shape, frequencies, trained) =
-            (shape.clone(), rotary::frequencies(shape).unwrap_or_default(), build.trained);
+            (shape.clone(), rotary::rotation(shape).map_or_else(Vec::new, |r| r.frequencies), build.trained);
         Ok(Self { shape, options, embedding, layers, head, virtual_tokens, frequencies, trained, first_trained_layer })
     }
 
@@ -87,7 +87,7 @@ impl<E: Storage> Model<E> {
 
     /// Positions for an example's own tokens: the model's without those of virtual tokens.
     pub fn positions(&self) -> usize {
-        self.shape.max_position_embeddings.saturating_sub(self.virtual_tokens())
+        self.shape.context().saturating_sub(self.virtual_tokens())
     }
 
     /// Names and shapes of the trained tensors, in the order in which the model was built: that of their [`Gradients`]

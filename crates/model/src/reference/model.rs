@@ -5,7 +5,7 @@
 
 use candle_core::{Device, Tensor};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{ConfigError, Positions};
+use tunebench_spec::decoder::{ConfigError, NormPlacement, Positions, QkvLayout};
 use tunebench_spec::names::Role;
 
 use crate::graph::ops;
@@ -30,7 +30,7 @@ pub struct ReferenceModel {
     pub(crate) head: Linear,
     virtual_tokens: Option<VirtualTokens>,
     /// None where positions are not rotary.
-    frequencies: Option<Vec<f32>>,
+    rotary: Option<rotary::Rotation>,
     params: Params,
 }
 
@@ -42,7 +42,11 @@ pub struct ReferenceModel {
 pub fn check_supported(shape: &Decoder) -> Result<(), ConfigError> {
     let lacks = [
         (shape.positions == Positions::Alibi, "ALiBi positions"),
-        (shape.attention.softcap.is_some(), "a soft cap of attention scores"),
+        (shape.attention.softcap.is_some() || shape.logit_softcap.is_some(), "a soft cap of scores"),
+        (shape.norm_placement == NormPlacement::Parallel, "attention and MLP side by side"),
+        (shape.attention.qkv != QkvLayout::Separate || shape.mlp.fused_gate_up, "fused weights"),
+        (shape.rotary_dim() != shape.attention.head_dim, "heads that are rotated in part"),
+        (rotary::rotation(shape).is_some_and(|rotary| rotary.local.is_some()), "a rotary base of its own for windows"),
     ];
     match lacks.into_iter().find(|(lacks, _)| *lacks) {
         Some((_, what)) => Err(ConfigError::Unsupported(format!("the reference engine has no {what}"))),
@@ -83,7 +87,7 @@ impl ReferenceModel {
             norm,
             head,
             virtual_tokens,
-            frequencies: rotary::frequencies(shape),
+            rotary: rotary::rotation(shape),
             params: build.params,
         })
     }
@@ -95,7 +99,7 @@ impl ReferenceModel {
 
     /// Positions for an example's own tokens: the model's without those of virtual tokens.
     pub fn positions(&self) -> usize {
-        self.shape.max_position_embeddings.saturating_sub(self.virtual_count())
+        self.shape.context().saturating_sub(self.virtual_count())
     }
 
     pub(crate) fn virtual_count(&self) -> usize {
@@ -232,8 +236,8 @@ impl ReferenceModel {
     }
 
     fn rotation(&self, positions: &[u32]) -> Result<Option<[Tensor; 2]>, Error> {
-        let Some(frequencies) = &self.frequencies else { return Ok(None) };
-        let (cos, sin) = rotary::tables(frequencies, positions, &self.device)?;
+        let Some(rotary) = &self.rotary else { return Ok(None) };
+        let (cos, sin) = rotary::tables(&rotary.frequencies, rotary.factor, positions, &self.device)?;
         Ok(Some([cos, sin]))
     }
 

@@ -9,7 +9,7 @@ use tunebench_model::families::{ALL, Family, from_config_json, to_config_json};
 use tunebench_model::fast::{Model, Options, Workspace, check_supported};
 use tunebench_model::{DropoutKey, ReferenceModel, Tuning, open_as};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling, Window};
+use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling, Rotary, Window};
 use tunebench_spec::names::{Names, Role};
 use tunebench_testkit::compare::{assert_all_close, error};
 use tunebench_testkit::engines::{batch, levels};
@@ -43,7 +43,7 @@ fn old_and_new_keys_mean_the_same() {
         high_freq_factor: 4.0,
         original_max_position_embeddings: 8192,
     });
-    assert_eq!(old.positions, Positions::Rotary { theta: 500_000.0, scaling });
+    assert_eq!(old.positions, Positions::Rotary(Rotary { scaling, ..Rotary::plain(500_000.0) }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Weights, open, save};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Positions, RopeScaling};
+use tunebench_spec::decoder::{Positions, RopeScaling, Rotary};
 
 use crate::{golden, refusal};
 
@@ -52,7 +52,7 @@ fn shards_in_bf16_with_new_configuration_keys() {
     assert!(source.shape.tie_word_embeddings);
     assert!(matches!(
         source.shape.positions,
-        Positions::Rotary { scaling: Some(RopeScaling::Llama3 { factor: 8.0, .. }), .. }
+        Positions::Rotary(Rotary { scaling: Some(RopeScaling::Llama3 { factor: 8.0, .. }), .. })
     ));
     let files: Vec<String> =
         source.files().iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_string()).collect();

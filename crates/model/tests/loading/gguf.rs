@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use candle_core::Device;
 use serde_json::Value;
 use tunebench_model::{Batch, ReferenceModel, Tuning, open};
-use tunebench_spec::decoder::{Positions, RopeScaling};
+use tunebench_spec::decoder::{Positions, RopeScaling, Rotary};
 
 use crate::folders::numbers;
 use crate::gguf_writer::{Data, Item, Writer, text};
@@ -89,7 +89,7 @@ fn both_versions_and_untied_heads() {
     assert!(source.shape.tie_word_embeddings);
     assert_eq!((source.shape.vocab_size, source.shape.attention.head_dim), (4, 4));
     assert_eq!(source.shape.norm.eps, 1e-5);
-    assert_eq!(source.shape.positions, Positions::Rotary { theta: 10000.0, scaling: None });
+    assert_eq!(source.shape.positions, Positions::Rotary(Rotary::plain(10000.0)));
     // Rows 0..4 of a head of 4 hold the pairs (0, 2), (1, 3).
     let key = source.weights().unwrap().get("model.layers.0.self_attn.k_proj.weight").unwrap();
     let first_of_rows: Vec<f32> = numbers(&key).into_iter().step_by(8).collect();
@@ -127,7 +127,7 @@ fn rotary_scaling() {
             writer.tensors.push(Data("rope_freqs.weight".into(), vec![divisors.len() as u64], 0, data));
         }
         open(&writer.write(dir.path())).map(|source| match source.shape.positions {
-            Positions::Rotary { scaling, .. } => scaling,
+            Positions::Rotary(rotary) => rotary.scaling,
             other => panic!("{other:?}"),
         })
     };

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Positions, RopeScaling};
+use tunebench_spec::decoder::{Positions, RopeScaling, Rotary};
 
 use crate::Error;
-use crate::rotary::frequencies;
+use crate::rotary::rotation;
 
 /// The context LLaMA 3 was pre-trained with; the file does not say.
 pub(super) const LLAMA3_CONTEXT: usize = 8192;
@@ -25,8 +25,9 @@ pub(super) fn llama3(path: &Path, plain: &Decoder, context: usize, divisors: &[f
         original_max_position_embeddings: context,
     };
     let expected: Option<Vec<f32>> = match &plain.positions {
-        Positions::Rotary { theta, scaling: None } => {
-            let positions = Positions::Rotary { theta: *theta, scaling: Some(scaling.clone()) };
+        Positions::Rotary(rotary @ Rotary { scaling: None, .. }) => {
+            let positions = Positions::Rotary(Rotary { scaling: Some(scaling.clone()), ..rotary.clone() });
+            let frequencies = |of: &Decoder| rotation(of).map(|rotation| rotation.frequencies);
             let scaled = frequencies(&Decoder { positions, ..plain.clone() });
             frequencies(plain).zip(scaled).map(|(plain, scaled)| plain.iter().zip(scaled).map(|(p, s)| p / s).collect())
         }

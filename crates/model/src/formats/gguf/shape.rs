@@ -95,8 +95,8 @@ pub(super) fn read(
     if !rope_factors.is_empty() {
         let stated = keys.dim_or("rope.scaling.original_context_length", rope::LLAMA3_CONTEXT)?;
         let found = rope::llama3(path, &shape, stated, rope_factors)?;
-        if let Positions::Rotary { scaling, .. } = &mut shape.positions {
-            *scaling = Some(found);
+        if let Positions::Rotary(rotary) = &mut shape.positions {
+            rotary.scaling = Some(found);
         }
     }
     Ok((shape, gguf))
