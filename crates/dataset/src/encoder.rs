@@ -34,12 +34,15 @@ pub struct Prompt {
 pub struct Token {
     pub id: u32,
     pub is_answer: bool,
+    /// Part of an answer that its row says is not to be learnt.
+    pub is_withheld: bool,
 }
 
 /// A stretch of the conversation that is tokenized at once.
 struct Segment {
     content: Content,
     is_answer: bool,
+    is_withheld: bool,
 }
 
 enum Content {
@@ -114,12 +117,12 @@ impl Encoder {
 
     fn tokens(&self, segments: &[Segment]) -> Result<Vec<Token>, Unusable> {
         let mut tokens = Vec::new();
-        for Segment { content, is_answer } in segments {
+        for Segment { content, is_answer, is_withheld } in segments {
             let ids = match content {
                 Content::Control(id) => vec![*id],
                 Content::Text(text) => self.plain(text)?,
             };
-            tokens.extend(ids.into_iter().map(|id| Token { id, is_answer: *is_answer }));
+            tokens.extend(ids.into_iter().map(|id| Token { id, is_answer: *is_answer, is_withheld: *is_withheld }));
         }
         Ok(tokens)
     }
@@ -156,11 +159,13 @@ struct Writer<'e> {
     segments: Vec<Segment>,
     /// Whether text that comes now is tokenized together with the text before it.
     joins: bool,
+    /// Whether what comes now is of an answer that is not to be learnt.
+    withheld: bool,
 }
 
 impl<'e> Writer<'e> {
     fn new(encoder: &'e Encoder) -> Self {
-        Self { encoder, segments: Vec::new(), joins: false }
+        Self { encoder, segments: Vec::new(), joins: false, withheld: false }
     }
 
     fn turns(&mut self, turns: &[Turn]) {
@@ -174,9 +179,11 @@ impl<'e> Writer<'e> {
             }
             self.parts(frame.before, false);
             self.joins &= !is_answer;
+            self.withheld = is_answer && !turn.is_learnt;
             self.text(if template.trim { turn.content.trim() } else { &turn.content }, is_answer);
             self.parts(frame.end, is_answer);
             self.joins &= !is_answer;
+            self.withheld = false;
             self.parts(frame.after, false);
             self.joins = false;
         }
@@ -194,7 +201,7 @@ impl<'e> Writer<'e> {
     fn control(&mut self, part: &Part, is_answer: bool) {
         let id = control_token(self.encoder.template, &self.encoder.tokenizer, part);
         let id = id.ok().flatten().expect("Encoder::new found a token for every part");
-        self.segments.push(Segment { content: Content::Control(id), is_answer });
+        self.segments.push(Segment { content: Content::Control(id), is_answer, is_withheld: self.withheld });
     }
 
     fn text(&mut self, text: &str, is_answer: bool) {
@@ -203,7 +210,10 @@ impl<'e> Writer<'e> {
         }
         match self.segments.last_mut() {
             Some(Segment { content: Content::Text(before), .. }) if self.joins => before.push_str(text),
-            _ => self.segments.push(Segment { content: Content::Text(text.into()), is_answer }),
+            _ => {
+                let (content, is_withheld) = (Content::Text(text.into()), self.withheld);
+                self.segments.push(Segment { content, is_answer, is_withheld });
+            }
         }
         self.joins = true;
     }

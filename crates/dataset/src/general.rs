@@ -27,7 +27,7 @@ impl GeneralText {
 
     /// The piece as text to predict: one turn of the assistant, as rows to pre-train on have it. Its id is `general:en-1`.
     pub fn example(&self) -> Example {
-        let turns = vec![Turn { role: Role::Assistant, content: self.text.into() }];
+        let turns = vec![Turn::new(Role::Assistant, self.text)];
         let id = format!("general:{}-{}", self.language, self.number);
         Example { id, turns, category: None, reference: None, rubric: None }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tunebench_spec::{Example, Recipe};
 
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Token};
 use crate::error::Unusable;
 use crate::skips::Skips;
 
@@ -120,7 +120,8 @@ pub(crate) fn tokenize_any(
     let tokens = encoder.conversation(&example.turns)?;
     let learns_all = encoder.template().learns_all || !settings.mask_prompt;
     let kept = tokens.len().min(settings.max_length);
-    let is_label = tokens.iter().enumerate().map(|(index, token)| index > 0 && (learns_all || token.is_answer));
+    let is_learnt = |token: &Token| !token.is_withheld && (learns_all || token.is_answer);
+    let is_label = tokens.iter().enumerate().map(|(index, token)| index > 0 && is_learnt(token));
     let tokenized = Tokenized {
         is_label: is_label.take(kept).collect(),
         tokens: tokens[..kept].iter().map(|token| token.id).collect(),

@@ -9,7 +9,7 @@ use tunebench_dataset::{Apart, ContentKey, HoldOut, Selection, Wanted, content_k
 use tunebench_spec::{Example, Role, Row, Turn};
 
 fn turn(role: Role, content: &str) -> Turn {
-    Turn { role, content: content.into() }
+    Turn::new(role, content)
 }
 
 fn example(id: &str, content: usize) -> Example {

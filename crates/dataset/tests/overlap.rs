@@ -10,7 +10,7 @@ use tunebench_spec::random::Stream;
 use tunebench_spec::{Example, Role, Turn};
 
 fn example(id: &str, turns: &[(Role, &str)]) -> Example {
-    let turns = turns.iter().map(|(role, content)| Turn { role: *role, content: (*content).into() }).collect();
+    let turns = turns.iter().map(|(role, content)| Turn::new(*role, *content)).collect();
     Example { id: id.into(), turns, category: None, reference: None, rubric: None }
 }
 

@@ -75,7 +75,7 @@ fn encoder(template: &str) -> Encoder {
 }
 
 fn example(turns: &[(Role, &str)]) -> Example {
-    let turns = turns.iter().map(|(role, content)| Turn { role: *role, content: (*content).into() }).collect();
+    let turns = turns.iter().map(|(role, content)| Turn::new(*role, *content)).collect();
     Example { id: "t:1".into(), turns, category: None, reference: None, rubric: None }
 }
 
@@ -103,6 +103,30 @@ fn check(template: &str, settings: Settings, turns: &[(Role, &str)], want: &str)
     assert_eq!(marked(&encoder, &tokenized), want, "{template}");
     assert_eq!(tokenized.tokens.len(), tokenized.is_label.len());
     assert_eq!(lost, 0);
+}
+
+#[test]
+fn an_answer_that_is_not_to_be_learnt_is_none_of_the_labels() {
+    let turns = [(USER, "q"), (ASSISTANT, "a"), (USER, "r"), (ASSISTANT, "b")];
+    let unmasked = Settings { mask_prompt: false, ..LEARN_ANSWERS };
+    for (template, settings, withheld, want) in [
+        ("belle", LEARN_ANSWERS, 1, "Human: \nq\n\nAssistant: \na</s>Human: \nr\n\nAssistant: \n[b</s>]"),
+        ("belle", LEARN_ANSWERS, 3, "Human: \nq\n\nAssistant: \n[a</s>]Human: \nr\n\nAssistant: \nb</s>"),
+        ("belle", unmasked, 1, "H[uman: \nq\n\nAssistant: \n]a</s>[Human: \nr\n\nAssistant: \nb</s>]"),
+        // Where all is learnt, too.
+        ("text", LEARN_ANSWERS, 1, "q[\n]a[\nr\nb</s>]"),
+    ] {
+        let (encoder, learnt) = (encoder(template), example(&turns));
+        let mut marks = learnt.clone();
+        marks.turns[withheld].is_learnt = false;
+        let (tokenized, _) = tokenize(&encoder, settings, &marks).unwrap();
+        assert_eq!(marked(&encoder, &tokenized), want, "{template}");
+        // The model sees the same.
+        assert_eq!(tokenized.tokens, tokenize(&encoder, settings, &learnt).unwrap().0.tokens);
+    }
+    let mut none = example(&turns[..2]);
+    none.turns[1].is_learnt = false;
+    assert!(tokenize(&encoder("belle"), LEARN_ANSWERS, &none).is_err());
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl PromptWriter {
             if *name == "developer" {
                 adapted.push("developer as system".to_owned());
             }
-            turns.push(Turn { role: *role, content: content.clone() });
+            turns.push(Turn::new(*role, content));
         }
         if turns.last().is_none_or(|turn| turn.role != Role::User) {
             return Err("the last message must be the user's".to_owned());
@@ -164,12 +164,12 @@ impl PromptWriter {
         let text = match (write(&turns), turns.as_slice()) {
             (Ok(text), _) => text,
             // Models that were tuned without system messages refuse them.
-            (Err(fault), [Turn { role: Role::System, content: system }, user, rest @ ..])
+            (Err(fault), [Turn { role: Role::System, content: system, .. }, user, rest @ ..])
                 if user.role == Role::User =>
             {
                 let content = format!("{system}\n\n{}", user.content);
                 let joined: Vec<Turn> =
-                    [Turn { role: Role::User, content }].into_iter().chain(rest.iter().cloned()).collect();
+                    [Turn::new(Role::User, content)].into_iter().chain(rest.iter().cloned()).collect();
                 let text = write(&joined).map_err(|_| refused(&fault))?;
                 adapted.push("system message put before the user's".to_owned());
                 text

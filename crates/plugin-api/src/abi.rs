@@ -82,6 +82,10 @@ pub trait AbiSource: Send {
     /// At most `max` bytes from `offset`; empty at the end.
     #[sabi(last_prefix_field)]
     fn read(&self, file: u32, offset: u64, max: u64) -> AbiResult<RVec<u8>>;
+    /// The host's [`API_MINOR`]. Since 1.3; this body stands in for it in hosts built before.
+    fn api_minor(&self) -> u32 {
+        2
+    }
 }
 
 #[sabi_trait]
@@ -91,6 +95,10 @@ pub trait AbiDataset: Send {
     /// Continue from a position of an earlier batch.
     #[sabi(last_prefix_field)]
     fn seek(&mut self, position: RStr<'_>) -> AbiResult<()>;
+    /// A JSON list of remarks on the rows read so far. Since 1.3; this body stands in for it in plugins built before.
+    fn remarks(&self) -> AbiResult<RString> {
+        RResult::ROk(RString::from("[]"))
+    }
 }
 
 #[sabi_trait]
@@ -146,6 +154,14 @@ pub struct Manifest {
     /// Of a judge: whether it compares two answers. Since 1.2.
     #[serde(default)]
     pub compares: bool,
+    /// Of a dataset: whether it reads its files' own bytes, where others read the rows that the host makes of them.
+    /// Since 1.3; a plugin built before gets the bytes.
+    #[serde(default = "yes")]
+    pub reads_bytes: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Read before anything else of the library runs: whether host and plugin can understand each other at all.
@@ -171,4 +187,4 @@ pub const PROBE_SYMBOL: &str = "tunebench_probe_v1";
 /// The major version of this contract.
 pub const API_MAJOR: u32 = 1;
 /// The minor version of this contract.
-pub const API_MINOR: u32 = 2;
+pub const API_MINOR: u32 = 3;

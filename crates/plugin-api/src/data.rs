@@ -233,12 +233,30 @@ pub enum Role {
 pub struct Turn {
     pub role: Role,
     pub content: String,
+    /// Whether an answer may be learnt from. Since API 1.3; an older host would learn it all the same, so a row that holds
+    /// a turn with `false` is an error there.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub is_learnt: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl Turn {
     /// A message.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), is_learnt: true }
+    }
+
+    /// The same message, not to be learnt.
+    #[must_use]
+    pub fn not_learnt(self) -> Self {
+        Self { is_learnt: false, ..self }
     }
 }
 

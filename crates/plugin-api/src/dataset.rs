@@ -14,6 +14,10 @@ pub trait Dataset: Sized + Send + 'static {
     const DESCRIPTION: &'static str;
     /// What a study may set. Derive `Deserialize` with `deny_unknown_fields`, so that a typo is an error.
     type Options: DeserializeOwned;
+    /// Whether it reads the bytes of its files as they are. Others are given rows, as JSON Lines or one JSON array in
+    /// UTF-8, whatever the files are: Parquet, CSV, JSON of any shape, compressed or not. What is none of these comes as
+    /// it is. Since API 1.3.
+    const READS_BYTES: bool = false;
 
     /// # Errors
     /// When the options make no sense or the source cannot be what is expected.
@@ -33,6 +37,12 @@ pub trait Dataset: Sized + Send + 'static {
     /// # Errors
     /// When the position is not one of this source.
     fn seek(&mut self, position: &Position) -> Result<()>;
+
+    /// What a user should know of the rows read so far, one sentence each, such as fields of rows that were not used. The
+    /// host asks at the end. Since API 1.3; an older host does not ask.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A place between two rows.

@@ -24,18 +24,15 @@ use crate::{
 #[macro_export]
 macro_rules! export_plugin {
     (tuner: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::tuner_root::<$type>, $type, Tuner, "tuner", <$type as $crate::Tuner>::REQUIRES);
+        $crate::export_plugin!(@ $crate::abi_export::tuner_root::<$type>, $type, Tuner, "tuner", <$type as $crate::Tuner>::REQUIRES, false, false);
     };
     (dataset: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::dataset_root::<$type>, $type, Dataset, "dataset", &[]);
+        $crate::export_plugin!(@ $crate::abi_export::dataset_root::<$type>, $type, Dataset, "dataset", &[], false, <$type as $crate::Dataset>::READS_BYTES);
     };
     (judge: $type:ty) => {
-        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge", &[], <$type as $crate::Judge>::COMPARES);
+        $crate::export_plugin!(@ $crate::abi_export::judge_root::<$type>, $type, Judge, "judge", &[], <$type as $crate::Judge>::COMPARES, false);
     };
-    (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr) => {
-        $crate::export_plugin!(@ $root, $type, $trait, $kind, $requires, false);
-    };
-    (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr, $compares:expr) => {
+    (@ $root:expr, $type:ty, $trait:ident, $kind:literal, $requires:expr, $compares:expr, $reads_bytes:expr) => {
         const _: () = {
             extern "C" fn manifest() -> $crate::abi_stable::std_types::RString {
                 $crate::abi_export::manifest(
@@ -45,6 +42,7 @@ macro_rules! export_plugin {
                     <$type as $crate::$trait>::DESCRIPTION,
                     $requires,
                     $compares,
+                    $reads_bytes,
                 )
             }
 
@@ -116,6 +114,7 @@ pub fn manifest(
     description: &str,
     requires: &[(&str, u32)],
     compares: bool,
+    reads_bytes: bool,
 ) -> RString {
     let manifest = Manifest {
         kind: kind.into(),
@@ -125,6 +124,7 @@ pub fn manifest(
         api: env!("CARGO_PKG_VERSION").into(),
         requires: requires.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect(),
         compares,
+        reads_bytes,
     };
     serde_json::to_string(&manifest).unwrap_or_default().into()
 }
@@ -177,7 +177,10 @@ extern "C" fn new_tuner<T: Tuner>(options: RStr<'_>) -> AbiResult<TunerBox> {
 
 extern "C" fn new_dataset<D: Dataset>(source: SourceBox, options: RStr<'_>) -> AbiResult<DatasetBox> {
     guard::call(|| {
-        let dataset = DatasetAdapter(Guarded::new(D::open(Source::new(source), parse_options(&options)?)?));
+        let source = Source::new(source);
+        let host_minor = source.host_minor();
+        let inner = Guarded::new(D::open(source, parse_options(&options)?)?);
+        let dataset = DatasetAdapter { inner, host_minor };
         Ok(AbiDataset_TO::from_value(dataset, TD_Opaque))
     })
 }
@@ -267,25 +270,49 @@ struct Placed {
     row: Row,
 }
 
-struct DatasetAdapter<D>(Guarded<D>);
+struct DatasetAdapter<D> {
+    inner: Guarded<D>,
+    /// The minor version of the host's contract.
+    host_minor: u32,
+}
+
+/// The first minor version whose hosts leave out of learning what a row says is not to be learnt.
+const KNOWS_NOT_LEARNT: u32 = 3;
+
+impl<D: Dataset> DatasetAdapter<D> {
+    /// Refuses a row that an older host would misunderstand in silence.
+    fn check(&self, row: &Row) -> Result<()> {
+        let Row::Example(example) = row else { return Ok(()) };
+        if self.host_minor < KNOWS_NOT_LEARNT && example.turns.iter().any(|turn| !turn.is_learnt) {
+            let id = &example.id;
+            return Err(Error::new(format!(
+                "{id}: it holds a turn that is not to be learnt, and this tunebench would learn it; update tunebench"
+            )));
+        }
+        Ok(())
+    }
+}
 
 impl<D: Dataset> AbiDataset for DatasetAdapter<D> {
     fn next_batch(&mut self, max: u64) -> AbiResult<RString> {
         guard::call(|| {
             let mut rows = Vec::new();
             for _ in 0..max {
-                let position = self.0.position();
-                match self.0.next()? {
-                    Some(row) => rows.push(Placed { position, row }),
-                    None => break,
-                }
+                let position = self.inner.position();
+                let Some(row) = self.inner.next()? else { break };
+                self.check(&row)?;
+                rows.push(Placed { position, row });
             }
             to_json(&rows)
         })
     }
 
     fn seek(&mut self, position: RStr<'_>) -> AbiResult<()> {
-        guard::call(|| self.0.seek(&parse("position", &position)?))
+        guard::call(|| self.inner.seek(&parse("position", &position)?))
+    }
+
+    fn remarks(&self) -> AbiResult<RString> {
+        guard::call(|| to_json(&self.inner.remarks()))
     }
 }
 

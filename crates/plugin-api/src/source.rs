@@ -4,7 +4,7 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RResult, RString, RVec};
 
 use crate::Error;
-use crate::abi::{AbiResult, AbiSource, SourceBox};
+use crate::abi::{API_MINOR, AbiResult, AbiSource, SourceBox};
 
 /// Files that can be read at any offset: a [`crate::Source`], or text in memory for a test.
 pub trait ReadAt {
@@ -22,12 +22,19 @@ pub trait ReadAt {
 pub struct Source {
     inner: SourceBox,
     files: Vec<String>,
+    host_minor: u32,
 }
 
 impl Source {
     pub(crate) fn new(inner: SourceBox) -> Self {
         let files = inner.files().into_iter().map(Into::into).collect();
-        Self { inner, files }
+        let host_minor = inner.api_minor();
+        Self { inner, files, host_minor }
+    }
+
+    /// The minor version of the host's contract.
+    pub(crate) fn host_minor(&self) -> u32 {
+        self.host_minor
     }
 
     /// A source of texts in memory under the given names, to try a dataset on.
@@ -65,5 +72,9 @@ impl AbiSource for Memory {
         let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or(&[]);
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         RResult::ROk(rest[..rest.len().min(max)].into())
+    }
+
+    fn api_minor(&self) -> u32 {
+        API_MINOR
     }
 }

@@ -16,6 +16,24 @@ pub enum Role {
 pub struct Turn {
     pub role: Role,
     pub content: String,
+    /// Whether an answer may be learnt from; `false` where its row says that it is not to be.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub is_learnt: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+impl Turn {
+    /// A message to learn from.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), is_learnt: true }
+    }
 }
 
 /// One conversation. For training, the assistant turns are the labels; for evaluation the last turn is
@@ -43,6 +61,8 @@ impl Example {
     pub fn into_item(mut self) -> Self {
         let Some(last) = self.turns.iter().rposition(|turn| turn.role == Role::User) else { return self };
         let answers = self.turns.split_off(last + 1);
+        // Nothing is learnt from an item, so a mark of that kind makes it no other question.
+        self.turns.iter_mut().for_each(|turn| turn.is_learnt = true);
         let is_blank = |text: &String| text.trim().is_empty();
         if self.reference.as_ref().is_none_or(is_blank) {
             let answer = answers.into_iter().find(|turn| turn.role == Role::Assistant).map(|turn| turn.content);

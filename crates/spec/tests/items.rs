@@ -7,7 +7,7 @@ const USER: Role = Role::User;
 const ASSISTANT: Role = Role::Assistant;
 
 fn example(turns: &[(Role, &str)], reference: Option<&str>) -> Example {
-    let turns = turns.iter().map(|(role, content)| Turn { role: *role, content: (*content).into() }).collect();
+    let turns = turns.iter().map(|(role, content)| Turn::new(*role, *content)).collect();
     let (category, rubric) = (Some("math".into()), Some("r".into()));
     Example { id: "t:1".into(), turns, category, reference: reference.map(Into::into), rubric }
 }
@@ -34,4 +34,15 @@ fn an_answer_becomes_the_reference_and_is_not_asked() {
         assert_eq!(item.clone().into_item(), item);
         assert_eq!(item.question(), example(turns, reference).question());
     }
+}
+
+#[test]
+fn what_may_be_learnt_is_no_part_of_a_question() {
+    let turns = [(USER, "q"), (ASSISTANT, "a"), (USER, "r"), (ASSISTANT, "b")];
+    let mut marked = example(&turns, None);
+    marked.turns[1].is_learnt = false;
+    assert_eq!(marked.clone().into_item(), example(&turns, None).into_item());
+    let json = serde_json::to_string(&marked.turns).unwrap();
+    assert_eq!(json.matches("is_learnt").count(), 1, "{json}");
+    assert_eq!(serde_json::from_str::<Vec<Turn>>(&json).unwrap(), marked.turns);
 }

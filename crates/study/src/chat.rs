@@ -44,7 +44,7 @@ impl Chat {
     /// # Errors
     /// When the model fails.
     pub fn ask(&self, question: &str, key: u64) -> Result<Result<String, Unusable>, StudyError> {
-        let turn = Turn { role: Role::User, content: question.to_owned() };
+        let turn = Turn::new(Role::User, question);
         let tokens = match self.encoder.encoder.prompt(&[turn]) {
             Ok(prompt) if prompt.tokens.len() < self.model.positions() => prompt.tokens,
             Ok(_) => return Ok(Err(Unusable("that is longer than the model can read".to_owned()))),

@@ -8,7 +8,7 @@ use tunebench_plugin_api::{Example, Judge, JudgeStep, Role, Turn, testing};
 fn item(category: &str, question: &str, reference: &str) -> Example {
     Example {
         id: "1".into(),
-        turns: vec![Turn { role: Role::User, content: question.into() }],
+        turns: vec![Turn::new(Role::User, question)],
         category: Some(category.into()),
         reference: (!reference.is_empty()).then(|| reference.into()),
         rubric: None,

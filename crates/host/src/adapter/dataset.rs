@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RErr, ROk, RStr, RString, RVec};
 use serde::{Deserialize, Serialize};
-use tunebench_plugin_api::abi::{AbiError, AbiResult, AbiSource, AbiSource_TO, DatasetBox, PluginRoot_Ref, code};
+use tunebench_plugin_api::abi::{
+    API_MINOR, AbiError, AbiResult, AbiSource, AbiSource_TO, DatasetBox, PluginRoot_Ref, code,
+};
 use tunebench_spec::Row;
 
 use crate::error::HostError;
@@ -104,5 +106,9 @@ impl AbiSource for Files {
             Ok(bytes) => ROk(bytes.into()),
             Err(reason) => RErr(AbiError::new(code::REFUSED, &reason)),
         }
+    }
+
+    fn api_minor(&self) -> u32 {
+        API_MINOR
     }
 }

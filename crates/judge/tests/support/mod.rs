@@ -76,7 +76,7 @@ pub fn subjects(items: &[Example]) -> Subjects<'_> {
 pub fn answers(n: usize) -> (Vec<Example>, Vec<Generation>) {
     let items = (0..n).map(|i| Example {
         id: format!("item {i}"),
-        turns: vec![Turn { role: Role::User, content: format!("question {i}") }],
+        turns: vec![Turn::new(Role::User, format!("question {i}"))],
         category: Some("math".into()),
         reference: None,
         rubric: None,
