@@ -47,6 +47,9 @@ pub enum Command {
     /// Say what a study will do and take: parameters, steps, memory and time, and what looks wrong with it.
     #[command(after_help = "Example: tunebench plan data/studies/paper.toml --json")]
     Plan(Plan),
+    /// Download what a study takes from the hub, and say where it is.
+    #[command(after_help = "Example: HF_HOME=/data/hf tunebench fetch data/studies/belle.toml")]
+    Fetch(Fetch),
     /// Show the tokens that an arm learns from, and what looks wrong with them.
     #[command(after_help = "Example: tunebench labels data/studies/smollm2.toml --arm \"FT(zh)\" --show 2")]
     Labels(Labels),
@@ -124,6 +127,12 @@ pub struct Plan {
     pub probe: bool,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Fetch {
+    /// Study file (TOML).
+    pub file: PathBuf,
 }
 
 #[derive(clap::Args)]

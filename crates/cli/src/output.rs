@@ -14,7 +14,7 @@ use tunebench_study::{Event, Observer, Stop, wording};
 use crate::signals::Signals;
 
 /// Off a terminal, at most one line of progress per this long.
-const LINE_INTERVAL: Duration = Duration::from_secs(15);
+pub const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Writes to standard output; a closed pipe is an error like any other, not a panic.
 pub fn print(text: &str) -> Result<()> {

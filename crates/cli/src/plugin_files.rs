@@ -8,11 +8,12 @@ use tunebench_host::{Isolation, Launcher, LockFile, Registry};
 use tunebench_study::Study;
 
 use crate::args::Shared;
+use crate::downloads;
 use crate::output::warn;
 
 /// Opens a study with the plugins that it may name, and says what the user should know of them.
 pub fn open_study(file: &Path, shared: &Shared) -> Result<Study> {
-    let study = Study::open(file, registry(shared)?, shared.backend)?;
+    let study = Study::open(file, registry(shared)?, shared.backend)?.with_downloads(downloads::shown());
     study.warnings().for_each(warn);
     Ok(match calibration_file() {
         Some(file) => study.with_calibration(file),

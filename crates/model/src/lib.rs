@@ -27,7 +27,7 @@ pub mod weights;
 pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
-pub use formats::source::{Source, open, open_as};
+pub use formats::source::{Source, decoder_of, open, open_as};
 pub use optim::{AdamWState, AdamWStates, ParamOptions};
 pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::Tokenizer;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tunebench_hub::Wanted;
 use tunebench_model::backend::Backend;
 use tunebench_model::families;
 use tunebench_spec::fit::{RecipeWarning, warnings};
@@ -14,6 +15,7 @@ use tunebench_spec::{Decoder, Recipe};
 use crate::arm_recipe::{ArmRecipe, Stated, arm_recipe};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
+use crate::hub_files::is_address;
 use crate::memory;
 
 /// One arm, planned, with the values that a candidate of its grid gives it.
@@ -230,8 +232,12 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
         families::to_config_json(families::ALL, shape)?;
         return Ok(shape.clone());
     }
-    let path = context.path(&model.source, model.hint.as_deref())?;
-    Ok(tunebench_model::open(&path)?.shape)
+    let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
+    match paths.as_slice() {
+        [folder] if is_address(&model.source) && folder.is_dir() => Ok(tunebench_model::decoder_of(folder)?),
+        [path] => Ok(tunebench_model::open(path)?.shape),
+        _ => Err(StudyError::Invalid(format!("`{}` is not one model", model.source))),
+    }
 }
 
 fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, StudyError> {

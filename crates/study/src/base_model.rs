@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tunebench_hub::Wanted;
 use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::study::Model;
 use tunebench_spec::{Decoder, hash};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
+use crate::hub_files::is_address;
 use crate::model_encoder::ModelEncoder;
 use crate::model_files::ModelFiles;
 
@@ -56,12 +58,9 @@ impl<'a> BaseModel<'a> {
             let fault = format!("`{}` is a shape without weights; it can be planned but not trained", model.source);
             return Err(StudyError::Invalid(fault));
         }
-        let path = |text: &str| -> Result<PathBuf, StudyError> {
-            let path = context.path(text, model.hint.as_deref())?;
-            path.canonicalize().at(path.display())
-        };
-        let files =
-            ModelFiles { source: path(&model.source)?, adapter: model.adapter.as_deref().map(path).transpose()? };
+        let path = |text: &str, wanted| located(context, model, text, wanted);
+        let adapter = model.adapter.as_deref().map(|text| path(text, Wanted::Adapter)).transpose()?;
+        let files = ModelFiles { source: path(&model.source, Wanted::Model)?, adapter };
         let (shape, identity) = (files.open()?.shape, files.identity()?);
         Ok(Self { context, model, shape, files: Some(files), identity })
     }
@@ -103,12 +102,22 @@ impl<'a> BaseModel<'a> {
     /// Its tokenizer as it comes: the study's file, else the model's own.
     fn tokenizer(&self) -> Result<Tokenizer, StudyError> {
         match (&self.model.tokenizer, &self.files) {
-            (Some(file), _) => Ok(Tokenizer::from_file(&self.context.path(file, self.model.hint.as_deref())?)?),
+            (Some(file), _) => Ok(Tokenizer::from_file(&located(self.context, self.model, file, Wanted::Tokenizer)?)?),
             (None, Some(files)) => Ok(files.open()?.tokenizer()?),
             (None, None) => {
                 Err(StudyError::Invalid("it has no file to bring one; give the model a `tokenizer`".to_owned()))
             }
         }
+    }
+}
+
+/// Where one of a model's paths or addresses points.
+fn located(context: &StudyContext, model: &Model, text: &str, wanted: Wanted) -> Result<PathBuf, StudyError> {
+    match context.paths(text, wanted, model.hint.as_deref())?.as_slice() {
+        // The names in the hub's cache are links to files that are named by their content.
+        [path] if is_address(text) => Ok(path.clone()),
+        [path] => path.canonicalize().at(path.display()),
+        _ => Err(StudyError::Invalid(format!("`{text}` is more than one file"))),
     }
 }
 

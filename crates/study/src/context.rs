@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_host::Registry;
+use tunebench_hub::Wanted;
 use tunebench_model::backend::Backend;
 use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
+use crate::hub_files::{HubFiles, is_address};
 use crate::judge_servers::LocalModels;
 
 /// A study with what it needs around it.
@@ -19,6 +21,7 @@ pub struct StudyContext {
     pub backend: &'static dyn Backend,
     /// Where measurements of this machine are kept, if anywhere.
     pub calibration_file: Option<PathBuf>,
+    pub hub: HubFiles,
 }
 
 impl StudyContext {
@@ -41,15 +44,78 @@ impl StudyContext {
                 plugins.add(&path)?;
             }
         }
-        Ok(Self { study, home, plugins, backend, calibration_file: None })
+        Ok(Self { study, home, plugins, backend, calibration_file: None, hub: HubFiles::default() })
     }
 
     /// Where the models are that our own engine may run for a judge.
     pub fn local_models(&self) -> LocalModels {
         let is_path = |source: &str| !source.starts_with("init:") && !source.starts_with("preset:");
         let models = self.study.models.iter().filter(|model| is_path(&model.source) && model.adapter.is_none());
-        let by_id = models.filter_map(|model| Some((model.id.clone(), resolve(&self.home, &model.source).ok()?)));
+        let path = |source: &str| match is_address(source) {
+            // Of the hub's what is here: nothing large is fetched for a judge that may ask another model.
+            true if !self.hub.is_here(source, Wanted::Model).ok()? => None,
+            true => self.hub.paths(source, Wanted::Model).ok()?.pop(),
+            false => resolve(&self.home, source).ok(),
+        };
+        let by_id = models.filter_map(|model| Some((model.id.clone(), path(&model.source)?)));
         LocalModels { home: self.home.clone(), by_id: by_id.collect() }
+    }
+
+    /// Where a path of the study points, or an address of the hub; the latter may be several files, and is downloaded where it
+    /// is not in the cache.
+    ///
+    /// # Errors
+    /// As [`Self::path`], and what the hub refuses.
+    pub fn paths(&self, text: &str, wanted: Wanted, hint: Option<&str>) -> Result<Vec<PathBuf>, StudyError> {
+        match is_address(text) {
+            true => self.hub.paths(text, wanted),
+            false => Ok(vec![self.path(text, hint)?]),
+        }
+    }
+
+    /// Every address of the study: of what, as it is written, and what is wanted of it.
+    fn addresses(&self) -> impl Iterator<Item = (String, &str, Wanted)> {
+        let models = self.study.models.iter().flat_map(|model| {
+            let parts = [
+                (Some(&model.source), Wanted::Model),
+                (model.adapter.as_ref(), Wanted::Adapter),
+                (model.tokenizer.as_ref(), Wanted::Tokenizer),
+            ];
+            let place = format!("model `{}`", model.id);
+            parts.into_iter().filter_map(move |(text, wanted)| Some((place.clone(), text?.as_str(), wanted)))
+        });
+        let datasets = self.study.datasets.iter().flat_map(|dataset| {
+            let place = format!("dataset `{}`", dataset.id);
+            dataset.source.paths().iter().map(move |text| (place.clone(), text.as_str(), Wanted::Data))
+        });
+        models.chain(datasets).filter(|(_, text, _)| is_address(text))
+    }
+
+    /// Downloads all that comes from the hub: what was meant, and where it is.
+    ///
+    /// # Errors
+    /// What is missing, refused or broken.
+    pub fn fetch(&self) -> Result<Vec<(String, Vec<PathBuf>)>, StudyError> {
+        let fetch = |(place, text, wanted): (String, &str, Wanted)| {
+            let paths = self.hub.paths(text, wanted).at(&place)?;
+            Ok((format!("{place}: {text}"), paths))
+        };
+        self.addresses().map(fetch).collect()
+    }
+
+    /// Whether all that comes from the hub is in the cache, for what must not download gigabytes without being asked to.
+    ///
+    /// # Errors
+    /// Names the first that is not.
+    pub fn must_be_here(&self) -> Result<(), StudyError> {
+        for (place, text, wanted) in self.addresses() {
+            if !self.hub.is_here(text, wanted).at(&place)? {
+                let fault =
+                    format!("`{text}` is not in the hub's cache; `tunebench fetch` with this study downloads it");
+                return Err(StudyError::Invalid(fault)).at(place);
+            }
+        }
+        Ok(())
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

@@ -85,6 +85,8 @@ pub enum StudyError {
     #[error(transparent)]
     Shape(#[from] tunebench_spec::decoder::ConfigError),
     #[error(transparent)]
+    Hub(#[from] tunebench_hub::Error),
+    #[error(transparent)]
     Model(#[from] tunebench_model::Error),
     #[error(transparent)]
     Dataset(#[from] tunebench_dataset::Error),

@@ -290,7 +290,9 @@ fn open(context: &StudyContext, dataset: &Dataset) -> Result<DatasetPlugin, Stud
         return Err(StudyError::Invalid("it has no `source`; this study can be planned but not run".to_owned()));
     }
     let hint = dataset.hint.as_deref();
-    let files: Vec<PathBuf> = paths.iter().map(|p| context.path(p, hint)).collect::<Result<_, _>>()?;
+    let files: Vec<Vec<PathBuf>> =
+        paths.iter().map(|path| context.paths(path, tunebench_hub::Wanted::Data, hint)).collect::<Result<_, _>>()?;
+    let files = files.concat();
     Ok(context.plugins.dataset(&dataset.plugin, &files, &dataset.options)?)
 }
 

@@ -9,6 +9,7 @@
 //! - [`context`]: a study file with its folder and plugins; [`arm_plan`]: what each arm trains, from shapes alone, and
 //!   the [`memory`] that takes
 //! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
+//! - [`hub_files`]: what comes from the hub, downloaded where it is not in the cache
 //! - [`examples`]: datasets through their plugins, each read and tokenized once
 //! - [`arm_recipe`]: an arm's recipe, fitted to its data; [`losses`]: text that nobody learns from, and losses on it
 //! - [`prepared_arm`]: a training ready to be done, named by [`identity`] and [`model_key`]; [`preparation`]: all of them, and
@@ -48,6 +49,7 @@ pub mod executor;
 pub mod forecast;
 pub mod frames;
 pub mod generations;
+pub mod hub_files;
 pub mod human_labels;
 pub mod identity;
 pub mod items;
@@ -90,6 +92,7 @@ pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;
 pub use forecast::{ArmTime, StudyForecast};
+pub use hub_files::{Download, OnDownload};
 pub use items::Items;
 pub use judge_cost::{JudgingForecast, Tokens};
 pub use labels::{ArmLabels, ExampleLabels};
@@ -138,12 +141,28 @@ impl Study {
         self
     }
 
+    /// Tells of downloads from the hub.
+    #[must_use]
+    pub fn with_downloads(mut self, on_download: OnDownload) -> Self {
+        self.context.hub = hub_files::HubFiles::new(on_download);
+        self
+    }
+
+    /// Downloads all that the study takes from the hub and that is not in its cache; what is there, and where.
+    ///
+    /// # Errors
+    /// What is missing, refused or broken.
+    pub fn fetch(&self) -> Result<Vec<(String, Vec<std::path::PathBuf>)>, StudyError> {
+        self.context.fetch()
+    }
+
     /// What the study will take on this machine, from its data: every row is read and tokenized for it. What is to be said
     /// beforehand comes with it.
     ///
     /// # Errors
     /// What is wrong with the study or its data.
     pub fn forecast(&self) -> Result<StudyForecast, StudyError> {
+        self.context.must_be_here()?;
         let plans = arm_plan::plan(&self.context)?.whole()?;
         let mut warnings = Vec::new();
         let mut note = |event: &Event<'_>| warnings.extend(wording::beforehand(event));

@@ -114,6 +114,7 @@ pub fn work(
     only: &[String],
     observer: &mut dyn Observer,
 ) -> Result<WorkGraph, StudyError> {
+    context.must_be_here()?;
     let plans = arm_plan::plan(context)?.whole()?;
     let mut preparation = Preparation::new(context, &plans, Vec::new(), only, observer)?;
     let round = preparation.round(out, observer)?;

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/chat", &["spec", "files", "scripted-server"]),
     // A chat server on this machine.
     ("crates/local-chat", &["spec", "dataset", "kernels", "model", "generate", "chat", "testkit"]),
+    ("crates/hub", &["files"]),
     ("crates/judge", &["spec", "files", "chat", "scripted-server"]),
     ("crates/results", &["spec", "files"]),
     ("crates/statistics", &["spec"]),
@@ -46,8 +47,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "generate",
             "chat",
             "local-chat",
+            "hub",
             "judge",
-            "local-chat",
             "results",
             "tensorboard",
         ],

@@ -3,6 +3,7 @@
 mod analyze;
 mod chat;
 mod export;
+mod fetch;
 mod judge;
 mod labels;
 mod plan;
@@ -25,6 +26,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Quickstart(args) => quickstart::run(&args, shared, signals),
         Command::Study(args) => study::run(&args, shared, signals),
         Command::Plan(args) => plan::run(&args, shared),
+        Command::Fetch(args) => fetch::run(&args, shared),
         Command::Judge(args) => judge::run(&args, shared, signals),
         Command::Labels(args) => labels::run(&args, shared),
         Command::Analyze(args) => analyze::run(&args),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tunebench_spec::Decoder;
 
 use crate::families::{self, Family};
+use crate::files::read_text;
 use crate::formats::gguf::{GgufFile, Value};
 use crate::formats::huggingface::Folder;
 use crate::{Error, Tokenizer, Weights};
@@ -48,6 +49,15 @@ pub fn open_as(families: &[Family], path: &Path) -> Result<Source, Error> {
     }
     let file = GgufFile::open(families, path)?;
     Ok(Source { shape: file.shape().clone(), kind: Kind::Gguf(file) })
+}
+
+/// What the `config.json` of a folder describes; no weight need be there.
+///
+/// # Errors
+/// As [`open`].
+pub fn decoder_of(folder: &Path) -> Result<Decoder, Error> {
+    let path = folder.join("config.json");
+    families::from_config_json(families::ALL, &read_text(&path)?).map_err(|source| Error::Config { path, source })
 }
 
 impl Source {
