@@ -107,6 +107,19 @@ impl Tuning {
         params.iter().map(|p| Ok((p.name.clone(), value(p)?))).collect()
     }
 
+    /// The virtual tokens in front of every example as their graph makes them, `[count, width]`; none where there are none.
+    ///
+    /// # Errors
+    /// When the graph cannot be run.
+    pub fn virtual_tokens(&self) -> Result<Option<Tensor>, Error> {
+        let (Some(tokens), Some(graph)) = (&self.recorded.plan.virtual_tokens, &self.recorded.virtual_tokens) else {
+            return Ok(None);
+        };
+        let params = self.params_at(VirtualTokens::NAME, &tokens.params)?;
+        let inputs = Inputs { x: None, weight: None, params: &params, dropout: Dropout::Off };
+        Ok(Some(site::run(graph, &inputs)?.contiguous()?))
+    }
+
     /// As [`Tuning::value`], letting go of it.
     pub(crate) fn take_value(&mut self, name: &str) -> Result<Tensor, Error> {
         let missing = || Error::Missing { place: "trained values".into(), name: name.into(), expected: vec![] };

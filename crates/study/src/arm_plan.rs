@@ -1,11 +1,13 @@
 //! What each arm of a study trains, known before a weight is read: from shapes and the tuners' plans alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tunebench_hub::Wanted;
 use tunebench_model::backend::Backend;
 use tunebench_model::families;
+use tunebench_peft::Inspection;
 use tunebench_spec::fit::{RecipeWarning, warnings};
 use tunebench_spec::grid::Candidate;
 use tunebench_spec::plan::RecordedPlan;
@@ -17,6 +19,8 @@ use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
 use crate::memory;
+use crate::model_files::{ModelFiles, VIRTUAL_BASE};
+use crate::observer::{Event, Observer};
 
 /// One arm, planned, with the values that a candidate of its grid gives it.
 pub struct ArmPlan<'a> {
@@ -109,9 +113,16 @@ pub struct Plans<'a> {
     pub arms: Vec<ArmPlan<'a>>,
     /// Name, and why.
     pub broken: Vec<(&'a str, StudyError)>,
+    /// What is to be said of models, by their ids.
+    pub remarks: Vec<(String, String)>,
 }
 
 impl<'a> Plans<'a> {
+    /// Tells what is to be said of models.
+    pub fn tell(&self, observer: &mut dyn Observer) {
+        self.remarks.iter().for_each(|(model, remark)| observer.on_event(&Event::ModelRemark { model, remark }));
+    }
+
     /// All of them.
     ///
     /// # Errors
@@ -128,15 +139,28 @@ impl<'a> Plans<'a> {
 pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     let study = &context.study;
     let mut shapes = BTreeMap::new();
+    let mut adapters = BTreeMap::new();
     for model in &study.models {
         let place = format_args!("model `{}`", model.id);
         let shape = shape(context, model).at(place)?;
         context.backend.check(&shape).at(place)?;
+        if let Some(adapter) = adapter(context, model, &shape).at(place)? {
+            adapters.insert(model.id.as_str(), adapter);
+        }
         shapes.insert(model.id.as_str(), shape);
     }
-    let mut plans = Plans { arms: Vec::new(), broken: Vec::new() };
+    let remarks = |(id, found): (&&str, &Inspection)| {
+        found.remarks.iter().map(|remark| (id.to_string(), remark.clone())).collect::<Vec<_>>()
+    };
+    let remarks = adapters.iter().flat_map(remarks).collect();
+    let mut plans = Plans { arms: Vec::new(), broken: Vec::new(), remarks };
     for arm in &study.arms {
-        let shape = shapes[study.root_model(arm)].clone();
+        let root = study.root_model(arm);
+        if adapters.get(root).is_some_and(|adapter| adapter.kind.is_virtual()) {
+            let fault = format!("it starts from model `{root}`: {VIRTUAL_BASE}");
+            return Err(StudyError::Invalid(fault)).in_arm(&arm.name);
+        }
+        let shape = shapes[root].clone();
         match plan_arm(context, arm, &shape, &plans).in_arm(&arm.name) {
             Ok(planned) => plans.arms.extend(planned),
             Err(error) if error.fails_its_arm_only() => plans.broken.push((&arm.name, error)),
@@ -222,6 +246,20 @@ fn check_foldable(parent: &ArmPlan<'_>) -> Result<(), StudyError> {
     Ok(())
 }
 
+/// What the model's adapter is, by its configuration and the names of its tensors.
+fn adapter(context: &StudyContext, model: &Model, shape: &Decoder) -> Result<Option<Inspection>, StudyError> {
+    let Some(adapter) = &model.adapter else { return Ok(None) };
+    let hint = model.hint.as_deref();
+    // What is to be fetched yet is looked at when it is here.
+    if is_address(adapter) && !context.hub.is_here(adapter, Wanted::Adapter)? {
+        return Ok(None);
+    }
+    let is_named = is_address(&model.source) || model.source.starts_with("preset:");
+    let source = if is_named { PathBuf::from(&model.source) } else { context.path(&model.source, hint)? };
+    let adapter = context.paths(adapter, Wanted::Adapter, hint)?.into_iter().next();
+    ModelFiles { source, adapter }.inspect(shape)
+}
+
 fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     if let Some(name) = model.source.strip_prefix("preset:") {
         return Ok(Decoder::preset(name)?);
@@ -235,7 +273,7 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
     match paths.as_slice() {
         [folder] if is_address(&model.source) && folder.is_dir() => Ok(tunebench_model::decoder_of(folder)?),
-        [path] => Ok(tunebench_model::open(path)?.shape),
+        [path] => Ok(ModelFiles { source: path.clone(), adapter: None }.open()?.shape),
         _ => Err(StudyError::Invalid(format!("`{}` is not one model", model.source))),
     }
 }

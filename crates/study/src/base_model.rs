@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_hub::Wanted;
-use tunebench_model::{Tokenizer, Weights};
+use tunebench_model::{Tokenizer, Tuning, Weights};
 use tunebench_spec::study::Model;
 use tunebench_spec::{Decoder, hash};
 
@@ -78,16 +78,19 @@ impl<'a> BaseModel<'a> {
         }
     }
 
-    /// All weights.
+    /// All weights, an adapter folded in where it can be, and what cannot be beside them.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn weights(&self) -> Result<Weights, StudyError> {
-        let weights = match &self.files {
-            Some(files) => files.weights(),
-            None => Weights::init(&self.shape, self.context.study.study.seed).map_err(Into::into),
+    pub fn load(&self) -> Result<(Weights, Tuning), StudyError> {
+        let loaded = match &self.files {
+            Some(files) => files.load(),
+            None => {
+                let weights = Weights::init(&self.shape, self.context.study.study.seed);
+                weights.map(|weights| (weights, Tuning::none())).map_err(Into::into)
+            }
         };
-        weights.at(format_args!("model `{}`", self.model.id))
+        loaded.at(format_args!("model `{}`", self.model.id))
     }
 
     /// Its tokenizer with a template around it.

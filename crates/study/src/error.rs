@@ -93,6 +93,8 @@ pub enum StudyError {
     #[error(transparent)]
     Training(#[from] tunebench_train::Error),
     #[error(transparent)]
+    Adapter(#[from] tunebench_peft::Error),
+    #[error(transparent)]
     Generation(#[from] tunebench_generate::Error),
     #[error(transparent)]
     Judging(#[from] tunebench_judge::JudgeError),

@@ -188,7 +188,10 @@ impl EvaluatedModel<'_> {
     /// When a file is missing or damaged, or training is not finished.
     pub fn load(&self, root: &Path) -> Result<(Decoder, Weights, Tuning), StudyError> {
         match self {
-            Self::Base { model, .. } => Ok((model.shape.clone(), model.weights()?, Tuning::none())),
+            Self::Base { model, .. } => {
+                let (weights, tuning) = model.load()?;
+                Ok((model.shape.clone(), weights, tuning))
+            }
             Self::Arm(arm) => {
                 let trained = trained_arm::open(root, &arm.identity)?;
                 Ok((trained.file.shape, trained.weights, trained.tuning))
@@ -202,7 +205,8 @@ fn measure_base(arm: &PreparedArm<'_>, backend: &'static dyn Backend, folder: &R
     let (sets, model) = (&arm.data.losses, &arm.data.model);
     let file = run_folder::losses(folder.root(), &sets.identity(&model.identity, backend)?);
     losses::measure(sets, &file, backend, || {
-        Ok(Parts { shape: &model.shape, weights: model.weights()?, tuning: Tuning::none() })
+        let (weights, tuning) = model.load()?;
+        Ok(Parts { shape: &model.shape, weights, tuning })
     })?;
     Ok(())
 }

@@ -24,13 +24,15 @@
 //!   judge minds what it should; [`human_labels`]: people's marks
 //! - [`calibration`]: how fast this machine is; [`forecast`]: what a study will take, and how many [`items`](mod@items) it asks
 //! - [`board`]: TensorBoard's files; [`progress_file`]: how far a run is, for whoever watches it
-//! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again
+//! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again; [`adapter_export`]: its
+//!   adapter for PEFT
 //! - [`arm_record`], [`frames`]: the rows that come of it
 //! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
 //! - [`observer`]: what is told, and in [`wording`] how; [`error`]: what can go wrong
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod adapter_export;
 pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
@@ -86,6 +88,7 @@ use tunebench_host::Registry;
 pub use tunebench_dataset::OverlapReport;
 pub use tunebench_judge::Again;
 
+pub use adapter_export::{AdapterBase, AdapterExport};
 pub use arm_plan::PlanReport;
 pub use base_model::Base;
 pub use chat::Chat;
@@ -163,9 +166,11 @@ impl Study {
     /// What is wrong with the study or its data.
     pub fn forecast(&self) -> Result<StudyForecast, StudyError> {
         self.context.must_be_here()?;
-        let plans = arm_plan::plan(&self.context)?.whole()?;
+        let plans = arm_plan::plan(&self.context)?;
         let mut warnings = Vec::new();
         let mut note = |event: &Event<'_>| warnings.extend(wording::beforehand(event));
+        plans.tell(&mut note);
+        let plans = plans.whole()?;
         let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
         preparation.remarks(&mut note);
         preparation.forecast(warnings)

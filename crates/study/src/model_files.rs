@@ -1,4 +1,5 @@
-//! The files that a base model is made of: its own and, where the study names one, a PEFT adapter folded into it.
+//! The files that a base model is made of: its own and, where the study names one, a PEFT adapter, folded into it or, where it
+//! is virtual tokens, in front of everything that it reads.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,8 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_model::{Source, Weights};
-use tunebench_spec::hash;
+use tunebench_model::{Source, Tuning, Weights};
+use tunebench_peft::{Adapter, Inspection, folder};
+use tunebench_spec::{Decoder, hash};
 
 use crate::error::{Locate, StudyError};
 
@@ -17,7 +19,7 @@ use crate::error::{Locate, StudyError};
 pub struct ModelFiles {
     /// A Hugging Face folder or a GGUF file.
     pub source: PathBuf,
-    /// A PEFT folder.
+    /// A PEFT folder, or one with a single PEFT folder in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
 }
@@ -28,20 +30,55 @@ impl ModelFiles {
     /// # Errors
     /// When it is no model that can be read.
     pub fn open(&self) -> Result<Source, StudyError> {
-        Ok(tunebench_model::open(&self.source)?)
+        match folder::mistaken_for_a_model(&self.source) {
+            Some(fault) => Err(StudyError::Invalid(format!("{}: {fault}", self.source.display()))),
+            None => Ok(tunebench_model::open(&self.source)?),
+        }
     }
 
-    /// All weights, the adapter folded in.
+    /// What its adapter is, by its configuration and the names of its tensors; no weight is read.
+    ///
+    /// # Errors
+    /// When it is none that can be read, or does not fit a model of `shape`.
+    pub fn inspect(&self, shape: &Decoder) -> Result<Option<Inspection>, StudyError> {
+        let inspected = |adapter: &PathBuf| tunebench_peft::inspect(adapter, shape).at(place(adapter));
+        let inspection = self.adapter.as_ref().map(inspected).transpose()?;
+        Ok(inspection.map(|mut found| {
+            found.remarks.extend(other_base(&found, &self.source));
+            found
+        }))
+    }
+
+    /// Its adapter, read for a model of `shape`.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::inspect`], and when a tensor cannot be read.
+    pub fn adapter(&self, shape: &Decoder) -> Result<Option<Adapter>, StudyError> {
+        self.adapter.as_ref().map(|adapter| tunebench_peft::load(adapter, shape).at(place(adapter))).transpose()
+    }
+
+    /// All weights, the adapter folded in; virtual tokens beside them, which cannot be.
     ///
     /// # Errors
     /// When a file cannot be read, or the adapter does not fit the model.
-    pub fn weights(&self) -> Result<Weights, StudyError> {
+    pub fn load(&self) -> Result<(Weights, Tuning), StudyError> {
         let source = self.open()?;
         let weights = source.weights()?;
-        let Some(adapter) = &self.adapter else { return Ok(weights) };
-        let place = || format!("adapter {}", adapter.display());
-        let tuning = tunebench_train::peft::load(adapter, &source.shape).at(place())?;
-        tuning.merge(&source.shape, weights).at(place())
+        let Some(path) = &self.adapter else { return Ok((weights, Tuning::none())) };
+        let adapter = tunebench_peft::load(path, &source.shape).at(place(path))?;
+        adapter.applied(&source.shape, weights).at(place(path))
+    }
+
+    /// All weights, the adapter folded in: what training may start from.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::load`], and when the adapter cannot be folded in.
+    pub fn weights(&self) -> Result<Weights, StudyError> {
+        let (weights, tuning) = self.load()?;
+        match tuning.recorded().plan.virtual_tokens {
+            None => Ok(weights),
+            Some(_) => Err(StudyError::Invalid(VIRTUAL_BASE.to_owned())),
+        }
     }
 
     /// SHA-256 over the contents that decide the weights; gigabytes are hashed once a process.
@@ -54,9 +91,9 @@ impl ModelFiles {
         if let Some(identity) = known.get(self) {
             return Ok(identity.clone());
         }
-        let of_adapter =
-            |folder: &PathBuf| ["adapter_config.json", "adapter_model.safetensors"].map(|f| folder.join(f));
-        let adapter: Vec<PathBuf> = self.adapter.iter().flat_map(of_adapter).collect();
+        let adapter = self.adapter.as_ref().map(|dir| folder::find(dir).at(place(dir))).transpose()?;
+        let of_adapter = |dir: &PathBuf| [folder::CONFIG, folder::TENSORS].map(|file| dir.join(file));
+        let adapter: Vec<PathBuf> = adapter.iter().flat_map(of_adapter).collect();
         let hashes = |paths: Vec<PathBuf>| paths.iter().map(|p| hash_file(p)).collect::<Result<Vec<_>, StudyError>>();
         let mut contents = json!({ "files": hashes(self.open()?.weight_files())? });
         if !adapter.is_empty() {
@@ -66,6 +103,33 @@ impl ModelFiles {
         known.insert(self.clone(), identity.clone());
         Ok(identity)
     }
+}
+
+/// Why nothing is trained on a model behind virtual tokens.
+pub const VIRTUAL_BASE: &str = "its adapter is virtual tokens, which stand in front of every example and cannot be folded into \
+                                the weights; such a model answers, as one of [eval] bases, but nothing is trained on it";
+
+fn place(adapter: &Path) -> String {
+    format!("adapter {}", adapter.display())
+}
+
+/// What to say where an adapter names another base than it is put on. Only names can be compared: the last part of what it
+/// names must occur in the path, as it does in folders called after a repository and in the Hub's cache.
+fn other_base(adapter: &Inspection, source: &Path) -> Option<String> {
+    let base = adapter.base.as_deref()?;
+    let is_same = Path::new(base).canonicalize().is_ok_and(|path| Some(path) == source.canonicalize().ok());
+    let plain = |text: &str| text.to_lowercase().replace("--", "/");
+    let last = plain(base.trim_end_matches('/')).rsplit('/').next().unwrap_or_default().to_owned();
+    let is_named = plain(&source.display().to_string()).split('/').any(|part| {
+        part == last || part.strip_suffix(".gguf").is_some_and(|name| name.starts_with(&last))
+    });
+    (!is_same && !is_named).then(|| {
+        format!(
+            "its adapter says that it was trained on `{base}`, and is put on {}; if that is another model, its answers mean \
+             nothing",
+            source.display()
+        )
+    })
 }
 
 fn hash_file(path: &Path) -> Result<String, StudyError> {

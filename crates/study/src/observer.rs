@@ -53,6 +53,11 @@ pub enum Event<'a> {
         measured: u64,
         left_out: u64,
     },
+    /// What the user should know of a base model: of its adapter.
+    ModelRemark {
+        model: &'a str,
+        remark: &'a str,
+    },
     /// A value that nobody states was adapted to the number of examples.
     RecipeFitted {
         arm: &'a str,

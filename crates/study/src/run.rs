@@ -46,7 +46,9 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     check_folder(context, out)?;
-    let Plans { arms: plans, broken } = arm_plan::plan(context)?;
+    let planned = arm_plan::plan(context)?;
+    planned.tell(observer);
+    let Plans { arms: plans, broken, .. } = planned;
     let mut preparation = Preparation::new(context, &plans, broken, &options.only, observer)?;
     preparation.remarks(observer);
     if options.dry_run {

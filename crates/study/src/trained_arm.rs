@@ -164,6 +164,14 @@ pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights
 /// # Errors
 /// When there is none, or nothing of it was trained; else as [`open`].
 pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
+    open(root, &find_identity(root, arm)?)
+}
+
+/// The identity of the training that [`find`] opens.
+///
+/// # Errors
+/// When there is none, or nothing of it was trained.
+pub fn find_identity(root: &Path, arm: &str) -> Result<String, StudyError> {
     let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
     let is_known = |name: &str| arms.iter().any(|record| record.arm == name);
     let (name, seed) = match arm.rsplit_once('@') {
@@ -180,7 +188,7 @@ pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
     if record.steps == 0 {
         return Err(StudyError::NothingTrained(arm.to_owned()));
     }
-    open(root, &record.identity)
+    Ok(record.identity.clone())
 }
 
 fn shown(record: &ArmRecord) -> String {
@@ -188,23 +196,6 @@ fn shown(record: &ArmRecord) -> String {
 }
 
 impl TrainedArm {
-    /// Where the base weights came from, for an adapter's own file.
-    pub fn base_name(&self) -> String {
-        match &self.file.base {
-            Base::Files { files, .. } => files.source.display().to_string(),
-            Base::Init { .. } | Base::Arm { .. } => self.file.record.base.clone(),
-        }
-    }
-
-    /// Writes the adapter alone, as a PEFT folder.
-    ///
-    /// # Errors
-    /// When what was trained is no adapter that PEFT knows, or the folder cannot be written.
-    pub fn save_adapter(&self, out: &Path) -> Result<(), StudyError> {
-        let base = self.base_name();
-        Ok(tunebench_train::peft::save(out, &self.file.shape, &self.weights, &base, &self.tuning)?)
-    }
-
     /// Writes the whole model with the tuning folded in, as a Hugging Face folder with numbers as `float`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
     match event {
         Event::Overlap { .. }
         | Event::HeldOut { .. }
+        | Event::ModelRemark { .. }
         | Event::RecipeFitted { .. }
         | Event::RecipeWarning { .. }
         | Event::EndNotLearnt { .. }
@@ -41,6 +42,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         ),
         Event::Overlap { dataset, overlap } => overlapping(dataset, overlap),
         Event::HeldOut { dataset, removed, measured, left_out } => held_out(dataset, *removed, *measured, *left_out),
+        Event::ModelRemark { model, remark } => format!("warning: model `{model}`: {remark}"),
         Event::RecipeFitted { arm, fitted } => format!("{arm}: {fitted}"),
         Event::EndNotLearnt { arm, examples, of } => format!(
             "warning: {arm}: {examples} of {of} examples do not teach where an answer ends, so its answers will not; use a \

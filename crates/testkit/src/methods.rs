@@ -1,4 +1,4 @@
-//! Full fine-tuning, LoRA, DoRA and virtual tokens, recorded by hand: a second opinion on what the plugins record.
+//! Full fine-tuning, LoRA, DoRA, (IA)³ and virtual tokens, recorded by hand: a second opinion on what the plugins record.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ pub const SCALE: f64 = 2.0;
 pub type Method = fn([usize; 2], f64) -> (Vec<ParamSpec>, SiteGraphs);
 
 /// `s B A`, `[out, in]`.
-fn delta(record: &mut Record<'_>) -> usize {
+fn delta(record: &mut Record<'_>, scale: f64) -> usize {
     let (b, a) = (record.param("lora_B"), record.param("lora_A"));
     let product = record.op(Op::Matmul, &[b, a]);
-    record.op(Op::Scale { by: SCALE }, &[product])
+    record.op(Op::Scale { by: scale }, &[product])
 }
 
 /// `W x + s B A dropout(x)`, `[t, out]`.
-fn low_rank(record: &mut Record<'_>, dropout: f64) -> usize {
+fn low_rank(record: &mut Record<'_>, scale: f64, dropout: f64) -> usize {
     let x = record.op(Op::Input, &[]);
     let base = record.op(Op::Base, &[x]);
     let x = if dropout > 0.0 { record.op(Op::Dropout { p: dropout }, &[x]) } else { x };
@@ -31,7 +31,7 @@ fn low_rank(record: &mut Record<'_>, dropout: f64) -> usize {
     let (at, bt) = (record.op(Op::Transpose, &[a]), record.op(Op::Transpose, &[b]));
     let low = record.op(Op::Matmul, &[x, at]);
     let up = record.op(Op::Matmul, &[low, bt]);
-    let scaled = record.op(Op::Scale { by: SCALE }, &[up]);
+    let scaled = record.op(Op::Scale { by: scale }, &[up]);
     record.op(Op::Add, &[base, scaled])
 }
 
@@ -42,12 +42,21 @@ fn lora_params([out, wide]: [usize; 2]) -> Vec<ParamSpec> {
 
 /// LoRA (Hu et al. 2021), `W x + s B A dropout(x)`.
 pub fn lora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    scaled_lora(weight, SCALE, dropout)
+}
+
+/// The same scaled by alpha over the rank's root (Kalajdzievski 2023).
+pub fn rslora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    scaled_lora(weight, SCALE * (RANK as f64).sqrt(), dropout)
+}
+
+fn scaled_lora(weight: [usize; 2], scale: f64, dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
     let params = lora_params(weight);
     let mut forward = Record::new(weight, &params);
-    let y = low_rank(&mut forward, dropout);
+    let y = low_rank(&mut forward, scale, dropout);
     let forward = forward.finish(y);
     let mut merge = Record::new(weight, &params);
-    let delta = delta(&mut merge);
+    let delta = delta(&mut merge, scale);
     let base = merge.op(Op::Weight, &[]);
     let sum = merge.op(Op::Add, &[base, delta]);
     let merge = Some(merge.finish(sum));
@@ -69,7 +78,7 @@ pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, Sit
     // magnitude / norm of the rows of W + s B A
     let ratio = |graph: &mut Record<'_>| {
         let w = graph.op(Op::Weight, &[]);
-        let delta = delta(graph);
+        let delta = delta(graph, SCALE);
         let adapted = graph.op(Op::Add, &[w, delta]);
         let norm = graph.op(Op::Norm { axis: 1 }, &[adapted]);
         let norm = graph.op(Op::Detach, &[norm]);
@@ -78,7 +87,7 @@ pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, Sit
         (adapted, graph.op(Op::Div, &[magnitude, norm]))
     };
     let mut forward = Record::new(weight, &params);
-    let sum = low_rank(&mut forward, dropout);
+    let sum = low_rank(&mut forward, SCALE, dropout);
     let (_, scale) = ratio(&mut forward);
     let y = forward.op(Op::Mul, &[sum, scale]);
     let forward = forward.finish(y);
@@ -88,6 +97,27 @@ pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, Sit
     let product = merge.op(Op::Mul, &[adapted, column]);
     let merge = Some(merge.finish(product));
     (params, SiteGraphs { forward, merge, inits })
+}
+
+/// (IA)³ (Liu et al. 2022) as PEFT shapes it: the output scaled, or, where the weight is wider than high, the input.
+pub fn ia3(weight @ [out, wide]: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    let scales_input = wide > out;
+    let params = vec![param("ia3_l", &if scales_input { [1, wide] } else { [out, 1] }, Init::Ones)];
+    let mut forward = Record::new(weight, &params);
+    let (x, l) = (forward.op(Op::Input, &[]), forward.param("ia3_l"));
+    let y = if scales_input {
+        let scaled = forward.op(Op::Mul, &[x, l]);
+        forward.op(Op::Base, &[scaled])
+    } else {
+        let (base, row) = (forward.op(Op::Base, &[x]), forward.op(Op::Transpose, &[l]));
+        forward.op(Op::Mul, &[base, row])
+    };
+    let forward = forward.finish(y);
+    let mut merge = Record::new(weight, &params);
+    let (w, l) = (merge.op(Op::Weight, &[]), merge.param("ia3_l"));
+    let merged = merge.op(Op::Mul, &[w, l]);
+    let merge = Some(merge.finish(merged));
+    (params, SiteGraphs { forward, merge, inits: BTreeMap::new() })
 }
 
 /// The linear weights of attention, and all of a layer.

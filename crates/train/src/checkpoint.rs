@@ -162,6 +162,14 @@ pub fn load_result(dir: &Path, shape: &Decoder) -> Result<Tuning, Error> {
     Ok(Tuning::new(shape, recorded, values)?)
 }
 
+/// The plan of a finished training in `dir`, with its graphs; no value is read.
+///
+/// # Errors
+/// When the file is missing or damaged.
+pub fn load_plan(dir: &Path) -> Result<RecordedPlan, Error> {
+    Ok(read_json(&dir.join(RESULT).join(RECORDED))?)
+}
+
 /// The log of a training in `dir`.
 ///
 /// # Errors

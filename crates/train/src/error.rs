@@ -40,8 +40,6 @@ pub enum Error {
         dir.display()
     )]
     PastStop { dir: PathBuf, done: u64, until: u64 },
-    #[error("not an adapter that PEFT knows: {0}")]
-    NotPeft(String),
 }
 
 /// A file of ours that is not what we wrote is damaged: the folder's remedy is said with it.

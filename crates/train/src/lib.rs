@@ -5,7 +5,6 @@
 //!   the training, its end and its best state, is in `stopping.rs`
 //! - [`batches`]: which examples make a step, and the micro-batches in which they are computed
 //! - [`checkpoint`]: what is kept on disk, whole or not at all
-//! - [`peft`]: a trained LoRA as a PEFT folder
 //!
 //! Everything drawn at random depends on the seed, the step and the index within it alone, so a run that was killed and goes on
 //! from its checkpoint yields the bytes of one that was not.
@@ -17,11 +16,10 @@ mod held_out;
 mod job;
 mod loss_log;
 mod packing;
-pub mod peft;
 mod run;
 mod stopping;
 
-pub use checkpoint::{kept_step, load_result, steps};
+pub use checkpoint::{kept_step, load_plan, load_result, steps};
 pub use error::Error;
 pub use held_out::{HeldOut, SetLoss, measure};
 pub use job::{Job, OnProgress, Outcome, Progress};

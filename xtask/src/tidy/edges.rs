@@ -18,6 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/model", &["spec", "files", "kernels", "amx-emulator", "testkit"]),
     ("crates/testkit", &["spec", "dataset", "kernels", "model"]),
     ("crates/train", &["spec", "files", "dataset", "kernels", "model", "testkit"]),
+    // Tunings to and from other tools' folders.
+    ("crates/peft", &["spec", "files", "model", "testkit"]),
     ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
     // A server to test against.
     ("crates/scripted-server", &["spec"]),
@@ -44,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kernels",
             "model",
             "train",
+            "peft",
             "generate",
             "chat",
             "local-chat",
@@ -69,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kernels",
             "model",
             "train",
+            "peft",
             "generate",
             "judge",
             "results",

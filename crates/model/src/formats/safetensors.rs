@@ -61,6 +61,19 @@ impl TensorFile {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
+    /// Whether every tensor is one that can be read.
+    ///
+    /// # Errors
+    /// [`Error::Type`] names one that is not f32, f16 or bf16.
+    pub fn check_types(&self) -> Result<(), Error> {
+        for name in self.header.offset_keys() {
+            let Some(info) = self.header.info(&name).filter(|info| Float::of(info.dtype).is_none()) else { continue };
+            let (place, found) = (self.path().display().to_string(), format!("{:?}", info.dtype));
+            return Err(Error::Type { place, name, found, supported: "F32, F16, BF16".into() });
+        }
+        Ok(())
+    }
+
     /// One tensor on the CPU, converted to f32.
     ///
     /// # Errors

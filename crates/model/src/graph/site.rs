@@ -94,6 +94,25 @@ pub fn evaluate(
     Ok(Evaluation { output: output.detach(), x_gradient: found.get(&x).cloned(), gradients: gradients.collect() })
 }
 
+/// What `graph` yields at the site of the weight called `name`, `[out, in]`, for `x [n, in]` where it reads an input: `[n, out]`,
+/// or without one whatever shape it was recorded with. Nothing is dropped.
+///
+/// # Errors
+/// [`Error::Graph`] when the graph does not fit these shapes, or reads what is not there.
+pub fn compute(
+    name: &str,
+    linear: [usize; 2],
+    graph: &Graph,
+    x: Option<&Tensor>,
+    weight: Option<&Tensor>,
+    specs: &[ParamSpec],
+    params: &BTreeMap<String, Tensor>,
+) -> Result<Tensor, Error> {
+    let expected = graph.nodes.get(graph.output).map(|node| node.shape.clone()).unwrap_or_default();
+    check(name, linear, graph, specs, &expected)?;
+    Ok(run(graph, &Inputs { x, weight, params, dropout: Dropout::Off })?.contiguous()?)
+}
+
 /// Whether `graph` can run at the site of `weight [out, in]` over `params` and yields `expected`.
 ///
 /// # Errors
@@ -197,7 +216,10 @@ fn apply(i: usize, node: &Node, values: &[Tensor], inputs: &Inputs<'_>) -> Resul
 }
 
 /// `x` rounded to another precision, in f32 still: candle multiplies no bf16 on the CPU. The gradient passes.
-pub(crate) fn rounded(x: &Tensor, precision: Precision) -> candle_core::Result<Tensor> {
+///
+/// # Errors
+/// When candle cannot convert it.
+pub fn rounded(x: &Tensor, precision: Precision) -> candle_core::Result<Tensor> {
     match precision {
         Precision::F32 => Ok(x.clone()),
         Precision::F16 => x.to_dtype(DType::F16)?.to_dtype(DType::F32),
