@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
+/// Base models with PEFT adapters, and what is exported of arms over them.
+mod adapters;
 /// The benchmark program.
 mod bench;
 /// A judge of two answers, in this process and in another.

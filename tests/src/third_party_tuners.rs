@@ -11,6 +11,7 @@ use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::fast::{Cache, Model, Options, memory};
 use tunebench_model::{ReferenceModel, Tuning, Weights};
+use tunebench_peft::Kind;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Op, Recipe, Schedule};
 use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, assert_rounded, error};
@@ -18,7 +19,7 @@ use tunebench_testkit::engines::{fast_gradients, levels, reference_gradients};
 use tunebench_testkit::golden::{self, Rows, in_order, section};
 use tunebench_testkit::{kink, values};
 use tunebench_train::batches::Steps;
-use tunebench_train::{Job, load_result, peft, steps, train};
+use tunebench_train::{Job, load_result, steps, train};
 
 use crate::support;
 
@@ -211,37 +212,46 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
     }
 }
 
+/// Every kind that PEFT knows, as a stranger's tuner records it, is written and read again; another is refused from its plan.
 #[test]
-fn a_third_party_lora_is_written_for_peft_and_what_peft_does_not_know_is_not() {
+fn third_party_adapters_are_written_for_peft_and_what_peft_does_not_know_is_not() {
     let (shape, weights) = golden::model("tiny");
     let rows = Rows::tiny();
-    let loss = |tuning: &Tuning| reference_gradients(&shape, &weights, tuning, &rows).0;
+    let loss = |weights: &Weights, tuning: &Tuning| reference_gradients(&shape, weights, tuning, &rows).0;
     let lora = || json!({ "r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0 });
-    // PEFT scales by alpha / r.
+    let prompts = || json!({ "num_virtual_tokens": 4 });
     for (tuner, given, want) in [
-        ("rslora", lora(), Ok(16.0)),
-        ("lora-plus", lora(), Ok(8.0)),
-        ("ia3", json!({}), Err("has the parameters {\"ia3_l\"}")),
+        ("rslora", lora(), Ok(Kind::Lora)),
+        ("lora-plus", lora(), Ok(Kind::Lora)),
+        ("dora", lora(), Ok(Kind::Dora)),
+        ("ia3", json!({}), Ok(Kind::Ia3)),
+        ("prompt-tuning", prompts(), Ok(Kind::PromptTuning)),
+        ("p-tuning", json!({ "num_virtual_tokens": 4, "encoder_hidden_size": 20 }), Ok(Kind::PTuning)),
+        ("prefix-tuning", prompts(), Ok(Kind::PrefixTuning)),
+        ("prefix-tuning", json!({ "num_virtual_tokens": 4, "prefix_projection": true }), Ok(Kind::PrefixTuning)),
         ("houlsby", json!({}), Err("is trained as a whole")),
     ] {
         let recorded = record(&support::third_party(tuner), tuner, given, &shape);
+        let kind = match (tunebench_peft::kind(&shape, &recorded), want) {
+            (Ok(kind), Ok(want)) if kind == want => kind,
+            (Err(error), Err(why)) if error.to_string().contains(why) => continue,
+            (found, want) => panic!("{tuner}: {found:?}, not {want:?}"),
+        };
         let tuning = moved(&shape, &weights, recorded);
         let dir = tempfile::tempdir().unwrap();
-        let saved = peft::save(dir.path(), &shape, &weights, "tiny", &tuning);
-        let alpha: f64 = match want {
-            Ok(alpha) => alpha,
-            Err(why) => {
-                let error = saved.unwrap_err().to_string();
-                assert!(error.contains(why), "{tuner}: {error}");
-                continue;
-            }
-        };
-        saved.unwrap();
+        assert_eq!(tunebench_peft::save(dir.path(), &shape, "tiny", &tuning).unwrap(), kind);
         let config = std::fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
         let config: Value = serde_json::from_str(&config).unwrap();
-        assert_eq!(config["lora_alpha"].as_f64(), Some(alpha), "{tuner}");
-        let read = peft::load(dir.path(), &shape).unwrap();
-        let (found, expected) = (loss(&read), loss(&tuning));
-        assert!((found - expected).abs() < 1e-6 * expected, "{tuner}: {found} for {expected}");
+        assert_eq!(config["peft_type"], kind.peft_type(), "{tuner}");
+        // PEFT scales by alpha / r, whatever the tuner called it.
+        let alpha = if tuner == "rslora" { 16.0 } else { 8.0 };
+        assert!(
+            kind.is_virtual() || kind == Kind::Ia3 || config["lora_alpha"].as_f64() == Some(alpha),
+            "{tuner}: {config}"
+        );
+        let (applied, rest) =
+            tunebench_peft::load(dir.path(), &shape).unwrap().applied(&shape, weights.clone()).unwrap();
+        let (found, expected) = (loss(&applied, &rest), loss(&weights, &tuning));
+        assert!((found - expected).abs() < 2e-6 * expected, "{tuner}: {found} for {expected}");
     }
 }

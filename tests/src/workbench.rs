@@ -152,6 +152,9 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::JudgeCannotScore { judge, items, unscorable } => {
             format!("{judge} cannot score {} of {items}", unscorable.total())
         }
+        Event::ModelRemark { model, remark } => format!("remark on {model}: {remark}"),
+        Event::Receipt { receipt, .. } if receipt.passed => return None,
+        Event::Receipt { receipt, .. } => format!("not moving: {}", receipt.still),
         Event::CandidateChosen { arm, candidate, .. } => format!("chosen {arm}: {candidate}"),
         Event::CandidateDiverged { model, .. } => format!("diverged {model}"),
         Event::BaseStarted { model } => format!("base {model}"),
@@ -223,7 +226,8 @@ impl Workbench {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn open(&self) -> Study {
+    /// The study, opened.
+    pub fn open(&self) -> Study {
         let mut plugins = Registry::default();
         for package in ["tuner-ft", "tuner-lora-attention", "tuner-lora-all-linear", "dataset-belle", "judge-reference"]
         {
@@ -242,6 +246,12 @@ impl Workbench {
     /// How a run of these arms ended, all when there is none.
     pub fn try_run(&self, out: &str, only: &[&str]) -> (Result<(), StudyError>, Told) {
         self.run_as(out, only, Told::default())
+    }
+
+    /// What a run would do.
+    pub fn dry_run(&self, out: &str) -> Result<(), StudyError> {
+        let options = RunOptions { only: Vec::new(), dry_run: true };
+        self.open().run(&self.path(out), &options, &mut Told::default())
     }
 
     /// A run that is told to stop after so many optimizer steps.

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use tunebench_spec::GradientReceipt;
+
 use crate::error::Result;
 use crate::evidence::{Evidence, Judged, PANEL};
 use crate::judge_findings::judge_findings;
@@ -88,6 +90,7 @@ pub fn findings(run: &Run) -> Result<Vec<Finding>> {
         findings.extend(differing_effort(arms));
     }
     findings.extend(compared.iter().flat_map(|arm| one_arm(arm)));
+    findings.extend(not_moving(run)?);
     findings.extend(judging(run, &evidence));
     let of_judges = judge_findings(run, &evidence)?.into_iter();
     findings.extend(of_judges.map(|found| Finding {
@@ -206,6 +209,29 @@ fn one_arm(arm: &Arm) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Trainings in which something did not move that was to, or moved that was not to.
+fn not_moving(run: &Run) -> Result<Vec<Finding>> {
+    let failed = run.so_far::<GradientReceipt>()?.into_iter().filter(|receipt| !receipt.passed);
+    let finding = |receipt: GradientReceipt| {
+        let GradientReceipt { arm, seed, step, tensors, gradients, moved, still, .. } = &receipt;
+        let mut values = vec![format!(
+            "seed {seed}: of {tensors} trained tensors {gradients} had a gradient and {moved} moved by step {step}"
+        )];
+        if !still.is_empty() {
+            values.push(format!("not {still}"));
+        }
+        let why = if !receipt.frozen_unchanged {
+            "weights that were to stay as they are have changed: nothing can be said of this training"
+        } else if still.is_empty() {
+            "all of it moved, and the model computes the same as before: what was trained has no effect"
+        } else {
+            "what did not move was not learnt: the tuner's maths does not use it, or the learning rate is next to nothing"
+        };
+        Finding { what: "gradient receipt".into(), arms: vec![arm.clone()], values: values.join(", "), why: why.into() }
+    };
+    Ok(failed.map(finding).collect())
 }
 
 fn judging(run: &Run, evidence: &Evidence) -> Vec<Finding> {

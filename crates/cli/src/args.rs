@@ -61,7 +61,7 @@ pub enum Command {
     /// Tables from a run folder.
     #[command(after_help = "Example: tunebench analyze scores runs/quickstart")]
     Analyze(Analyze),
-    /// SQL over a run's frames: arms, steps, losses, generations, judgements, probes, scores.
+    /// SQL over a run's frames: arms, steps, losses, receipts, generations, judgements, probes, scores.
     #[command(
         after_help = "Example: tunebench query runs/quickstart \"SELECT arm, AVG(score) AS mean FROM judgements GROUP BY arm\""
     )]

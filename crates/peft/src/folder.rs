@@ -66,7 +66,9 @@ fn nothing(dir: &Path) -> String {
         return format!("is a whole model and no adapter (it has no {CONFIG}); give it as the model's `source`");
     }
     if dir.join(TENSORS).is_file() || dir.join(PICKLED).is_file() {
-        return format!("{CONFIG} is missing beside its tensors; without it nobody knows what they mean: copy it here too");
+        return format!(
+            "{CONFIG} is missing beside its tensors; without it nobody knows what they mean: copy it here too"
+        );
     }
     format!("is no adapter: there is no {CONFIG}, neither here nor in a folder below")
 }

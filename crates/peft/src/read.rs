@@ -11,13 +11,13 @@ use tunebench_model::{Tuning, Weights};
 use tunebench_spec::Decoder;
 use tunebench_spec::names::Role;
 
+use crate::Error;
 use crate::error::some;
 use crate::folder::{CONFIG, TENSORS, find};
 use crate::form::{Form, Ia3Site, Kind, LoraSite, VirtualForm, module};
 use crate::record::{A, B, L, MAGNITUDE};
 use crate::settings::{MERGE, Settings};
 use crate::targets::{Pattern, is_feedforward, targeted};
-use crate::Error;
 
 /// Largest configuration that is read.
 const LARGEST_CONFIG: u64 = 1 << 24;
@@ -80,7 +80,8 @@ pub fn load(dir: &Path, shape: &Decoder) -> Result<Adapter, Error> {
         ),
         Layout::Virtual(name) => Form::Virtual(VirtualForm { kind: inspection.kind, value: file.read(&name)? }),
     };
-    let whole = whole.into_iter().map(|(weight, name)| Ok((weight, file.read(&name)?))).collect::<Result<_, Error>>()?;
+    let whole =
+        whole.into_iter().map(|(weight, name)| Ok((weight, file.read(&name)?))).collect::<Result<_, Error>>()?;
     Ok(Adapter { form, whole, inspection })
 }
 
@@ -175,7 +176,10 @@ impl Opened {
 fn settings(path: &Path) -> Result<Settings, Error> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if length > LARGEST_CONFIG {
-        return Err(Error::folder(path, format!("has {length} bytes; a configuration of at most {LARGEST_CONFIG} is read")));
+        return Err(Error::folder(
+            path,
+            format!("has {length} bytes; a configuration of at most {LARGEST_CONFIG} is read"),
+        ));
     }
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let value: Value =
@@ -214,9 +218,9 @@ fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'sta
         }
         let plain = name.strip_prefix(PREFIX).unwrap_or(name);
         let plain = plain.replace(".modules_to_save.default.", ".").replace(".base_layer.", ".");
-        let is_saved = saved.iter().any(|end| {
-            plain.rsplit_once('.').is_some_and(|(module, _)| crate::targets::ends_with_module(module, end))
-        });
+        let is_saved = saved
+            .iter()
+            .any(|end| plain.rsplit_once('.').is_some_and(|(module, _)| crate::targets::ends_with_module(module, end)));
         let known = weights.get(&plain);
         let is_read = is_saved
             || known.is_some_and(|(role, _)| {
@@ -261,7 +265,9 @@ fn unknown(name: &str, plain: &str, is_saved: bool, shape: &Decoder) -> String {
         return format!("`{name}` is a bias of `lora_B` (lora_bias), which is not read; {MERGE}");
     }
     if is_saved && shape.tie_word_embeddings && plain.starts_with(shape.names.module(Role::Head)) {
-        return format!("`{name}` is a head of its own (modules_to_save), and this model's is tied to its embeddings; {MERGE}");
+        return format!(
+            "`{name}` is a head of its own (modules_to_save), and this model's is tied to its embeddings; {MERGE}"
+        );
     }
     if is_saved {
         return format!("`{name}` (modules_to_save) is no weight of this model; is the adapter another model's?");
@@ -287,13 +293,20 @@ fn site_of<'a>(name: &'a str, params: &[&'static str]) -> Option<(&'a str, &'sta
 }
 
 /// That there is a site for each targeted weight and no other.
-fn check_sites(settings: &Settings, shape: &Decoder, sites: &BTreeMap<String, BTreeMap<&'static str, String>>) -> Result<(), Error> {
+fn check_sites(
+    settings: &Settings,
+    shape: &Decoder,
+    sites: &BTreeMap<String, BTreeMap<&'static str, String>>,
+) -> Result<(), Error> {
     let expected: BTreeSet<String> = targeted(settings, shape)?.into_iter().map(|weight| weight.name).collect();
-    let modules = |names: Vec<&String>| -> Vec<String> { names.into_iter().map(|name| module(name).to_owned()).collect() };
+    let modules =
+        |names: Vec<&String>| -> Vec<String> { names.into_iter().map(|name| module(name).to_owned()).collect() };
     let left_over = modules(sites.keys().filter(|weight| !expected.contains(*weight)).collect());
     let known: BTreeSet<String> = shape.weights().into_iter().map(|w| w.name).collect();
     if let Some(strange) = left_over.iter().find(|name| !known.contains(&format!("{name}.weight"))) {
-        return Err(Error::Tensors(format!("the model has no linear weight `{strange}`; is the adapter another model's?")));
+        return Err(Error::Tensors(format!(
+            "the model has no linear weight `{strange}`; is the adapter another model's?"
+        )));
     }
     if !left_over.is_empty() {
         return Err(Error::Tensors(format!(
@@ -342,7 +355,10 @@ fn lora(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(BTreeM
         let rank = shapes[&names[A]].first().copied().unwrap_or(0);
         let said = ranks.of(module(&weight))?.unwrap_or(r);
         if rank == 0 || said != rank as f64 {
-            return Err(Error::Tensors(format!("`{}` has rank {rank}, but adapter_config.json says {said}", module(&weight))));
+            return Err(Error::Tensors(format!(
+                "`{}` has rank {rank}, but adapter_config.json says {said}",
+                module(&weight)
+            )));
         }
         for (param, dims) in [(A, vec![rank, width]), (B, vec![out, rank]), (MAGNITUDE, vec![out])] {
             if let Some(name) = names.get(param) {
@@ -369,7 +385,11 @@ fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), Er
     Err(Error::Tensors(format!("`{name}` has shape {found:?}, expected {expected:?}; is the adapter another model's?")))
 }
 
-fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(BTreeMap<String, (String, bool)>, Whole), Error> {
+fn ia3(
+    settings: &Settings,
+    shape: &Decoder,
+    shapes: &Shapes,
+) -> Result<(BTreeMap<String, (String, bool)>, Whole), Error> {
     let Sorted { sites, whole } = sorted(settings, shape, shapes, &[L])?;
     check_sites(settings, shape, &sites)?;
     let mut found = BTreeMap::new();
@@ -382,7 +402,10 @@ fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(BTreeMa
             // The other way round: the configuration says which way is meant.
             &[a, b] if scales_input && b == 1 && a == out || !scales_input && a == 1 && b == width => settings.fault(
                 "feedforward_modules",
-                format!("by its shape `{name}` scales the {}; correct it", if scales_input { "output" } else { "input" }),
+                format!(
+                    "by its shape `{name}` scales the {}; correct it",
+                    if scales_input { "output" } else { "input" }
+                ),
             ),
             _ => error,
         })?;
@@ -398,7 +421,8 @@ fn virtual_tokens(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Resu
     }
     let Some(found) = shapes.get(NAME).filter(|_| shapes.len() == 1) else {
         let names: Vec<String> = shapes.keys().cloned().collect();
-        let fault = format!("`{NAME}` alone is expected, there is {}; save it with PEFT's save_pretrained", some(&names));
+        let fault =
+            format!("`{NAME}` alone is expected, there is {}; save it with PEFT's save_pretrained", some(&names));
         return Err(Error::Tensors(fault));
     };
     let kv = shape.attention.kv_width();
@@ -407,7 +431,9 @@ fn virtual_tokens(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Resu
         "P_TUNING" => (Kind::PTuning, shape.attention.heads, shape.hidden_size, shape.hidden_size),
         _ => (Kind::PromptTuning, shape.attention.heads, shape.hidden_size, shape.hidden_size),
     };
-    for (key, expected) in [("num_layers", shape.num_hidden_layers), ("token_dim", token_dim), ("num_attention_heads", heads)] {
+    for (key, expected) in
+        [("num_layers", shape.num_hidden_layers), ("token_dim", token_dim), ("num_attention_heads", heads)]
+    {
         // Embeddings have no heads; only a prefix is laid out by them.
         let matters = key != "num_attention_heads" || kind == Kind::PrefixTuning;
         if settings.count(key)?.is_some_and(|said| matters && said != expected) {
@@ -419,7 +445,8 @@ fn virtual_tokens(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Resu
         None => found.first().copied().unwrap_or(0),
     };
     check_shape(NAME, found, &[count, width])?;
-    let tokens = tunebench_spec::VirtualTokens { kind: tunebench_spec::VirtualKind::Embeddings, count, params: Vec::new() };
+    let tokens =
+        tunebench_spec::VirtualTokens { kind: tunebench_spec::VirtualKind::Embeddings, count, params: Vec::new() };
     tokens.check(shape).map_err(|fault| settings.fault("num_virtual_tokens", fault))?;
     Ok((kind, NAME.to_owned(), count))
 }

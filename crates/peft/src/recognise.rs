@@ -114,7 +114,8 @@ fn virtual_kind(recorded: &RecordedPlan) -> Result<Option<Kind>, Error> {
             "virtual tokens are trained and `{weight}` too; PEFT has no adapter that does both, so only tunebench opens it"
         )));
     }
-    let is_bare = recorded.virtual_tokens.as_ref().is_some_and(|graph| matches!(graph.nodes[graph.output].op, Op::Param { .. }));
+    let is_bare =
+        recorded.virtual_tokens.as_ref().is_some_and(|graph| matches!(graph.nodes[graph.output].op, Op::Param { .. }));
     Ok(Some(match tokens.kind {
         VirtualKind::KeysValues => Kind::PrefixTuning,
         VirtualKind::Embeddings if is_bare => Kind::PromptTuning,
@@ -125,7 +126,8 @@ fn virtual_kind(recorded: &RecordedPlan) -> Result<Option<Kind>, Error> {
 /// What each adapted weight computes; all of one kind, and at least one.
 fn sites(shape: &Decoder, recorded: &RecordedPlan) -> Result<BTreeMap<String, Site>, Error> {
     let weights: BTreeMap<String, Vec<usize>> = shape.weights().into_iter().map(|w| (w.name, w.shape)).collect();
-    let biased: BTreeSet<String> = weights.keys().filter_map(|name| name.strip_suffix(".bias")).map(str::to_owned).collect();
+    let biased: BTreeSet<String> =
+        weights.keys().filter_map(|name| name.strip_suffix(".bias")).map(str::to_owned).collect();
     let mut known: BTreeMap<(usize, [usize; 2]), Site> = BTreeMap::new();
     let mut sites = BTreeMap::new();
     for (weight, plan) in &recorded.plan.weights {
@@ -226,7 +228,8 @@ fn site_of(weight: &str, linear: [usize; 2], params: &[ParamSpec], graphs: &Site
 
 /// The factors that a graph may scale by: each of its own, and all of them together.
 fn scales(graphs: &SiteGraphs) -> Vec<f64> {
-    let all: Vec<f64> = graphs.forward.nodes.iter().filter_map(|n| if let Op::Scale { by } = n.op { Some(by) } else { None }).collect();
+    let all: Vec<f64> =
+        graphs.forward.nodes.iter().filter_map(|n| if let Op::Scale { by } = n.op { Some(by) } else { None }).collect();
     let product = all.iter().product();
     all.into_iter().chain([1.0, product]).collect()
 }

@@ -72,11 +72,7 @@ impl Ia3Site {
 }
 
 /// Notes the tensors that are there as values of `owner`'s parameters; their specs.
-fn put(
-    values: &mut BTreeMap<String, Tensor>,
-    owner: &str,
-    tensors: &[(&str, Option<&Tensor>)],
-) -> Vec<ParamSpec> {
+fn put(values: &mut BTreeMap<String, Tensor>, owner: &str, tensors: &[(&str, Option<&Tensor>)]) -> Vec<ParamSpec> {
     let present = tensors.iter().filter_map(|(name, tensor)| Some((*name, (*tensor)?)));
     let spec = |(name, tensor): (&str, &Tensor)| {
         values.insert(param_name(owner, name), tensor.clone());

@@ -17,11 +17,7 @@ type Rule = (&'static str, &'static [&'static str], &'static str);
 
 /// Of every kind.
 const COMMON: &[Rule] = &[
-    (
-        "task_type",
-        &["CAUSAL_LM"],
-        "only adapters of models that continue a text are read, of task type CAUSAL_LM",
-    ),
+    ("task_type", &["CAUSAL_LM"], "only adapters of models that continue a text are read, of task type CAUSAL_LM"),
     (
         "fan_in_fan_out",
         &["false"],
@@ -51,14 +47,50 @@ const HARMLESS_INITS: [&str; 5] = ["true", "false", "gaussian", "eva", "orthogon
 
 /// Keys that are read, or that change nothing of what a trained adapter computes.
 const KNOWN: &[&str] = &[
-    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "corda_config", "encoder_dropout",
-    "encoder_hidden_size", "encoder_num_layers", "encoder_reparameterization_type", "eva_config", "exclude_modules",
-    "feedforward_modules", "inference_mode", "init_ia3_weights", "init_lora_weights", "init_weights", "layers_pattern",
-    "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_core",
-    "modules_to_save", "num_attention_heads", "num_layers", "num_virtual_tokens", "peft_type", "peft_version",
-    "prefix_projection", "prompt_tuning_init", "prompt_tuning_init_text", "qalora_group_size", "r", "rank_pattern",
-    "revision", "runtime_config", "target_modules", "token_dim", "tokenizer_kwargs", "tokenizer_name_or_path", "use_dora",
-    "use_rslora", "velora_config",
+    "alpha_pattern",
+    "auto_mapping",
+    "base_model_name_or_path",
+    "bias",
+    "corda_config",
+    "encoder_dropout",
+    "encoder_hidden_size",
+    "encoder_num_layers",
+    "encoder_reparameterization_type",
+    "eva_config",
+    "exclude_modules",
+    "feedforward_modules",
+    "inference_mode",
+    "init_ia3_weights",
+    "init_lora_weights",
+    "init_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "loftq_config",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_core",
+    "modules_to_save",
+    "num_attention_heads",
+    "num_layers",
+    "num_virtual_tokens",
+    "peft_type",
+    "peft_version",
+    "prefix_projection",
+    "prompt_tuning_init",
+    "prompt_tuning_init_text",
+    "qalora_group_size",
+    "r",
+    "rank_pattern",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "token_dim",
+    "tokenizer_kwargs",
+    "tokenizer_name_or_path",
+    "use_dora",
+    "use_rslora",
+    "velora_config",
 ];
 
 /// A configuration that was checked.
@@ -76,9 +108,17 @@ impl Settings {
         let kind = this.peft_type();
         if !KINDS.contains(&kind) {
             let known = KINDS.join(", ");
-            return Err(this.fault("peft_type", format!("only {known} are read; where it has weights to merge into, {MERGE}")));
+            return Err(
+                this.fault("peft_type", format!("only {known} are read; where it has weights to merge into, {MERGE}"))
+            );
         }
-        let own = if kind == "LORA" { LORA } else if kind == "IA3" { &[] } else { VIRTUAL };
+        let own = if kind == "LORA" {
+            LORA
+        } else if kind == "IA3" {
+            &[]
+        } else {
+            VIRTUAL
+        };
         for (key, allowed, why) in COMMON.iter().chain(own) {
             if this.is_said(key) && !allowed.contains(&this.word(key).as_str()) {
                 return Err(this.fault(key, format!("{why}{}", remedy(key, kind))));
@@ -134,7 +174,9 @@ impl Settings {
     pub fn count(&self, key: &str) -> Result<Option<usize>, Error> {
         match self.get(key) {
             Value::Null => Ok(None),
-            value => value.as_u64().map(|n| Some(n as usize)).ok_or_else(|| self.fault(key, "a whole number is expected")),
+            value => {
+                value.as_u64().map(|n| Some(n as usize)).ok_or_else(|| self.fault(key, "a whole number is expected"))
+            }
         }
     }
 
@@ -144,9 +186,15 @@ impl Settings {
     /// When it is something else.
     pub fn names(&self, key: &str) -> Result<Vec<String>, Error> {
         let Some(items) = self.get(key).as_array() else {
-            return if self.is_said(key) { Err(self.fault(key, "a list of names is expected")) } else { Ok(Vec::new()) };
+            return if self.is_said(key) {
+                Err(self.fault(key, "a list of names is expected"))
+            } else {
+                Ok(Vec::new())
+            };
         };
-        let name = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| self.fault(key, "a list of names is expected"));
+        let name = |item: &Value| {
+            item.as_str().map(str::to_owned).ok_or_else(|| self.fault(key, "a list of names is expected"))
+        };
         items.iter().map(name).collect()
     }
 
@@ -154,7 +202,10 @@ impl Settings {
     pub fn remarks(&self) -> Vec<String> {
         let rules = || COMMON.iter().chain(LORA).chain(VIRTUAL).map(|rule| rule.0);
         let is_known = |key: &str| KNOWN.contains(&key) || rules().any(|known| known == key);
-        let unknown = self.values.keys().filter(|key| self.is_said(key) && !is_known(key) && *self.get(key) != Value::Bool(false));
+        let unknown = self
+            .values
+            .keys()
+            .filter(|key| self.is_said(key) && !is_known(key) && *self.get(key) != Value::Bool(false));
         let words: Vec<String> = unknown.map(|key| format!("`{key}` = {}", self.get(key))).collect();
         match words.is_empty() {
             true => Vec::new(),
@@ -179,6 +230,7 @@ impl Settings {
 
 /// What to do about a setting that is not supported.
 fn remedy(key: &str, kind: &str) -> String {
-    let is_merged = (kind == "LORA" || kind == "IA3") && !["task_type", "fan_in_fan_out", "layer_replication"].contains(&key);
+    let is_merged =
+        (kind == "LORA" || kind == "IA3") && !["task_type", "fan_in_fan_out", "layer_replication"].contains(&key);
     if is_merged { format!("; {MERGE}") } else { String::new() }
 }

@@ -27,7 +27,9 @@ impl Modules {
     fn read(settings: &Settings, key: &str) -> Result<Self, Error> {
         match settings.get(key) {
             Value::String(text) if text.to_lowercase() == ALL_LINEAR => Ok(Self::AllLinear),
-            Value::String(text) if !text.is_empty() => Ok(Self::Pattern(regex(settings, key, &format!("^(?:{text})$"))?)),
+            Value::String(text) if !text.is_empty() => {
+                Ok(Self::Pattern(regex(settings, key, &format!("^(?:{text})$"))?))
+            }
             _ => {
                 let names = settings.names(key)?;
                 Ok(if names.is_empty() { Self::None } else { Self::Ends(names) })
@@ -78,7 +80,8 @@ pub(crate) fn targeted(settings: &Settings, shape: &Decoder) -> Result<Vec<Weigh
     };
     let head = shape.names.module(Role::Head);
     if shape.tie_word_embeddings && is_targeted(head, false)? {
-        let why = format!("the head `{head}` is tied to the embeddings, and an adapter of it would untie them; {MERGE}");
+        let why =
+            format!("the head `{head}` is tied to the embeddings, and an adapter of it would untie them; {MERGE}");
         return Err(settings.fault(KEY, why));
     }
     let mut found = Vec::new();
@@ -87,7 +90,10 @@ pub(crate) fn targeted(settings: &Settings, shape: &Decoder) -> Result<Vec<Weigh
             continue;
         }
         if !weight.role.is_linear() {
-            let why = format!("`{}` is no linear module, and adapters of embeddings are not read; {MERGE}", module(&weight.name));
+            let why = format!(
+                "`{}` is no linear module, and adapters of embeddings are not read; {MERGE}",
+                module(&weight.name)
+            );
             return Err(settings.fault(KEY, why));
         }
         found.push(weight);
@@ -112,7 +118,8 @@ impl Layers {
         let numbers = match settings.get(KEY) {
             Value::Null => Vec::new(),
             Value::Array(items) => {
-                let of = |item: &Value| item.as_u64().ok_or_else(|| settings.fault(KEY, "numbers of layers are expected"));
+                let of =
+                    |item: &Value| item.as_u64().ok_or_else(|| settings.fault(KEY, "numbers of layers are expected"));
                 items.iter().map(of).collect::<Result<_, _>>()?
             }
             one => vec![one.as_u64().ok_or_else(|| settings.fault(KEY, "numbers of layers are expected"))?],

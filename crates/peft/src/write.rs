@@ -58,7 +58,8 @@ pub fn write(dir: &Path, shape: &Decoder, base_name: &str, form: &Form) -> Resul
 
 /// PEFT keeps the matrices as modules with a `weight`, the magnitudes as a bare parameter.
 fn lora_tensors(values: &mut BTreeMap<String, Tensor>, weight: &str, site: &LoraSite) {
-    let tensors = [(A, ".weight", Some(&site.a)), (B, ".weight", Some(&site.b)), (MAGNITUDE, "", site.magnitude.as_ref())];
+    let tensors =
+        [(A, ".weight", Some(&site.a)), (B, ".weight", Some(&site.b)), (MAGNITUDE, "", site.magnitude.as_ref())];
     for (param, suffix, tensor) in tensors {
         if let Some(tensor) = tensor {
             values.insert(format!("base_model.model.{}.{param}{suffix}", module(weight)), tensor.clone());
@@ -104,13 +105,14 @@ fn lora_config(shape: &Decoder, sites: &BTreeMap<String, LoraSite>) -> Value {
 
 fn ia3_config(shape: &Decoder, sites: &BTreeMap<String, Ia3Site>) -> Value {
     let all: BTreeSet<String> = targets(shape, sites.keys().map(String::as_str));
-    let scaling_input = || sites.iter().filter(|(_, site)| site.scales_input).map(|(weight, _)| module(weight).to_owned());
+    let scaling_input =
+        || sites.iter().filter(|(_, site)| site.scales_input).map(|(weight, _)| module(weight).to_owned());
     let last: BTreeSet<String> = scaling_input().filter_map(|m| m.rsplit('.').next().map(str::to_owned)).collect();
     // PEFT takes a module as feed-forward whose name ends so.
     let suffices = last.is_subset(&all)
-        && sites.iter().all(|(weight, site)| {
-            site.scales_input == last.iter().any(|end| module(weight).ends_with(end.as_str()))
-        });
+        && sites
+            .iter()
+            .all(|(weight, site)| site.scales_input == last.iter().any(|end| module(weight).ends_with(end.as_str())));
     let (all, feedforward) = match suffices {
         true => (all, last),
         false => (sites.keys().map(|weight| module(weight).to_owned()).collect(), scaling_input().collect()),
@@ -165,9 +167,8 @@ fn targets<'a>(shape: &Decoder, weights: impl Iterator<Item = &'a str>) -> BTree
     let weights: BTreeSet<&str> = weights.collect();
     let last = |weight: &str| module(weight).rsplit('.').next().unwrap_or_default().to_owned();
     let suffixes: BTreeSet<String> = weights.iter().map(|weight| last(weight)).collect();
-    let names_another = |weight: &str| {
-        weight.ends_with(".weight") && suffixes.contains(&last(weight)) && !weights.contains(weight)
-    };
+    let names_another =
+        |weight: &str| weight.ends_with(".weight") && suffixes.contains(&last(weight)) && !weights.contains(weight);
     match shape.weights().iter().any(|w| names_another(&w.name)) {
         true => weights.iter().map(|weight| module(weight).to_owned()).collect(),
         false => suffixes,

@@ -98,17 +98,27 @@ fn settings_that_change_what_is_computed_are_refused_by_name() {
 #[test]
 fn tensors_that_are_missing_or_left_over_are_refused() {
     let (config, good) = lora();
-    let q = |layer: usize, param: &str| format!("base_model.model.model.layers.{layer}.self_attn.q_proj.{param}.weight");
+    let q =
+        |layer: usize, param: &str| format!("base_model.model.model.layers.{layer}.self_attn.q_proj.{param}.weight");
     type Change = fn(&mut Tensors, &dyn Fn(usize, &str) -> String);
     let cases: [(Change, &str); 9] = [
         (|t, q| drop(t.remove(&q(1, "lora_B"))), "has lora_A, expected lora_A and lora_B"),
         (|t, _| t.retain(|name, _| !name.contains("layers.1")), "of 14 modules, and there are none of theirs"),
-        (|t, _| t.retain(|name, _| !name.contains("up_proj")), "`model.layers.0.mlp.up_proj`, `model.layers.1.mlp.up_proj`"),
+        (
+            |t, _| t.retain(|name, _| !name.contains("up_proj")),
+            "`model.layers.0.mlp.up_proj`, `model.layers.1.mlp.up_proj`",
+        ),
         (|t, _| t.clear(), "and 11 more, of 14 modules"),
         (|t, q| drop(t.insert(q(7, "lora_A"), zeros(&[4, 32]))), "no linear weight `model.layers.7.self_attn.q_proj`"),
         (|t, q| drop(t.insert(q(0, "lora_A"), zeros(&[4, 99]))), "has shape [4, 99], expected [4, 32]"),
-        (|t, _| drop(t.insert("base_model.model.lm_head.weight".into(), zeros(&[100, 32]))), "was its vocabulary changed?"),
-        (|t, _| drop(t.insert("base_model.model.model.embed_tokens.lora_embedding_A".into(), zeros(&[4, 96]))), "adapts an embedding"),
+        (
+            |t, _| drop(t.insert("base_model.model.lm_head.weight".into(), zeros(&[100, 32]))),
+            "was its vocabulary changed?",
+        ),
+        (
+            |t, _| drop(t.insert("base_model.model.model.embed_tokens.lora_embedding_A".into(), zeros(&[4, 96]))),
+            "adapts an embedding",
+        ),
         (|t, _| drop(t.insert("optimizer.step".into(), zeros(&[1]))), "is none that such an adapter has"),
     ];
     for (change, expected) in cases {
@@ -141,7 +151,9 @@ fn what_names_the_same_modules_in_another_way_is_read() {
         config[key] = value.clone();
         assert_eq!(said("tiny", &config, &tensors), "fine: LoRA", "{key} = {value}");
     }
-    let half = |t: &Tensors, layer: &str| t.iter().filter(|(n, _)| n.contains(layer)).map(|(n, t)| (n.clone(), t.clone())).collect();
+    let half = |t: &Tensors, layer: &str| {
+        t.iter().filter(|(n, _)| n.contains(layer)).map(|(n, t)| (n.clone(), t.clone())).collect()
+    };
     let mut config = good.clone();
     config["layers_to_transform"] = 1.into();
     assert_eq!(said("tiny", &config, &half(&tensors, "layers.1")), "fine: LoRA");
@@ -175,10 +187,14 @@ fn weights_that_were_trained_whole_come_with_it() {
 
 #[test]
 fn other_kinds_are_checked_too() {
-    let ia3 = json!({ "peft_type": "IA3", "target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"] });
+    let ia3 =
+        json!({ "peft_type": "IA3", "target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"] });
     let name = |layer: usize, module: &str| format!("base_model.model.model.layers.{layer}.{module}.ia3_l");
     let of = |k: &[usize], down: &[usize]| -> Tensors {
-        [0, 1].iter().flat_map(|i| [(name(*i, "self_attn.k_proj"), zeros(k)), (name(*i, "mlp.down_proj"), zeros(down))]).collect()
+        [0, 1]
+            .iter()
+            .flat_map(|i| [(name(*i, "self_attn.k_proj"), zeros(k)), (name(*i, "mlp.down_proj"), zeros(down))])
+            .collect()
     };
     assert_eq!(said("tiny", &ia3, &of(&[24, 1], &[1, 56])), "fine: (IA)³");
     for (key, value, k, down, expected) in [

@@ -3,7 +3,7 @@
 //! Names and order are the file format. A column that is added, renamed or removed, or whose meaning changes, raises
 //! [`crate::FORMAT_VERSION`].
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
+use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
 use crate::column::{ColumnSpec, Record, record};
 use crate::scores::ScoreRow;
@@ -23,10 +23,11 @@ impl Frame {
 }
 
 /// Every frame of a run folder, in the order of the stages that write them.
-pub const FRAMES: [Frame; 7] = [
+pub const FRAMES: [Frame; 8] = [
     Frame::of::<ArmRecord>(),
     Frame::of::<StepLog>(),
     Frame::of::<LossLog>(),
+    Frame::of::<GradientReceipt>(),
     Frame::of::<Generation>(),
     Frame::of::<Judgement>(),
     Frame::of::<Probe>(),
@@ -92,6 +93,23 @@ record!("losses", LossLog {
     tokens: u64, "tokens", "label tokens";
     bytes: u64, "bytes", "UTF-8 bytes of the text that the labels are";
     is_final: bool, "", "whether it is the loss of the training's result, not of a state on the way";
+});
+
+record!("receipts", GradientReceipt {
+    arm: String, "", "name of the arm";
+    candidate: String, "", "as in arms";
+    seed: u64, "", "seed of the training";
+    step: u64, "steps", "step after which the receipt was drawn up: 3, or the last of a shorter training";
+    tensors: u64, "tensors", "tensors that are trained";
+    gradients_first: u64, "tensors", "of them with a gradient other than zero in the first step; LoRA's A has none there, as B is zero";
+    gradients: u64, "tensors", "of them with a gradient other than zero in one of the steps";
+    moved: u64, "tensors", "of them that had moved by then, a bit at least";
+    still: String, "", "first few trained tensors without a gradient, or that did not move, not even by the end; empty where all did";
+    frozen: u64, "tensors", "tensors of the model that are frozen";
+    frozen_unchanged: bool, "", "whether their bytes were the same before the first step and after the last of these";
+    loss_before: Option<f64>, "nats/token", "loss of the first example of the first step, nothing dropped, before it; null where it has no label";
+    loss_after: Option<f64>, "nats/token", "the same after the training's last step; null before that";
+    passed: bool, "", "whether all that is trained had a gradient and moved, nothing else did, and the loss is another at the end";
 });
 
 record!("generations", Generation {

@@ -1,6 +1,6 @@
 //! The product of a study: its records as Parquet files that any Parquet reader opens.
 //!
-//! A run folder holds one file per frame: `arms`, `steps`, `losses`, `generations`, `judgements`, `probes`, and `scores`, which
+//! A run folder holds one file per frame: `arms`, `steps`, `losses`, `receipts`, `generations`, `judgements`, `probes`, and `scores`, which
 //! is derived from the judgements. Each frame's columns are declared once, in [`frames`]; the file's metadata carries the format
 //! version and what each column means. [`Frames::query`] answers SQL over all of them.
 //!
@@ -32,5 +32,6 @@ pub use frames::{FRAMES, Frame};
 pub use labels::{LABELS_FILE, read_labels};
 pub use scores::{ItemKey, ItemScore, MACRO_AVERAGE, MICRO_AVERAGE, ScoreRow, derive_scores, item_scores};
 pub use store::{
-    FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_losses, write_probes, write_steps,
+    FORMAT_VERSION, Frames, write_arms, write_generations, write_judgements, write_losses, write_probes,
+    write_receipts, write_steps,
 };

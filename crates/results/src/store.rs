@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataFrame, PolarsError};
 use polars_io::prelude::{KeyValueMetadata, ParquetReader, ParquetWriter, SerReader};
 use tunebench_files::write_file;
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, Probe, StepLog};
+use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, LossLog, Probe, StepLog};
 
 use crate::column::{ColumnSpec, Record};
 use crate::error::{Error, Result};
@@ -45,6 +45,14 @@ pub fn write_steps(dir: &Path, rows: &[StepLog]) -> Result<()> {
 /// # Errors
 /// As [`write_arms`].
 pub fn write_losses(dir: &Path, rows: &[LossLog]) -> Result<()> {
+    write(dir, rows)
+}
+
+/// Writes `receipts.parquet`.
+///
+/// # Errors
+/// As [`write_arms`].
+pub fn write_receipts(dir: &Path, rows: &[GradientReceipt]) -> Result<()> {
     write(dir, rows)
 }
 

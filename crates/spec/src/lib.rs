@@ -45,6 +45,6 @@ pub use graph::{Dim, Graph, Node, Op};
 pub use param::{Init, ParamSpec};
 pub use plan::{RecordedPlan, TunePlan, WeightPlan};
 pub use recipe::{Recipe, RecipeOverrides, Schedule};
-pub use records::{ArmRecord, Generation, Judgement, JudgementStatus, Label, LossLog, Probe, StepLog};
+pub use records::{ArmRecord, Generation, GradientReceipt, Judgement, JudgementStatus, Label, LossLog, Probe, StepLog};
 pub use study::Study;
 pub use virtual_tokens::{VirtualKind, VirtualTokens};

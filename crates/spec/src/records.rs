@@ -122,6 +122,39 @@ pub struct LossLog {
     pub is_final: bool,
 }
 
+/// Whether what a training is to move does move, and nothing else: looked at while its first steps are made, and at its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GradientReceipt {
+    pub arm: String,
+    #[serde(default)]
+    pub candidate: String,
+    #[serde(default)]
+    pub seed: u64,
+    /// The step after which it was drawn up: 3, or the last of a shorter training.
+    pub step: u64,
+    /// Tensors that are trained.
+    pub tensors: u64,
+    /// Those of them with a gradient other than zero in the first step. LoRA's `A` has none there, because `B` is zero.
+    pub gradients_first: u64,
+    /// In one of the steps up to `step`.
+    pub gradients: u64,
+    /// Those that had moved by then, a bit at least.
+    pub moved: u64,
+    /// The first few that had no gradient or did not move, not even by the training's end once that is known; empty where
+    /// all did.
+    pub still: String,
+    /// Tensors that are frozen.
+    pub frozen: u64,
+    /// Whether their bytes were the same before the first step and after `step`.
+    pub frozen_unchanged: bool,
+    /// Loss of the first example of the first step, nats per label token, nothing dropped: before it.
+    pub loss_before: Option<f64>,
+    /// The same after the training's last step; null before that.
+    pub loss_after: Option<f64>,
+    /// Whether all that is trained had a gradient and moved, all else did not, and the loss is another at the end.
+    pub passed: bool,
+}
+
 /// One answer of one arm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generation {

@@ -100,7 +100,8 @@ pub struct Model {
     /// With `init:`, the shape to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Decoder>,
-    /// A PEFT folder (LoRA or DoRA) that is folded into the source's weights.
+    /// A PEFT folder: LoRA, DoRA and (IA)³ are folded into the source's weights; behind virtual tokens (prompt, prefix and
+    /// P-tuning) it answers, and nothing is trained on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
     /// A `tokenizer.json`, when the source does not hold one.

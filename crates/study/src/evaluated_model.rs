@@ -177,6 +177,7 @@ impl EvaluatedModel<'_> {
                 arms: vec![arm_record::of_trained(arm, root)?],
                 steps: arm.step_logs(root)?,
                 losses: loss_rows(arm, backend, root)?,
+                receipts: arm.receipt(root)?.into_iter().collect(),
                 ..ArmRows::default()
             }),
         }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tunebench_results as results;
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, StepLog, Study, hash};
+use tunebench_results::Record;
+use tunebench_spec::{
+    ArmRecord, Generation, GradientReceipt, Judgement, JudgementStatus, LossLog, StepLog, Study, hash,
+};
 
 use crate::error::StudyError;
 use crate::model_key::ModelKey;
@@ -18,6 +21,8 @@ pub struct ArmRows {
     pub arms: Vec<ArmRecord>,
     pub steps: Vec<StepLog>,
     pub losses: Vec<LossLog>,
+    /// None of a base model, nor of a training that began before receipts were kept.
+    pub receipts: Vec<GradientReceipt>,
     pub generations: Vec<Generation>,
     pub judgements: Vec<Judgement>,
     /// Its place in the frames that it was read from.
@@ -146,6 +151,7 @@ impl RunFrames {
         let rows = || self.order.iter().filter_map(|key| self.rows.get(key));
         results::write_steps(root, &rows().flat_map(|r| r.steps.clone()).collect::<Vec<_>>())?;
         results::write_losses(root, &rows().flat_map(|r| r.losses.clone()).collect::<Vec<_>>())?;
+        results::write_receipts(root, &rows().flat_map(|r| r.receipts.clone()).collect::<Vec<_>>())?;
         results::write_generations(root, &rows().flat_map(|r| r.generations.clone()).collect::<Vec<_>>())?;
         results::write_judgements(root, &rows().flat_map(|r| r.judgements.clone()).collect::<Vec<_>>())?;
         // Last, so that a model with a row here has all its others, whenever the run is killed.
@@ -185,6 +191,11 @@ fn earlier(root: &Path) -> results::Result<BTreeMap<RowKey, ArmRows>> {
     }
     for row in frames.read::<LossLog>()? {
         rows.entry((row.arm.clone(), row.candidate.clone(), row.seed)).or_default().losses.push(row);
+    }
+    // A frame that runs from before it was made do not have.
+    let has_receipts = frames.present().iter().any(|frame| frame.name == GradientReceipt::FRAME);
+    for row in if has_receipts { frames.read::<GradientReceipt>()? } else { Vec::new() } {
+        rows.entry((row.arm.clone(), row.candidate.clone(), row.seed)).or_default().receipts.push(row);
     }
     for row in frames.read::<Generation>()? {
         if let Some(key) = chosen.get(&(row.arm.clone(), row.seed)) {

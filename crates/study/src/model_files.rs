@@ -120,9 +120,9 @@ fn other_base(adapter: &Inspection, source: &Path) -> Option<String> {
     let is_same = Path::new(base).canonicalize().is_ok_and(|path| Some(path) == source.canonicalize().ok());
     let plain = |text: &str| text.to_lowercase().replace("--", "/");
     let last = plain(base.trim_end_matches('/')).rsplit('/').next().unwrap_or_default().to_owned();
-    let is_named = plain(&source.display().to_string()).split('/').any(|part| {
-        part == last || part.strip_suffix(".gguf").is_some_and(|name| name.starts_with(&last))
-    });
+    let is_named = plain(&source.display().to_string())
+        .split('/')
+        .any(|part| part == last || part.strip_suffix(".gguf").is_some_and(|name| name.starts_with(&last)));
     (!is_same && !is_named).then(|| {
         format!(
             "its adapter says that it was trained on `{base}`, and is put on {}; if that is another model, its answers mean \

@@ -3,7 +3,7 @@
 use tunebench_dataset::overlap::OverlapReport;
 use tunebench_dataset::{Skips, TokenStats};
 use tunebench_spec::fit::{Fitted, RecipeWarning};
-use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, LossLog, StepLog};
 
 use crate::error::StudyError;
 use crate::judge_cost::JudgingForecast;
@@ -146,6 +146,11 @@ pub enum Event<'a> {
     Step {
         model: &'a ModelKey,
         step: &'a StepLog,
+    },
+    /// The first steps are made, and whether everything moves that is to.
+    Receipt {
+        model: &'a ModelKey,
+        receipt: &'a GradientReceipt,
     },
     /// A loss on text that is not learnt from was measured.
     Loss {

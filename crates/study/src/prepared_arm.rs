@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tunebench_dataset::TokenStats;
 use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::fit::warnings;
-use tunebench_spec::{Recipe, StepLog};
+use tunebench_spec::{GradientReceipt, Recipe, StepLog};
 use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
@@ -201,6 +201,16 @@ impl<'a> PreparedArm<'a> {
             steps: self.steps,
             trainable_params: self.data.plan.recorded.plan.trainable_params(&self.data.plan.shape),
         })
+    }
+
+    /// Its gradient receipt under the arm's present name, once there is one.
+    ///
+    /// # Errors
+    /// When the receipt cannot be read.
+    pub fn receipt(&self, root: &Path) -> Result<Option<GradientReceipt>, StudyError> {
+        let ModelKey { arm, candidate, seed, .. } = &self.key;
+        let receipt = trained_arm::receipt(root, &self.identity)?;
+        Ok(receipt.map(|of| GradientReceipt { arm: arm.clone(), candidate: candidate.clone(), seed: *seed, ..of }))
     }
 
     /// The steps of its training so far, under the arm's present name.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tunebench_files as files;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ArmRecord, Decoder, LossLog, StepLog};
+use tunebench_spec::{ArmRecord, Decoder, GradientReceipt, LossLog, StepLog};
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
@@ -52,6 +52,14 @@ pub fn finished(root: &Path, identity: &str) -> Result<Option<ArmFile>, StudyErr
 /// When it cannot be read.
 pub fn steps(root: &Path, identity: &str) -> Result<Vec<StepLog>, StudyError> {
     Ok(tunebench_train::steps(&run_folder::training(root, identity))?)
+}
+
+/// Whether everything moved in a training that was to; none where that is not known.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn receipt(root: &Path, identity: &str) -> Result<Option<GradientReceipt>, StudyError> {
+    Ok(tunebench_train::receipt(&run_folder::training(root, identity))?)
 }
 
 /// The losses that a training measured of itself.

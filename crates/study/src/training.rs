@@ -121,6 +121,10 @@ fn train_arm(
                 observer.on_event(&Event::Step { model: key, step });
                 board.step(step)
             }
+            Progress::Receipt(receipt) => {
+                observer.on_event(&Event::Receipt { model: key, receipt });
+                Ok(())
+            }
             Progress::Loss(loss) => {
                 observer.on_event(&Event::Loss { model: key, loss });
                 board.loss(loss)

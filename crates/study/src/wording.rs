@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tunebench_dataset::OverlapReport;
-use tunebench_spec::{ArmRecord, Judgement, JudgementStatus};
+use tunebench_spec::{ArmRecord, GradientReceipt, Judgement, JudgementStatus};
 
 use crate::judge_cost::JudgingForecast;
 use crate::observer::{ArmForecast, Event};
@@ -67,6 +67,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::ExamplesTruncated { examples, lost_tokens, max_length, .. } => {
             format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
         }
+        Event::Receipt { receipt, .. } => return not_moving(receipt),
         Event::Loss { loss, .. } => {
             format!(
                 "  step {}, {}: {:.4} nats per token, {:.4} bits per byte",
@@ -79,6 +80,24 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::ModelFailed { error, .. } => format!("  failed: {error}"),
         _ => return None,
     })
+}
+
+/// A warning of what does not move that is to, or moves that is not to.
+fn not_moving(receipt: &GradientReceipt) -> Option<String> {
+    let GradientReceipt { step, tensors, gradients, moved, still, .. } = receipt;
+    let mut words = Vec::new();
+    if gradients < tensors || moved < tensors {
+        let without = tensors - gradients;
+        words.push(format!(
+            "{without} of {tensors} trained tensors got no gradient by step {step}, and {} did not move: {still}; what they are \
+             part of is not learnt (a learning rate of next to nothing can be the reason, too)",
+            tensors - moved
+        ));
+    }
+    if !receipt.frozen_unchanged {
+        words.push("frozen weights have changed, which is a fault of tunebench".to_owned());
+    }
+    (!words.is_empty()).then(|| format!("warning: {}", words.join("; ")))
 }
 
 fn held_out(dataset: &str, removed: u64, measured: u64, left_out: u64) -> String {

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/steps.jsonl            the log, a line a step
 //! DIR/losses.jsonl           held-out losses, where there are any (loss_log.rs)
+//! DIR/receipt.json           whether everything moves that is to, from the third step on (receipt.rs)
 //! DIR/checkpoint/            where to go on: trained.safetensors, moments.safetensors, state.json
 //! DIR/best/                  the best state so far, where it is to be the result: params.safetensors, state.json
 //! DIR/result/                what came of it: params.safetensors, recorded.json
@@ -29,6 +30,7 @@ use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
 use crate::loss_log::losses;
+use crate::receipt::Draft;
 
 /// Where a training run stands.
 pub(crate) struct Checkpoint {
@@ -36,11 +38,15 @@ pub(crate) struct Checkpoint {
     pub steps: u64,
     pub values: BTreeMap<String, Tensor>,
     pub states: AdamWStates,
+    pub receipt: Option<Draft>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct State {
     steps: u64,
+    /// None of a run that began before receipts were kept, and of a best state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Draft>,
 }
 
 const CURRENT: &str = "checkpoint";
@@ -53,7 +59,7 @@ const PARAMS: &str = "params.safetensors";
 const RECORDED: &str = "recorded.json";
 
 /// Replaces the checkpoint by where `model` stands. No tensor but the one being written is there twice.
-pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
+pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable, receipt: Option<&Draft>) -> Result<(), Error> {
     write_folder(&dir.join(CURRENT), |new| {
         safetensors::write_each(&new.join("trained.safetensors"), model.params(), |i| model.value(i))?;
         let (mut shapes, mut values) = (Vec::new(), Vec::new());
@@ -64,7 +70,7 @@ pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), 
             }
         }
         safetensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
-        Ok(write_json(&new.join(STATE), &State { steps })?)
+        Ok(write_json(&new.join(STATE), &State { steps, receipt: receipt.cloned() })?)
     })
 }
 
@@ -80,14 +86,14 @@ pub(crate) fn best_step(dir: &Path) -> Result<Option<u64>, Error> {
 
 fn steps_of(dir: &Path, name: &str) -> Result<Option<u64>, Error> {
     let Some(folder) = current_folder(&dir.join(name)) else { return Ok(None) };
-    let State { steps } = read_json(&folder.join(STATE))?;
+    let State { steps, .. } = read_json(&folder.join(STATE))?;
     Ok(Some(steps))
 }
 
 /// The checkpoint, if there is one.
 pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
     let Some(folder) = current_folder(&dir.join(CURRENT)) else { return Ok(None) };
-    let State { steps } = read_json(&folder.join(STATE))?;
+    let State { steps, receipt } = read_json(&folder.join(STATE))?;
     let values = read_tensors(&folder.join("trained.safetensors"))?;
     let mut states = AdamWStates::new();
     for (name, tensor) in read_tensors(&folder.join("moments.safetensors"))? {
@@ -104,7 +110,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
             return Err(Error::damaged(&folder, format!("the moments of `{name}` do not have its size")));
         }
     }
-    Ok(Some(Checkpoint { steps, values, states }))
+    Ok(Some(Checkpoint { steps, values, states, receipt }))
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
@@ -120,7 +126,7 @@ pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, model: &dyn Train
 pub(crate) fn save_best(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
     write_folder(&dir.join(BEST), |new| {
         safetensors::write_each(&new.join(PARAMS), model.params(), |i| model.value(i))?;
-        Ok(write_json(&new.join(STATE), &State { steps })?)
+        Ok(write_json(&new.join(STATE), &State { steps, receipt: None })?)
     })
 }
 

@@ -7,7 +7,7 @@ use tunebench_dataset::Tokenized;
 use tunebench_model::backend::Backend;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::records::HELD_OUT;
-use tunebench_spec::{Decoder, LossLog, Recipe, StepLog};
+use tunebench_spec::{Decoder, GradientReceipt, LossLog, Recipe, StepLog};
 
 use crate::Error;
 use crate::held_out::{self, HeldOut};
@@ -51,6 +51,8 @@ pub enum Outcome {
 pub enum Progress<'a> {
     /// An optimizer step is done.
     Step(&'a StepLog),
+    /// The first steps are made, and whether everything moves that is to.
+    Receipt(&'a GradientReceipt),
     /// A held-out loss is measured. Whether it is the result's is not known yet.
     Loss(&'a LossLog),
 }

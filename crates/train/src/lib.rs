@@ -5,6 +5,7 @@
 //!   the training, its end and its best state, is in `stopping.rs`
 //! - [`batches`]: which examples make a step, and the micro-batches in which they are computed
 //! - [`checkpoint`]: what is kept on disk, whole or not at all
+//! - [`receipt`](fn@receipt): whether what is to move does move, and nothing else
 //!
 //! Everything drawn at random depends on the seed, the step and the index within it alone, so a run that was killed and goes on
 //! from its checkpoint yields the bytes of one that was not.
@@ -16,6 +17,7 @@ mod held_out;
 mod job;
 mod loss_log;
 mod packing;
+mod receipt;
 mod run;
 mod stopping;
 
@@ -24,4 +26,5 @@ pub use error::Error;
 pub use held_out::{HeldOut, SetLoss, measure};
 pub use job::{Job, OnProgress, Outcome, Progress};
 pub use loss_log::losses;
+pub use receipt::receipt;
 pub use run::train;

@@ -11,7 +11,7 @@ use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_model::Tuning;
 use tunebench_model::backend::{BatchLayout, OptimizerStep, Parts, Sequence, StepKey, StepTotals, Trainable};
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::{LossLog, Recipe, StepLog};
+use tunebench_spec::{GradientReceipt, LossLog, Recipe, StepLog, WeightPlan};
 
 use crate::Error;
 use crate::batches::Steps;
@@ -19,6 +19,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::held_out::HeldOut;
 use crate::job::{Job, OnProgress, Outcome, Progress};
 use crate::loss_log::{self, LossFile, losses};
+use crate::receipt::{Receipt, named};
 use crate::stopping::{is_planned, verdict};
 
 /// Trains, or goes on from the last checkpoint in the job's folder. `on_progress` hears of every step and of every
@@ -106,6 +107,8 @@ struct Run<'a> {
     steps: Steps<'a>,
     log: JsonLines<StepLog>,
     losses: LossFile,
+    /// None of a training that began before receipts were kept.
+    receipt: Option<Receipt>,
     /// Steps made.
     done: u64,
     /// Steps at the checkpoint; 0 without one.
@@ -120,17 +123,25 @@ impl<'a> Run<'a> {
         create_folder(dir)?;
         let recorded = tuning.recorded().clone();
         let found = checkpoint::load(dir)?;
-        let (tuning, states, done) = match found {
-            None => (tuning, BTreeMap::new(), 0),
+        let (tuning, states, done, draft) = match found {
+            None => (tuning, BTreeMap::new(), 0, None),
             Some(found) => {
                 checkpoint::fit(shape, &recorded, &found, dir)?;
-                let Checkpoint { steps, values, states } = found;
-                (Tuning::new(shape, recorded.clone(), values)?, states, steps)
+                let Checkpoint { steps, values, states, receipt } = found;
+                (Tuning::new(shape, recorded.clone(), values)?, states, steps, receipt)
             }
         };
+        let frozen = shape.weights().len() as u64 - trained_weights(&recorded);
         let parts = Parts { shape, weights, tuning };
-        let model = job.backend.trainable(parts, states, recipe.gradient_checkpointing)?;
-        let steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
+        let mut model = job.backend.trainable(parts, states, recipe.gradient_checkpointing)?;
+        let mut steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
+        let receipt = match draft {
+            Some(draft) => Some(Receipt::resume(draft, model.as_ref(), done)?),
+            None if done == 0 => {
+                Some(Receipt::begin(model.as_mut(), probe(&mut steps, examples), frozen, steps.total)?)
+            }
+            None => None,
+        };
         Ok(Self {
             arm: job.arm,
             candidate: job.candidate,
@@ -145,6 +156,7 @@ impl<'a> Run<'a> {
             steps,
             log: checkpoint::open_log(dir, done)?,
             losses: LossFile::open(dir, done, job.held_out)?,
+            receipt,
             done,
             saved: done,
             best: checkpoint::best_step(dir)?,
@@ -192,7 +204,10 @@ impl<'a> Run<'a> {
         if !loss.is_finite() {
             return Err(Error::Diverged { step: number, loss });
         }
-        let grad_norm = self.model.grad_norm().map_err(|error| Error::in_step(number, error))? * per_label;
+        let grad_norm = self.model.grad_norm().map_err(|error| self.bad_gradients(number, error))? * per_label;
+        if let Some(receipt) = &mut self.receipt {
+            receipt.gradients(self.model.as_ref(), number)?;
+        }
         if labels > 0 {
             let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *self.recipe;
             let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
@@ -213,7 +228,30 @@ impl<'a> Run<'a> {
             seconds: begin.elapsed().as_secs_f64(),
         };
         self.log.append(&line)?;
-        Ok(on_progress(Progress::Step(&line)))
+        let is_stopped = on_progress(Progress::Step(&line)).is_break();
+        let drawn_up = match &mut self.receipt {
+            Some(receipt) => receipt.moved(self.model.as_ref(), number, self.dir)?,
+            None => None,
+        };
+        let named = |receipt: &GradientReceipt| GradientReceipt {
+            arm: self.arm.to_owned(),
+            candidate: self.candidate.to_owned(),
+            seed: self.seed,
+            ..receipt.clone()
+        };
+        let is_stopped =
+            drawn_up.map(named).is_some_and(|of| on_progress(Progress::Receipt(&of)).is_break()) || is_stopped;
+        Ok(if is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// All gradients that are not finite, where one was found.
+    fn bad_gradients(&self, number: u64, error: tunebench_model::Error) -> Error {
+        let error = Error::in_step(number, error);
+        let Error::BadGradient { step, .. } = error else { return error };
+        let Ok(norms) = self.model.gradient_norms() else { return error };
+        let params = self.model.params();
+        let bad = params.iter().zip(norms).filter(|(_, norm)| norm.is_some_and(|norm| !norm.is_finite()));
+        Error::BadGradient { step, name: named(bad.map(|((name, _), _)| name.as_str())) }
     }
 
     /// Makes where the run stands the checkpoint.
@@ -224,7 +262,8 @@ impl<'a> Run<'a> {
         // The lines before a checkpoint must last at least as long as it does.
         self.log.sync()?;
         self.losses.sync()?;
-        checkpoint::save(self.dir, self.done, self.model.as_ref())?;
+        let draft = self.receipt.as_ref().map(Receipt::draft);
+        checkpoint::save(self.dir, self.done, self.model.as_ref(), draft)?;
         self.saved = self.done;
         Ok(())
     }
@@ -245,10 +284,13 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the result: where the run stands, or the state of step `best`.
-    fn finish(self, best: Option<u64>) -> Result<(), Error> {
+    fn finish(mut self, best: Option<u64>) -> Result<(), Error> {
         let kept = best.unwrap_or(self.done);
         if kept != self.done && self.best != Some(kept) {
             return Err(checkpoint::no_best(self.dir, kept));
+        }
+        if let Some(receipt) = self.receipt.take() {
+            receipt.finish(self.model.as_mut(), probe(&mut self.steps, self.examples), self.dir)?;
         }
         self.log.sync()?;
         self.losses.finish(kept)?;
@@ -258,6 +300,18 @@ impl<'a> Run<'a> {
             checkpoint::save_best_as_result(self.dir, &self.recorded)
         }
     }
+}
+
+/// The first example of the first step that has a label.
+fn probe<'a>(steps: &mut Steps<'_>, examples: &'a [Tokenized]) -> Option<Sequence<'a>> {
+    let first = if steps.total > 0 { steps.step(0) } else { Vec::new() };
+    let sequences = first.iter().flat_map(|of| of.sequences(examples)).collect::<Vec<_>>();
+    sequences.into_iter().find(|sequence| sequence.is_label.contains(&true))
+}
+
+/// Weights of the model that are trained themselves.
+fn trained_weights(recorded: &RecordedPlan) -> u64 {
+    recorded.plan.weights.values().filter(|plan| matches!(plan, WeightPlan::Trainable { .. })).count() as u64
 }
 
 /// As `torch.nn.utils.clip_grad_norm_`.

@@ -147,6 +147,7 @@ fn losses_are_measured_every_so_many_steps_and_at_the_end() {
     let mut on_progress = |progress: Progress<'_>| {
         heard.push(match progress {
             Progress::Step(line) => (line.step, "step".to_owned()),
+            Progress::Receipt(receipt) => (receipt.step, "step".to_owned()),
             Progress::Loss(line) => (line.step, line.set.clone()),
         });
         ControlFlow::Continue(())

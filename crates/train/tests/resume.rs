@@ -71,6 +71,7 @@ fn run(
     };
     train(job, &mut |progress| match progress {
         Progress::Step(step) => on_step(step),
+        Progress::Receipt(_) => ControlFlow::Continue(()),
         Progress::Loss(loss) => panic!("nothing is held out: {loss:?}"),
     })
 }

@@ -3,9 +3,9 @@
 use expect_test::expect;
 use tempfile::TempDir;
 use tunebench_analysis::{Table, factors, ledger, lint, lint_paper, scaling};
-use tunebench_results::{write_arms, write_judgements, write_losses};
+use tunebench_results::{write_arms, write_judgements, write_losses, write_receipts};
 use tunebench_spec::records::HELD_OUT;
-use tunebench_spec::{ArmRecord, LossLog};
+use tunebench_spec::{ArmRecord, GradientReceipt, LossLog};
 
 use crate::drawn::{Drawn, QUIET, base, full, lora, study};
 use crate::study::{arm, judgement, loss, recipe};
@@ -250,6 +250,33 @@ fn what_makes_a_comparison_unfair_is_listed() {
 
         12 findings. Settings are compared among arms that share base and data set.
     "#]].assert_eq(&text(&lint(unfair().path()).unwrap()));
+}
+
+#[test]
+fn a_training_in_which_something_stayed_is_found() {
+    let dir = unfair();
+    let receipt = |arm: &str, moved, still: &str, passed| GradientReceipt {
+        arm: arm.into(),
+        candidate: String::new(),
+        seed: 1,
+        step: 3,
+        tensors: 4,
+        gradients_first: 2,
+        gradients: 4,
+        moved,
+        still: still.into(),
+        frozen: 20,
+        frozen_unchanged: true,
+        loss_before: Some(4.5),
+        loss_after: Some(4.5),
+        passed,
+    };
+    let receipts = [receipt("FT", 4, "", true), receipt("LoRA", 3, "q_proj.lora_B", false)];
+    write_receipts(dir.path(), &receipts).unwrap();
+    let found = text(&lint(dir.path()).unwrap());
+    assert!(found.contains("gradient receipt") && found.contains("4 had a gradient and 3 moved by step 3"), "{found}");
+    assert!(found.contains("not q_proj.lora_B"), "{found}");
+    assert_eq!(found.matches("gradient receipt").count(), 1, "{found}");
 }
 
 #[test]

@@ -32,5 +32,10 @@ fn adapter(dir: &Path, arm: &str, out: &Path) -> Result<()> {
     let base = printable(&base.display().to_string());
     let of = if saved.stacked.len() > 1 { format!(" of {}", saved.stacked.join(" and ")) } else { String::new() };
     let load = "load that model, then this with PeftModel.from_pretrained";
-    print(&format!("{}: a PEFT adapter, {}{}, over {base}, {whose}; {load}\n", out.display(), saved.kind, printable(&of)))
+    print(&format!(
+        "{}: a PEFT adapter, {}{}, over {base}, {whose}; {load}\n",
+        out.display(),
+        saved.kind,
+        printable(&of)
+    ))
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::matrix::MatrixMut;
 use crate::Element;
+use crate::fingerprint::mixed;
 
 /// A cache line; panels begin at one.
 #[derive(Clone, Copy)]
@@ -97,6 +98,16 @@ impl Panels {
         unsafe {
             std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast::<P>(), self.panels * self.lanes * self.k)
         }
+    }
+
+    /// As [`crate::fingerprint::fingerprint`], of the memory.
+    pub fn fingerprint(&self) -> u64 {
+        const LINES: usize = 1 << 12;
+        let of = |lines: &[Line]| {
+            mixed(lines.iter().flat_map(|line| line.0.as_chunks::<8>().0).map(|word| u64::from_le_bytes(*word)))
+        };
+        let used = &self.memory[..self.lines().min(self.memory.len())];
+        mixed(used.par_chunks(LINES).map(of).collect::<Vec<u64>>().into_iter())
     }
 
     /// Bytes in use.

@@ -64,6 +64,11 @@ impl PackedRhs {
         self.panels.bytes()
     }
 
+    /// As [`crate::fingerprint::fingerprint`], of what it holds; kernels of other levels hold the same numbers otherwise.
+    pub fn fingerprint(&self) -> u64 {
+        self.panels.fingerprint()
+    }
+
     /// Whether the products of `K` of numbers stored as `E` can read it.
     pub(super) fn is_for<K: Kernel, E: Element>(&self) -> bool {
         self.kernel == K::LEVEL && self.is_bf16 == E::IS_BF16

@@ -124,6 +124,15 @@ impl Trainable for Training {
         Ok(sum.sqrt())
     }
 
+    fn gradient_norms(&self) -> Result<Vec<Option<f64>>, Error> {
+        let norm = |slot| Some(sum_of_squares(self.level, self.gradients.get(slot)?).sqrt());
+        Ok((0..self.model.trained().count()).map(norm).collect())
+    }
+
+    fn frozen_fingerprint(&self) -> Result<u64, Error> {
+        Ok(self.model.frozen_fingerprint())
+    }
+
     fn update(&mut self, step: &OptimizerStep) -> Result<(), Error> {
         for (slot, (name, _)) in self.model.trained().enumerate() {
             self.gradients.get(slot).ok_or_else(|| Error::NoGradient { name: name.to_owned() })?;

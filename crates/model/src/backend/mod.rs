@@ -151,6 +151,19 @@ pub trait Trainable {
     /// [`Error::BadGradient`] names one that is not finite.
     fn grad_norm(&self) -> Result<f64, Error>;
 
+    /// Euclidean norm of the gradient of each trained tensor, in the order of [`Trainable::params`]; none of one that nothing
+    /// has reached.
+    ///
+    /// # Errors
+    /// When a gradient cannot be brought from its device.
+    fn gradient_norms(&self) -> Result<Vec<Option<f64>>, Error>;
+
+    /// A number that stays as long as no frozen tensor changes, as this engine holds them on this machine.
+    ///
+    /// # Errors
+    /// When a tensor cannot be brought from its device.
+    fn frozen_fingerprint(&self) -> Result<u64, Error>;
+
     /// Moves what is trained by its gradients.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, Var, bail};
 use tunebench_kernels::SimdLevel;
+use tunebench_kernels::fingerprint::fingerprint;
 use tunebench_kernels::optim::adamw::{AdamW, Update, Weights as KernelWeights, update};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::ConfigError;
@@ -123,6 +124,21 @@ impl Trainable for Training {
             sum += square;
         }
         Ok(sum.sqrt())
+    }
+
+    fn gradient_norms(&self) -> Result<Vec<Option<f64>>, Error> {
+        let norm = |name| {
+            let Some(gradient) = self.gradients.get(name) else { return Ok(None) };
+            let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            Ok(Some(values.into_iter().map(|g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt()))
+        };
+        self.model.params().keys().map(norm).collect()
+    }
+
+    fn frozen_fingerprint(&self) -> Result<u64, Error> {
+        let of = |tensor: &Tensor| Ok::<_, Error>(fingerprint(&tensor.flatten_all()?.to_vec1::<f32>()?).to_le_bytes());
+        let all = self.model.frozen().iter().map(of).collect::<Result<Vec<_>, Error>>()?;
+        Ok(fingerprint(&all.concat().into_iter().map(f32::from).collect::<Vec<_>>()))
     }
 
     fn update(&mut self, step: &OptimizerStep) -> Result<(), Error> {

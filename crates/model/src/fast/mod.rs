@@ -16,7 +16,7 @@
 //! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
 //! - `fusion`: LoRA in a graph; `supported`: what decoders it computes; `build`: puts the parts together;
 //!   `activation_store`: what a pass keeps
-//! - `model`: a training step; `cache` and `decode`: generation; [`memory`]: bytes
+//! - `model`: a training step; `frozen`: what it leaves as it was; `cache` and `decode`: generation; [`memory`]: bytes
 
 mod activation_store;
 mod attention;
@@ -25,6 +25,7 @@ mod build;
 mod cache;
 mod decode;
 mod embedding;
+mod frozen;
 mod fused_linear;
 mod fusion;
 mod gradients;

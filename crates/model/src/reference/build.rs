@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use tunebench_spec::decoder::{Norm as NormSpec, NormKind};
 use tunebench_spec::names::Role;
 use tunebench_spec::{self as spec, Decoder, Graph, ParamSpec, WeightPlan};
@@ -25,18 +25,24 @@ pub(crate) struct Builder<'a> {
     sites: BTreeMap<String, SiteId>,
     options: BTreeMap<String, ParamOptions>,
     pub params: Params,
+    /// All that is not trained.
+    pub frozen: Vec<Tensor>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(shape: &Decoder, weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
         let (sites, options) = (SiteId::all(tuning.recorded()), tuning::options(shape, tuning.recorded()));
-        Self { weights, tuning, device, sites, options, params: Params::new() }
+        Self { weights, tuning, device, sites, options, params: Params::new(), frozen: Vec::new() }
     }
 
     pub fn weight(&mut self, name: &str) -> Result<Weight, Error> {
         match self.tuning.recorded().plan.weights.get(name) {
             Some(WeightPlan::Trainable { .. }) => Ok(Weight::Trained(self.trained(name)?)),
-            _ => Ok(Weight::Frozen(self.weights.get(name)?.to_device(self.device)?)),
+            _ => {
+                let tensor = self.weights.get(name)?.to_device(self.device)?;
+                self.frozen.push(tensor.clone());
+                Ok(Weight::Frozen(tensor))
+            }
         }
     }
 

@@ -32,6 +32,7 @@ pub struct ReferenceModel {
     /// None where positions are not rotary.
     rotary: Option<rotary::Rotation>,
     params: Params,
+    frozen: Vec<Tensor>,
 }
 
 /// What this path has no operations for: where ALiBi's slopes and a soft cap of scores would enter is
@@ -89,6 +90,7 @@ impl ReferenceModel {
             virtual_tokens,
             rotary: rotary::rotation(shape),
             params: build.params,
+            frozen: build.frozen,
         })
     }
 
@@ -114,6 +116,11 @@ impl ReferenceModel {
     /// All trained tensors. Writing to a variable changes the model.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// All that is not trained, in no order that means anything.
+    pub(crate) fn frozen(&self) -> &[Tensor] {
+        &self.frozen
     }
 
     /// What the last layer yields, normed.

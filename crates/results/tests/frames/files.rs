@@ -10,11 +10,11 @@ use tunebench_results::column::Record;
 use tunebench_results::seal::{BLANK, KEY, seal};
 use tunebench_results::{
     BriefJudgement, FRAMES, Frame, Frames, write_arms, write_generations, write_judgements, write_losses, write_probes,
-    write_steps,
+    write_receipts, write_steps,
 };
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
+use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
-use crate::samples::{arm, generation, judgement, loss, probe, step};
+use crate::samples::{arm, generation, judgement, loss, probe, receipt, step};
 
 fn read<R: Record>(dir: &Path) -> Result<Vec<R>, String> {
     Frames::open(dir).unwrap().read::<R>().map_err(|error| error.to_string())
@@ -41,6 +41,8 @@ fn every_record_comes_back_as_it_was() {
     write_arms(dir, &arms).unwrap();
     write_steps(dir, &steps).unwrap();
     write_losses(dir, &losses).unwrap();
+    let receipts = [receipt("a", true), receipt("b", false)];
+    write_receipts(dir, &receipts).unwrap();
     write_generations(dir, &generations).unwrap();
     let probes = [probe("a", "1", "claimed", Ok(1.0)), probe("a", "2", "empty", Err(JudgementStatus::Unscored))];
     write_judgements(dir, &judgements).unwrap();
@@ -50,6 +52,7 @@ fn every_record_comes_back_as_it_was() {
     assert_eq!(format!("{:?}", read::<ArmRecord>(dir).unwrap()), format!("{arms:?}"));
     assert_eq!(read::<StepLog>(dir).unwrap(), steps);
     assert_eq!(read::<LossLog>(dir).unwrap(), losses);
+    assert_eq!(read::<GradientReceipt>(dir).unwrap(), receipts);
     assert_eq!(read::<Generation>(dir).unwrap(), generations);
     assert_eq!(read::<Judgement>(dir).unwrap(), judgements);
     assert_eq!(read::<Probe>(dir).unwrap(), probes);

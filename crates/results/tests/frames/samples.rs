@@ -1,6 +1,6 @@
 //! Small records that the tests of this crate share.
 
-use tunebench_spec::{ArmRecord, Generation, Judgement, JudgementStatus, LossLog, Probe, StepLog};
+use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, JudgementStatus, LossLog, Probe, StepLog};
 
 pub fn arm(name: &str) -> ArmRecord {
     ArmRecord {
@@ -66,6 +66,25 @@ pub fn loss(arm: &str, step: u64, is_final: bool) -> LossLog {
         tokens: 4000,
         bytes: 15_000,
         is_final,
+    }
+}
+
+pub fn receipt(arm: &str, passed: bool) -> GradientReceipt {
+    GradientReceipt {
+        arm: arm.into(),
+        candidate: String::new(),
+        seed: 1,
+        step: 3,
+        tensors: 8,
+        gradients_first: 4,
+        gradients: if passed { 8 } else { 7 },
+        moved: 8,
+        still: if passed { String::new() } else { "idle".into() },
+        frozen: 20,
+        frozen_unchanged: true,
+        loss_before: Some(4.5),
+        loss_after: passed.then_some(2.5),
+        passed,
     }
 }
 
