@@ -115,7 +115,7 @@ fn an_arm_over_an_adapted_model_is_exported_as_it_answers() {
     let model = bench.path("model").canonicalize().unwrap();
     for (name, stacked) in [("first", 2), ("second", 3), ("over whole", 1)] {
         let dir = bench.path(&format!("{name} exported"));
-        let saved = adapter_export::save(&out, identity(name), &dir).unwrap();
+        let saved = adapter_export::save(&out, identity(name), &dir, &dir).unwrap();
         assert_eq!(saved.stacked.len(), stacked, "{saved:?}");
         let base = match &saved.base {
             AdapterBase::Original(path) if stacked > 1 => path.clone(),
@@ -135,7 +135,8 @@ fn an_arm_over_an_adapted_model_is_exported_as_it_answers() {
             logits(&trained.file.shape, &tunebench_model::open(&model).unwrap().weights().unwrap(), &trained.tuning);
         assert!(error(&own, &expected) > 1e-3, "{name}");
     }
-    let refused = adapter_export::save(&out, identity("whole"), &bench.path("no")).unwrap_err().to_string();
+    let refused =
+        adapter_export::save(&out, identity("whole"), &bench.path("no"), &bench.path("no")).unwrap_err().to_string();
     assert!(refused.contains("is trained as a whole") && !bench.path("no").exists(), "{refused}");
 
     let receipts = bench.rows::<GradientReceipt>("out");

@@ -16,7 +16,7 @@ use tunebench_model::{Batch, ReferenceModel, Tuning, Weights};
 use tunebench_peft::{Form, load, stack, write};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, VirtualKind};
-use tunebench_testkit::methods::{ALL, adapted, behind, dora, frozen, ia3, lora, rslora};
+use tunebench_testkit::methods::{ALL, adapted, behind, both, dora, frozen, ia3, ia3_input, lora, rslora};
 use tunebench_testkit::values;
 
 /// Rows of tokens that every tiny model knows.
@@ -56,7 +56,7 @@ fn plans(shape: &Decoder) -> Vec<(&'static str, Vec<RecordedPlan>)> {
         ("lora", vec![of(&ALL, lora)]),
         ("rslora", vec![of(&["q_proj", "up_proj"], rslora)]),
         ("dora", vec![of(&ALL, dora)]),
-        ("ia3", vec![of(&["gate_proj", "down_proj", "o_proj"], ia3)]),
+        ("ia3", vec![both(of(&["gate_proj", "o_proj"], ia3), of(&["q_proj", "down_proj"], ia3_input))]),
         ("prompt-tuning", vec![prompts(embeddings, false)]),
         ("p-tuning", vec![prompts(embeddings, true)]),
         ("prefix-tuning", vec![prompts(prefix, false)]),
@@ -64,7 +64,7 @@ fn plans(shape: &Decoder) -> Vec<(&'static str, Vec<RecordedPlan>)> {
         ("lora-over-lora", vec![of(&["q_proj", "v_proj"], lora), of(&["q_proj", "o_proj"], lora)]),
         ("lora-over-rslora", vec![of(&["q_proj", "v_proj"], rslora), of(&["q_proj", "o_proj"], lora)]),
         ("lora-over-lora-over-lora", vec![of(&["q_proj"], lora), of(&["up_proj"], lora), of(&["q_proj"], lora)]),
-        ("ia3-over-ia3", vec![of(&["gate_proj", "down_proj"], ia3), of(&["down_proj", "up_proj"], ia3)]),
+        ("ia3-over-ia3", vec![of(&["down_proj", "k_proj"], ia3_input), of(&["down_proj", "up_proj"], ia3_input)]),
     ]
 }
 

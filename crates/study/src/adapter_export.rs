@@ -43,12 +43,12 @@ pub fn kind(root: &Path, identity: &str) -> Result<Kind, StudyError> {
     tunebench_peft::kind(&file.shape, &recorded).in_arm(&file.record.arm)
 }
 
-/// Writes the adapter of a finished training to `out`. Loaded with PEFT as [`AdapterExport::base`] says, it gives the arm's
-/// logits.
+/// Writes the adapter of a finished training to `out`, which will lie at `home`, where its configuration names a base that is
+/// written beside it. Loaded with PEFT as [`AdapterExport::base`] says, it gives the arm's logits.
 ///
 /// # Errors
 /// As [`kind`]; when a file of the training or of its base is missing or damaged, or `out` cannot be written.
-pub fn save(root: &Path, identity: &str, out: &Path) -> Result<AdapterExport, StudyError> {
+pub fn save(root: &Path, identity: &str, out: &Path, home: &Path) -> Result<AdapterExport, StudyError> {
     let kind = kind(root, identity)?;
     let chain = Chain::open(root, identity)?;
     let (arm, shape) = (chain.top(), &chain.top().shape);
@@ -62,9 +62,8 @@ pub fn save(root: &Path, identity: &str, out: &Path) -> Result<AdapterExport, St
         return Ok(AdapterExport { kind, base: AdapterBase::Original(files.source.clone()), stacked });
     }
     let trained = trained_arm::open(root, identity)?;
-    let base = out.join(BASE);
-    tunebench_model::save(&base, shape, &trained.weights, Some(&trained.tokenizer), Float::F32)?;
-    let base = base.canonicalize().at(base.display())?;
+    tunebench_model::save(&out.join(BASE), shape, &trained.weights, Some(&trained.tokenizer), Float::F32)?;
+    let base = std::path::absolute(home).at(home.display())?.join(BASE);
     tunebench_peft::save(out, shape, &base.display().to_string(), &trained.tuning).in_arm(&arm.record.arm)?;
     Ok(AdapterExport { kind, base: AdapterBase::Written(base), stacked: vec![arm.record.arm.clone()] })
 }

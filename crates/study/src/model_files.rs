@@ -121,7 +121,7 @@ fn other_base(adapter: &Inspection, source: &Path) -> Option<String> {
     let plain = |text: &str| text.to_lowercase().replace("--", "/");
     let last = plain(base.trim_end_matches('/')).rsplit('/').next().unwrap_or_default().to_owned();
     let is_named = plain(&source.display().to_string())
-        .split('/')
+        .split(['/', ':', '@'])
         .any(|part| part == last || part.strip_suffix(".gguf").is_some_and(|name| name.starts_with(&last)));
     (!is_same && !is_named).then(|| {
         format!(

@@ -99,9 +99,17 @@ pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, Sit
     (params, SiteGraphs { forward, merge, inits })
 }
 
-/// (IA)³ (Liu et al. 2022) as PEFT shapes it: the output scaled, or, where the weight is wider than high, the input.
-pub fn ia3(weight @ [out, wide]: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraphs) {
-    let scales_input = wide > out;
+/// (IA)³ (Liu et al. 2022) as PEFT shapes it, the output scaled.
+pub fn ia3(weight: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    scaled(weight, false)
+}
+
+/// The same with the input scaled, as at PEFT's feed-forward modules.
+pub fn ia3_input(weight: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    scaled(weight, true)
+}
+
+fn scaled(weight @ [out, wide]: [usize; 2], scales_input: bool) -> (Vec<ParamSpec>, SiteGraphs) {
     let params = vec![param("ia3_l", &if scales_input { [1, wide] } else { [out, 1] }, Init::Ones)];
     let mut forward = Record::new(weight, &params);
     let (x, l) = (forward.op(Op::Input, &[]), forward.param("ia3_l"));
@@ -118,6 +126,16 @@ pub fn ia3(weight @ [out, wide]: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGra
     let merged = merge.op(Op::Mul, &[w, l]);
     let merge = Some(merge.finish(merged));
     (params, SiteGraphs { forward, merge, inits: BTreeMap::new() })
+}
+
+/// `plan`, and what `other` adapts.
+pub fn both(mut plan: RecordedPlan, other: RecordedPlan) -> RecordedPlan {
+    for (weight, index) in other.sites {
+        plan.sites.insert(weight.clone(), index + plan.graphs.len());
+        plan.plan.weights.extend(other.plan.weights.get(&weight).map(|of| (weight.clone(), of.clone())));
+    }
+    plan.graphs.extend(other.graphs);
+    plan
 }
 
 /// The linear weights of attention, and all of a layer.

@@ -108,7 +108,7 @@ fn everything_moves_in_every_method_on_both_engines() {
     }
 }
 
-/// LoRA with a parameter more, which its maths multiplies with zero.
+/// LoRA with a parameter more, which begins where ReLU has no slope.
 fn with_idle_parameter(weight: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraphs) {
     let (mut params, mut graphs) = lora(weight, 0.0);
     params.push(param("idle", &[weight[0]], Init::Ones));
@@ -117,7 +117,8 @@ fn with_idle_parameter(weight: [usize; 2], _: f64) -> (Vec<ParamSpec>, SiteGraph
         record.op(node.op.clone(), &node.inputs);
     }
     let idle = record.param("idle");
-    let nothing = record.op(Op::Scale { by: 0.0 }, &[idle]);
+    let below = record.op(Op::Offset { by: -2.0 }, &[idle]);
+    let nothing = record.op(Op::Relu, &[below]);
     let sum = record.op(Op::Add, &[graphs.forward.output, nothing]);
     graphs.forward = record.finish(sum);
     (params, graphs)
@@ -154,7 +155,7 @@ fn a_rate_of_nothing_moves_nothing() {
 fn a_shorter_training_has_one_too() {
     let (shape, _) = model("tiny");
     let plan = adapted(&shape, &["q_proj"], ia3, 0.0);
-    let found = trained(FAST, &plan, &Recipe { max_steps: Some(2), ..recipe() });
+    let found = trained(FAST, &plan, &Recipe { max_steps: 2, ..recipe() });
     assert!(found.passed && found.step == 2, "{found:?}");
 }
 

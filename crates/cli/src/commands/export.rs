@@ -24,7 +24,7 @@ pub fn run(what: &Exported) -> Result<()> {
 }
 
 fn adapter(dir: &Path, arm: &str, out: &Path) -> Result<()> {
-    let saved = adapter_export::save(dir, &trained_arm::find_identity(dir, arm)?, out)?;
+    let saved = adapter_export::save(dir, &trained_arm::find_identity(dir, arm)?, out, out)?;
     let (base, whose) = match &saved.base {
         AdapterBase::Original(path) => (path, "the study's model"),
         AdapterBase::Written(path) => (path, "written beside it"),
