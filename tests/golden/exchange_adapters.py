@@ -99,7 +99,7 @@ def into(example, model, work):
             raise SystemExit(f"{name}: PEFT's adapter says nothing")
         # Trainers keep adapters a level below.
         read = [example, "read", model, os.path.dirname(folder), work + "/tokens.json"]
-        found = json.loads(subprocess.run(read, check=True, capture_output=True, text=True).stdout)
+        found = json.loads(subprocess.run(read, check=True, stdout=subprocess.PIPE, text=True).stdout)
         yield "in", name, error(found["logits"], expected)
 
 

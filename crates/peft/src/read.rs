@@ -218,9 +218,8 @@ fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'sta
         }
         let plain = name.strip_prefix(PREFIX).unwrap_or(name);
         let plain = plain.replace(".modules_to_save.default.", ".").replace(".base_layer.", ".");
-        let is_saved = saved
-            .iter()
-            .any(|end| plain.rsplit_once('.').is_some_and(|(module, _)| crate::targets::ends_with_module(module, end)));
+        // PEFT goes by how a name ends here, parts or not.
+        let is_saved = saved.iter().any(|end| module_of(&plain).ends_with(end.as_str()));
         let known = weights.get(&plain);
         let is_read = is_saved
             || known.is_some_and(|(role, _)| {
@@ -239,21 +238,48 @@ fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'sta
             _ => return Err(Error::Tensors(unknown(name, &plain, is_saved, shape))),
         }
     }
-    if !saved.is_empty() {
-        let missing: Vec<String> = saved
-            .iter()
-            .filter(|end| {
-                !this.whole.keys().any(|w| {
-                    w.rsplit_once('.').is_some_and(|(module, _)| crate::targets::ends_with_module(module, end))
-                })
-            })
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            return Err(settings.fault("modules_to_save", format!("there is no tensor of {}", some(&missing))));
+    check_whole(settings, &this, weights.keys())?;
+    Ok(this)
+}
+
+/// That all weights are there that were trained whole.
+fn check_whole<'a>(
+    settings: &Settings,
+    found: &Sorted,
+    weights: impl Iterator<Item = &'a String>,
+) -> Result<(), Error> {
+    let saved = settings.names("modules_to_save")?;
+    let bias = settings.get("bias").as_str().unwrap_or("none");
+    let is_biased = |weight: &str| match bias {
+        "all" => true,
+        "lora_only" => found.sites.contains_key(&format!("{}.weight", module_of(weight))),
+        _ => false,
+    };
+    let mut named = BTreeSet::new();
+    let (mut missing, mut biases) = (Vec::new(), Vec::new());
+    for weight in weights {
+        let ends: Vec<&String> = saved.iter().filter(|end| module_of(weight).ends_with(end.as_str())).collect();
+        let is_saved = !ends.is_empty();
+        named.extend(ends);
+        if is_saved && !found.whole.contains_key(weight) {
+            missing.push(weight.clone());
+        } else if weight.ends_with(".bias") && is_biased(weight) && !found.whole.contains_key(weight) {
+            biases.push(weight.clone());
         }
     }
-    Ok(this)
+    missing.extend(saved.iter().filter(|end| !named.contains(end)).cloned());
+    if !missing.is_empty() {
+        return Err(settings.fault("modules_to_save", format!("there is no tensor of {}", some(&missing))));
+    }
+    if !biases.is_empty() {
+        return Err(settings.fault("bias", format!("there is no tensor of {}", some(&biases))));
+    }
+    Ok(())
+}
+
+/// The module of a tensor: its name without `.weight` or `.bias`.
+fn module_of(tensor: &str) -> &str {
+    tensor.rsplit_once('.').map_or(tensor, |(module, _)| module)
 }
 
 /// Why a tensor cannot be taken.

@@ -50,7 +50,7 @@ fn settings_that_change_what_is_computed_are_refused_by_name() {
         ("fan_in_fan_out", true.into(), "set it to false"),
         ("bias", "all".into(), "fine: LoRA"), // no model weight beside the adapter: no bias was trained
         ("lora_bias", true.into(), "`lora_bias` = true: biases of `lora_B` are not read; merge it in Python"),
-        ("modules_to_save", json!(["lm_head"]), "there is no tensor of `lm_head`"),
+        ("modules_to_save", json!(["lm_head"]), "there is no tensor of `lm_head.weight`"),
         ("use_qalora", true.into(), "QALoRA"),
         ("use_bdlora", json!({ "nblocks": 2 }), "block-diagonal"),
         ("layer_replication", json!([[0, 1], [0, 2]]), "another model than the base"),
@@ -168,7 +168,7 @@ fn weights_that_were_trained_whole_come_with_it() {
     let (mut config, mut tensors) = lora();
     let head = (weights.get("lm_head.weight").unwrap() * 2.0).unwrap();
     tensors.insert("base_model.model.lm_head.weight".into(), head.clone());
-    config["modules_to_save"] = json!(["lm_head", "norm"]);
+    config["modules_to_save"] = json!(["lm_head", "model.norm"]);
     tensors.insert("base_model.model.model.norm.weight".into(), zeros(&[shape.hidden_size]));
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &config, &tensors);
@@ -177,6 +177,11 @@ fn weights_that_were_trained_whole_come_with_it() {
     let (applied, _) = adapter.applied(&shape, weights).unwrap();
     let found = (applied.get("lm_head.weight").unwrap() - head).unwrap().abs().unwrap().max_all().unwrap();
     assert_eq!(found.to_scalar::<f32>().unwrap(), 0.0);
+    // PEFT saves every module whose name ends so, of every layer.
+    config["modules_to_save"] = json!(["lm_head", "norm"]);
+    let found = said("tiny", &config, &tensors);
+    assert!(found.contains("there is no tensor of `model.layers.0.input_layernorm.weight`"), "{found}");
+    config["modules_to_save"] = json!(["lm_head", "model.norm"]);
     // A head of its own over a model whose head is tied.
     let found = said("qwen2", &config, &HashMap::from([("base_model.model.lm_head.weight".into(), zeros(&[40, 32]))]));
     assert!(found.contains("is tied to its embeddings"), "{found}");
