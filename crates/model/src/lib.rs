@@ -30,6 +30,6 @@ pub use formats::huggingface::save;
 pub use formats::source::{Source, decoder_of, open, open_as};
 pub use optim::{AdamWState, AdamWStates, ParamOptions};
 pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Conversations, Tokenizer};
 pub use tuning::Tuning;
 pub use weights::Weights;

@@ -13,7 +13,7 @@
 //! - [`progress`]: what a running study says of itself
 //! - [`example`]: conversations to learn from and items to answer
 //! - [`chat`]: what a judge asks and what it makes of the replies
-//! - [`hash`]: content identity; [`escape`]: text from outside made safe to show
+//! - [`hash`]: content identity; [`escape`]: text from outside made safe to show; [`guarded`]: panics of other people's code
 
 pub mod chat;
 pub mod decoder;
@@ -23,6 +23,7 @@ pub mod example;
 pub mod fit;
 pub mod graph;
 pub mod grid;
+pub mod guarded;
 pub mod hash;
 pub mod names;
 pub mod param;

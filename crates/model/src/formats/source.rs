@@ -6,7 +6,7 @@ use tunebench_spec::Decoder;
 
 use crate::families::{self, Family};
 use crate::files::read_text;
-use crate::formats::gguf::{GgufFile, Value};
+use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
 use crate::{Error, Tokenizer, Weights};
 
@@ -104,11 +104,8 @@ impl Source {
     /// When a file that may hold it cannot be read.
     pub fn chat_template(&self) -> Result<Option<String>, Error> {
         match &self.kind {
-            Kind::Folder(folder) => crate::tokenizer::chat_template(folder.path()),
-            Kind::Gguf(file) => Ok(match file.metadata("tokenizer.chat_template") {
-                Some(Value::Text(template)) => Some(template.clone()),
-                _ => None,
-            }),
+            Kind::Folder(folder) => crate::tokenizer::conversations::chat_template(folder.path()),
+            Kind::Gguf(file) => Ok(crate::tokenizer::conversations::gguf_chat_template(file)),
         }
     }
 }

@@ -1,25 +1,30 @@
 //! Text to tokens and back, with the tokens that begin a text and those that end it.
 
+mod charsmap;
+mod check;
+pub(crate) mod conversations;
 mod from_gguf;
+mod trial;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 use tunebench_files::write_file;
+use tunebench_spec::guarded::guarded;
 
+pub use self::conversations::Conversations;
+use self::conversations::{CHAT_TEMPLATE, TOKENIZER_CONFIG, token_text};
 use crate::Error;
-use crate::files::{read_json, read_text};
+use crate::files::read_json;
 use crate::formats::gguf::GgufFile;
 
 const TOKENIZER: &str = "tokenizer.json";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// The files of a model folder that decide how text is tokenized, beside `config.json`.
-pub(crate) const FILES: [&str; 4] = [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION_CONFIG];
+pub(crate) const FILES: [&str; 5] = [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, GENERATION_CONFIG, CHAT_TEMPLATE];
 
 /// A tokenizer and its model's special tokens.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Tokenizer {
     /// Every token at which generation stops, at least one. The first is the tokenizer's own end of text, which
     /// training appends.
     pub eos: Vec<u32>,
+    /// What its files say of conversations.
+    pub conversations: Conversations,
 }
 
 impl Tokenizer {
@@ -63,7 +70,8 @@ impl Tokenizer {
         let ids = |key: &str| numbered.iter().map(|file| token_ids(file.get(key))).find(|i| !i.is_empty());
         let bos = token("bos_token")?.or_else(|| ids("bos_token_id")?.first().copied());
         let eos = token("eos_token")?.into_iter().chain(ids("eos_token_id").unwrap_or_default());
-        Self::new(path, inner, bos, eos)
+        let conversations = Conversations::of_folder(path.parent().unwrap_or(Path::new(".")), &named)?;
+        Self::new(path, inner, bos, eos, conversations)
     }
 
     /// The tokenizer in a GGUF file's metadata.
@@ -72,7 +80,9 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] names the metadata that is missing, damaged or of an unknown kind.
     pub(crate) fn from_gguf(file: &GgufFile) -> Result<Self, Error> {
         let (json, special) = from_gguf::describe(file)?;
-        Self::new(file.path(), build(file.path(), json)?, special.bos, special.eos)
+        let inner = build(file.path(), json)?;
+        let conversations = Conversations::of_gguf(file, &inner);
+        Self::new(file.path(), inner, special.bos, special.eos, conversations)
     }
 
     fn new(
@@ -80,6 +90,7 @@ impl Tokenizer {
         inner: tokenizers::Tokenizer,
         bos: Option<u32>,
         eos: impl IntoIterator<Item = u32>,
+        conversations: Conversations,
     ) -> Result<Self, Error> {
         let mut seen = BTreeSet::new();
         let eos: Vec<u32> = eos.into_iter().filter(|id| seen.insert(*id)).collect();
@@ -90,16 +101,32 @@ impl Tokenizer {
         if let Some(id) = eos.iter().chain(&bos).find(|id| inner.id_to_token(**id).is_none()) {
             return Err(Error::tokenizer(path, format!("special token {id} is not in the vocabulary")));
         }
-        Ok(Self { inner, bos, eos })
+        Ok(Self { inner, bos, eos, conversations })
     }
 
-    /// Whether the model expects `bos` before a text: what the tokenizer does when asked for special tokens.
+    /// Special tokens by the names that chat templates have for them, such as `bos_token`: those that the files name, else
+    /// the two that are known.
+    pub fn template_names(&self) -> BTreeMap<String, String> {
+        if !self.conversations.special_tokens.is_empty() {
+            return self.conversations.special_tokens.clone();
+        }
+        let named = [("bos_token", self.bos), ("eos_token", self.eos.first().copied())];
+        let text = |(name, id): (&str, Option<u32>)| Some((name.to_owned(), self.inner.id_to_token(id?)?));
+        named.into_iter().filter_map(text).collect()
+    }
+
+    /// Whether the model expects `bos` before a text: what the tokenizer does when asked for special tokens, or its
+    /// configuration says.
     pub fn prepends_bos(&self) -> bool {
+        if self.bos.is_some() && self.conversations.add_bos_token == Some(true) {
+            return true;
+        }
         let Ok(empty) = self.inner.encode("", true) else { return false };
         self.bos.is_some() && empty.get_ids().first() == self.bos.as_ref()
     }
 
-    /// Writes `tokenizer.json` and the two small files that name the special tokens, each whole or not at all.
+    /// Writes `tokenizer.json`, the two small files that name the special tokens, and the chat template, each whole or not
+    /// at all.
     ///
     /// # Errors
     /// [`Error::Files`] names the file.
@@ -108,42 +135,21 @@ impl Tokenizer {
         let text = self.inner.to_string(false).map_err(|e| Error::tokenizer(&path, e.to_string()))?;
         write_file(&path, |out| out.write_all(text.as_bytes()))?;
         let name = |id: Option<&u32>| id.and_then(|id| self.inner.id_to_token(*id));
-        let config = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": name(self.bos.as_ref()),
-            "eos_token": name(self.eos.first()),
-            "clean_up_tokenization_spaces": false,
-        });
+        let mut config = json!(self.conversations.special_tokens);
+        config["tokenizer_class"] = "PreTrainedTokenizerFast".into();
+        config["bos_token"] = name(self.bos.as_ref()).into();
+        config["eos_token"] = name(self.eos.first()).into();
+        config["clean_up_tokenization_spaces"] = false.into();
+        if let Some(adds) = self.conversations.add_bos_token {
+            config["add_bos_token"] = adds.into();
+        }
         write_file(&dir.join(TOKENIZER_CONFIG), |out| writeln!(out, "{config:#}"))?;
+        if let Some(template) = &self.conversations.chat_template {
+            write_file(&dir.join(CHAT_TEMPLATE), |out| out.write_all(template.as_bytes()))?;
+        }
         let generation = json!({ "bos_token_id": self.bos, "eos_token_id": self.eos });
         Ok(write_file(&dir.join(GENERATION_CONFIG), |out| writeln!(out, "{generation:#}"))?)
     }
-}
-
-/// The chat template of a model folder: a file of its own outranks the tokenizer's configuration.
-pub(crate) fn chat_template(folder: &Path) -> Result<Option<String>, Error> {
-    let file = folder.join(CHAT_TEMPLATE);
-    if file.is_file() {
-        return read_text(&file).map(Some);
-    }
-    let config = folder.join(TOKENIZER_CONFIG);
-    if !config.is_file() {
-        return Ok(None);
-    }
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    Ok(match read_json(&config)?.get("chat_template") {
-        Some(Value::Array(named)) => {
-            let default = named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
-            default.and_then(|entry| text(entry.get("template")?))
-        }
-        Some(template) => text(template),
-        None => None,
-    })
-}
-
-/// A token as `"</s>"` or `{"content": "</s>", ..}`.
-fn token_text(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 /// A token number or a list of them; none for null.
@@ -157,36 +163,19 @@ fn token_ids(value: Option<&Value>) -> Vec<u32> {
 }
 
 /// The tokenizer that a `tokenizer.json` describes.
-fn build(path: &Path, json: Value) -> Result<tokenizers::Tokenizer, Error> {
-    check_merges(&json).map_err(|fault| Error::tokenizer(path, fault))?;
-    let fault = |e: String| Error::tokenizer(path, format!("not a tokenizer this program can use: {e}"));
-    let mut inner: tokenizers::Tokenizer = serde_json::from_value(json).map_err(|e| fault(e.to_string()))?;
-    inner.with_truncation(None).map_err(|e| fault(e.to_string()))?;
-    inner.with_padding(None);
-    Ok(inner)
-}
-
-/// The library panics on a merge whose result is longer than every token, so each must make a token.
-fn check_merges(json: &Value) -> Result<(), String> {
-    let Some(model) = json.get("model") else { return Err("`model` is missing".into()) };
-    let (Some(vocab), Some(merges)) =
-        (model.get("vocab").and_then(Value::as_object), model.get("merges").and_then(Value::as_array))
-    else {
-        return Ok(());
-    };
-    let prefix = model.get("continuing_subword_prefix").and_then(Value::as_str).unwrap_or_default();
-    for merge in merges {
-        let pair = match merge {
-            Value::Array(pair) => match pair.as_slice() {
-                [a, b] => a.as_str().zip(b.as_str()),
-                _ => None,
-            },
-            other => other.as_str().and_then(|text| text.split_once(' ')),
-        };
-        let merged = pair.and_then(|(a, b)| Some(format!("{a}{}", b.strip_prefix(prefix)?)));
-        if !merged.is_some_and(|token| vocab.contains_key(&token)) {
-            return Err(format!("merge {merge} makes no token of the vocabulary"));
+fn build(path: &Path, mut json: Value) -> Result<tokenizers::Tokenizer, Error> {
+    check::check(&json).map_err(|fault| Error::tokenizer(path, fault))?;
+    // Whatever is cut or padded is cut and padded here, where it is counted; the library asserts over some of their values.
+    for key in ["truncation", "padding"] {
+        if let Some(value) = json.get_mut(key) {
+            *value = Value::Null;
         }
     }
-    Ok(())
+    let unusable = |e: String| Error::tokenizer(path, format!("not a tokenizer this program can use: {e}"));
+    let parsed = guarded(|| serde_json::from_value::<tokenizers::Tokenizer>(json)).map_err(unusable)?;
+    let mut inner = parsed.map_err(|e| unusable(e.to_string()))?;
+    inner.with_truncation(None).map_err(|e| unusable(e.to_string()))?;
+    inner.with_padding(None);
+    trial::run(&inner).map_err(unusable)?;
+    Ok(inner)
 }
