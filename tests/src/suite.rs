@@ -44,6 +44,8 @@ mod seeds;
 mod study;
 /// Where the things under test are.
 mod support;
+/// Templates and tokenizers, before anything is trained.
+mod templates;
 /// The testing kit of plugin-api, against the host's shape rules and the engine's numbers.
 mod testing_kit;
 /// The third-party tuners on both engines, and in training.

@@ -148,6 +148,9 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         }
         Event::RecipeFitted { arm, fitted } => format!("fitted {arm}: {fitted}"),
         Event::EndNotLearnt { arm, examples, of } => format!("no end {arm}: {examples} of {of}"),
+        Event::EndCutOff { arm, examples, learnt, .. } => format!("end cut {arm}: {examples}, {learnt} learnt"),
+        Event::TextChecked { of, check } => format!("text of {of}: {} findings", check.sentences().len()),
+        Event::TemplateRemark { remark } => format!("template: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning {arm}: {warning}"),
         Event::JudgeCannotScore { judge, items, unscorable } => {
             format!("{judge} cannot score {} of {items}", unscorable.total())

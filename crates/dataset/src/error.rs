@@ -32,6 +32,22 @@ pub enum Error {
     NoMarker { template: &'static str, token: &'static str },
     #[error("template `{template}` ends answers with the end-of-sequence token, but the tokenizer names none")]
     NoEos { template: &'static str },
+    #[error("template `{template}` begins with the beginning-of-sequence token, but the tokenizer names none")]
+    NoBos { template: &'static str },
+    #[error("`add_bos_token` asks for a beginning-of-sequence token, but the tokenizer names none; leave it out")]
+    NoBosToAdd,
+    #[error(
+        "the model brings no chat template, so `template = \"model\"` cannot be followed; name the template that it was tuned \
+         with, one of: {known}"
+    )]
+    NoOwnTemplate { known: String },
+    #[error("the model's own chat template cannot be used: {fault}; name another template")]
+    OwnTemplate { fault: String },
+    #[error(
+        "template `{template}` writes the token {id} `{token}`, and the model has embeddings for {vocab_size} tokens only; this \
+         tokenizer belongs to another model, or the model's embeddings were not resized"
+    )]
+    NoEmbedding { template: &'static str, token: String, id: u32, vocab_size: usize },
     #[error("the tokenizer has no token {id}, which it is said to use as {role}")]
     NoSuchToken { id: u32, role: &'static str },
     #[error("tokenizer: {0}")]

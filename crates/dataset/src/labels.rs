@@ -3,11 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
-use tunebench_spec::{Example, Turn};
+use tunebench_spec::{Example, Turn, escape};
 
 use crate::encoder::Encoder;
 use crate::error::Unusable;
-use crate::tokenize::{Settings, Tokenized, learns_end, tokenize_any};
+use crate::text_check::{self, Outside};
+use crate::tokenize::{Made, Settings, Tokenized, learns_end, make_any};
 
 /// One example, token by token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,10 +68,14 @@ impl LabelDump {
 }
 
 /// Something that usually means a wrong template, tokenizer or length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
     DoubleBos,
+    /// The tokenizer of the model begins a text with a token that the template does not write.
+    NoBos {
+        token: String,
+    },
     /// No label is a token at which generation stops.
     NoEos,
     FullyMasked,
@@ -81,6 +86,14 @@ pub enum Warning {
     PromptDiffers {
         at: usize,
     },
+    /// What the tokens say is not what the row says.
+    Changed {
+        what: &'static str,
+    },
+    /// The model cannot read a token.
+    NoEmbedding {
+        of: Outside,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -89,6 +102,13 @@ impl fmt::Display for Warning {
             Self::DoubleBos => {
                 f.write_str("two beginning-of-sequence tokens; the template and the tokenizer add one each")
             }
+            Self::NoBos { token } => write!(
+                f,
+                "no beginning-of-sequence token, which the model's tokenizer puts before a text (`{}`); `add_bos_token = true` puts it",
+                escape::line(token)
+            ),
+            Self::Changed { what } => f.write_str(what),
+            Self::NoEmbedding { of } => write!(f, "{of}"),
             Self::NoEos => f.write_str("no learnt token ends the answer; the model will not learn to stop"),
             Self::FullyMasked => f.write_str("no token is learnt; training skips this example"),
             Self::Truncated { lost_tokens } => write!(f, "the last {lost_tokens} tokens are cut off by max_length"),
@@ -102,8 +122,10 @@ impl fmt::Display for Warning {
 /// # Errors
 /// When its text has no tokens at all.
 pub fn dump(encoder: &Encoder, settings: Settings, example: &Example) -> Result<LabelDump, Unusable> {
-    let (tokenized, lost_tokens) = tokenize_any(encoder, settings, example)?;
+    let Made { tokenized, lost: lost_tokens, remarks } = make_any(encoder, settings, example)?;
     let mut warnings = inspect(encoder, &example.turns, &tokenized);
+    warnings.extend(remarks.into_iter().map(|what| Warning::Changed { what }));
+    warnings.extend(text_check::outside(encoder, &example.id, &tokenized.tokens).map(|of| Warning::NoEmbedding { of }));
     if lost_tokens > 0 {
         warnings.push(Warning::Truncated { lost_tokens });
     }
@@ -123,6 +145,7 @@ pub fn inspect(encoder: &Encoder, turns: &[Turn], tokenized: &Tokenized) -> Vec<
     {
         warnings.push(Warning::DoubleBos);
     }
+    warnings.extend(missing_bos(encoder, tokens).map(|token| Warning::NoBos { token }));
     if tokenized.n_labels() == 0 {
         warnings.push(Warning::FullyMasked);
     } else if !learns_end(encoder, tokenized) {
@@ -135,4 +158,11 @@ pub fn inspect(encoder: &Encoder, turns: &[Turn], tokenized: &Tokenized) -> Vec<
         warnings.push(Warning::PromptDiffers { at });
     }
     warnings
+}
+
+/// The BOS that the tokenizer would put before a text and these tokens do not begin with.
+fn missing_bos(encoder: &Encoder, tokens: &[u32]) -> Option<String> {
+    let tokenizer = encoder.tokenizer();
+    let bos = tokenizer.bos().filter(|bos| tokenizer.prepends_bos() && tokens.first() != Some(bos))?;
+    Some(tokenizer.piece(bos))
 }

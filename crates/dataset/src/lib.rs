@@ -4,9 +4,11 @@
 //! - [`select`](mod@select): the first N examples of a seeded order, in one reading that holds no more than those
 //! - [`holdout`]: what of a source is kept apart to measure by, decided by content
 //! - [`overlap`]: whether a row is nearly an evaluation item
-//! - [`template`]: how a conversation is written; [`encoder`]: how that becomes tokens
+//! - [`template`]: how a conversation is written, by name; [`jinja`]: by the model's own chat template
+//! - [`encoder`]: how that becomes tokens
 //! - [`tokenizer`]: a tokenizer that reads control tokens only where the template puts them
 //! - [`tokenize`]: token ids and label mask, truncation, counts
+//! - [`text_check`]: text that does not survive the tokenizer, and tokens that the model does not have
 //! - [`labels`]: what exactly is learnt from one example, and warnings, for people to read
 //! - [`general`]: a fixed text of general language, to measure what is forgotten
 //! - [`skips`]: rows that cannot be used, counted by reason
@@ -17,15 +19,17 @@ pub mod encoder;
 pub mod error;
 pub mod general;
 pub mod holdout;
+pub mod jinja;
 pub mod labels;
 pub mod overlap;
 pub mod select;
 pub mod skips;
 pub mod template;
+pub mod text_check;
 pub mod tokenize;
 pub mod tokenizer;
 
-pub use encoder::{Encoder, Prompt};
+pub use encoder::{Encoder, MODEL_TEMPLATE, Prompt};
 pub use error::{Error, Unusable};
 pub use general::GeneralText;
 pub use holdout::{Apart, ContentKey, HoldOut, content_key};
@@ -34,5 +38,6 @@ pub use overlap::{Likeness, Match, Overlap, OverlapReport};
 pub use select::{Selection, Wanted, select, select_apart};
 pub use skips::Skips;
 pub use template::Template;
+pub use text_check::TextCheck;
 pub use tokenize::{Settings, TokenStats, Tokenization, Tokenized};
 pub use tokenizer::Tokenizer;

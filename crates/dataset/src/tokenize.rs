@@ -3,9 +3,10 @@
 use serde::Serialize;
 use tunebench_spec::{Example, Recipe};
 
-use crate::encoder::{Encoder, Token};
+use crate::encoder::{Conversation, Encoder, Token};
 use crate::error::Unusable;
 use crate::skips::Skips;
+use crate::text_check::TextCheck;
 
 /// One training example.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +51,13 @@ pub struct TokenStats {
     /// Examples of which nothing was cut off and in which still no label is a token at which generation stops: the model
     /// is not told where an answer ends, and will write on.
     pub without_end: u64,
+    /// Examples in which some label is such a token.
+    pub with_end: u64,
     /// In all examples to train on.
     pub tokens: u64,
     pub label_tokens: u64,
+    /// What became of their text.
+    pub text: TextCheck,
 }
 
 /// Turns examples into tokens and keeps count.
@@ -70,14 +75,17 @@ impl<'e> Tokenization<'e> {
 
     /// The tokens of an example; `None` when nothing can be learnt from it, which is counted with the reason.
     pub fn add(&mut self, example: &Example) -> Option<Tokenized> {
-        match tokenize(self.encoder, self.settings, example) {
-            Ok((tokenized, lost)) => {
+        match make(self.encoder, self.settings, example) {
+            Ok(Made { tokenized, lost, remarks }) => {
                 self.stats.examples += 1;
                 self.stats.truncated += u64::from(lost > 0);
                 self.stats.lost_tokens += lost as u64;
-                self.stats.without_end += u64::from(lost == 0 && !learns_end(self.encoder, &tokenized));
+                let with_end = learns_end(self.encoder, &tokenized);
+                self.stats.with_end += u64::from(with_end);
+                self.stats.without_end += u64::from(lost == 0 && !with_end);
                 self.stats.tokens += tokenized.tokens.len() as u64;
                 self.stats.label_tokens += tokenized.n_labels() as u64;
+                self.stats.text.add(self.encoder, example, &tokenized.tokens, &remarks);
                 Some(tokenized)
             }
             Err(Unusable(reason)) => {
@@ -98,27 +106,36 @@ pub fn learns_end(encoder: &Encoder, tokenized: &Tokenized) -> bool {
     labels.any(|(id, _)| encoder.stop_tokens().binary_search(id).is_ok())
 }
 
+/// An example as tokens.
+pub(crate) struct Made {
+    pub(crate) tokenized: Tokenized,
+    /// Tokens of its end that were cut off.
+    pub(crate) lost: usize,
+    /// What does not stand as the row has it.
+    pub(crate) remarks: Vec<&'static str>,
+}
+
 /// The tokens of one example, and how many of its last ones were cut off.
 ///
 /// # Errors
 /// When its text has no tokens, or no token to learn is left.
 pub fn tokenize(encoder: &Encoder, settings: Settings, example: &Example) -> Result<(Tokenized, usize), Unusable> {
-    let (tokenized, lost) = tokenize_any(encoder, settings, example)?;
-    match (tokenized.n_labels(), lost) {
+    make(encoder, settings, example).map(|made| (made.tokenized, made.lost))
+}
+
+fn make(encoder: &Encoder, settings: Settings, example: &Example) -> Result<Made, Unusable> {
+    let made = make_any(encoder, settings, example)?;
+    match (made.tokenized.n_labels(), made.lost) {
         (0, 0) => Err(Unusable("nothing to learn: no answer".into())),
         (0, _) => Err(Unusable(format!("nothing to learn within max_length = {}", settings.max_length))),
-        _ => Ok((tokenized, lost)),
+        _ => Ok(made),
     }
 }
 
 /// As [`tokenize`], even when nothing can be learnt from the result.
-pub(crate) fn tokenize_any(
-    encoder: &Encoder,
-    settings: Settings,
-    example: &Example,
-) -> Result<(Tokenized, usize), Unusable> {
-    let tokens = encoder.conversation(&example.turns)?;
-    let learns_all = encoder.template().learns_all || !settings.mask_prompt;
+pub(crate) fn make_any(encoder: &Encoder, settings: Settings, example: &Example) -> Result<Made, Unusable> {
+    let Conversation { tokens, remarks } = encoder.conversation(&example.turns)?;
+    let learns_all = encoder.learns_all() || !settings.mask_prompt;
     let kept = tokens.len().min(settings.max_length);
     let is_learnt = |token: &Token| !token.is_withheld && (learns_all || token.is_answer);
     let is_label = tokens.iter().enumerate().map(|(index, token)| index > 0 && is_learnt(token));
@@ -126,5 +143,5 @@ pub(crate) fn tokenize_any(
         is_label: is_label.take(kept).collect(),
         tokens: tokens[..kept].iter().map(|token| token.id).collect(),
     };
-    Ok((tokenized, tokens.len() - kept))
+    Ok(Made { tokenized, lost: tokens.len() - kept, remarks })
 }

@@ -1,6 +1,11 @@
 //! A tokenizer that reads plain text as plain text: control tokens come from the template alone.
 
+use tokenizers::{Model, ModelWrapper};
+
 use crate::error::{Error, Unusable};
+
+/// SentencePiece's stand-in for a space.
+const SPACE: char = '\u{2581}';
 
 /// A `tokenizer.json` with the ids that its model was trained to begin and end with.
 #[derive(Clone, Debug)]
@@ -8,6 +13,9 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     bos: Option<u32>,
     eos: Vec<u32>,
+    unknown: Option<u32>,
+    prepends_space: bool,
+    prepends_bos: bool,
 }
 
 impl Tokenizer {
@@ -28,7 +36,19 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
         inner.with_padding(None);
         inner.set_encode_special_tokens(true); // `</s>` in a text is four characters, not the end
-        Ok(Self { inner, bos, eos })
+        let unknown = unknown(&inner);
+        let first = |text: &str, special| Some(*inner.encode(text, special).ok()?.get_ids().first()?);
+        let prepends_space =
+            first("a", false).and_then(|id| inner.id_to_token(id)).is_some_and(|t| t.starts_with(SPACE));
+        let prepends_bos = bos.is_some() && first("", true) == bos;
+        Ok(Self { inner, bos, eos, unknown, prepends_space, prepends_bos })
+    }
+
+    /// The same, of a model that expects its BOS before a text although `tokenizer.json` does not say so.
+    #[must_use]
+    pub fn that_prepends_bos(mut self) -> Self {
+        self.prepends_bos = self.bos.is_some();
+        self
     }
 
     /// The token that begins a sequence, if the tokenizer names one.
@@ -39,6 +59,27 @@ impl Tokenizer {
     /// The tokens that end a sequence.
     pub fn eos(&self) -> &[u32] {
         &self.eos
+    }
+
+    /// The token that stands for whatever the vocabulary has no token for.
+    pub fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    /// Whether it puts a space before any text, as SentencePiece's do.
+    pub fn prepends_space(&self) -> bool {
+        self.prepends_space
+    }
+
+    /// Whether it puts [`Tokenizer::bos`] before a text when it is asked for special tokens: what its model expects.
+    pub fn prepends_bos(&self) -> bool {
+        self.prepends_bos
+    }
+
+    /// One more than the largest number of a token.
+    pub fn size(&self) -> usize {
+        let vocabulary = self.inner.get_vocab(true);
+        vocabulary.values().max().map_or(0, |id| *id as usize + 1)
     }
 
     /// The id of a token by its exact text.
@@ -89,5 +130,23 @@ impl Tokenizer {
     /// The tokenizer itself.
     pub fn inner(&self) -> &tokenizers::Tokenizer {
         &self.inner
+    }
+}
+
+/// Letters of scripts that nobody writes any more, and none: what a vocabulary does not know, if there is anything.
+const RARE: [&str; 3] = ["\u{13000}", "\u{12000}", "\u{f8ff}"];
+
+fn unknown(inner: &tokenizers::Tokenizer) -> Option<u32> {
+    match inner.get_model() {
+        ModelWrapper::BPE(bpe) => bpe.unk_token.as_deref().and_then(|token| bpe.token_to_id(token)),
+        ModelWrapper::WordPiece(pieces) => pieces.token_to_id(&pieces.unk_token),
+        ModelWrapper::WordLevel(words) => words.token_to_id(&words.unk_token),
+        // It keeps its number to itself.
+        ModelWrapper::Unigram(unigram) => RARE.into_iter().find_map(|rare| {
+            let tokens = unigram.tokenize(rare).ok()?;
+            let is_unknown = |id: &u32| unigram.id_to_token(*id).is_some_and(|piece| piece != rare);
+            let [token] = tokens.as_slice() else { return None };
+            Some(token.id).filter(is_unknown)
+        }),
     }
 }

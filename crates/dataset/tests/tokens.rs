@@ -8,7 +8,7 @@ use tunebench_dataset::tokenize::tokenize;
 use tunebench_dataset::{Encoder, Error, Settings, Template, Tokenization, Tokenized, Tokenizer, Warning};
 use tunebench_spec::{Example, Recipe, Role, Turn};
 
-const MARKERS: [&str; 8] = [
+const MARKERS: [&str; 10] = [
     "<s>",
     "</s>",
     "<|im_start|>",
@@ -17,6 +17,8 @@ const MARKERS: [&str; 8] = [
     "<|start_header_id|>",
     "<|end_header_id|>",
     "<|eot_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
 ];
 const LEARN_ANSWERS: Settings = Settings { mask_prompt: true, max_length: 1000 };
 const LEARN_ALL: Settings = Settings { mask_prompt: false, max_length: 1000 };
@@ -140,10 +142,31 @@ fn templates_and_their_labels() {
             "s\n\nHuman: \nq\n\nAssistant: \n[a</s>]Human: \nr\n\nAssistant: \n[b</s>]",
         ),
         (
+            "alpaca",
+            "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
+             ### Instruction:\n问q\n\n### Response:[答a</s>]",
+            "s\n\nBelow is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
+             ### Instruction:\nq\n\n### Response:[a</s>]\
+             Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
+             ### Instruction:\nr\n\n### Response:[b</s>]",
+        ),
+        (
             "chatml",
             "<|im_start|>user\n问q<|im_end|>\n<|im_start|>assistant\n[答a<|im_end|>]\n",
             "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n[a<|im_end|>]\n\
              <|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n",
+        ),
+        (
+            "qwen",
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n\
+             <|im_start|>user\n问q<|im_end|>\n<|im_start|>assistant\n[答a<|im_end|>]\n",
+            "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n[a<|im_end|>]\n\
+             <|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n",
+        ),
+        (
+            "llama2",
+            "<s>[INST] 问q [/INST][ 答a </s>]",
+            "<s>[INST] <<SYS>>\ns\n<</SYS>>\n\nq [/INST][ a </s>]<s>[INST] r [/INST][ b </s>]",
         ),
         (
             "llama3",
@@ -154,6 +177,12 @@ fn templates_and_their_labels() {
              <|start_header_id|>assistant<|end_header_id|>\n\n[a<|eot_id|>]\
              <|start_header_id|>user<|end_header_id|>\n\nr<|eot_id|>\
              <|start_header_id|>assistant<|end_header_id|>\n\n[b<|eot_id|>]",
+        ),
+        (
+            "gemma",
+            "<s><start_of_turn>user\n问q<end_of_turn>\n<start_of_turn>model\n[答a<end_of_turn>]\n",
+            "<s><start_of_turn>user\ns\n\nq<end_of_turn>\n<start_of_turn>model\n[a<end_of_turn>]\n\
+             <start_of_turn>user\nr<end_of_turn>\n<start_of_turn>model\n[b<end_of_turn>]\n",
         ),
         ("plain", "问q\n[答a</s>]", "s\nq\n[a</s>]r\n[b</s>]"),
         ("text", "[问q\n答a</s>]", "s[\nq\na\nr\nb</s>]"),
@@ -250,7 +279,10 @@ fn what_a_template_needs_and_lacks_is_an_error() {
         Tokenizer::new(inner, None, eos.to_vec()).and_then(|t| Encoder::new(template, t)).unwrap_err()
     };
     let unknown = error("beile", &MARKERS, &[]);
-    assert_eq!(unknown.to_string(), "unknown template `beile`; there are: belle, chatml, llama3, plain, text");
+    assert_eq!(
+        unknown.to_string(),
+        "unknown template `beile`; there are: belle, alpaca, chatml, qwen, llama2, llama3, gemma, plain, text, model"
+    );
     for template in ["belle", "plain", "text"] {
         assert!(matches!(error(template, &MARKERS, &[]), Error::NoEos { .. }), "{template}");
     }
@@ -267,13 +299,14 @@ fn a_dump_shows_each_token_and_what_is_wrong() {
     let shown: Vec<(&str, bool)> = good.tokens.iter().map(|t| (t.text.as_str(), t.is_label)).collect();
     assert_eq!(shown, [("q", false), ("\n", false), ("", true), ("", true), ("答", true), ("</s>", true)]);
     assert_eq!(good.tokens[1].piece, spelling(b'\n').to_string());
-    assert_eq!(good.warnings, []);
+    let no_bos = || Warning::NoBos { token: "<s>".into() };
+    assert_eq!(good.warnings, [no_bos()]);
     let short = |max_length| Settings { mask_prompt: true, max_length };
     let cut = dumped(short(3), &[(USER, "q"), (ASSISTANT, "bb")]);
-    assert_eq!(cut.warnings, [Warning::NoEos, Warning::Truncated { lost_tokens: 2 }]);
+    assert_eq!(cut.warnings, [no_bos(), Warning::NoEos, Warning::Truncated { lost_tokens: 2 }]);
     let masked = dumped(short(2), &[(USER, "q"), (ASSISTANT, "bb")]);
-    assert_eq!(masked.warnings, [Warning::FullyMasked, Warning::Truncated { lost_tokens: 3 }]);
-    assert!(masked.warnings[0].to_string().contains("no token is learnt"));
+    assert_eq!(masked.warnings, [no_bos(), Warning::FullyMasked, Warning::Truncated { lost_tokens: 3 }]);
+    assert!(masked.warnings[1].to_string().contains("no token is learnt"));
 }
 
 #[test]
@@ -335,11 +368,12 @@ fn tokens_of_other_origin_are_inspected_alike() {
     let turns = example(&[(USER, "q"), (ASSISTANT, "a")]).turns;
     let id = |token| encoder.tokenizer().id(token).unwrap();
     let (bos, eos, q, a, line_end) = (id("<s>"), id("</s>"), id("q"), id("a"), u32::from(b'\n'));
+    let no_bos = Warning::NoBos { token: "<s>".into() };
     let cases = [
-        (vec![q, line_end, a, eos], vec![]),
+        (vec![q, line_end, a, eos], vec![no_bos.clone()]),
         (vec![bos, bos, q, line_end, a, eos], vec![Warning::DoubleBos, Warning::PromptDiffers { at: 0 }]),
-        (vec![q, id(&format!("{}a", spelling(b'\n'))), eos], vec![Warning::PromptDiffers { at: 1 }]),
-        (vec![q, line_end, a, a], vec![Warning::NoEos]),
+        (vec![q, id(&format!("{}a", spelling(b'\n'))), eos], vec![no_bos.clone(), Warning::PromptDiffers { at: 1 }]),
+        (vec![q, line_end, a, a], vec![no_bos, Warning::NoEos]),
     ];
     for (tokens, want) in cases {
         let is_label = (0..tokens.len()).map(|index| index > 1).collect();

@@ -9,11 +9,9 @@
 //!
 //! Nothing here knows what is asked for, and by whom.
 
-mod added_tokens;
 mod automaton;
 mod error;
 mod identity;
-mod jinja;
 mod json_form;
 mod json_schema;
 mod local_chat;

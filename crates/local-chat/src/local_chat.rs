@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tunebench_chat::{BatchServer, ChatError, ChatServer, Failure, NamedRequest, RawResponse};
-use tunebench_dataset::Template;
+use tunebench_dataset::{MODEL_TEMPLATE, Template};
 use tunebench_generate::{Answer, Prompt, Sampling, Settings, answer};
 use tunebench_kernels::SimdLevel;
 use tunebench_model::backend::{Backend, Generator, Parts};
@@ -77,7 +77,7 @@ impl From<tunebench_generate::Error> for Broken {
 }
 
 impl LocalChat {
-    /// Opens a Hugging Face folder or a `.gguf` file. `template` is the model's own where it is empty, else one of
+    /// Opens a Hugging Face folder or a `.gguf` file. `template` is the model's own where it is empty or `model`, else one of
     /// `crates/dataset` by its name.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl LocalChat {
         check_fit(&name, &source.shape, backend)?;
         let known = || Template::names().collect::<Vec<_>>().join(", ");
         let template = match template {
-            "" => match source.chat_template()? {
+            "" | MODEL_TEMPLATE => match source.chat_template()? {
                 Some(own) => ChatTemplate::Jinja(own),
                 None => return Err(Error::NoTemplate { model: name, known: known() }),
             },
@@ -109,6 +109,7 @@ impl LocalChat {
     pub fn from_parts(model: LocalModel, backend: &'static dyn Backend) -> Result<Self, Error> {
         let LocalModel { name, identity, shape, weights, tuning, tokenizer, template } = model;
         check_fit(&name, &shape, backend)?;
+        let template = template.resolved(&name, &tokenizer)?;
         let writer = PromptWriter::new(&name, &template, &tokenizer)?;
         let vocabulary = Arc::new(Vocabulary::new(&tokenizer.inner, writer.added(), shape.vocab_size));
         let level = SimdLevel::chosen().map_err(tunebench_model::Error::from)?;

@@ -1,20 +1,41 @@
 //! Messages to the tokens that a model is given.
 
-use tunebench_dataset::{Encoder, Template};
+use tunebench_dataset::jinja::added_tokens::AddedTokens;
+use tunebench_dataset::jinja::functions::DAY;
+use tunebench_dataset::jinja::own::{OwnTemplate, Protected};
+use tunebench_dataset::jinja::template::JinjaTemplate;
+use tunebench_dataset::{Encoder, MODEL_TEMPLATE, Template};
 use tunebench_model::Tokenizer;
 use tunebench_spec::{ChatMessage, Role, Turn, escape};
 
-use crate::added_tokens::AddedTokens;
 use crate::error::Error;
-use crate::jinja::{Asked, DAY, JinjaTemplate, Message};
 
 /// How a model's conversations are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatTemplate {
     /// The model's own, a text in Jinja as Hugging Face has it.
     Jinja(String),
-    /// One of `crates/dataset`, by its name: what a study trains with.
+    /// One of `crates/dataset`, by its name: what a study trains with. `model` is the one that the tokenizer brings.
     Named(String),
+}
+
+impl ChatTemplate {
+    /// The template itself, where `model` names that which the model's tokenizer brings.
+    ///
+    /// # Errors
+    /// When it brings none.
+    pub fn resolved(self, model: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
+        match self {
+            Self::Named(name) if name == MODEL_TEMPLATE => match &tokenizer.conversations.chat_template {
+                Some(own) => Ok(Self::Jinja(own.clone())),
+                None => {
+                    let known = Template::names().collect::<Vec<_>>().join(", ");
+                    Err(Error::NoTemplate { model: model.to_owned(), known })
+                }
+            },
+            other => Ok(other),
+        }
+    }
 }
 
 /// A prompt, and what of the request it does not carry out.
@@ -37,7 +58,7 @@ pub(crate) struct PromptWriter {
 
 #[derive(Debug)]
 enum Form {
-    Jinja(Box<JinjaTemplate>),
+    Jinja(Box<OwnTemplate>),
     Named(Box<Encoder>),
 }
 
@@ -55,10 +76,10 @@ impl PromptWriter {
     /// # Errors
     /// When the template cannot be used, or the tokenizer lacks a token that it needs.
     pub(crate) fn new(model: &str, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Self, Error> {
-        let Tokenizer { inner, bos, eos } = tokenizer;
+        let Tokenizer { inner, bos, eos, .. } = tokenizer;
         let of_dataset = |source| Error::Dataset { model: model.to_owned(), source };
         let reader = tunebench_dataset::Tokenizer::new(inner.clone(), *bos, eos.clone()).map_err(of_dataset)?;
-        let added = AddedTokens::new(inner);
+        let added = AddedTokens::new(inner, |_, _| true);
         let mut stop_tokens = eos.clone();
         let form = match template {
             ChatTemplate::Named(name) => {
@@ -67,14 +88,15 @@ impl PromptWriter {
                 Form::Named(Box::new(encoder))
             }
             ChatTemplate::Jinja(source) => {
-                let piece = |id: Option<&u32>| id.and_then(|id| inner.id_to_token(*id));
-                let jinja = JinjaTemplate::new(source, piece(bos.as_ref()), piece(eos.first()));
+                let jinja = JinjaTemplate::new(source, tokenizer.template_names());
                 let jinja = jinja.map_err(|fault| {
                     let known = Template::names().collect::<Vec<_>>().join(", ");
                     Error::Template { model: model.to_owned(), fault, known }
                 })?;
-                stop_tokens.extend(end_of_turn(&jinja, &added));
-                Form::Jinja(Box::new(jinja))
+                // What it is asked may be what a stranger wrote: not even a token such as `</think>` is read in it.
+                let own = OwnTemplate::new(jinja, inner, Protected::Added);
+                stop_tokens.extend(own.end_of_turn());
+                Form::Jinja(Box::new(own))
             }
         };
         stop_tokens.sort_unstable();
@@ -126,7 +148,7 @@ impl PromptWriter {
                 }
                 encoder.prompt(&turns).map_err(|unusable| unusable.to_string())?.tokens
             }
-            Form::Jinja(jinja) => self.by_jinja(jinja, turns, reasoning_effort, &mut adapted)?,
+            Form::Jinja(own) => Self::by_jinja(own, &turns, reasoning_effort, &mut adapted)?,
         };
         if tokens.is_empty() {
             return Err("the prompt is empty".to_owned());
@@ -135,74 +157,24 @@ impl PromptWriter {
     }
 
     fn by_jinja(
-        &self,
-        jinja: &JinjaTemplate,
-        turns: Vec<Turn>,
+        own: &OwnTemplate,
+        turns: &[Turn],
         reasoning_effort: Option<&str>,
         adapted: &mut Vec<String>,
     ) -> Result<Vec<u32>, String> {
         let is_read = |effort: &&str| {
-            jinja.asks_for("reasoning_effort")
-                || (jinja.asks_for("enable_thinking") && matches!(*effort, "none" | "minimal"))
+            own.jinja().asks_for("reasoning_effort")
+                || (own.jinja().asks_for("enable_thinking") && matches!(*effort, "none" | "minimal"))
         };
         let effort = reasoning_effort.filter(is_read);
         if effort.is_none() && reasoning_effort.is_some() {
             adapted.push("reasoning_effort left out".to_owned());
         }
-        if jinja.asks_for("strftime_now") {
+        if own.jinja().asks_for("strftime_now") {
             adapted.push(format!("date {DAY}"));
         }
-        let mark = mark_beside(turns.iter().map(|turn| turn.content.as_str()))?;
-        let asked = Asked { add_generation_prompt: true, reasoning_effort: effort };
-        let write = |turns: &[Turn]| {
-            let message = |turn: &Turn| Message {
-                role: name(turn.role).to_owned(),
-                content: self.added.marked(&turn.content, mark),
-            };
-            jinja.render(&turns.iter().map(message).collect::<Vec<_>>(), &asked)
-        };
-        let text = match (write(&turns), turns.as_slice()) {
-            (Ok(text), _) => text,
-            // Models that were tuned without system messages refuse them.
-            (Err(fault), [Turn { role: Role::System, content: system, .. }, user, rest @ ..])
-                if user.role == Role::User =>
-            {
-                let content = format!("{system}\n\n{}", user.content);
-                let joined: Vec<Turn> =
-                    [Turn::new(Role::User, content)].into_iter().chain(rest.iter().cloned()).collect();
-                let text = write(&joined).map_err(|_| refused(&fault))?;
-                adapted.push("system message put before the user's".to_owned());
-                text
-            }
-            (Err(fault), _) => return Err(refused(&fault)),
-        };
-        self.added.encode(&text, mark)
+        let written = own.prompt(turns, effort).map_err(|unusable| unusable.to_string())?;
+        adapted.extend(written.remarks.into_iter().map(str::to_owned));
+        Ok(written.tokens)
     }
-}
-
-fn refused(fault: &str) -> String {
-    format!("the model's chat template does not take these messages: {fault}")
-}
-
-fn name(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    }
-}
-
-/// A character of the private planes that stands in none of the texts.
-fn mark_beside<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Result<char, String> {
-    let is_free = |mark: &char| !texts.clone().any(|text| text.contains(*mark));
-    ('\u{f0000}'..='\u{ffffd}').find(is_free).ok_or_else(|| "the messages hold every private character".to_owned())
-}
-
-/// The special token that the template writes behind an answer, if it does.
-fn end_of_turn(jinja: &JinjaTemplate, added: &AddedTokens) -> Option<u32> {
-    const ANSWER: &str = "\u{f0000}";
-    let message = |role: Role, content: &str| Message { role: name(role).to_owned(), content: content.to_owned() };
-    let messages = [message(Role::User, "."), message(Role::Assistant, ANSWER)];
-    let text = jinja.render(&messages, &Asked::default()).ok()?;
-    added.leading_special(text.split_once(ANSWER)?.1)
 }

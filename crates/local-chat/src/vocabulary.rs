@@ -1,8 +1,7 @@
 //! What each token of a vocabulary adds to a text, as bytes: a token may be a part of a character.
 
 use tokenizers::DecoderWrapper;
-
-use crate::added_tokens::AddedTokens;
+use tunebench_dataset::jinja::added_tokens::AddedTokens;
 
 /// SentencePiece's stand-in for a space.
 const SPACE: char = '\u{2581}';

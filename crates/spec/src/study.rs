@@ -5,7 +5,7 @@
 //! name = "example"
 //! seed = 1
 //! seeds = 3                        # trainings of each arm
-//! template = "belle"
+//! template = "belle"               # or "model": the model's own chat template
 //!
 //! [selection]                      # what candidates of grids are compared on, never evaluation items
 //! share = 0.05                     # of each source, kept from training; or dataset = "ID"
@@ -81,9 +81,13 @@ pub struct Header {
     /// How often each arm is trained: with `seed`, `seed` + 1 and so on.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub seeds: u32,
-    /// How a conversation becomes text, in training and in evaluation.
+    /// How a conversation becomes text, in training and in evaluation: the name of a template, or `model` for the chat
+    /// template that the model brings.
     #[serde(default = "belle")]
     pub template: String,
+    /// Whether a conversation begins with the tokenizer's beginning-of-sequence token where the template writes none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub add_bos_token: bool,
     /// Plugin files beside the installed ones, relative to the study file.
     #[serde(default)]
     pub plugins: Vec<String>,
@@ -181,6 +185,9 @@ pub struct Arm {
     /// Another template than the study's, e.g. `text` for pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// The study's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_bos_token: Option<bool>,
     /// Whether it answers the evaluation set; `false` for an arm that only others start from.
     #[serde(default = "yes")]
     pub evaluate: bool,
@@ -196,6 +203,10 @@ fn yes() -> bool {
 
 fn one() -> u32 {
     1
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn is_one(value: &u32) -> bool {

@@ -19,6 +19,7 @@ use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
 use crate::memory;
+use crate::model_encoder::Form;
 use crate::model_files::{ModelFiles, VIRTUAL_BASE};
 use crate::observer::{Event, Observer};
 
@@ -31,7 +32,7 @@ pub struct ArmPlan<'a> {
     /// The study's and the arm's own words on the recipe.
     stated: (&'a tunebench_spec::RecipeOverrides, &'a tunebench_spec::RecipeOverrides),
     /// How a conversation becomes text for this arm.
-    pub template: &'a str,
+    pub form: Form<'a>,
     /// The seeds of its trainings: of their order, new parameters and dropout.
     pub seeds: Vec<u64>,
     /// The model that its chain of bases begins with.
@@ -212,7 +213,10 @@ fn plan_candidate<'a>(
         shape: shape.clone(),
         recorded,
         stated: (&study.recipe, &arm.recipe),
-        template: arm.template.as_deref().unwrap_or(&study.study.template),
+        form: Form {
+            template: arm.template.as_deref().unwrap_or(&study.study.template),
+            add_bos_token: arm.add_bos_token.unwrap_or(study.study.add_bos_token),
+        },
         seeds: (0..study.seeds(arm)).map(|number| study.training_seed(arm, number)).collect(),
         root_model: study.root_model(arm),
     };

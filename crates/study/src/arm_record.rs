@@ -80,7 +80,7 @@ fn named(prepared: &PreparedArm<'_>, record: ArmRecord) -> ArmRecord {
         tuner: arm.tuner.clone(),
         options: serde_json::Value::Object(options).to_string(),
         dataset: arm.dataset.clone(),
-        template: data.plan.template.to_owned(),
+        template: data.plan.form.template.to_owned(),
         recipe: data.recipe.origins.clone(),
         skipped_examples: data.set.skipped(),
         held_out_examples: data.set.held_out,

@@ -14,7 +14,7 @@ use tunebench_spec::{Decoder, hash};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
-use crate::model_encoder::ModelEncoder;
+use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_files::ModelFiles;
 
 /// What an arm's training starts from.
@@ -97,8 +97,9 @@ impl<'a> BaseModel<'a> {
     ///
     /// # Errors
     /// When it has no tokenizer, or that and the template do not fit.
-    pub fn encoder(&self, template: &str) -> Result<ModelEncoder, StudyError> {
-        let encoder = self.tokenizer().and_then(|tokenizer| ModelEncoder::new(template, tokenizer));
+    pub fn encoder(&self, form: Form<'_>) -> Result<ModelEncoder, StudyError> {
+        let vocab_size = self.shape.vocab_size;
+        let encoder = self.tokenizer().and_then(|tokenizer| ModelEncoder::new(form, tokenizer, vocab_size));
         encoder.at(format_args!("tokenizer of model `{}`", self.model.id))
     }
 
@@ -128,8 +129,8 @@ fn located(context: &StudyContext, model: &Model, text: &str, wanted: Wanted) ->
 pub struct BaseModels<'a> {
     context: &'a StudyContext,
     models: BTreeMap<&'a str, Arc<BaseModel<'a>>>,
-    /// By model and template.
-    encoders: BTreeMap<(&'a str, &'a str), Arc<ModelEncoder>>,
+    /// By model and how conversations are written.
+    encoders: BTreeMap<(&'a str, Form<'a>), Arc<ModelEncoder>>,
 }
 
 impl<'a> BaseModels<'a> {
@@ -155,12 +156,12 @@ impl<'a> BaseModels<'a> {
     ///
     /// # Errors
     /// As [`BaseModel::open`] and [`BaseModel::encoder`].
-    pub fn encoder(&mut self, id: &'a str, template: &'a str) -> Result<Arc<ModelEncoder>, StudyError> {
-        if let Some(encoder) = self.encoders.get(&(id, template)) {
+    pub fn encoder(&mut self, id: &'a str, form: Form<'a>) -> Result<Arc<ModelEncoder>, StudyError> {
+        if let Some(encoder) = self.encoders.get(&(id, form)) {
             return Ok(encoder.clone());
         }
-        let encoder = Arc::new(self.open(id)?.encoder(template)?);
-        self.encoders.insert((id, template), encoder.clone());
+        let encoder = Arc::new(self.open(id)?.encoder(form)?);
+        self.encoders.insert((id, form), encoder.clone());
         Ok(encoder)
     }
 }

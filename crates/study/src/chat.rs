@@ -32,7 +32,7 @@ impl Chat {
     ) -> Result<Self, StudyError> {
         let TrainedArm { file, weights, tuning, tokenizer } = trained_arm::find(root, arm)?;
         let model = backend.generator(Parts { shape: &file.shape, weights, tuning })?;
-        let encoder = ModelEncoder::new(&file.template, tokenizer)?;
+        let encoder = ModelEncoder::new(file.form(), tokenizer, file.shape.vocab_size)?;
         let sampling = Sampling::new(temperature, file.record.seed);
         let stop_tokens = encoder.encoder.stop_tokens().to_vec();
         let settings = Settings { max_new_tokens, sampling, stop_tokens, top_logprobs: None, constraint: None };

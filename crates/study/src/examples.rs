@@ -17,7 +17,7 @@ use tunebench_spec::{Example, Row, hash};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::losses::{LossSet, LossSets};
-use crate::model_encoder::ModelEncoder;
+use crate::model_encoder::{ModelEncoder, check_embeddings};
 use crate::observer::{Event, Observer};
 
 /// The tokens that arms learn from.
@@ -148,6 +148,10 @@ impl<'a> Datasets<'a> {
         }
         let examples: Vec<Tokenized> = examples.iter().filter_map(|e| tokenization.add(e)).collect();
         let (stats, row_skips) = (tokenization.stats().clone(), found.skips().clone());
+        if !stats.text.sentences().is_empty() {
+            observer.on_event(&Event::TextChecked { of: id, check: &stats.text });
+        }
+        check_embeddings(&stats.text).at(format_args!("dataset `{id}`"))?;
         let (identity, held_out) = (identity(&examples), found.selection.held_out_total);
         let set = Arc::new(TrainingSet { identity, examples, stats, row_skips, held_out });
         observer.on_event(&Event::Tokenized { dataset: id, stats: &set.stats });

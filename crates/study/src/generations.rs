@@ -53,17 +53,22 @@ impl<'a> GenerationRequest<'a> {
     pub fn identity(&self, model: &str) -> Result<String, StudyError> {
         let GenerationSettings { max_new_tokens, temperature, batch_size, .. } = self.settings;
         let asked: Vec<_> = self.items.iter().map(|item| (&item.id, &item.turns)).collect();
-        Ok(hash::of_json(&json!({
+        let mut named = json!({
             "answering": [self.backend.name(), ANSWERING_VERSION.to_string()],
             "model": model,
             "items": asked,
-            "template": self.encoder.encoder.template().name,
+            "template": self.encoder.encoder.template_identity(),
             "tokenizer": self.encoder.tokenizer_hash,
             "stop": self.encoder.encoder.stop_tokens(),
             "seed": self.seed,
             "settings": [max_new_tokens, batch_size],
             "temperature": temperature,
-        }))?)
+        });
+        // Absent where it says nothing, so that answers from before it was there keep their name.
+        if self.encoder.encoder.adds_bos() {
+            named["add_bos_token"] = true.into();
+        }
+        Ok(hash::of_json(&named)?)
     }
 
     /// The generations that are already there, in the order of the items, under the model's present name; `None` when

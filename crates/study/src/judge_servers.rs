@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tunebench_chat::{BatchChat, BatchServer as _, Chat, ChatError, ChatServer as _, Probe, Usage};
+use tunebench_dataset::MODEL_TEMPLATE;
 use tunebench_judge::{JudgeError, Prices, Server, Settings};
 use tunebench_local_chat::LocalChat;
 use tunebench_model::backend::Backend;
@@ -84,7 +85,8 @@ impl JudgeServers {
         let Some(path) = self.local(chat) else { return self.remote(chat).map(drop) };
         if path.exists() {
             let has_template = tunebench_model::open(&path)?.chat_template()?.is_some();
-            return match has_template || chat.template.is_some() {
+            let is_named = chat.template.as_deref().is_some_and(|name| name != MODEL_TEMPLATE);
+            return match has_template || is_named {
                 true => Ok(()),
                 false => Err(StudyError::Invalid(format!(
                     "{}: the model brings no chat template; name one with `template` in [eval.chat]",

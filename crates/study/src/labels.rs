@@ -15,6 +15,12 @@ use crate::work::known_arm;
 #[derive(Clone, Debug)]
 pub struct ArmLabels {
     pub arm: String,
+    /// How its conversations are written: the name of a template, or `model`.
+    pub template: String,
+    /// What is to be known of that template with the model's tokenizer, and of the rows with both.
+    pub remarks: Vec<String>,
+    /// Why it should not be trained as it is.
+    pub faults: Vec<String>,
     /// Longest example in tokens.
     pub max_length: usize,
     /// Rows of the source that are no examples.
@@ -47,20 +53,22 @@ pub fn labels<E: From<StudyError>>(
     let only = only.map(|name| known_arm(&context.study, name)).transpose()?;
     let (mut models, mut datasets) = (BaseModels::new(context), Datasets::new(context));
     for plan in plans.iter().filter(|plan| only.is_none_or(|arm| arm.name == plan.arm.name)) {
-        let found = labels_of(plan, show, &mut models, &mut datasets, observer).in_arm(&plan.arm.name)?;
+        let found = labels_of(context, plan, show, &mut models, &mut datasets, observer).in_arm(&plan.arm.name)?;
         take(found)?;
     }
     Ok(())
 }
 
 fn labels_of<'a>(
+    context: &StudyContext,
     plan: &ArmPlan<'a>,
     show: usize,
     models: &mut BaseModels<'a>,
     datasets: &mut Datasets<'a>,
     observer: &mut dyn Observer,
 ) -> Result<ArmLabels, StudyError> {
-    let encoder = &models.encoder(plan.root_model, plan.template)?.encoder;
+    let model_encoder = models.encoder(plan.root_model, plan.form)?;
+    let encoder = &model_encoder.encoder;
     let found = datasets.examples(&plan.arm.dataset, observer)?;
     let examples = found.all().at(format_args!("dataset `{}`", plan.arm.dataset))?;
     let recipe = plan.recipe(Some(examples.len() as u64))?.recipe;
@@ -71,11 +79,41 @@ fn labels_of<'a>(
     }
     let shown =
         |example: &Example| ExampleLabels { id: example.id.clone(), labels: labels::dump(encoder, settings, example) };
+    let stats = tokenization.stats();
+    let model = context.study.model(plan.root_model);
+    let mut remarks = model.map(|model| model_encoder.remarks(model)).unwrap_or_default();
+    remarks.extend(stats.text.sentences());
     Ok(ArmLabels {
         arm: plan.arm.name.clone(),
+        template: plan.form.template.to_owned(),
+        remarks,
+        faults: faults(stats, recipe.max_length),
         max_length: recipe.max_length,
         row_skips: found.skips().clone(),
-        stats: tokenization.stats().clone(),
+        stats: stats.clone(),
         examples: examples.iter().take(show).map(shown).collect(),
     })
+}
+
+/// Why an arm should not be trained on these tokens.
+fn faults(stats: &TokenStats, max_length: usize) -> Vec<String> {
+    let mut faults = Vec::new();
+    if stats.examples == 0 {
+        faults.push(format!("nothing can be learnt: {}", stats.skips));
+    } else if stats.with_end == 0 && stats.without_end == 0 {
+        faults.push(format!(
+            "the end of an answer is learnt from no example: max_length {max_length} cuts it off all {}; raise it",
+            stats.examples
+        ));
+    } else if stats.without_end > 0 {
+        faults.push(format!(
+            "the end of the answer is not learnt from {} of {} examples, which are whole: the template writes none of the tokens \
+             at which answering stops, so the model will write on; use one that ends them",
+            stats.without_end, stats.examples
+        ));
+    }
+    if let Some(outside) = &stats.text.outside {
+        faults.push(format!("{} rows cannot be trained on this model: first {outside}", stats.text.outside_rows));
+    }
+    faults
 }

@@ -10,8 +10,8 @@ use tunebench_spec::records::{GENERAL, HELD_OUT};
 use tunebench_spec::{Example, LossLog, Role, hash};
 use tunebench_train::HeldOut;
 
-use crate::error::StudyError;
-use crate::model_encoder::ModelEncoder;
+use crate::error::{Locate, StudyError};
+use crate::model_encoder::{ModelEncoder, check_embeddings};
 
 /// The template of text by itself.
 pub const PLAIN_TEMPLATE: &str = "text";
@@ -71,7 +71,8 @@ impl LossSet {
             bytes += answer_bytes(example);
             measured.push(&example.turns);
         }
-        let template = encoder.encoder.template().name;
+        check_embeddings(&tokenization.stats().text).at(format_args!("text to measure losses on ({name})"))?;
+        let template = encoder.encoder.template_identity();
         let hash = hash::of_json(&json!({ "version": MEASURING_VERSION, "template": template, "texts": measured }))?;
         Ok(Self { name, hash, examples: tokens, bytes, left_out })
     }

@@ -1,7 +1,7 @@
 //! What a run tells whoever watches it, as it happens.
 
 use tunebench_dataset::overlap::OverlapReport;
-use tunebench_dataset::{Skips, TokenStats};
+use tunebench_dataset::{Skips, TextCheck, TokenStats};
 use tunebench_spec::fit::{Fitted, RecipeWarning};
 use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, LossLog, StepLog};
 
@@ -57,6 +57,22 @@ pub enum Event<'a> {
     ModelRemark {
         model: &'a str,
         remark: &'a str,
+    },
+    /// What became of the text of a dataset, or of what else is named, on its way into tokens.
+    TextChecked {
+        of: &'a str,
+        check: &'a TextCheck,
+    },
+    /// What is to be known of a template with a model's tokenizer.
+    TemplateRemark {
+        remark: &'a str,
+    },
+    /// Examples of an arm whose end is cut off, so that they do not teach where an answer ends; `learnt` others do.
+    EndCutOff {
+        arm: &'a str,
+        examples: u64,
+        learnt: u64,
+        max_length: usize,
     },
     /// A value that nobody states was adapted to the number of examples.
     RecipeFitted {

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use tunebench_dataset::TextCheck;
+use tunebench_spec::study::Header;
+
 use crate::arm_plan::ArmPlan;
 use crate::base_model::BaseModels;
 use crate::calibration::Calibration;
@@ -19,6 +22,7 @@ use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
 use crate::forecast::{StudyForecast, arm_time};
+use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::prepared_arm::{ArmData, PreparedArm};
@@ -35,6 +39,8 @@ pub struct Preparation<'a> {
     chosen: BTreeSet<&'a str>,
     /// Whether base models answer too.
     with_bases: bool,
+    /// How those are asked.
+    base_encoders: Vec<(&'a str, Arc<ModelEncoder>)>,
     /// The choices among candidates that were told already.
     announced: BTreeSet<String>,
     /// Arms that are left out because a plugin broke, or because none of their candidates can be trained, and what starts
@@ -85,6 +91,7 @@ impl<'a> Preparation<'a> {
             arms: Vec::new(),
             chosen,
             with_bases: only.is_empty(),
+            base_encoders: Vec::new(),
             announced: BTreeSet::new(),
             failures: Vec::new(),
             lost: BTreeSet::new(),
@@ -94,11 +101,51 @@ impl<'a> Preparation<'a> {
             this.failures.push(error);
         }
         this.prepare(plans, &mut datasets, observer)?;
+        this.check_questions(observer)?;
         Ok(this)
+    }
+
+    /// Whether every model that is to answer can read every item.
+    fn check_questions(&mut self, observer: &mut dyn Observer) -> Result<(), StudyError> {
+        let Some(evaluation) = self.evaluation.clone() else { return Ok(()) };
+        if self.with_bases {
+            for id in evaluation.bases() {
+                let encoder = self.base_models.encoder(id, header_form(&self.context.study.study))?;
+                self.base_encoders.push((id, encoder));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (model, encoder) in self.encoders().filter(|(_, encoder)| seen.insert(encoder.identity.clone())) {
+            let mut check = TextCheck::default();
+            for item in evaluation.items() {
+                // What cannot be asked at all is told where it is to be answered.
+                let Ok(prompt) = encoder.encoder.prompt(&item.turns) else { continue };
+                check.add(&encoder.encoder, item, &prompt.tokens, &[]);
+            }
+            if !check.sentences().is_empty() {
+                observer.on_event(&Event::TextChecked { of: &format!("items asked of `{model}`"), check: &check });
+            }
+            check_embeddings(&check).at(format_args!("items asked of `{model}`"))?;
+        }
+        Ok(())
+    }
+
+    /// The encoders of what is to be run, with the model that each belongs to.
+    fn encoders(&self) -> impl Iterator<Item = (&'a str, &Arc<ModelEncoder>)> {
+        let arms = self.arms.iter().filter(|(name, _)| self.chosen.contains(name));
+        let of_arms = arms.map(|(_, candidates)| (candidates[0].plan.root_model, &candidates[0].encoder));
+        of_arms.chain(self.base_encoders.iter().map(|(id, encoder)| (*id, encoder)))
     }
 
     /// Says of each arm that is to be run what was adapted in its recipe, and of what little can come.
     pub fn remarks(&self, observer: &mut dyn Observer) {
+        let mut said = BTreeSet::new();
+        for (model, encoder) in self.encoders() {
+            let remarks = self.context.study.model(model).map(|model| encoder.remarks(model));
+            for remark in remarks.into_iter().flatten().filter(|remark| said.insert(remark.clone())) {
+                observer.on_event(&Event::TemplateRemark { remark: &remark });
+            }
+        }
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             candidates.iter().for_each(|data| data.remarks(name, observer));
         }
@@ -143,7 +190,7 @@ impl<'a> Preparation<'a> {
             let key = ModelKey::single(id, header.seed);
             identities.insert(key.clone(), model.identity.clone());
             if self.with_bases {
-                let encoder = self.base_models.encoder(id, &header.template)?;
+                let encoder = self.base_models.encoder(id, header_form(header))?;
                 models.push(EvaluatedModel::Base { key: key.clone(), model, encoder });
             }
             order.push(key);
@@ -261,4 +308,9 @@ impl<'a> Preparation<'a> {
     fn is_prepared(&self, arm: &str) -> bool {
         self.arms.iter().any(|(name, _)| *name == arm)
     }
+}
+
+/// How base models are asked: as the study says.
+fn header_form(header: &Header) -> Form<'_> {
+    Form { template: &header.template, add_bos_token: header.add_bos_token }
 }

@@ -17,7 +17,7 @@ use crate::error::StudyError;
 use crate::examples::{Datasets, TrainingSet};
 use crate::identity;
 use crate::losses::LossSets;
-use crate::model_encoder::ModelEncoder;
+use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_key::ModelKey;
 use crate::observer::{ArmForecast, Event, Observer};
 use crate::selection::Extent;
@@ -70,7 +70,7 @@ impl<'a> ArmData<'a> {
     ) -> Result<Self, StudyError> {
         let id = &plan.arm.dataset;
         let model = models.open(plan.root_model)?;
-        let encoder = models.encoder(plan.root_model, plan.template)?;
+        let encoder = models.encoder(plan.root_model, plan.form)?;
         let count = datasets.examples(id, observer)?.all()?.len() as u64;
         let recipe = plan.recipe(Some(count))?;
         let set = datasets.training_set(id, &encoder, (&recipe.recipe).into(), observer)?;
@@ -79,7 +79,7 @@ impl<'a> ArmData<'a> {
         }
         let virtual_count = plan.recorded.plan.virtual_count();
         let positions = plan.shape.context().saturating_sub(virtual_count);
-        let plain = models.encoder(plan.root_model, crate::losses::PLAIN_TEMPLATE)?;
+        let plain = models.encoder(plan.root_model, Form::plain(crate::losses::PLAIN_TEMPLATE))?;
         let losses = datasets.loss_sets(id, &encoder, &plain, positions, observer)?;
         if recipe.recipe.goes_by_held_out() && losses.held_out().is_none() {
             return Err(StudyError::Invalid(
@@ -124,9 +124,13 @@ impl<'a> ArmData<'a> {
         for fitted in fitted {
             observer.on_event(&Event::RecipeFitted { arm, fitted });
         }
-        let TokenStats { without_end: examples, examples: of, .. } = self.set.stats;
-        if examples > 0 {
-            observer.on_event(&Event::EndNotLearnt { arm, examples, of });
+        let TokenStats { without_end, with_end: learnt, examples: of, .. } = self.set.stats;
+        if without_end > 0 {
+            observer.on_event(&Event::EndNotLearnt { arm, examples: without_end, of });
+        }
+        let cut = of - learnt - without_end;
+        if cut > 0 {
+            observer.on_event(&Event::EndCutOff { arm, examples: cut, learnt, max_length: recipe.max_length });
         }
         for warning in warnings(recipe, self.set.examples.len() as u64, self.steps) {
             observer.on_event(&Event::RecipeWarning { arm, warning });

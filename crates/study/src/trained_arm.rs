@@ -12,6 +12,7 @@ use tunebench_spec::{ArmRecord, Decoder, GradientReceipt, LossLog, StepLog};
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
+use crate::model_encoder::Form;
 use crate::run_folder;
 
 /// What `arm.json` says.
@@ -21,7 +22,16 @@ pub struct ArmFile {
     pub shape: Decoder,
     /// How a conversation becomes text for this arm's evaluation.
     pub template: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub add_bos_token: bool,
     pub base: Base,
+}
+
+impl ArmFile {
+    /// How a conversation is written for this arm.
+    pub fn form(&self) -> Form<'_> {
+        Form { template: &self.template, add_bos_token: self.add_bos_token }
+    }
 }
 
 /// A trained arm with its weights.

@@ -156,7 +156,8 @@ fn train_arm(
             let file = ArmFile {
                 record: arm_record::of_training(prepared, &steps, Some(kept_step), predicted, backend, peak),
                 shape: shape.clone(),
-                template: plan.template.to_owned(),
+                template: plan.form.template.to_owned(),
+                add_bos_token: plan.form.add_bos_token,
                 base: prepared.base.clone(),
             };
             observer.on_event(&Event::Trained { model: key, record: &file.record });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tunebench_dataset::OverlapReport;
+use tunebench_dataset::{OverlapReport, TextCheck};
 use tunebench_spec::{ArmRecord, GradientReceipt, Judgement, JudgementStatus};
 
 use crate::judge_cost::JudgingForecast;
@@ -18,6 +18,9 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
         | Event::RecipeFitted { .. }
         | Event::RecipeWarning { .. }
         | Event::EndNotLearnt { .. }
+        | Event::EndCutOff { .. }
+        | Event::TextChecked { .. }
+        | Event::TemplateRemark { .. }
         | Event::JudgeCannotScore { .. }
         | Event::JudgeRemark { .. }
         | Event::ItemsSkipped(_)
@@ -48,6 +51,16 @@ pub fn line(event: &Event<'_>) -> Option<String> {
             "warning: {arm}: {examples} of {of} examples do not teach where an answer ends, so its answers will not; use a \
              template that ends them"
         ),
+        Event::EndCutOff { arm, examples, learnt: 0, max_length } => format!(
+            "WARNING: {arm}: of all {examples} examples the end is cut off at max_length {max_length}, so none teaches where an \
+             answer ends, and its answers will not end; raise it"
+        ),
+        Event::EndCutOff { arm, examples, learnt, max_length } => format!(
+            "warning: {arm}: {examples} examples are cut off at max_length {max_length} before their end; the end of an answer is \
+             learnt from the other {learnt}"
+        ),
+        Event::TextChecked { of, check } => checked(of, check),
+        Event::TemplateRemark { remark } => format!("warning: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
         Event::JudgeCannotScore { judge, items, unscorable } => format!(
             "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
@@ -98,6 +111,13 @@ fn not_moving(receipt: &GradientReceipt) -> Option<String> {
         words.push("frozen weights have changed, which is a fault of tunebench".to_owned());
     }
     (!words.is_empty()).then(|| format!("warning: {}", words.join("; ")))
+}
+
+/// A line for each thing that was found.
+fn checked(of: &str, check: &TextCheck) -> String {
+    let word = if check.is_loud() { "WARNING" } else { "warning" };
+    let lines: Vec<String> = check.sentences().iter().map(|found| format!("{word}: {of}: {found}")).collect();
+    lines.join("\n")
 }
 
 fn held_out(dataset: &str, removed: u64, measured: u64, left_out: u64) -> String {

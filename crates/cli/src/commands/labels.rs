@@ -1,6 +1,6 @@
 //! `tunebench labels`: the tokens an arm learns from, before a step is made.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tunebench_study::{ArmLabels, ExampleLabels};
 
 use crate::args::{Labels, Shared};
@@ -9,15 +9,21 @@ use crate::plugin_files;
 
 pub fn run(args: &Labels, shared: &Shared) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
-    study.labels(args.arm.as_deref(), args.show, &mut |arm| show(&arm))
+    let mut faults = Vec::new();
+    study.labels(args.arm.as_deref(), args.show, &mut |arm: ArmLabels| -> Result<()> {
+        faults.extend(arm.faults.iter().map(|fault| printable(&format!("{}: {fault}", arm.arm))));
+        show(&arm)
+    })?;
+    if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("; ")) }
 }
 
 fn show(arm: &ArmLabels) -> Result<()> {
     let stats = &arm.stats;
     let share = 100.0 * stats.label_tokens as f64 / stats.tokens.max(1) as f64;
     print(&format!(
-        "\n{}\n  {} examples, {} tokens, {} of them labels ({share:.1} %); {} cut at max_length {}, {} tokens lost\n",
+        "\n{}, by template {}\n  {} examples, {} tokens, {} of them labels ({share:.1} %); {} cut at max_length {}, {} tokens lost\n",
         printable(&arm.arm),
+        printable(&arm.template),
         stats.examples,
         stats.tokens,
         stats.label_tokens,
@@ -25,11 +31,9 @@ fn show(arm: &ArmLabels) -> Result<()> {
         arm.max_length,
         stats.lost_tokens
     ))?;
-    if stats.without_end > 0 {
-        let count = stats.without_end;
-        print(&format!(
-            "  warning: {count} whole examples learn no token that ends the answer; the model will write on\n"
-        ))?;
+    print(&format!("  the end of an answer is learnt from {} of {} examples\n", stats.with_end, stats.examples))?;
+    for remark in &arm.remarks {
+        print(&format!("  warning: {}\n", printable(remark)))?;
     }
     for skips in [&arm.row_skips, &stats.skips].into_iter().filter(|s| s.total() > 0) {
         print(&format!("  {}\n", printable(&skips.to_string())))?;

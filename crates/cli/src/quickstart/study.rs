@@ -189,7 +189,7 @@ pub fn pretraining_study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
 }
 
 fn header(name: &str, seed: u64) -> Header {
-    Header { name: name.into(), seed, seeds: 1, template: "belle".into(), plugins: Vec::new() }
+    Header { name: name.into(), seed, seeds: 1, template: "belle".into(), add_bos_token: false, plugins: Vec::new() }
 }
 
 /// A rate, its half and its double.
@@ -253,6 +253,7 @@ fn arm(name: String, base: &str, method: Method, dataset: &str, learning_rate: f
         seeds: None,
         grid: None,
         template: None,
+        add_bos_token: None,
         evaluate: true,
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tunebench_chat::NamedRequest;
 use tunebench_local_chat::{ChatTemplate, LocalChat, LocalModel};
 use tunebench_model::backend::FAST;
-use tunebench_model::{Tokenizer, Tuning, Weights};
+use tunebench_model::{Conversations, Tokenizer, Tuning, Weights};
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::{ChatMessage, ChatRequest, Decoder, hash};
 
@@ -58,7 +58,7 @@ pub fn tokenizer_json() -> Value {
 
 pub fn tokenizer() -> Tokenizer {
     let inner = serde_json::from_value(tokenizer_json()).unwrap();
-    Tokenizer { inner, bos: Some(END_OF_TEXT), eos: vec![END_OF_TEXT] }
+    Tokenizer { inner, bos: Some(END_OF_TEXT), eos: vec![END_OF_TEXT], conversations: Conversations::default() }
 }
 
 /// A decoder as wide as its vocabulary.

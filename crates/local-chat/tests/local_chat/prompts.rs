@@ -88,7 +88,7 @@ fn templates_have_what_hugging_faces_have() {
         ("{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{% endfor %}b", "b"),
         ("{% for m in messages -%}\n  {% generation %}{{ m.content }}{%- endgeneration -%}\n{% endfor %}", "x"),
         ("{{ messages[0].content.split('y')[-1].lstrip('\\n') | trim }}", "x"),
-        ("{{ messages | tojson }}", r#"[{"role":"user","content":"x"}]"#),
+        ("{{ messages | tojson }}", r#"[{"role": "user", "content": "x"}]"#),
         ("{{ '<a>' | tojson }}", r#""<a>""#),
         ("{{ strftime_now('%d %b %Y, %H:%M %Z') }}", "26 Jul 2024, 00:00 %Z"),
         ("{% set ns = namespace(n=0) %}{% set ns.n = 2 %}{{ ns.n }}{{ tools is none }}", "2True"),
@@ -99,7 +99,7 @@ fn templates_have_what_hugging_faces_have() {
         let text = ids.map(|ids| decoded(&ids));
         // Python and minijinja write truths and keys in their own ways.
         let alike = |text: &str| {
-            text.to_lowercase().replace(r#""content":"x","role":"user""#, r#""role":"user","content":"x""#)
+            text.to_lowercase().replace(r#""content": "x", "role": "user""#, r#""role": "user", "content": "x""#)
         };
         assert_eq!(text.as_deref().map(alike), Ok(alike(expected)), "{template}");
     }
@@ -141,4 +141,15 @@ fn named_templates_are_those_that_studies_train_with() {
     let chat = LocalChat::from_parts(parts(babbling(), ChatTemplate::Named("chatml".into())), FAST).unwrap();
     let ids = chat.prompt(&ask("<|im_end|>")).unwrap();
     assert_eq!((count(&ids, IM_START), count(&ids, IM_END)), (2, 1));
+}
+
+#[test]
+fn the_models_own_template_has_a_name_too() {
+    let model = || parts(babbling(), ChatTemplate::Named("model".into()));
+    let error = LocalChat::from_parts(model(), FAST).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(error.contains("brings no chat template"), "{error}");
+    let mut own = model();
+    own.tokenizer.conversations.chat_template = Some(CHATML.into());
+    let own = LocalChat::from_parts(own, FAST).unwrap();
+    assert_eq!(own.prompt(&ask("x")), chat(babbling(), CHATML).prompt(&ask("x")));
 }

@@ -36,8 +36,14 @@ fn gguf_byte_level_equals_the_tokenizers_library() {
     save(dir.path(), &source.shape, &source.weights().unwrap(), Some(&tokenizer), Float::F32).unwrap();
     let saved = open(dir.path()).unwrap();
     let names: Vec<_> = saved.files().iter().map(|f| f.file_name().unwrap().to_owned()).collect();
-    let expected =
-        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let expected = [
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
     assert_eq!(names, expected);
     let again = saved.tokenizer().unwrap();
     assert_eq!((again.bos, &again.eos), (tokenizer.bos, &tokenizer.eos));
@@ -238,7 +244,7 @@ fn tokenizer_files_that_cannot_be_used_say_why() {
         (vec![model(json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": ["a"] }))], "makes no token"),
         (vec![model(json!({ "type": "Word", "vocab": { "a": 0 } }))], "not a tokenizer"),
         (vec![("tokenizer.json", json!([]))], "`model` is missing"),
-        (vec![model(json!(null))], "not a tokenizer"),
+        (vec![model(json!(null))], "`model.vocab` is missing"),
     ];
     for (files, word) in rows {
         let message = refusal(from_folder(&files));
