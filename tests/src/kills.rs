@@ -23,6 +23,7 @@ MODEL
 id = "few"
 plugin = "belle"
 source = "train.jsonl"
+max_skipped_share = 0.1
 examples = 6
 [[dataset]]
 id = "questions"
@@ -69,6 +70,7 @@ MODEL
 id = "few"
 plugin = "belle"
 source = "train.jsonl"
+max_skipped_share = 0.1
 [[dataset]]
 id = "questions"
 plugin = "belle"

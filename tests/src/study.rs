@@ -34,6 +34,7 @@ id = "few"
 plugin = "belle"
 source = "train.jsonl"
 examples = 12
+max_skipped_share = 0.1
 [[dataset]]
 id = "sums"
 plugin = "math"
@@ -351,7 +352,7 @@ fn bad_input_gets_one_clear_error() {
         ("source = \"train.jsonl\"", "source = \"${NO_SUCH_VARIABLE}/x\"", "NO_SUCH_VARIABLE is not set"),
         ("examples = 12", "examples = 1000", "1000"),
         ("plugin = \"math\"", "plugin = \"maths\"", "no dataset plugin `maths`"),
-        ("source = \"sums.jsonl\"", "source = \"empty.jsonl\"", "no usable row"),
+        ("source = \"sums.jsonl\"", "source = \"empty.jsonl\"", "empty.jsonl is empty"),
         ("judge = \"reference\"", "judge = \"reference\"\njudge_options = { metric = 1 }", "unknown field `metric`"),
         ("vocab_size = 300", "vocab_size = 100", "token"),
         ("plugins = [", "plugins = [\"study.toml\", ", "study.toml"),

@@ -38,6 +38,8 @@ mod plugin_timeouts;
 mod plugins;
 /// What a run folder holds, without what was measured.
 mod remains;
+/// Rows in files of every kind.
+mod rows;
 /// Arms that are trained more than once.
 mod seeds;
 /// Whole studies by the executable; bad input.

@@ -133,6 +133,7 @@ impl Observer for Told {
 pub fn shown(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::SourceRead { dataset, usable, skips } => format!("read {dataset}: {usable}, {}", skips.total()),
+        Event::SourceRemark { dataset, remark } => format!("{dataset}: {remark}"),
         Event::Tokenized { dataset, stats } => format!("tokenized {dataset}: {}", stats.examples),
         Event::ItemsSkipped(skips) => format!("no items: {skips}"),
         Event::PreparationFailed(error) => format!("not prepared: {error}"),

@@ -7,6 +7,12 @@ use crate::skips::Skips;
 pub enum Error {
     #[error("the dataset has no usable row ({skips}); check its source and plugin")]
     Empty { skips: Skips },
+    #[error(
+        "{} of {total} rows cannot be used, more than max_skipped_share = {most} allows: {}; mend the rows or say by columns \
+         what they are, or raise max_skipped_share of the [[dataset]]",
+        .skips.total(), .skips.largest()
+    )]
+    TooManySkipped { total: u64, most: f64, skips: Skips },
     #[error("`examples` must be at least 1")]
     NoneWanted,
     #[error("{wanted} examples are asked for but the dataset has {usable} ({skips}); lower `examples` or add data")]

@@ -34,6 +34,9 @@ pub enum HostError {
     Crashed { plugin: String, operation: String, reason: String },
     #[error("{path}: {reason}")]
     Source { path: PathBuf, reason: String },
+    /// What is wrong in a file of rows; it names the file.
+    #[error("{reason}")]
+    Rows { reason: String },
     #[error("lock file {path}: {reason}")]
     LockFile { path: PathBuf, reason: String },
 }

@@ -19,6 +19,7 @@ mod plugin;
 mod registry;
 mod worker;
 
+pub use adapter::SourceFiles;
 pub use error::HostError;
 pub use load::{LoadCheck, LockFile, LockedPlugin, Plugin};
 pub use options::Options;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::adapter::SourceFiles;
 use crate::error::HostError;
 use crate::load::{LockFile, Plugin};
 use crate::options::Options;
@@ -100,7 +101,15 @@ impl Registry {
     /// # Errors
     /// When there is none of the name, a file cannot be opened, or it refuses the options.
     pub fn dataset(&self, name: &str, files: &[PathBuf], options: &Options) -> Result<DatasetPlugin, HostError> {
-        DatasetPlugin::open(&self.launcher, self.find("dataset", name)?, files, options)
+        self.dataset_of(name, &files.into(), options)
+    }
+
+    /// A dataset over a source, whose columns may have other names.
+    ///
+    /// # Errors
+    /// As [`Registry::dataset`].
+    pub fn dataset_of(&self, name: &str, source: &SourceFiles, options: &Options) -> Result<DatasetPlugin, HostError> {
+        DatasetPlugin::open(&self.launcher, self.find("dataset", name)?, source, options)
     }
 
     /// A judge with its options.

@@ -121,9 +121,10 @@
 //!
 //! # A whole dataset
 //!
-//! Questions with answers, one JSON object a line. [`Records`] reads JSON Lines and JSON arrays row by row and knows
-//! its position, so that training goes on anywhere; a row that cannot be used becomes a [`Row::Skip`], which is counted
-//! and reported.
+//! Questions with answers, one JSON object a line. Whatever a file is, Parquet, CSV or JSON of any shape, packed or not,
+//! the host gives JSON Lines or one JSON array in UTF-8 (but for [`Dataset::READS_BYTES`]). [`Records`] reads these row by
+//! row and knows its position, so that training goes on anywhere; a row that cannot be used becomes a [`Row::Skip`], which
+//! is counted and reported.
 //!
 //! ```standalone_crate
 //! use tunebench_plugin_api::prelude::*;

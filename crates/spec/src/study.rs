@@ -133,8 +133,32 @@ pub struct Dataset {
     pub seed: Option<u64>,
     #[serde(default)]
     pub options: BTreeMap<String, Value>,
+    /// The columns of its files by the names that the plugin knows: `{ instruction = "指令", output = "输出" }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
+    /// The largest share of its rows that may be unusable; above it the study ends. 0.01 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_skipped_share: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+impl Dataset {
+    /// The largest share of rows that may be unusable.
+    pub fn max_skipped_share(&self) -> f64 {
+        self.max_skipped_share.unwrap_or(0.01)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(0.0..=1.0).contains(&self.max_skipped_share()) {
+            return Err("max_skipped_share must be between 0 and 1, e.g. 0.05".into());
+        }
+        let mut seen = BTreeSet::new();
+        match self.columns.values().find(|column| !seen.insert(*column)) {
+            Some(twice) => Err(format!("columns: `{twice}` is given two names; a column has one")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// One path or several, relative to the study file; `${NAME}` is replaced by the environment variable.
@@ -232,7 +256,7 @@ impl Study {
     /// # Errors
     /// [`StudyError`] says which line or which name is wrong.
     pub fn from_toml(text: &str) -> Result<Self, StudyError> {
-        let study: Self = toml::from_str(text).map_err(|e| StudyError::Toml(e.to_string().trim_end().into()))?;
+        let study: Self = toml::from_str(text).map_err(|e| StudyError::Toml(toml_fault(&e)))?;
         study.check()?;
         Ok(study)
     }
@@ -372,6 +396,10 @@ impl Study {
                 return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
             }
         }
+        for dataset in &self.datasets {
+            let place = || format!("dataset `{}`", dataset.id);
+            dataset.check().map_err(|fault| StudyError::Value { place: place(), fault })?;
+        }
         for arm in &self.arms {
             let place = format!("arm `{}`", arm.name);
             known(&place, "model or earlier arm", &arm.base, &bases)?;
@@ -405,6 +433,18 @@ impl Study {
             }
         }
         Ok(())
+    }
+}
+
+/// What is wrong in a study file, with the remedy for the commonest fault that its message does not name.
+fn toml_fault(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let text = text.trim_end();
+    match text.contains("escape") {
+        true => format!(
+            "{text}\na backslash in double quotes begins an escape; write paths with `/`, or in single quotes: 'C:\\data\\rows.jsonl'"
+        ),
+        false => text.to_owned(),
     }
 }
 

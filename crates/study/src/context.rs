@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tunebench_host::Registry;
 use tunebench_hub::Wanted;
 use tunebench_model::backend::Backend;
+use tunebench_rows::Expanded;
 use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
@@ -118,6 +119,22 @@ impl StudyContext {
         Ok(())
     }
 
+    /// The files that a path or address of the study means: one, those of a folder, or those that fit a name with `*`; `hint` is said
+    /// when nothing is there.
+    ///
+    /// # Errors
+    /// As [`StudyContext::path`], and when a folder's files do not belong together.
+    pub fn files(&self, text: &str, hint: Option<&str>) -> Result<Expanded, StudyError> {
+        if is_address(text) {
+            return Ok(Expanded { files: self.hub.paths(text, Wanted::Data)?, remark: None });
+        }
+        let path = match text.contains('*') {
+            true => resolve(&self.home, text)?,
+            false => self.path(text, hint)?,
+        };
+        tunebench_rows::expand(&path).map_err(|error| StudyError::Invalid(error.to_string()))
+    }
+
     /// Where a path of the study points; `hint` is said when nothing is there.
     ///
     /// # Errors
@@ -125,7 +142,9 @@ impl StudyContext {
     pub fn path(&self, text: &str, hint: Option<&str>) -> Result<PathBuf, StudyError> {
         let found = resolve(&self.home, text).and_then(|path| match path.exists() {
             true => Ok(path),
-            false => Err(StudyError::Invalid(format!("{}: no such file or folder", path.display()))),
+            false => {
+                Err(StudyError::Invalid(format!("{}: no such file or folder{}", path.display(), windows_advice(text))))
+            }
         });
         match hint {
             Some(hint) => found.map_err(|error| StudyError::Invalid(format!("{error}; {hint}"))),
@@ -143,6 +162,21 @@ fn add_named(plugins: &mut Registry, path: &Path) -> Result<(), StudyError> {
     }
     plugins.add(&path)?;
     Ok(())
+}
+
+/// The remedy where a path is written as Windows has it.
+fn windows_advice(path: &str) -> String {
+    if cfg!(windows) || !path.contains('\\') {
+        return String::new();
+    }
+    let plain = path.replace('\\', "/");
+    match plain.split_once(":/") {
+        Some((drive, rest)) if drive.len() == 1 => format!(
+            "; a path of Windows: write where the file is on this machine, under WSL /mnt/{}/{rest}",
+            drive.to_lowercase()
+        ),
+        _ => format!("; folders are parted by `/` here: write {plain}"),
+    }
 }
 
 /// `text` with its `${NAME}`s replaced from the environment, relative to `home` unless absolute.

@@ -1,7 +1,6 @@
 //! Datasets through their plugins: each source is read once, and tokenized once for all arms that learn from it alike.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,7 +9,7 @@ use tunebench_dataset::overlap::{Overlap, OverlapReport};
 use tunebench_dataset::{
     Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select_apart,
 };
-use tunebench_host::DatasetPlugin;
+use tunebench_host::{DatasetPlugin, SourceFiles};
 use tunebench_spec::study::Dataset;
 use tunebench_spec::{Example, Row, hash};
 
@@ -147,6 +146,9 @@ impl<'a> Datasets<'a> {
             self.compare_with_items(id, examples, observer);
         }
         let examples: Vec<Tokenized> = examples.iter().filter_map(|e| tokenization.add(e)).collect();
+        let most = dataset(self.context, id)?.max_skipped_share();
+        let TokenStats { examples: learnt, skips, .. } = tokenization.stats();
+        skips.check(*learnt, most).at(format_args!("dataset `{id}`"))?;
         let (stats, row_skips) = (tokenization.stats().clone(), found.skips().clone());
         if !stats.text.sentences().is_empty() {
             observer.on_event(&Event::TextChecked { of: id, check: &stats.text });
@@ -238,6 +240,8 @@ impl<'a> Datasets<'a> {
     fn examples_for(&mut self, what: Use, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
         let dataset = dataset(self.context, id)?;
         let selection = self.selection(what, dataset, observer).at(format_args!("dataset `{id}`"))?;
+        let Selection { usable, held_out_total, skips, .. } = &*selection;
+        skips.check(usable + held_out_total, dataset.max_skipped_share()).at(format_args!("dataset `{id}`"))?;
         Ok(Examples { selection, wanted: dataset.examples.into() })
     }
 
@@ -252,11 +256,14 @@ impl<'a> Datasets<'a> {
             return Ok(selection.clone());
         }
         let apart = self.apart(what, observer)?;
-        let rows = PluginRows(open(self.context, dataset)?);
+        let mut rows = PluginRows(open(self.context, dataset, observer)?);
         let wanted = self.wanted.get(&key.0).copied().unwrap_or(dataset.examples.into());
-        let selection = Arc::new(select_apart(rows, seed(self.context, dataset), wanted, &apart)?);
+        let selection = Arc::new(select_apart(&mut rows, seed(self.context, dataset), wanted, &apart)?);
         let Selection { usable, skips, .. } = &*selection;
         observer.on_event(&Event::SourceRead { dataset: &dataset.id, usable: *usable, skips });
+        for remark in rows.0.remarks()? {
+            observer.on_event(&Event::SourceRemark { dataset: &dataset.id, remark: &remark });
+        }
         self.selections.insert(key, selection.clone());
         Ok(selection)
     }
@@ -285,19 +292,25 @@ fn seed(context: &StudyContext, dataset: &Dataset) -> u64 {
 
 /// Names what decides a source's examples and their order, but not how many are taken.
 fn source_key(context: &StudyContext, dataset: &Dataset) -> String {
-    json!([dataset.plugin, dataset.source.paths(), dataset.options, seed(context, dataset)]).to_string()
+    json!([dataset.plugin, dataset.source.paths(), dataset.options, dataset.columns, seed(context, dataset)])
+        .to_string()
 }
 
-fn open(context: &StudyContext, dataset: &Dataset) -> Result<DatasetPlugin, StudyError> {
+fn open(context: &StudyContext, dataset: &Dataset, observer: &mut dyn Observer) -> Result<DatasetPlugin, StudyError> {
     let paths = dataset.source.paths();
     if paths.is_empty() {
         return Err(StudyError::Invalid("it has no `source`; this study can be planned but not run".to_owned()));
     }
     let hint = dataset.hint.as_deref();
-    let files: Vec<Vec<PathBuf>> =
-        paths.iter().map(|path| context.paths(path, tunebench_hub::Wanted::Data, hint)).collect::<Result<_, _>>()?;
-    let files = files.concat();
-    Ok(context.plugins.dataset(&dataset.plugin, &files, &dataset.options)?)
+    let mut source = SourceFiles { columns: dataset.columns.clone(), ..SourceFiles::default() };
+    for path in paths {
+        let found = context.files(path, hint)?;
+        if let Some(remark) = &found.remark {
+            observer.on_event(&Event::SourceRemark { dataset: &dataset.id, remark: &format!("{path}: {remark}") });
+        }
+        source.paths.extend(found.files);
+    }
+    Ok(context.plugins.dataset_of(&dataset.plugin, &source, &dataset.options)?)
 }
 
 /// The rows of a source, from its start.

@@ -2,13 +2,14 @@
 
 use tunebench_dataset::{LabelDump, Skips, TokenStats, Tokenization, Unusable, labels};
 use tunebench_spec::Example;
+use tunebench_spec::study::Dataset;
 
 use crate::arm_plan::{self, ArmPlan};
 use crate::base_model::BaseModels;
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::examples::Datasets;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::work::known_arm;
 
 /// What an arm learns from.
@@ -17,6 +18,8 @@ pub struct ArmLabels {
     pub arm: String,
     /// How its conversations are written: the name of a template, or `model`.
     pub template: String,
+    /// What is to be known of how its files were read.
+    pub of_source: Vec<String>,
     /// What is to be known of that template with the model's tokenizer, and of the rows with both.
     pub remarks: Vec<String>,
     /// Why it should not be trained as it is.
@@ -69,7 +72,13 @@ fn labels_of<'a>(
 ) -> Result<ArmLabels, StudyError> {
     let model_encoder = models.encoder(plan.root_model, plan.form)?;
     let encoder = &model_encoder.encoder;
-    let found = datasets.examples(&plan.arm.dataset, observer)?;
+    let mut of_source = Vec::new();
+    let found = datasets.examples(&plan.arm.dataset, &mut |event: &Event<'_>| {
+        if let Event::SourceRemark { remark, .. } = event {
+            of_source.push((*remark).to_owned());
+        }
+        observer.on_event(event);
+    })?;
     let examples = found.all().at(format_args!("dataset `{}`", plan.arm.dataset))?;
     let recipe = plan.recipe(Some(examples.len() as u64))?.recipe;
     let settings = (&recipe).into();
@@ -83,11 +92,16 @@ fn labels_of<'a>(
     let model = context.study.model(plan.root_model);
     let mut remarks = model.map(|model| model_encoder.remarks(model)).unwrap_or_default();
     remarks.extend(stats.text.sentences());
+    let mut faults = faults(stats, recipe.max_length);
+    let most = context.study.dataset(&plan.arm.dataset).map_or(1.0, Dataset::max_skipped_share);
+    let skipped = stats.skips.check(stats.examples, most).err().filter(|_| stats.examples > 0);
+    faults.extend(skipped.map(|error| error.to_string()));
     Ok(ArmLabels {
         arm: plan.arm.name.clone(),
+        of_source,
         template: plan.form.template.to_owned(),
         remarks,
-        faults: faults(stats, recipe.max_length),
+        faults,
         max_length: recipe.max_length,
         row_skips: found.skips().clone(),
         stats: stats.clone(),

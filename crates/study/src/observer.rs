@@ -19,6 +19,11 @@ pub enum Event<'a> {
         usable: u64,
         skips: &'a Skips,
     },
+    /// What a user should know of how a dataset's files were read, or of what in them was not used.
+    SourceRemark {
+        dataset: &'a str,
+        remark: &'a str,
+    },
     /// A dataset's examples were tokenized for the arms that learn from it alike.
     Tokenized {
         dataset: &'a str,

@@ -24,6 +24,7 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
         | Event::JudgeCannotScore { .. }
         | Event::JudgeRemark { .. }
         | Event::ItemsSkipped(_)
+        | Event::SourceRemark { .. }
         | Event::PreparationFailed(_) => line(event),
         _ => None,
     }
@@ -32,7 +33,8 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
 /// What is said of an event, if anything.
 pub fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
-        Event::ItemsSkipped(skips) => format!("evaluation items: {skips}"),
+        Event::ItemsSkipped(skips) => format!("warning: evaluation items: {skips}"),
+        Event::SourceRemark { dataset, remark } => format!("dataset `{dataset}`: {remark}"),
         Event::PreparationFailed(error) => format!("failed: {error}"),
         Event::ArmLeftOut(error) => format!("{error}; it is left out"),
         Event::ArmForecast(forecast) => described(forecast),

@@ -11,27 +11,40 @@ use tunebench_plugin_api::{Role, Turn};
 
 const SPEAKERS: [(&str, Role); 2] = [("Human", Role::User), ("Assistant", Role::Assistant)];
 
-/// The turns of a dialogue, without white space around them; empty when `text` is none. It is one when it begins with
-/// a human turn and has an assistant's; the last of these, when empty, only asks for the answer and is left out.
-pub fn turns(text: &str) -> Vec<Turn> {
+/// What a text is.
+pub enum Dialogue {
+    /// No dialogue.
+    None,
+    /// It reads like one and ends with the assistant's words: what is asked of it is no next turn, so it only quotes one.
+    Quoted,
+    /// The turns, without white space around them.
+    Turns(Vec<Turn>),
+}
+
+/// The turns of a dialogue: it begins with a human turn and has an assistant's; the last of these, when empty, only asks
+/// for the answer and is left out.
+pub fn read(text: &str) -> Dialogue {
     let mut turns: Vec<Turn> = Vec::new();
     for line in text.trim_start().split_inclusive('\n') {
         match (speaker(line), turns.last_mut()) {
             (Some((role, rest)), _) => turns.push(Turn::new(role, rest)),
             (None, Some(turn)) => turn.content.push_str(line),
-            (None, None) => return vec![],
+            (None, None) => return Dialogue::None,
         }
     }
     let is_dialogue = turns.first().is_some_and(|turn| turn.role == Role::User)
         && turns.iter().any(|turn| turn.role == Role::Assistant);
     if !is_dialogue {
-        return vec![];
+        return Dialogue::None;
     }
     for turn in &mut turns {
         turn.content = turn.content.trim().into();
     }
-    turns.pop_if(|turn| turn.role == Role::Assistant && turn.content.is_empty());
-    turns
+    let asks = turns.pop_if(|turn| turn.role == Role::Assistant && turn.content.is_empty()).is_some();
+    match turns.last() {
+        Some(last) if !asks && last.role == Role::Assistant => Dialogue::Quoted,
+        _ => Dialogue::Turns(turns),
+    }
 }
 
 /// Who speaks in a line that begins a turn, and what follows the colon (either width).

@@ -4,6 +4,8 @@
 //! holds the rubrics of an evaluation set: it yields no rows, and every item then gets the rubric of its class.
 
 mod dialogue;
+mod fields;
+mod message;
 pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +13,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
+use fields::Notes;
+
 /// What a study may set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Put between `instruction` and `input` when both are there. BELLE puts nothing.
     pub separator: String,
+    pub reasoning: Reasoning,
+    pub tools: Tools,
+}
+
+/// What becomes of rows whose answers have what was thought before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reasoning {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// It is left out.
+    Drop,
+    /// It is put before the answer, between `<think>` and `</think>`.
+    Think,
+}
+
+/// What becomes of rows that describe tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tools {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// The description is left out; a row that calls a tool is refused all the same.
+    Drop,
 }
 
 /// The dataset.
@@ -26,6 +56,7 @@ pub struct Belle {
     rubric_files: BTreeSet<usize>,
     /// By class, as [`schema::class_name`] writes it.
     rubrics: BTreeMap<String, String>,
+    notes: Notes,
 }
 
 impl Dataset for Belle {
@@ -37,7 +68,7 @@ impl Dataset for Belle {
         let mut records = Records::new(source);
         let (rubric_files, rubrics) = read_rubrics(&mut records)?;
         records.seek(&Position::default())?;
-        Ok(Self { records, options, rubric_files, rubrics })
+        Ok(Self { records, options, rubric_files, rubrics, notes: Notes::default() })
     }
 
     fn next(&mut self) -> Result<Option<Row>> {
@@ -46,7 +77,8 @@ impl Dataset for Belle {
             if self.rubric_files.contains(&record.file) {
                 continue;
             }
-            let row = record.into_row(|place, value| schema::example(place, value, &self.options.separator));
+            let (options, notes) = (&self.options, &mut self.notes);
+            let row = record.into_row(|place, value| schema::example(place, value, options, notes));
             return self.with_rubric(row).map(Some);
         }
     }
@@ -56,7 +88,12 @@ impl Dataset for Belle {
     }
 
     fn seek(&mut self, position: &Position) -> Result<()> {
+        self.notes = Notes::default();
         self.records.seek(position)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.notes.remarks()
     }
 }
 

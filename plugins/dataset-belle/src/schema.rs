@@ -4,70 +4,137 @@
 //! |---|---|
 //! | `question`, `class` (`std_answer` or an answer) | BELLE's evaluation set |
 //! | `conversations` (`system`) | BELLE train_3.5M, ShareGPT: `[{from, value}]` |
-//! | `messages` | OpenAI: `[{role, content}]` |
+//! | `messages` (`system`) | OpenAI: `[{role, content}]`, content as text or as parts of text |
+//! | `conversation` | Firefly: `[{human, assistant}]`, or messages |
 //! | `instruction`, `instances` | BELLE's seed tasks: one `{input, output}` |
 //! | `instruction`, an answer (`input` or `context`, `system`, `history`) | BELLE 1M, 2M, multi-turn, school math; Alpaca; Dolly |
 //! | `question`, an answer (`system`, `history`) | pairs |
-//! | `prompt`, an answer (`system`, `history`) | pairs, as OpenAI's completions |
+//! | `query`, an answer (`system`, `history`) | pairs |
+//! | `prompt`, an answer (`system`, `history`) | pairs, as OpenAI's completions; or both as messages |
 //! | `input`, an answer | BELLE 0.5M |
+//! | `data` | UltraChat: texts of user and assistant in turn |
 //! | `text` | text to pre-train on: one turn of the assistant |
 //!
 //! An answer is the first of `output`, `target`, `response`, `answer`, `completion` that is there. All but the first kind
 //! yield the whole conversation. Asked as an evaluation item, that is the question with what was said before, and the
-//! host takes the last answer as the reference.
+//! host takes the last answer as the reference. A field that is null, or an empty list, counts as absent. Messages that
+//! are marked not to be learnt (`weight`, `train`, `training`, `loss`) are not; tools and reasoning are refused unless the
+//! options say what becomes of them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
-use crate::dialogue;
+use crate::dialogue::{self, Dialogue};
+use crate::fields::{Fault, Fields, Notes, is_blank};
+use crate::message;
+use crate::{Options, Tools};
 
-type Fields = Map<String, Value>;
-/// Why a row cannot be used; equal faults have equal reasons.
-type Fault = String;
-type Read = fn(&Fields, &str) -> std::result::Result<Vec<Turn>, Fault>;
+type Result<T> = std::result::Result<T, Fault>;
+type Read = fn(&mut Reading<'_, '_>) -> Result<Vec<Turn>>;
+
+/// A row that is read.
+struct Reading<'r, 'a> {
+    fields: &'r Fields<'a>,
+    options: &'r Options,
+    notes: &'r mut Notes,
+}
 
 /// The keys of an evaluation item.
 const ITEM: &[&str] = &["question", "class"];
 
-/// Keys that a row must have, and how it is then read, given what to put between an instruction and its input. The first
-/// match counts.
-const SCHEMAS: [(&[&str], Read); 9] = [
+/// Keys that a row must have, and how it is then read. The first match counts.
+const SCHEMAS: [(&[&str], Read); 12] = [
     (ITEM, question),
-    (&["conversations"], conversations),
-    (&["messages"], messages),
+    (&["conversations"], |row| said(row, "conversations")),
+    (&["messages"], |row| said(row, "messages")),
+    (&["conversation"], |row| said(row, "conversation")),
     (&["instruction", "instances"], seed_task),
     (&["instruction"], instruction),
-    (&["question"], question_answer),
+    (&["question"], |row| pair(row, "question")),
+    (&["query"], |row| pair(row, "query")),
     (&["prompt"], prompt_completion),
     (&["input"], input_target),
+    (&["data"], |row| said(row, "data")),
     (&["text"], plain_text),
 ];
 
 /// What an answer may be called; the first that a row has counts.
 const ANSWERS: [&str; 5] = ["output", "target", "response", "answer", "completion"];
+/// Tools that a conversation could call.
+const TOOLS: [&str; 2] = ["tools", "functions"];
+/// How much a whole row counts.
+const WEIGHTS: [&str; 3] = ["weight", "sample_weight", "loss_weight"];
 
 /// The conversation of a row. An evaluation item's category is its class name, not yet what the paper counts it as.
 ///
 /// # Errors
 /// The reason why the row cannot be used.
-pub fn example(id: &str, row: &Value, separator: &str) -> std::result::Result<Example, Fault> {
-    let Value::Object(fields) = row else { return Err("not a JSON object".into()) };
-    let has_all = |keys: &[&str]| keys.iter().all(|key| fields.contains_key(*key));
-    let Some((keys, read)) = SCHEMAS.iter().find(|(keys, _)| has_all(keys)) else {
-        let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
-        keys.sort_unstable();
-        keys.truncate(10);
-        return Err(format!("no known schema has the keys: {}", keys.join(", ")));
+pub fn example(id: &str, row: &Value, options: &Options, notes: &mut Notes) -> Result<Example> {
+    let Value::Object(map) = row else { return Err("not a JSON object".into()) };
+    let fields = Fields::new(map);
+    let fits = |keys: &[&str]| keys.iter().all(|key| is_named(&fields, key, keys));
+    let Some((keys, read)) = SCHEMAS.iter().find(|(keys, _)| fits(keys)) else { return Err(unknown(&fields)) };
+    let mut noted = Notes::default();
+    check_whole(&fields, options, &mut noted)?;
+    let turns = read(&mut Reading { fields: &fields, options, notes: &mut noted })?;
+    let example = if *keys == ITEM {
+        let answers = ["std_answer"].into_iter().chain(ANSWERS);
+        let answers: Vec<&str> = answers.map(|key| fields.text(key)).collect::<Result<_>>()?;
+        let reference = answers.into_iter().find(|answer| !is_blank(answer)).map(str::to_owned);
+        let class = Some(class_name(fields.required("class")?));
+        Example { id: id.into(), turns, category: class, reference, rubric: None }
+    } else {
+        Example { id: id.into(), turns, category: None, reference: None, rubric: None }
     };
-    let turns = read(fields, separator)?;
-    if *keys != ITEM {
-        return Ok(Example { id: id.into(), turns, category: None, reference: None, rubric: None });
+    noted.add_unused(fields.unused());
+    notes.add_row(&noted);
+    Ok(example)
+}
+
+/// Whether a schema's key is there: null and an empty list say that it is not. Where nothing else is, it says what is wrong.
+fn is_named(fields: &Fields<'_>, key: &str, keys: &[&str]) -> bool {
+    const PROMPTS: [&str; 6] = ["instruction", "question", "query", "prompt", "input", "text"];
+    let has_other = || PROMPTS.iter().any(|other| !keys.contains(other) && fields.has(other));
+    // A class that is null says that a row is no evaluation item.
+    fields.has(key) || (key != "class" && fields.names(key) && !has_other())
+}
+
+/// Why no schema fits.
+fn unknown(fields: &Fields<'_>) -> Fault {
+    let keys = fields.keys();
+    if fields.names("role") && fields.names("content") || fields.names("from") && fields.names("value") {
+        return "a single message; put those of a conversation together as {\"messages\": […]}".into();
     }
-    let answers = ["std_answer"].into_iter().chain(ANSWERS);
-    let answers: Vec<&str> = answers.map(|key| text(fields, key)).collect::<std::result::Result<_, Fault>>()?;
-    let reference = answers.into_iter().find(|answer| !is_blank(answer)).map(str::to_owned);
-    let class = Some(class_name(required(fields, "class")?));
-    Ok(Example { id: id.into(), turns, category: class, reference, rubric: None })
+    if fields.names("chosen") {
+        return "an answer that was chosen, without a prompt beside it; name the prompt with `columns` of the [[dataset]]".into();
+    }
+    format!(
+        "no known schema has the keys: {keys}; say what they are by columns = {{ instruction = \"…\", output = \"…\" }} in the \
+         [[dataset]]"
+    )
+}
+
+/// What a row says of itself as a whole.
+fn check_whole(fields: &Fields<'_>, options: &Options, notes: &mut Notes) -> Result<()> {
+    let is_some = |value: &Value| !matches!(value, Value::String(text) if matches!(text.trim(), "" | "[]" | "{}" | "null" | "None"));
+    for key in TOOLS {
+        if fields.get(key).is_none_or(|tools| !is_some(tools)) {
+            continue;
+        }
+        match options.tools {
+            Tools::Refuse => {
+                return Err(format!(
+                    "has `{key}`, which no template writes; options = {{ tools = \"drop\" }} leaves them out"
+                ));
+            }
+            Tools::Drop => notes.add("the tools were left out"),
+        }
+    }
+    let is_weight = |key: &&'static str| matches!(fields.get(key), Some(Value::Number(n)) if n.as_f64() != Some(1.0));
+    match WEIGHTS.into_iter().find(|key| fields.has(key) && is_weight(key)) {
+        Some(key) => Err(format!("has `{key}`, and a row's weight other than 1 is not known; take it out, or the row")),
+        None => Ok(()),
+    }
 }
 
 /// Whether a row is the rubric of a class.
@@ -79,9 +146,10 @@ pub fn is_rubric(row: &Value) -> bool {
 ///
 /// # Errors
 /// The reason why the row is no rubric.
-pub fn rubric(row: &Value) -> std::result::Result<(String, String), Fault> {
-    let Value::Object(fields) = row else { return Err("not a JSON object".into()) };
-    Ok((class_name(required(fields, "class")?), required(fields, "prompt")?.to_owned()))
+pub fn rubric(row: &Value) -> Result<(String, String)> {
+    let Value::Object(map) = row else { return Err("not a JSON object".into()) };
+    let fields = Fields::new(map);
+    Ok((class_name(fields.required("class")?), fields.required("prompt")?.to_owned()))
 }
 
 /// One spelling for a class: BELLE's files differ in case, and have no-break spaces in some names.
@@ -97,46 +165,63 @@ pub fn category(class: String) -> String {
     }
 }
 
-fn question(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    Ok(vec![Turn::new(Role::User, required(fields, "question")?)])
+fn question(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    Ok(vec![Turn::new(Role::User, row.fields.required("question")?)])
 }
 
-fn plain_text(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    Ok(vec![Turn::new(Role::Assistant, required(fields, "text")?)])
+fn plain_text(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    Ok(vec![Turn::new(Role::Assistant, row.fields.required("text")?)])
 }
 
-fn input_target(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
+fn input_target(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    let prompt = row.fields.required("input")?;
     // BELLE's own name for it, where a row has both.
-    let answer = if fields.contains_key("target") { required(fields, "target")? } else { answer(fields)? };
-    with_answer(prompt_turns(required(fields, "input")?)?, answer)
+    let answer = if row.fields.names("target") { row.fields.required("target")? } else { answer(row.fields)? };
+    let turns = prompt_turns(row, prompt)?;
+    with_answer(row, turns, answer)
 }
 
-fn question_answer(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    after_history(fields, required(fields, "question")?)
+fn pair(row: &mut Reading<'_, '_>, prompt: &'static str) -> Result<Vec<Turn>> {
+    let prompt = row.fields.required(prompt)?;
+    after_history(row, prompt)
 }
 
-fn prompt_completion(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    after_history(fields, required(fields, "prompt")?)
+/// Texts, or messages in both fields as TRL has them.
+fn prompt_completion(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    let Some(Value::Array(_)) = row.fields.get("prompt") else {
+        if !has_answer(row.fields) && row.fields.has("chosen") {
+            return Err("`chosen` and `rejected` answers of preference data; columns = { output = \"chosen\" } learns the chosen one".into());
+        }
+        return pair(row, "prompt");
+    };
+    let mut turns = said_in(row, "prompt")?;
+    turns.extend(said_in(row, "completion")?);
+    let system = system(row.fields)?;
+    checked(system.into_iter().chain(turns).collect())
 }
 
-fn seed_task(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    let Some([Value::Object(instance)]) = fields["instances"].as_array().map(Vec::as_slice) else {
+fn seed_task(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    let Some([Value::Object(instance)]) = row.fields.get("instances").and_then(Value::as_array).map(Vec::as_slice)
+    else {
         return Err("`instances` does not hold exactly one object".into());
     };
-    let prompt = join(text(fields, "instruction")?, text(instance, "input")?, separator);
-    with_answer(prompt_turns(&prompt)?, required(instance, "output")?)
+    let instance = Fields::new(instance);
+    let prompt = join(row.fields.text("instruction")?, instance.text("input")?, &row.options.separator);
+    let turns = prompt_turns(row, &prompt)?;
+    with_answer(row, turns, instance.required("output")?)
 }
 
-fn instruction(fields: &Fields, separator: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    let input = if fields.contains_key("input") { "input" } else { "context" };
-    after_history(fields, &join(text(fields, "instruction")?, text(fields, input)?, separator))
+fn instruction(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
+    let input = if row.fields.names("input") { "input" } else { "context" };
+    let prompt = join(row.fields.text("instruction")?, row.fields.text(input)?, &row.options.separator);
+    after_history(row, &prompt)
 }
 
 /// The conversation of a row with this prompt: what was said before it, and the answer behind it.
-fn after_history(fields: &Fields, prompt: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    let mut turns = system(fields)?;
-    match fields.get("history") {
-        None | Some(Value::Null) => {}
+fn after_history(row: &mut Reading<'_, '_>, prompt: &str) -> Result<Vec<Turn>> {
+    let mut turns = system(row.fields)?;
+    match row.fields.get("history") {
+        None => {}
         Some(Value::Array(pairs)) => {
             for pair in pairs {
                 let Some([Value::String(question), Value::String(answer)]) = pair.as_array().map(Vec::as_slice) else {
@@ -148,41 +233,27 @@ fn after_history(fields: &Fields, prompt: &str) -> std::result::Result<Vec<Turn>
         }
         Some(_) => return Err("`history` is not a list of [question, answer]".into()),
     }
-    turns.extend(prompt_turns(prompt)?);
-    with_answer(turns, answer(fields)?)
+    turns.extend(prompt_turns(row, prompt)?);
+    let answer = answer(row.fields)?;
+    with_answer(row, turns, answer)
 }
 
-fn conversations(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    said(fields, "conversations")
-}
-
-fn messages(fields: &Fields, _: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    said(fields, "messages")
-}
-
-/// A list of messages in either spelling: `{from, value}` or `{role, content}`.
-fn said(fields: &Fields, key: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    let Some(messages) = fields[key].as_array() else { return Err(format!("`{key}` is not a list")) };
-    let mut turns = system(fields)?;
-    for message in messages {
-        let Value::Object(message) = message else { return Err(format!("`{key}` holds something else than objects")) };
-        let (who, what) = if message.contains_key("from") { ("from", "value") } else { ("role", "content") };
-        turns.push(Turn::new(role(required(message, who)?)?, required(message, what)?));
-    }
+/// The messages of a row, with its system text before them.
+fn said(row: &mut Reading<'_, '_>, key: &'static str) -> Result<Vec<Turn>> {
+    let mut turns = system(row.fields)?;
+    turns.extend(said_in(row, key)?);
     checked(turns)
 }
 
-fn role(name: &str) -> std::result::Result<Role, Fault> {
-    match name {
-        "system" | "developer" => Ok(Role::System),
-        "human" | "user" => Ok(Role::User),
-        "assistant" | "gpt" | "chatgpt" | "model" => Ok(Role::Assistant),
-        _ => Err("a speaker other than system, user and assistant".into()),
-    }
+fn said_in(row: &mut Reading<'_, '_>, key: &'static str) -> Result<Vec<Turn>> {
+    let empty = Value::Array(Vec::new());
+    message::turns(key, row.fields.get(key).unwrap_or(&empty), row.options, row.notes)
 }
 
-fn system(fields: &Fields) -> std::result::Result<Vec<Turn>, Fault> {
-    let content = text(fields, "system")?;
+fn system(fields: &Fields<'_>) -> Result<Vec<Turn>> {
+    // A prompt of the system is called so beside messages, too.
+    let key = if fields.has("system") { "system" } else { "system_prompt" };
+    let content = fields.text(key)?;
     Ok(if is_blank(content) { vec![] } else { vec![Turn::new(Role::System, content)] })
 }
 
@@ -192,20 +263,25 @@ fn join(instruction: &str, input: &str, separator: &str) -> String {
 }
 
 /// The turns of a prompt: those of the dialogue it holds, or one of the user.
-fn prompt_turns(prompt: &str) -> std::result::Result<Vec<Turn>, Fault> {
-    match dialogue::turns(prompt) {
-        turns if turns.is_empty() => Ok(vec![Turn::new(Role::User, prompt)]),
-        turns => Ok(turns),
+fn prompt_turns(row: &mut Reading<'_, '_>, prompt: &str) -> Result<Vec<Turn>> {
+    match dialogue::read(prompt) {
+        Dialogue::Turns(turns) => Ok(turns),
+        Dialogue::None => Ok(vec![Turn::new(Role::User, prompt)]),
+        Dialogue::Quoted => {
+            row.notes.add("the prompt quotes a dialogue of Human and Assistant and was read as one prompt");
+            Ok(vec![Turn::new(Role::User, prompt)])
+        }
     }
 }
 
-fn with_answer(mut turns: Vec<Turn>, answer: &str) -> std::result::Result<Vec<Turn>, Fault> {
+fn with_answer(row: &mut Reading<'_, '_>, mut turns: Vec<Turn>, answer: &str) -> Result<Vec<Turn>> {
+    let answer = message::with_reasoning(row.fields, answer.to_owned(), row.options, row.notes)?;
     turns.push(Turn::new(Role::Assistant, answer));
     checked(turns)
 }
 
 /// Refuses what no template can write sensibly or nothing can be learnt from.
-fn checked(turns: Vec<Turn>) -> std::result::Result<Vec<Turn>, Fault> {
+fn checked(turns: Vec<Turn>) -> Result<Vec<Turn>> {
     if turns.iter().any(|turn| is_blank(&turn.content)) {
         return Err("a turn is empty".into());
     }
@@ -223,28 +299,13 @@ fn checked(turns: Vec<Turn>) -> std::result::Result<Vec<Turn>, Fault> {
     Ok(turns)
 }
 
+fn has_answer(fields: &Fields<'_>) -> bool {
+    ANSWERS.iter().any(|key| fields.has(key))
+}
+
 /// The answer of a row, whatever it is called.
-fn answer(fields: &Fields) -> std::result::Result<&str, Fault> {
-    required(fields, ANSWERS.into_iter().find(|key| fields.contains_key(*key)).unwrap_or(ANSWERS[0]))
-}
-
-/// A text field; empty when absent or null.
-fn text<'a>(fields: &'a Fields, key: &str) -> std::result::Result<&'a str, Fault> {
-    match fields.get(key) {
-        None | Some(Value::Null) => Ok(""),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(format!("`{key}` is not text")),
-    }
-}
-
-/// A text field that says something.
-fn required<'a>(fields: &'a Fields, key: &str) -> std::result::Result<&'a str, Fault> {
-    match text(fields, key)? {
-        blank if is_blank(blank) => Err(format!("`{key}` is missing or empty")),
-        text => Ok(text),
-    }
-}
-
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+fn answer<'a>(fields: &Fields<'a>) -> Result<&'a str> {
+    let is_there = |key: &&'static str| fields.has(key);
+    let found = ANSWERS.into_iter().find(is_there).or_else(|| ANSWERS.into_iter().find(|key| fields.names(key)));
+    fields.required(found.unwrap_or(ANSWERS[0]))
 }

@@ -5,7 +5,7 @@
 use dataset_belle::{Belle, Options};
 use tunebench_plugin_api::serde_json::{self, json};
 use tunebench_plugin_api::testing::read_rows;
-use tunebench_plugin_api::{Dataset, Role, Row, Source};
+use tunebench_plugin_api::{Dataset, Position, Role, Row, Source};
 
 fn open(files: &[(&str, &str)], options: &str) -> tunebench_plugin_api::Result<Belle> {
     let options: Options = serde_json::from_str(options).unwrap();
@@ -27,7 +27,7 @@ fn show(row: &Row) -> String {
                     Role::User => 'U',
                     Role::Assistant => 'A',
                 };
-                format!("{letter} {}", turn.content)
+                format!("{letter}{} {}", if turn.is_learnt { "" } else { "-" }, turn.content)
             });
             turns.collect::<Vec<_>>().join(" | ")
         }
@@ -69,6 +69,27 @@ fn schemas() {
         (r#"{"input":"q","target":"a","output":"b"}"#, "U q | A a"),
         (r#"{"instruction":"q","output":"a","response":"b"}"#, "U q | A a"),
         (r#"{"text":"从前"}"#, "A 从前"),
+        (r#"{"query":"q","response":"a"}"#, "U q | A a"),
+        (r#"{"conversation":[{"human":"q","assistant":"a"},{"human":"r","assistant":"b"}]}"#, "U q | A a | U r | A b"),
+        (r#"{"id":"1","data":["q","a","r","b"]}"#, "U q | A a | U r | A b"),
+        (
+            r#"{"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"a"}]}"#,
+            "U q | A a",
+        ),
+        (
+            r#"{"messages":[{"role":"User","content":[{"type":"text","text":"q"},{"type":"text","text":"r"}]},{"role":"Assistant","content":"a"}]}"#,
+            "U qr | A a",
+        ),
+        // What is null or an empty list is not there, as where many schemas are one table.
+        (r#"{"messages":[],"conversations":null,"instruction":"q","output":"a","response":null}"#, "U q | A a"),
+        (r#"{"output":null,"response":"a","instruction":"q","input":""}"#, "U q | A a"),
+        (r#"{"question":"q","class":null,"answer":"a"}"#, "U q | A a"),
+        (r#"{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}],"tools":"[]"}"#, "U q | A a"),
+        (
+            r#"{"messages":[{"role":"user","content":"q","tool_calls":null},{"role":"assistant","content":"a","reasoning_content":""}]}"#,
+            "U q | A a",
+        ),
+        (r#"{"conversations":[{"from":"human","value":"q"},{"from":"bing","value":"a"}]}"#, "U q | A a"),
         (r#"{"question":"q","class":"open QA","std_answer":"a"}"#, "U q"),
     ];
     for (row, want) in cases {
@@ -95,8 +116,10 @@ fn dialogues_in_one_field() {
         ("Human: 只有一人", "U Human: 只有一人 | A 答"),
         ("解释 Human: 和\\nAssistant:", "U 解释 Human: 和\nAssistant: | A 答"),
         ("Humanity: x\\nAssistant:", "U Humanity: x\nAssistant: | A 答"),
+        // What ends with an answer asks for no turn.
+        ("Human: 一\\nAssistant: 二", "U Human: 一\nAssistant: 二 | A 答"),
+        ("Human: 一\\nAssistant: 二\\n改写这段对话", "U Human: 一\nAssistant: 二\n改写这段对话 | A 答"),
         // Broken dialogues.
-        ("Human: 一\\nAssistant: 二", "! turns do not alternate between user and assistant, the user first"),
         ("Human: 一\\nHuman: 二\\nAssistant:", "! turns do not alternate between user and assistant, the user first"),
         ("Human: 一\\nAssistant:\\nHuman: 二", "! a turn is empty"),
     ];
@@ -107,14 +130,112 @@ fn dialogues_in_one_field() {
 }
 
 #[test]
+fn marks_of_what_is_learnt_are_kept() {
+    let row = |first: &str, last: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"q"}},{{"role":"assistant","content":"a"{first}}},
+               {{"role":"user","content":"r","weight":0}},{{"role":"assistant","content":"b"{last}}}]}}"#
+        )
+        .replace('\n', " ")
+    };
+    let fraction = "! `weight` of a message is neither 0 nor 1, and a part of a weight is not known";
+    for (first, last, want) in [
+        (r#","weight":0"#, r#","weight":1"#, "U q | A- a | U r | A b"),
+        (r#","weight":0.0"#, "", "U q | A- a | U r | A b"),
+        (r#","train":false"#, r#","train":true"#, "U q | A- a | U r | A b"),
+        (r#","training":false"#, "", "U q | A- a | U r | A b"),
+        ("", r#","loss":false"#, "U q | A a | U r | A- b"),
+        (r#","weight":null"#, "", "U q | A a | U r | A b"),
+        (r#","weight":0.5"#, "", fraction),
+        (r#","weight":"0""#, "", fraction),
+        (r#","weight":1,"loss":false"#, "", "! two marks of a message say different things of whether it is learnt"),
+    ] {
+        check(&row(first, last), "{}", want);
+    }
+    let user = r#"{"conversations":[{"from":"human","value":"q","train":true},{"from":"gpt","value":"a"}]}"#;
+    check(user, "{}", "! a turn that is not the assistant's is marked to be learnt, and only answers are");
+    check(r#"{"prompt":"q","completion":"a","weight":1}"#, "{}", "U q | A a");
+    let weighed = "! has `weight`, and a row's weight other than 1 is not known; take it out, or the row";
+    check(r#"{"prompt":"q","completion":"a","weight":0.5}"#, "{}", weighed);
+}
+
+#[test]
+fn tools_and_reasoning_are_refused_unless_asked_for() {
+    let tools =
+        r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]}"#;
+    let tools_refused = "! has `tools`, which no template writes; options = { tools = \"drop\" } leaves them out";
+    let thought = r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a","reasoning_content":"because"}]}"#;
+    let refused = |key: &str| {
+        format!(
+            "! has `{key}`; options = {{ reasoning = \"drop\" }} leaves it out, \"think\" puts it before the answer"
+        )
+    };
+    let calls =
+        r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}]}"#;
+    let pair = r#"{"question":"q","reasoning":"because","answer":"a"}"#;
+    for (row, options, want) in [
+        (tools, "{}", tools_refused),
+        (tools, r#"{"tools":"drop"}"#, "U q | A a"),
+        (&tools.replace("tools", "functions"), "{}", &tools_refused.replace("`tools`", "`functions`")),
+        (calls, r#"{"tools":"drop"}"#, "! has `tool_calls`, and calls of tools are not learnt"),
+        (thought, "{}", &refused("reasoning_content")),
+        (thought, r#"{"reasoning":"drop"}"#, "U q | A a"),
+        (thought, r#"{"reasoning":"think"}"#, "U q | A <think>\nbecause\n</think>\n\na"),
+        (&thought.replace("reasoning_content", "thinking"), "{}", &refused("thinking")),
+        (pair, "{}", &refused("reasoning")),
+        (pair, r#"{"reasoning":"drop"}"#, "U q | A a"),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]},{"role":"assistant","content":"a"}]}"#,
+            "{}",
+            "! a part of type `image_url`, which is no text",
+        ),
+    ] {
+        check(row, options, want);
+    }
+}
+
+#[test]
+fn what_is_not_used_is_told() {
+    let text = r#"{"id":"1","instruction":"q","output":"a","score":5,"text":"q a","note":""}
+{"instruction":"q","output":"a","response":"b","score":null}
+{"messages":[{"role":"user","content":"q","mood":"x"},{"role":"assistant","content":"a","mood":"y"}],"score":1}
+{"instruction":"Human: q\nAssistant: a","output":"b"}
+17
+"#;
+    let mut dataset = open(&[("x.jsonl", text)], "{}").unwrap();
+    let want = [
+        "field `messages: mood` in 1 of 4 rows is not used",
+        "field `response` in 1 of 4 rows is not used",
+        "field `score` in 2 of 4 rows is not used",
+        "field `text` in 1 of 4 rows is not used",
+        "in 1 of 4 rows the prompt quotes a dialogue of Human and Assistant and was read as one prompt",
+    ];
+    for _ in 0..2 {
+        assert_eq!(rows(&mut dataset).len(), 5);
+        assert_eq!(dataset.remarks(), want);
+        dataset.seek(&Position::default()).unwrap();
+    }
+}
+
+#[test]
 fn rows_that_cannot_be_used() {
     let cases = [
         ("17", "! not a JSON object"),
         ("{\"instruction\":", "! not valid JSON: EOF while parsing a value"),
-        (r#"{"q":"x","a":1}"#, "! no known schema has the keys: a, q"),
+        (
+            r#"{"q":"x","a":1}"#,
+            "! no known schema has the keys: a, q; say what they are by columns = { instruction = \"…\", output = \"…\" } in the [[dataset]]",
+        ),
         (r#"{"question":"x","solution":"y"}"#, "! `output` is missing or empty"),
         (r#"{"prompt":"x","answer":" "}"#, "! `answer` is missing or empty"),
-        (r#"{"query":"x","answer":"y"}"#, "! no known schema has the keys: answer, query"),
+        (
+            r#"{"role":"user","content":"x"}"#,
+            "! a single message; put those of a conversation together as {\"messages\": […]}",
+        ),
+        (
+            r#"{"prompt":"x","chosen":"y","rejected":"z"}"#,
+            "! `chosen` and `rejected` answers of preference data; columns = { output = \"chosen\" } learns the chosen one",
+        ),
         (r#"{"instruction":"i","input":"j"}"#, "! `output` is missing or empty"),
         (r#"{"instruction":"i","input":"j","output":" \n"}"#, "! `output` is missing or empty"),
         (r#"{"instruction":" ","input":"","output":"a"}"#, "! a turn is empty"),
@@ -134,7 +255,7 @@ fn rows_that_cannot_be_used() {
         ),
         (
             r#"{"conversations":[{"from":"observation","value":"q"}]}"#,
-            "! a speaker other than system, user and assistant",
+            "! has a turn of `observation`, and calls of tools are not learnt",
         ),
         (r#"{"messages":[{"role":"user","content":[{"type":"text"}]}]}"#, "! `content` is not text"),
         (r#"{"messages":[{"role":"user"}]}"#, "! `content` is missing or empty"),

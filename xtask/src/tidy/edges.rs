@@ -10,7 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
     ("crates/files", &[]),
     ("crates/plugin-api", &[]),
-    ("crates/host", &["spec", "files", "plugin-api"]),
+    ("crates/rows", &[]),
+    ("crates/host", &["spec", "files", "plugin-api", "rows"]),
     ("crates/dataset", &["spec"]),
     // The emulator and the kit are for tests: of what they know, and of what comes after.
     ("crates/kernels", &["spec", "amx-emulator"]),
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "spec",
             "files",
+            "rows",
             "host",
             "dataset",
             "kernels",

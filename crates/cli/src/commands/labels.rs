@@ -32,6 +32,9 @@ fn show(arm: &ArmLabels) -> Result<()> {
         stats.lost_tokens
     ))?;
     print(&format!("  the end of an answer is learnt from {} of {} examples\n", stats.with_end, stats.examples))?;
+    for remark in &arm.of_source {
+        print(&format!("  {}\n", printable(remark)))?;
+    }
     for remark in &arm.remarks {
         print(&format!("  warning: {}\n", printable(remark)))?;
     }

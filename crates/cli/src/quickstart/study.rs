@@ -315,6 +315,8 @@ fn dataset(id: &str, plugin: &str, source: &str, examples: Option<u64>) -> Datas
         examples,
         seed: None,
         options: BTreeMap::new(),
+        columns: BTreeMap::new(),
+        max_skipped_share: None,
         hint: None,
     }
 }

@@ -6,7 +6,8 @@ use tunebench_plugin_api::abi::PluginRoot_Ref;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{ChatReply, Decoder, Example, JudgeStep};
 
-use super::dataset::{Dataset, Files, PositionedRow};
+use super::dataset::{Dataset, PositionedRow};
+use super::files::Files;
 use super::judge::Judge;
 use super::tuner::Tuner;
 use crate::error::HostError;
@@ -21,6 +22,8 @@ pub(crate) enum Request {
     /// A dataset: at most so many rows.
     Rows(u64),
     Seek(String),
+    /// A dataset: what a user should know of the rows read so far.
+    Remarks,
     /// A judge: the next step for an answer.
     Step {
         item: Box<Example>,
@@ -41,6 +44,7 @@ pub(crate) enum Reply {
     RecordedPlan(Box<RecordedPlan>),
     Rows(Vec<PositionedRow>),
     Sought,
+    Remarks(Vec<String>),
     Step(JudgeStep),
 }
 
@@ -51,6 +55,7 @@ impl Reply {
             Self::RecordedPlan(_) => "a recording",
             Self::Rows(_) => "rows",
             Self::Sought => "a position",
+            Self::Remarks(_) => "remarks",
             Self::Step(_) => "a judge's step",
         };
         HostError::invalid(plugin, "answering", format!("{what}, which was not asked for"))
@@ -96,6 +101,7 @@ impl Session {
                 dataset.seek(&position)?;
                 Ok(Reply::Sought)
             }
+            (Adapter::Dataset(dataset), Request::Remarks) => Ok(Reply::Remarks(dataset.remarks()?)),
             (Adapter::Judge(judge), Request::Step { item, answer, replies }) => {
                 Ok(Reply::Step(judge.step(&item, &answer, &replies)?))
             }

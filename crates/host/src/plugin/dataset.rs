@@ -1,10 +1,8 @@
 //! A dataset with its options, over files: a stream of rows with their positions.
 
-use std::path::PathBuf;
-
 use tunebench_spec::Row;
 
-use crate::adapter::{PositionedRow, Reply, Request};
+use crate::adapter::{PositionedRow, Reply, Request, SourceFiles};
 use crate::error::HostError;
 use crate::load::Plugin;
 use crate::options::Options;
@@ -26,10 +24,10 @@ impl DatasetPlugin {
     pub(crate) fn open(
         launcher: &Launcher,
         plugin: &Plugin,
-        files: &[PathBuf],
+        source: &SourceFiles,
         options: &Options,
     ) -> Result<Self, HostError> {
-        let worker = launcher.open(plugin, options, files)?;
+        let worker = launcher.open(plugin, options, source)?;
         Ok(Self { worker, batch: Vec::new().into_iter(), ask: MOST_ROWS })
     }
 
@@ -48,6 +46,17 @@ impl DatasetPlugin {
             }
         }
         Ok(self.batch.next().map(|row| (row.position.to_string(), row.row)))
+    }
+
+    /// What a user should know of the rows read so far: how files were read, and what of them was not used.
+    ///
+    /// # Errors
+    /// When the plugin fails.
+    pub fn remarks(&mut self) -> Result<Vec<String>, HostError> {
+        match self.worker.call("telling its remarks", Request::Remarks)? {
+            Reply::Remarks(remarks) => Ok(remarks),
+            other => Err(other.unexpected(self.worker.plugin())),
+        }
     }
 
     /// Continue from a position that [`DatasetPlugin::next`] gave, perhaps in another process.

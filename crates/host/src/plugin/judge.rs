@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tunebench_spec::{ChatReply, Example, JudgeStep};
 
-use crate::adapter::{Reply, Request};
+use crate::adapter::{Reply, Request, SourceFiles};
 use crate::error::HostError;
 use crate::load::Plugin;
 use crate::options::Options;
@@ -24,7 +24,7 @@ pub struct JudgePlugin {
 
 impl JudgePlugin {
     pub(crate) fn open(launcher: &Launcher, plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
-        let worker = Mutex::new(Some(launcher.open(plugin, options, &[])?));
+        let worker = Mutex::new(Some(launcher.open(plugin, options, &SourceFiles::default())?));
         Ok(Self { launcher: launcher.clone(), plugin: plugin.clone(), options: options.clone(), worker })
     }
 
@@ -74,7 +74,7 @@ impl JudgePlugin {
         let mut slot = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         let mut worker = match slot.take() {
             Some(worker) => worker,
-            None => self.launcher.open(&self.plugin, &self.options, &[])?,
+            None => self.launcher.open(&self.plugin, &self.options, &SourceFiles::default())?,
         };
         let reply = worker.call(OPERATION, request);
         if !reply.as_ref().is_err_and(breaks) {

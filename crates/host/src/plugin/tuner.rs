@@ -3,7 +3,7 @@
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use crate::adapter::{Reply, Request};
+use crate::adapter::{Reply, Request, SourceFiles};
 use crate::error::HostError;
 use crate::load::Plugin;
 use crate::options::Options;
@@ -16,7 +16,7 @@ pub struct TunerPlugin {
 
 impl TunerPlugin {
     pub(crate) fn open(launcher: &Launcher, plugin: &Plugin, options: &Options) -> Result<Self, HostError> {
-        Ok(Self { worker: launcher.open(plugin, options, &[])? })
+        Ok(Self { worker: launcher.open(plugin, options, &SourceFiles::default())? })
     }
 
     /// What is trained of `shape`, and the recorded graphs of every adapted weight. Equal graphs are kept once.

@@ -42,8 +42,8 @@ impl Handler {
     fn handle(&mut self, command: Command, answer: &mut dyn FnMut(Answer) -> bool) -> Answer {
         let early = || HostError::invalid("(none)", "starting", "it was asked before it was loaded");
         match command {
-            Command::OpenFiles(paths) => {
-                self.files = Files::open(&paths)?;
+            Command::OpenFiles(source, reading) => {
+                self.files = Files::open(&source, reading)?;
                 Ok(Response::Done)
             }
             Command::Load { path, lock_file } => {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use crate::adapter::{DROPPING, Reply, Request};
+use crate::adapter::{DROPPING, Reading, Reply, Request, SourceFiles};
 use crate::error::HostError;
 use crate::load::{LoadCheck, LockFile, Plugin};
 use crate::options::Options;
@@ -71,10 +71,11 @@ impl Launcher {
         (checks, plugin)
     }
 
-    /// Starts a worker with a plugin at work, for a dataset over `files`.
-    pub(crate) fn open(&self, plugin: &Plugin, options: &Options, files: &[PathBuf]) -> Result<Worker, HostError> {
+    /// Starts a worker with a plugin at work, for a dataset over `source`.
+    pub(crate) fn open(&self, plugin: &Plugin, options: &Options, source: &SourceFiles) -> Result<Worker, HostError> {
+        let reading = if plugin.manifest.reads_bytes { Reading::Bytes } else { Reading::Rows };
         let mut worker = self.start(&plugin.manifest.name, Some(plugin))?;
-        worker.command("opening its files", Command::OpenFiles(files.to_vec()))?;
+        worker.command("opening its files", Command::OpenFiles(source.clone(), reading))?;
         if self.isolation != Isolation::InProcess {
             // Whether it is as it was added was seen when it was first loaded; now it must be the same file.
             worker.load(&plugin.path, &LockFile::exactly(plugin), &mut Vec::new())?;

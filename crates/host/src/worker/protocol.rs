@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapter::{Reply, Request};
+use crate::adapter::{Reading, Reply, Request, SourceFiles};
 use crate::error::HostError;
 use crate::load::{LoadCheck, LockFile, Plugin};
 use crate::options::Options;
@@ -13,7 +13,7 @@ use crate::options::Options;
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Command {
     /// The source of a dataset.
-    OpenFiles(Vec<PathBuf>),
+    OpenFiles(SourceFiles, Reading),
     Load {
         path: PathBuf,
         lock_file: LockFile,
