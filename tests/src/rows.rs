@@ -59,6 +59,7 @@ fn every_kind_of_file_gives_the_same_examples_in_this_process_and_in_another() {
         ("rows.csv", format!("instruction,output\n{}\n", table.join("\n")).into_bytes(), "rows.csv#2", 1),
         ("empty.json", b"[]".to_vec(), "", 1),
     ];
+    let parquet = SourceFiles::from(&[support::repository("crates/rows/tests/parquet/pairs.parquet")][..]);
     for isolation in [Isolation::InProcess, Isolation::Process(support::executable())] {
         let registry = registry(isolation);
         let turns = |examples: &[Example]| examples.iter().map(|e| e.turns.clone()).collect::<Vec<_>>();
@@ -71,6 +72,9 @@ fn every_kind_of_file_gives_the_same_examples_in_this_process_and_in_another() {
                 assert_eq!(examples[1].id, *place);
             }
         }
+        let (examples, told) = read(&registry, &parquet).unwrap();
+        assert_eq!((turns(&examples), told.len()), (want.clone(), 1), "{told:?}");
+        assert_eq!(examples[1].id, "pairs.parquet#2");
         // What is wrong in a file is said of the file.
         for (name, bytes, wants) in [
             ("open.json", format!("[{}", rows[0]), &["open.json, line 1", "cut off"][..]),

@@ -11,7 +11,7 @@ use crate::csv::Csv;
 use crate::encoding::{FromUtf16, Legacy, utf16};
 use crate::error::Error;
 use crate::json;
-use crate::parquet::{self, Parquet};
+use crate::parquet::{self, Chunks, Parquet};
 use crate::row::{Row, Rows};
 use crate::scan::without_nan;
 use crate::shape::{Shape, decide};
@@ -54,7 +54,7 @@ enum Format {
     Json(Shape),
     Csv(Option<u8>),
     /// The file is another one where it was packed: its parts are read where they are.
-    Parquet(Arc<File>),
+    Parquet(Chunks),
 }
 
 /// Rows on their way to whoever asks for bytes.
@@ -101,8 +101,9 @@ impl RowFile {
                 false => Arc::new(spooled(io::Cursor::new(head).chain(input)).map_err(|e| source.fault(e))?),
             };
             // Its header is read now, so that a damaged one is known at once.
-            Parquet::open(name, &file)?;
-            return Ok(Self { source, format: Format::Parquet(file), columns: columns.clone(), stream: None });
+            let chunks = Chunks::new(file).map_err(|e| fault_of(name, e, None))?;
+            Parquet::open(name, &chunks)?;
+            return Ok(Self { source, format: Format::Parquet(chunks), columns: columns.clone(), stream: None });
         }
         if let Some((what, remedy)) = known_other(&head) {
             return Err(Error::Unreadable { file: name.to_owned(), what, remedy });
@@ -229,7 +230,7 @@ impl Source {
             Format::AsIs | Format::Unpacked => Given::Bytes(self.input().map_err(|e| self.fault(e))?),
             Format::Json(shape) => Given::Rows(json::open(shape, self.text()?)?),
             Format::Csv(separator) => Given::Rows(Box::new(Csv::open(self.text()?, *separator)?)),
-            Format::Parquet(file) => Given::Rows(Box::new(Parquet::open(&self.name, file)?)),
+            Format::Parquet(chunks) => Given::Rows(Box::new(Parquet::open(&self.name, chunks)?)),
         };
         Ok(Stream { rows, window: Vec::new(), start: 0, is_over: false, tally: Tally::default() })
     }

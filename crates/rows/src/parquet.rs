@@ -29,9 +29,18 @@ const MOST_DEPTH: usize = 64;
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 
 /// A file whose parts are read where they are.
-struct Chunks {
+#[derive(Clone)]
+pub(crate) struct Chunks {
     file: Arc<File>,
     length: u64,
+}
+
+impl Chunks {
+    /// Asks for the length now: in a sandbox that is not allowed later.
+    pub fn new(file: Arc<File>) -> std::io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
 }
 
 impl Length for Chunks {
@@ -193,11 +202,9 @@ pub(crate) struct Parquet {
 }
 
 impl Parquet {
-    pub fn open(file: &str, source: &Arc<File>) -> Result<Self, Error> {
+    pub fn open(file: &str, chunks: &Chunks) -> Result<Self, Error> {
         let fault = |reason: String| Error::Parquet { file: file.to_owned(), reason };
-        let length = source.metadata().map_err(|source| Error::Io { file: file.to_owned(), source })?.len();
-        let chunks = Chunks { file: source.clone(), length };
-        let reader = guarded(|| SerializedFileReader::new(chunks)).map_err(fault)?;
+        let reader = guarded(|| SerializedFileReader::new(chunks.clone())).map_err(fault)?;
         let schema = reader.metadata().file_metadata().schema();
         let mut planner = Planner { leaves: Vec::new() };
         let members = schema.get_fields().iter().map(|field| {

@@ -1,4 +1,4 @@
-"""Writes the Parquet files that `tests/files.rs` reads: `python make.py`, with pyarrow 26."""
+"""Writes the Parquet files that `tests/files.rs` and `tests/src/rows.rs` read: `python make.py`, with pyarrow 26."""
 import datetime
 import decimal
 import pathlib
@@ -56,3 +56,6 @@ with (here / "rows.jsonl").open("w") as out:
         for key in ("day", "price"):
             row[key] = None if row[key] is None else str(row[key])
         out.write(json.dumps(row, ensure_ascii=False) + "\n")
+pairs = [("天空是什么颜色？", "蓝色的。"), ('say "b",\nplease', "b"), ("c", "d")]
+pairs = pa.Table.from_pylist([{"instruction": q, "input": None, "output": a} for q, a in pairs])
+pq.write_table(pairs, here / "pairs.parquet", compression="zstd")
