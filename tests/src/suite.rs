@@ -54,6 +54,8 @@ mod testing_kit;
 mod third_party_tuners;
 /// What small studies are made of.
 mod tiny;
+/// Tokens of large sources, kept from run to run.
+mod token_cache;
 /// Prompt tuning, P-tuning and prefix tuning, as third-party plugins write them, against PEFT.
 mod virtual_tokens;
 /// Small studies in this process.

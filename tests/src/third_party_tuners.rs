@@ -167,7 +167,7 @@ fn ten_steps_of_lora_plus_are_those_of_pytorch() {
         ..Recipe::base()
     };
     let examples = in_order("tiny", |examples| {
-        let mut steps = Steps::new(examples, &recipe, 3, BatchLayout::Padded);
+        let mut steps = Steps::new(&examples, &recipe, 3, BatchLayout::Padded);
         let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         (0..10).map(chosen).collect()
     });

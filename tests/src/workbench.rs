@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tunebench_host::Registry;
 use tunebench_model::backend::FAST;
 use tunebench_results::{Frames, Record};
-use tunebench_study::{Event, Observer, RunOptions, Stop, Study, StudyError};
+use tunebench_study::{Event, Observer, RunOptions, Stop, Study, StudyError, TokenCache};
 
 use crate::support;
 use crate::tiny::{self, lines, tokenizer};
@@ -181,6 +181,11 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::JudgeRemark { judge, remark } => format!("{judge}: {remark}"),
         Event::JudgingForecast { forecast } => format!("{} takes {} requests", forecast.judge, forecast.requests),
         Event::JudgingTogether { judge } => format!("{judge} judges together"),
+        Event::TokensFound { dataset, .. } => format!("tokens of {dataset} found"),
+        Event::TokensLost { dataset, error } => format!("tokens of {dataset} lost: {error}"),
+        Event::TokensKept { dataset, .. } => format!("tokens of {dataset} kept"),
+        Event::TokensDeleted { deleted, .. } => format!("tokens deleted: {} files", deleted.files),
+        Event::Reading { .. } | Event::Tokenizing { .. } => return None,
         Event::Judged(_) | Event::JudgeProbed { .. } | Event::WorkKnown { .. } => return None,
     })
 }
@@ -188,6 +193,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
 /// The folder.
 pub struct Workbench {
     folder: TempDir,
+    cache: Option<TokenCache>,
 }
 
 /// The model of studies here, in place of `MODEL`.
@@ -207,7 +213,7 @@ impl Workbench {
 
     /// A study in full, with a tokenizer and without data; `MODEL` is a model with so many positions.
     pub fn from_study(study: &str, positions: usize) -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self { folder: tempfile::tempdir().unwrap(), cache: None };
         bench.write("tokenizer.json", &tokenizer().to_string());
         bench.write("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
         bench.write("study.toml", &with_model(study, positions));
@@ -237,7 +243,16 @@ impl Workbench {
         {
             plugins.add(&support::plugin(package)).unwrap();
         }
-        Study::open(&self.path("study.toml"), plugins, FAST).unwrap()
+        let study = Study::open(&self.path("study.toml"), plugins, FAST).unwrap();
+        match &self.cache {
+            Some(cache) => study.with_token_cache(cache.clone()),
+            None => study,
+        }
+    }
+
+    /// Keeps the tokens of large sources from now on, in the folder `cache`, in so many bytes.
+    pub fn keep_tokens(&mut self, most_bytes: u64) {
+        self.cache = Some(TokenCache { folder: self.path("cache"), most_bytes });
     }
 
     /// Runs the study into a folder, to the end.
@@ -276,7 +291,7 @@ impl Workbench {
             ids.extend(labels.examples.into_iter().map(|example| example.id));
             Ok(())
         };
-        self.open().labels(Some(arm), usize::MAX, &mut take).unwrap();
+        self.open().labels(Some(arm), usize::MAX, &mut |_: &Event<'_>| {}, &mut take).unwrap();
         ids
     }
 

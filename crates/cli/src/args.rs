@@ -78,6 +78,9 @@ pub enum Command {
     /// One HTML file that says what a run came to: it opens offline and can be sent on.
     #[command(after_help = "Example: tunebench report runs/smollm2 --out smollm2.html")]
     Report(Report),
+    /// Tokens of large datasets, kept from run to run: where they are and what they take.
+    #[command(after_help = "Example: tunebench cache --clear")]
+    Cache(Cache),
     /// Plugins: what is there, and whether a file is one.
     #[command(after_help = "Example: tunebench plugins list")]
     Plugins(Plugins),
@@ -163,6 +166,13 @@ pub struct Report {
 pub enum Language {
     En,
     Zh,
+}
+
+#[derive(clap::Args)]
+pub struct Cache {
+    /// Delete all of them; they are made again when they are needed.
+    #[arg(long)]
+    pub clear: bool,
 }
 
 #[derive(clap::Args)]

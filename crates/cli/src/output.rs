@@ -81,25 +81,35 @@ pub fn print_decisions(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The progress of one task of known length: a bar with an estimate on a terminal, plain lines now and then elsewhere.
+/// The progress of one task: a bar with an estimate on a terminal, plain lines now and then elsewhere.
 struct Progress {
     bar: Option<ProgressBar>,
-    label: &'static str,
+    label: String,
+    /// 0 where it is not known.
     total: u64,
     last_line: Instant,
 }
 
 impl Progress {
     /// Starts at 0 of `total`.
-    fn new(label: &'static str, total: u64) -> Self {
+    fn new(label: impl Into<String>, total: u64) -> Self {
+        let label = label.into();
+        let template = match total {
+            0 => "  {prefix} {pos}  {elapsed}  {msg}",
+            _ => "  {prefix} {bar:24} {pos}/{len}  {elapsed}<{eta}  {msg}",
+        };
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template("  {prefix} {bar:24} {pos}/{len}  {elapsed}<{eta}  {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.set_prefix(label);
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(label.clone());
             bar
         });
         Self { bar, label, total, last_line: Instant::now() }
+    }
+
+    /// Whether it is of this task.
+    fn is_of(&self, label: &str, total: u64) -> bool {
+        self.label == label && self.total == total
     }
 
     /// `done` of the total, with a remark.
@@ -111,7 +121,8 @@ impl Progress {
         }
         if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            status(format!("  {}: {done}/{}  {remark}", self.label, self.total));
+            let of = if self.total > 0 { format!("/{}", self.total) } else { String::new() };
+            status(format!("  {}: {done}{of}  {remark}", self.label));
         }
     }
 }
@@ -140,6 +151,11 @@ impl Terminal {
 
 impl Observer for Terminal {
     fn on_event(&mut self, event: &Event<'_>) {
+        if let Some((label, total)) = reading(event)
+            && !self.progress.as_ref().is_some_and(|progress| progress.is_of(&label, total))
+        {
+            self.progress = Some(Progress::new(label, total));
+        }
         if let Some((done, remark)) = advance(event) {
             if let Some(progress) = &mut self.progress {
                 progress.set(done, &remark);
@@ -166,6 +182,15 @@ impl Observer for Terminal {
     }
 }
 
+/// The task of reading that an event is about, and how much it is altogether, where that is known.
+fn reading(event: &Event<'_>) -> Option<(String, u64)> {
+    match event {
+        Event::Reading { dataset, .. } => Some((printable(&format!("reading {dataset}, rows")), 0)),
+        Event::Tokenizing { dataset, of, .. } => Some((printable(&format!("tokenizing {dataset}")), *of)),
+        _ => None,
+    }
+}
+
 /// How far the task at hand is, with a remark, if the event tells that.
 fn advance(event: &Event<'_>) -> Option<(u64, String)> {
     match event {
@@ -173,6 +198,7 @@ fn advance(event: &Event<'_>) -> Option<(u64, String)> {
             let rate = *tokens as f64 / seconds.max(1e-9);
             Some((*step, format!("loss {loss:.3}, {rate:.0} tokens/s")))
         }
+        Event::Reading { rows: done, .. } | Event::Tokenizing { done, .. } => Some((*done, String::new())),
         Event::Generated { done, .. } => Some((*done as u64, String::new())),
         Event::Judged(state) => {
             let spent = state.spent_usd.map_or_else(String::new, |usd| format!(", {usd:.2} USD"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tunebench_host::{Isolation, Launcher, LockFile, Registry};
-use tunebench_study::Study;
+use tunebench_study::token_cache::MOST_BYTES;
+use tunebench_study::{Study, TokenCache};
 
 use crate::args::Shared;
 use crate::downloads;
@@ -15,19 +16,36 @@ use crate::output::warn;
 pub fn open_study(file: &Path, shared: &Shared) -> Result<Study> {
     let study = Study::open(file, registry(shared)?, shared.backend)?.with_downloads(downloads::shown());
     study.warnings().for_each(warn);
-    Ok(match calibration_file() {
-        Some(file) => study.with_calibration(file),
+    Ok(match cache_folder().zip(token_cache()?) {
+        Some((folder, cache)) => study.with_calibration(folder.join("calibration.json")).with_token_cache(cache),
         None => study,
     })
 }
 
-/// Where measurements of this machine are kept: in $TUNEBENCH_CACHE, or in tunebench/ under the user's cache folder.
-fn calibration_file() -> Option<PathBuf> {
+/// Where the tokens of large datasets are kept from run to run.
+pub fn token_cache() -> Result<Option<TokenCache>> {
+    let most_bytes = cache_bytes()?;
+    Ok(cache_folder().map(|folder| TokenCache { folder: folder.join("tokens"), most_bytes }))
+}
+
+/// Where measurements of this machine and tokens are kept: in $TUNEBENCH_CACHE, or in tunebench/ under the user's cache
+/// folder.
+fn cache_folder() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cache = folder("TUNEBENCH_CACHE")
+    folder("TUNEBENCH_CACHE")
         .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("tunebench")))
-        .or_else(|| Some(folder("HOME")?.join(".cache/tunebench")));
-    Some(cache?.join("calibration.json"))
+        .or_else(|| Some(folder("HOME")?.join(".cache/tunebench")))
+}
+
+/// The bytes that tokens may take there: $TUNEBENCH_CACHE_GIB.
+fn cache_bytes() -> Result<u64> {
+    let Some(text) = std::env::var("TUNEBENCH_CACHE_GIB").ok().filter(|text| !text.is_empty()) else {
+        return Ok(MOST_BYTES);
+    };
+    let gib: f64 = text.parse().ok().filter(|gib| *gib >= 0.0).with_context(|| {
+        format!("TUNEBENCH_CACHE_GIB is `{text}`; it is the GiB that kept tokens may take, e.g. 64")
+    })?;
+    Ok((gib * (1u64 << 30) as f64) as u64)
 }
 
 /// The plugins that any study may name: those beside the executable and those given; and how all are run.

@@ -58,6 +58,14 @@ pub enum Error {
     NoSuchToken { id: u32, role: &'static str },
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    #[error("there is no example {index}, only {count}")]
+    NoExample { index: usize, count: usize },
+    #[error("{place}: damaged: {fault}; delete it, and it is made again")]
+    TokensDamaged { place: String, fault: String },
+    #[error("examples that were set aside on disk cannot be read again: {0}")]
+    Spool(#[source] serde_json::Error),
+    #[error(transparent)]
+    Files(#[from] tunebench_files::Error),
 }
 
 /// Why one example cannot be used. Counted and reported; equal defects have equal reasons.

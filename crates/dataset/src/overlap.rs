@@ -13,7 +13,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Serialize;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use tunebench_spec::{Example, Role};
 use unicode_normalization::UnicodeNormalization;
 
@@ -42,7 +43,7 @@ pub struct Overlap {
 }
 
 /// How alike two texts are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Likeness {
     Exact,
@@ -60,6 +61,11 @@ pub struct Match<'a> {
 }
 
 impl Overlap {
+    /// Whether there is no item to be like.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     /// The questions of these items; one without a question is like nothing.
     pub fn new<'a>(items: impl IntoIterator<Item = &'a Example>) -> Self {
         let mut overlap = Self::default();
@@ -127,7 +133,7 @@ impl Overlap {
 }
 
 /// What was found among the rows that were compared.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OverlapReport {
     /// Rows compared.
     pub rows: u64,
@@ -142,7 +148,7 @@ pub struct OverlapReport {
 }
 
 /// A row and the item that it is like.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverlapPair {
     /// Id of the row.
     pub row: String,
@@ -155,8 +161,20 @@ pub struct OverlapPair {
 impl OverlapReport {
     /// Compares a row and counts it; yields what was found, so that the caller may leave the row out.
     pub fn add<'a>(&mut self, overlap: &'a Overlap, example: &Example) -> Option<Match<'a>> {
+        self.count(example, overlap.find_in(example))
+    }
+
+    /// As [`OverlapReport::add`] of each of them in their order, compared by all threads.
+    pub fn add_all(&mut self, overlap: &Overlap, examples: &[Example]) {
+        let found: Vec<_> = examples.par_iter().map(|example| overlap.find_in(example)).collect();
+        for (example, found) in examples.iter().zip(found) {
+            self.count(example, found);
+        }
+    }
+
+    fn count<'a>(&mut self, example: &Example, found: Option<Match<'a>>) -> Option<Match<'a>> {
         self.rows += 1;
-        let found = overlap.find_in(example)?;
+        let found = found?;
         let Match { item, likeness, similarity } = found;
         match likeness {
             Likeness::Exact => self.exact += 1,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
@@ -14,14 +14,14 @@ const MAX_SHOWN: usize = 6;
 const OTHER: &str = "other reasons";
 
 /// How many rows were passed over, and why.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skips {
     /// By reason, sorted.
     pub reasons: BTreeMap<String, Skipped>,
 }
 
 /// The rows skipped for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub count: u64,
     pub first_place: String,

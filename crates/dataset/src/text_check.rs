@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tunebench_spec::{Example, escape};
 
 use crate::encoder::Encoder;
@@ -27,7 +27,7 @@ const MAX_KINDS: usize = 1000;
 pub const LOUD_SHARE: f64 = 0.01;
 
 /// What was found in the examples given so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextCheck {
     /// Examples looked at.
     pub rows: u64,
@@ -51,7 +51,7 @@ pub struct TextCheck {
 }
 
 /// Text of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The example's id.
     pub place: String,
@@ -59,7 +59,7 @@ pub struct Found {
 }
 
 /// A token that the model has no embedding for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
     /// Where it was found: the example's id, or what the template writes.
     pub place: String,

@@ -1,6 +1,7 @@
 //! Token ids with a label mask, cut to a length, and counted.
 
-use serde::Serialize;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use tunebench_spec::{Example, Recipe};
 
 use crate::encoder::{Conversation, Encoder, Token};
@@ -39,7 +40,7 @@ impl From<&Recipe> for Settings {
 }
 
 /// What became of the examples given so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenStats {
     /// Examples to train on.
     pub examples: u64,
@@ -75,7 +76,19 @@ impl<'e> Tokenization<'e> {
 
     /// The tokens of an example; `None` when nothing can be learnt from it, which is counted with the reason.
     pub fn add(&mut self, example: &Example) -> Option<Tokenized> {
-        match make(self.encoder, self.settings, example) {
+        let made = make(self.encoder, self.settings, example);
+        self.count(example, made)
+    }
+
+    /// As [`Tokenization::add`] of each of them in their order, by all threads.
+    pub fn add_all(&mut self, examples: &[Example]) -> impl Iterator<Item = Option<Tokenized>> {
+        let (encoder, settings) = (self.encoder, self.settings);
+        let made: Vec<_> = examples.par_iter().map(|example| make(encoder, settings, example)).collect();
+        examples.iter().zip(made).map(|(example, made)| self.count(example, made))
+    }
+
+    fn count(&mut self, example: &Example, made: Result<Made, Unusable>) -> Option<Tokenized> {
+        match made {
             Ok(Made { tokenized, lost, remarks }) => {
                 self.stats.examples += 1;
                 self.stats.truncated += u64::from(lost > 0);

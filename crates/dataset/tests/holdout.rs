@@ -50,15 +50,15 @@ fn a_share_is_held_out_and_not_learnt() {
     for (seed, part) in [(1, 0.1), (2, 0.1), (1, 0.5), (9, 0.01)] {
         let found = selection(&plain(), Wanted::All, &share(seed, part, N));
         let learnt = key_set(found.first(Wanted::All).unwrap());
-        let held_out = key_set(&found.held_out);
+        let held_out = key_set(&found.source.held_out);
         assert!(learnt.is_disjoint(&held_out));
-        assert_eq!((learnt.len() as u64, held_out.len() as u64), (found.usable, found.held_out_total));
+        assert_eq!((learnt.len() as u64, held_out.len() as u64), (found.source.usable, found.source.held_out_total));
         assert_eq!(learnt.len() + held_out.len(), N);
         // A binomial count, within five standard deviations.
         let (mean, deviation) = (part * N as f64, (part * (1.0 - part) * N as f64).sqrt());
         assert!((held_out.len() as f64 - mean).abs() < 5.0 * deviation, "{seed} {part}: {}", held_out.len());
     }
-    let by_seed = |seed| key_set(&selection(&plain(), Wanted::All, &share(seed, 0.1, N)).held_out);
+    let by_seed = |seed| key_set(&selection(&plain(), Wanted::All, &share(seed, 0.1, N)).source.held_out);
     assert_ne!(by_seed(1), by_seed(2));
 }
 
@@ -68,13 +68,13 @@ fn a_rows_place_and_company_decide_nothing() {
     let whole = selection(&plain(), Wanted::All, &apart);
     let backwards: Vec<usize> = plain().into_iter().rev().collect();
     // The same rows in the same order, whatever the order of the source; ids are those of the rows as read.
-    assert_eq!(keys(&selection(&backwards, Wanted::All, &apart).held_out), keys(&whole.held_out));
+    assert_eq!(keys(&selection(&backwards, Wanted::All, &apart).source.held_out), keys(&whole.source.held_out));
     let half: Vec<usize> = (0..N / 2).collect();
-    let of_half = key_set(&selection(&half, Wanted::All, &apart).held_out);
-    assert!(of_half.is_subset(&key_set(&whole.held_out)) && !of_half.is_empty());
+    let of_half = key_set(&selection(&half, Wanted::All, &apart).source.held_out);
+    assert!(of_half.is_subset(&key_set(&whole.source.held_out)) && !of_half.is_empty());
     // A larger share holds the smaller one.
-    let larger = key_set(&selection(&plain(), Wanted::All, &share(3, 0.3, N)).held_out);
-    assert!(key_set(&whole.held_out).is_subset(&larger));
+    let larger = key_set(&selection(&plain(), Wanted::All, &share(3, 0.3, N)).source.held_out);
+    assert!(key_set(&whole.source.held_out).is_subset(&larger));
 }
 
 #[test]
@@ -82,8 +82,11 @@ fn equal_rows_go_the_same_way_and_are_measured_once() {
     let twice: Vec<usize> = plain().into_iter().chain(plain()).collect();
     let apart = share(3, 0.1, N);
     let (once, twice) = (selection(&plain(), Wanted::All, &apart), selection(&twice, Wanted::All, &apart));
-    assert_eq!(keys(&twice.held_out), keys(&once.held_out));
-    assert_eq!((twice.held_out_total, twice.usable), (2 * once.held_out_total, 2 * once.usable));
+    assert_eq!(keys(&twice.source.held_out), keys(&once.source.held_out));
+    assert_eq!(
+        (twice.source.held_out_total, twice.source.usable),
+        (2 * once.source.held_out_total, 2 * once.source.usable)
+    );
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn subsets_stay_nested_among_what_is_left() {
         let smaller = selection(&plain(), wanted, &apart);
         assert_eq!(keys(smaller.first(wanted).unwrap()), all[..size as usize]);
         // Whatever is learnt, the same is held out.
-        assert_eq!(keys(&smaller.held_out), keys(&whole.held_out));
+        assert_eq!(keys(&smaller.source.held_out), keys(&whole.source.held_out));
     }
     // What is left comes in the order that it has without a share held out.
     let mut untouched = keys(select(rows(&plain()), 1, Wanted::All).unwrap().first(Wanted::All).unwrap());
@@ -108,18 +111,18 @@ fn subsets_stay_nested_among_what_is_left() {
 fn no_more_are_kept_than_asked_for_and_those_are_the_first() {
     let all = selection(&plain(), Wanted::First(1), &share(3, 0.1, N));
     let few = selection(&plain(), Wanted::First(1), &share(3, 0.1, 10));
-    assert_eq!(keys(&few.held_out), keys(&all.held_out)[..10]);
-    assert_eq!(few.held_out_total, all.held_out_total);
+    assert_eq!(keys(&few.source.held_out), keys(&all.source.held_out)[..10]);
+    assert_eq!(few.source.held_out_total, all.source.held_out_total);
 }
 
 #[test]
 fn what_another_set_holds_is_not_learnt() {
     let other: Vec<Example> = (10..20).map(|content| example("other", content)).collect();
     let found = selection(&plain(), Wanted::All, &Apart::Keys(key_set(&other)));
-    assert_eq!((found.held_out_total, found.usable, found.held_out.len()), (10, N as u64 - 10, 0));
+    assert_eq!((found.source.held_out_total, found.source.usable, found.source.held_out.len()), (10, N as u64 - 10, 0));
     assert!(key_set(found.first(Wanted::All).unwrap()).is_disjoint(&key_set(&other)));
     let nothing = selection(&plain(), Wanted::All, &Apart::Keys(BTreeSet::new()));
-    assert_eq!((nothing.held_out_total, nothing.usable), (0, N as u64));
+    assert_eq!((nothing.source.held_out_total, nothing.source.usable), (0, N as u64));
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn what_cannot_be_held_out_is_an_error() {
     let few: Vec<usize> = (0..100).collect();
     let found = selection(&few, Wanted::All, &share(3, 0.2, 10));
     let error = found.first(Wanted::First(100)).unwrap_err().to_string();
-    let (left, apart) = (found.usable, found.held_out_total);
+    let (left, apart) = (found.source.usable, found.source.held_out_total);
     assert!(apart > 0);
     assert!(error.contains(&format!("but {left} are left to learn from, since {apart} are held out")), "{error}");
     let all = Apart::Keys(few.iter().map(|content| content_key(&example("x", *content))).collect());

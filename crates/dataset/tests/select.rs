@@ -93,8 +93,8 @@ fn the_source_is_read_once_and_to_its_end() {
 #[test]
 fn skips_are_counted_by_reason_with_the_first_place() {
     let selection = selection(24, 0, Wanted::First(2));
-    assert_eq!((selection.usable, selection.skips.total()), (18, 6));
-    assert_eq!(selection.skips.to_string(), "6 skipped: fault 3 (3, first at m:3); fault 7 (3, first at m:7)");
+    assert_eq!((selection.source.usable, selection.source.skips.total()), (18, 6));
+    assert_eq!(selection.source.skips.to_string(), "6 skipped: fault 3 (3, first at m:3); fault 7 (3, first at m:7)");
 }
 
 #[test]

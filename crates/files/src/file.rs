@@ -17,14 +17,32 @@ use crate::folder::{parent, sibling, sync};
 /// # Errors
 /// [`Error::Io`], also when `write` fails; nothing of the new content is left then.
 pub fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+    write_file_unless(path, || false, write).map(|_| ())
+}
+
+/// As [`write_file`], for what takes long to make and is the same whoever makes it: `is_there` is asked when no other
+/// process writes the file any more, and if one has made it meanwhile, nothing is written. Whether it was written here.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_file_unless(
+    path: &Path,
+    is_there: impl FnOnce() -> bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<bool, Error> {
     let partial = sibling(path, ".", ".partial");
     // Held until the file has its name, or is gone.
     let file = open_alone(&partial).map_err(Error::io(path))?;
+    if is_there() {
+        // Nothing is in it, and whoever waits for it makes another.
+        let _ = fs::remove_file(&partial);
+        return Ok(false);
+    }
     let whole = fill(&file, write).and_then(|()| {
         durable(|| cut_in_half(&partial), || fs::rename(&partial, path))?;
         sync(parent(path))
     });
-    whole.map_err(|source| {
+    whole.map(|()| true).map_err(|source| {
         // The first error is the one to hear of; the next write of this file takes the rest away.
         let _ = fs::remove_file(&partial);
         Error::Io { path: path.to_owned(), source }

@@ -22,9 +22,11 @@ mod file;
 mod folder;
 mod json_lines;
 mod lock;
+mod positioned;
 
 pub use error::Error;
-pub use file::{read_json, write_file, write_json};
+pub use file::{read_json, write_file, write_file_unless, write_json};
 pub use folder::{create_folder, current_folder, remove_folder, write_folder};
 pub use json_lines::{JsonLines, Span, Syncer, read_lines};
 pub use lock::Lock;
+pub use positioned::{PositionedFile, Scratch};

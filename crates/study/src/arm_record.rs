@@ -31,7 +31,7 @@ pub fn of_training(
     let last = &steps[steps.len() - steps.len().div_ceil(10)..];
     let mean = last.iter().map(|s| s.loss).sum::<f64>() / last.len() as f64;
     let record = ArmRecord {
-        examples: arm.data.set.examples.len() as u64,
+        examples: arm.data.set.count(),
         trainable_params: plan.recorded.plan.trainable_params(&plan.shape),
         additional_params: plan.recorded.plan.additional_params(),
         epochs,

@@ -11,6 +11,7 @@ use tunebench_spec::Study;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::{HubFiles, is_address};
 use crate::judge_servers::LocalModels;
+use crate::token_cache::TokenCache;
 
 /// A study with what it needs around it.
 pub struct StudyContext {
@@ -23,6 +24,8 @@ pub struct StudyContext {
     /// Where measurements of this machine are kept, if anywhere.
     pub calibration_file: Option<PathBuf>,
     pub hub: HubFiles,
+    /// Where tokens are kept, if anywhere: else they are made anew each time, and stay in memory.
+    pub token_cache: Option<TokenCache>,
 }
 
 impl StudyContext {
@@ -45,7 +48,8 @@ impl StudyContext {
                 plugins.add(&path)?;
             }
         }
-        Ok(Self { study, home, plugins, backend, calibration_file: None, hub: HubFiles::default() })
+        let (hub, token_cache) = (HubFiles::default(), None);
+        Ok(Self { study, home, plugins, backend, calibration_file: None, hub, token_cache })
     }
 
     /// Where the models are that our own engine may run for a judge.
@@ -133,6 +137,11 @@ impl StudyContext {
             false => self.path(text, hint)?,
         };
         tunebench_rows::expand(&path).map_err(|error| StudyError::Invalid(error.to_string()))
+    }
+
+    /// Where rows wait that memory does not hold.
+    pub fn scratch_folder(&self) -> PathBuf {
+        self.token_cache.as_ref().map_or_else(std::env::temp_dir, |cache| cache.folder.clone())
     }
 
     /// Where a path of the study points; `hint` is said when nothing is there.

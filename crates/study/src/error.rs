@@ -121,7 +121,7 @@ impl StudyError {
 
 /// Says where an error happened.
 pub(crate) trait Locate<T> {
-    /// Puts `PLACE: ` in front.
+    /// Puts `PLACE: ` in front, but for the end that the user asked for.
     fn at(self, place: impl Display) -> Result<T, StudyError>;
 
     /// Puts ``arm `NAME`: `` in front, but for what says so already, and for the end that the user asked for.
@@ -130,7 +130,10 @@ pub(crate) trait Locate<T> {
 
 impl<T, E: Into<StudyError>> Locate<T> for Result<T, E> {
     fn at(self, place: impl Display) -> Result<T, StudyError> {
-        self.map_err(|error| StudyError::At { place: place.to_string(), source: Box::new(error.into()) })
+        self.map_err(|error| match error.into() {
+            StudyError::Stopped => StudyError::Stopped,
+            error => StudyError::At { place: place.to_string(), source: Box::new(error) },
+        })
     }
 
     fn in_arm(self, arm: &str) -> Result<T, StudyError> {

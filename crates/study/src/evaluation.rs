@@ -8,7 +8,7 @@ use tunebench_spec::study::Eval;
 use tunebench_spec::{Example, Generation, JudgeStep, hash};
 
 use crate::context::StudyContext;
-use crate::error::{Locate, StudyError};
+use crate::error::StudyError;
 use crate::examples::Datasets;
 use crate::generations::GenerationRequest;
 use crate::items::Items;
@@ -45,11 +45,10 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Self, StudyError> {
         let open = |settings| OpenJudge::open(&context.plugins, settings);
         let judges: Vec<OpenJudge> = eval.judges().into_iter().map(open).collect::<Result<_, _>>()?;
-        let found = datasets.items(&eval.items, observer)?;
-        let items = found.all().at(format_args!("dataset `{}`", eval.items))?;
-        let items: Vec<Example> = items.iter().cloned().map(Example::into_item).collect();
-        if found.skips().total() > 0 {
-            observer.on_event(&Event::ItemsSkipped(found.skips()));
+        let (items, skips) = datasets.items(&eval.items, observer)?;
+        let items: Vec<Example> = items.into_iter().map(Example::into_item).collect();
+        if skips.total() > 0 {
+            observer.on_event(&Event::ItemsSkipped(&skips));
         }
         let mut seen = BTreeSet::new();
         if let Some(item) = items.iter().find(|item| !seen.insert(&item.id)) {

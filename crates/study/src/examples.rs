@@ -1,78 +1,42 @@
-//! Datasets through their plugins: each source is read once, and tokenized once for all arms that learn from it alike.
+//! The datasets of a study through their plugins: each source is read once, and tokenized once for all arms that learn from
+//! it alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tunebench_dataset::holdout::{Apart, HoldOut, content_key};
-use tunebench_dataset::overlap::{Overlap, OverlapReport};
-use tunebench_dataset::{
-    Selection, Settings, Skips, TokenStats, Tokenization, Tokenized, Wanted, select::select_apart,
-};
-use tunebench_host::{DatasetPlugin, SourceFiles};
+use tunebench_dataset::overlap::Overlap;
+use tunebench_dataset::{Settings, Skips, Wanted};
 use tunebench_spec::study::Dataset;
-use tunebench_spec::{Example, Row, hash};
+use tunebench_spec::{Example, grid, hash};
 
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::losses::{LossSet, LossSets};
 use crate::model_encoder::{ModelEncoder, check_embeddings};
 use crate::observer::{Event, Observer};
+use crate::source::SourceReader;
+use crate::training_set::{Request, TrainingSet, training_set};
 
-/// The tokens that arms learn from.
-pub struct TrainingSet {
-    pub examples: Vec<Tokenized>,
-    pub stats: TokenStats,
-    /// Rows of the source that are no examples, with reasons.
-    pub row_skips: Skips,
-    /// SHA-256 over all tokens and labels.
-    pub identity: String,
-    /// Examples of the source that are kept from training.
-    pub held_out: u64,
-}
-
-impl TrainingSet {
-    /// Rows and examples that are not learnt from.
-    pub fn skipped(&self) -> u64 {
-        self.row_skips.total() + self.stats.skips.total()
-    }
-}
-
-/// The examples of one dataset in their seeded order, out of what was read.
-pub struct Examples {
-    selection: Arc<Selection>,
-    wanted: Wanted,
-}
-
-impl Examples {
-    /// As many as the study wants.
-    ///
-    /// # Errors
-    /// When the source has none or too few.
-    pub fn all(&self) -> Result<&[Example], StudyError> {
-        Ok(self.selection.first(self.wanted)?)
-    }
-
-    /// Rows of the source that are no examples, with reasons.
-    pub fn skips(&self) -> &Skips {
-        &self.selection.skips
-    }
-}
-
-/// The datasets of a study. What is read or tokenized is kept as long as this, so it is dropped when all is prepared.
+/// The datasets of a study. What is read is kept, on disk where it is much, as long as this, so it is dropped when all is
+/// prepared.
 pub struct Datasets<'a> {
     context: &'a StudyContext,
     /// The largest subset that the study takes of each source, by [`source_key`]: smaller ones are its beginning.
     wanted: BTreeMap<String, Wanted>,
     /// By [`source_key`] and what is kept apart.
-    selections: BTreeMap<(String, Use), Arc<Selection>>,
-    /// By dataset, [`ModelEncoder::identity`], and whether prompts are masked and where examples are cut.
+    readers: BTreeMap<(String, Use), SourceReader<'a>>,
+    /// By dataset, [`ModelEncoder::identity`] and the model's vocabulary, and whether prompts are masked and where examples
+    /// are cut.
     tokenized: BTreeMap<(&'a str, String, bool, usize), Arc<TrainingSet>>,
     /// By dataset, [`ModelEncoder::identity`] and positions; and by the encoder of plain text and positions.
     held_out: BTreeMap<(&'a str, String, usize), Arc<LossSet>>,
     general: BTreeMap<(String, usize), Arc<LossSet>>,
-    /// The evaluation items, which nothing else should be like.
-    items: Overlap,
+    /// The evaluation items, which nothing else should be like, and what names them.
+    items: (Overlap, String),
+    /// The datasets that were compared with them.
+    compared: BTreeSet<&'a str>,
 }
 
 /// What examples are read for.
@@ -95,39 +59,56 @@ impl<'a> Datasets<'a> {
         Self {
             context,
             wanted,
-            selections: BTreeMap::new(),
+            readers: BTreeMap::new(),
             tokenized: BTreeMap::new(),
             held_out: BTreeMap::new(),
             general: BTreeMap::new(),
-            items: Overlap::default(),
+            items: (Overlap::default(), String::new()),
+            compared: BTreeSet::new(),
         }
     }
 
     /// The evaluation items: whatever is learnt from is compared with them, and none is measured on.
-    pub fn set_apart_from(&mut self, items: &[Example]) {
-        self.items = Overlap::new(items);
+    ///
+    /// # Errors
+    /// Never in practice: items have a JSON form.
+    pub fn set_apart_from(&mut self, items: &[Example]) -> Result<(), StudyError> {
+        let asked: Vec<[&str; 2]> = items.iter().map(|item| [item.id.as_str(), item.question()]).collect();
+        self.items = (Overlap::new(items), hash::of_json(&asked)?);
+        Ok(())
     }
 
-    /// The chosen examples of the dataset `id`, to be asked.
+    /// The chosen examples of the dataset `id`, to be asked, and the rows of its source that are none.
     ///
     /// # Errors
     /// When there is no such dataset, or its source cannot be read.
-    pub fn items(&mut self, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
-        self.examples_for(Use::Whole, id, observer)
+    pub fn items(&mut self, id: &str, observer: &mut dyn Observer) -> Result<(Vec<Example>, Skips), StudyError> {
+        let (count, reader) = self.counted(Use::Whole, id, observer)?;
+        Ok((reader.examples(count, observer)?, reader.source(observer)?.skips.clone()))
     }
 
-    /// The chosen examples of the dataset `id`, to learn from.
+    /// How many examples of the dataset `id` are to be learnt from, whether or not that can be done with all of them.
     ///
     /// # Errors
-    /// When there is no such dataset, or its source cannot be read.
-    pub fn examples(&mut self, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
-        self.examples_for(Use::Training, id, observer)
+    /// When there is no such dataset, its source cannot be read, or there are too few examples.
+    pub fn count(&mut self, id: &str, observer: &mut dyn Observer) -> Result<u64, StudyError> {
+        Ok(self.counted(Use::Training, id, observer)?.0)
     }
 
-    /// The tokens of the dataset `id`; examples that cannot be learnt from are counted in its stats.
+    /// The first of the examples that are to be learnt from.
     ///
     /// # Errors
-    /// As [`Datasets::examples`], and when there are too few examples.
+    /// As [`Datasets::count`].
+    pub fn first(&mut self, id: &str, count: u64, observer: &mut dyn Observer) -> Result<Vec<Example>, StudyError> {
+        let (all, reader) = self.counted(Use::Training, id, observer)?;
+        reader.examples(count.min(all), observer)
+    }
+
+    /// The tokens of the dataset `id`, all of which the model can read; examples that cannot be learnt from are counted in
+    /// its stats.
+    ///
+    /// # Errors
+    /// As [`Datasets::count`], and when a row has a token that the model has no embedding for.
     pub fn training_set(
         &mut self,
         id: &'a str,
@@ -135,27 +116,44 @@ impl<'a> Datasets<'a> {
         settings: Settings,
         observer: &mut dyn Observer,
     ) -> Result<Arc<TrainingSet>, StudyError> {
-        let key = (id, encoder.identity.clone(), settings.mask_prompt, settings.max_length);
+        let set = self.tokens(id, encoder, settings, observer)?;
+        let most = dataset(self.context, id)?.max_skipped_share();
+        set.stats.skips.check(set.stats.examples, most).at(format_args!("dataset `{id}`"))?;
+        check_embeddings(&set.stats.text).at(format_args!("dataset `{id}`"))?;
+        Ok(set)
+    }
+
+    /// As [`Datasets::training_set`], whether or not the model can read all of it.
+    ///
+    /// # Errors
+    /// As [`Datasets::count`].
+    pub fn tokens(
+        &mut self,
+        id: &'a str,
+        encoder: &ModelEncoder,
+        settings: Settings,
+        observer: &mut dyn Observer,
+    ) -> Result<Arc<TrainingSet>, StudyError> {
+        let of = format!("{} {}", encoder.identity, encoder.encoder.vocab_size());
+        let key = (id, of, settings.mask_prompt, settings.max_length);
         if let Some(set) = self.tokenized.get(&key) {
             return Ok(set.clone());
         }
-        let found = self.examples(id, observer)?;
-        let mut tokenization = Tokenization::new(&encoder.encoder, settings);
-        let examples = found.all().at(format_args!("dataset `{id}`"))?;
-        if !self.tokenized.keys().any(|key| key.0 == id) {
-            self.compare_with_items(id, examples, observer);
+        let place = || format!("dataset `{id}`");
+        let (count, _) = self.counted(Use::Training, id, observer)?;
+        let is_first = self.compared.insert(id);
+        let items = is_first.then_some((&self.items.0, self.items.1.as_str()));
+        let request = Request { id, count, encoder, settings, items };
+        let reader = self.readers.get_mut(&(source_key(self.context, dataset(self.context, id)?), Use::Training));
+        let reader = reader.ok_or_else(|| StudyError::Invalid("it was not opened".to_owned())).at(place())?;
+        let (set, overlap) = training_set(reader, &request, observer).at(place())?;
+        if let Some(overlap) = overlap.filter(|overlap| overlap.found() > 0) {
+            observer.on_event(&Event::Overlap { dataset: id, overlap: &overlap });
         }
-        let examples: Vec<Tokenized> = examples.iter().filter_map(|e| tokenization.add(e)).collect();
-        let most = dataset(self.context, id)?.max_skipped_share();
-        let TokenStats { examples: learnt, skips, .. } = tokenization.stats();
-        skips.check(*learnt, most).at(format_args!("dataset `{id}`"))?;
-        let (stats, row_skips) = (tokenization.stats().clone(), found.skips().clone());
-        if !stats.text.sentences().is_empty() {
-            observer.on_event(&Event::TextChecked { of: id, check: &stats.text });
+        if !set.stats.text.sentences().is_empty() {
+            observer.on_event(&Event::TextChecked { of: id, check: &set.stats.text });
         }
-        check_embeddings(&stats.text).at(format_args!("dataset `{id}`"))?;
-        let (identity, held_out) = (identity(&examples), found.selection.held_out_total);
-        let set = Arc::new(TrainingSet { identity, examples, stats, row_skips, held_out });
+        let set = Arc::new(set);
         observer.on_event(&Event::Tokenized { dataset: id, stats: &set.stats });
         self.tokenized.insert(key, set.clone());
         Ok(set)
@@ -192,7 +190,7 @@ impl<'a> Datasets<'a> {
     fn held_out(
         &mut self,
         id: &'a str,
-        selection: &'a tunebench_spec::grid::Selection,
+        selection: &'a grid::Selection,
         encoder: &ModelEncoder,
         positions: usize,
         observer: &mut dyn Observer,
@@ -203,20 +201,30 @@ impl<'a> Datasets<'a> {
         if let Some(set) = self.held_out.get(&key) {
             return Ok(set.clone());
         }
-        let (examples, removed) = match &selection.dataset {
-            Some(of) => (self.items(of, observer)?.all().at(format_args!("dataset `{of}`"))?.to_vec(), 0),
+        let most = selection.examples;
+        let (examples, count, removed) = match &selection.dataset {
+            Some(of) => {
+                let mut examples = Vec::new();
+                let count = self.each_item(of, observer, &mut |items, example| {
+                    // An item among them would let the evaluation choose what is evaluated.
+                    if examples.len() < most && items.find_in(example).is_none() {
+                        examples.push(example.clone());
+                    }
+                })?;
+                (examples, count, 0)
+            }
             None => {
-                let found = self.examples(id, observer)?.selection;
-                (found.held_out.clone(), found.held_out_total)
+                let (_, reader) = self.opened(Use::Training, id, observer)?;
+                let source = reader.source(observer)?;
+                let (found, removed) = (source.held_out.clone(), source.held_out_total);
+                let count = found.len() as u64;
+                let is_no_item = |example: &Example| self.items.0.find_in(example).is_none();
+                (found.into_iter().filter(is_no_item).take(most).collect(), count, removed)
             }
         };
-        let count = examples.len();
-        // An item among them would let the evaluation choose what is evaluated.
-        let is_no_item = |example: &Example| self.items.find_in(example).is_none();
-        let examples: Vec<Example> = examples.into_iter().filter(is_no_item).take(selection.examples).collect();
         let set = Arc::new(LossSet::held_out(encoder, positions, &examples)?);
         let measured = set.examples.len() as u64;
-        let left_out = count.min(selection.examples) as u64 - measured;
+        let left_out = count.min(most as u64) - measured;
         if measured == 0 {
             return Err(StudyError::Invalid(format!(
                 "[selection]: of dataset `{of}` no example can be held out ({count} found); raise share, or name a dataset"
@@ -227,57 +235,77 @@ impl<'a> Datasets<'a> {
         Ok(set)
     }
 
-    fn compare_with_items(&self, id: &str, examples: &[Example], observer: &mut dyn Observer) {
-        let mut overlap = OverlapReport::default();
-        for example in examples {
-            overlap.add(&self.items, example);
-        }
-        if overlap.found() > 0 {
-            observer.on_event(&Event::Overlap { dataset: id, overlap: &overlap });
-        }
+    /// Shows each example of the dataset `id`, as a whole, with the evaluation items; how many there are.
+    fn each_item(
+        &mut self,
+        id: &str,
+        observer: &mut dyn Observer,
+        take: &mut dyn FnMut(&Overlap, &Example),
+    ) -> Result<u64, StudyError> {
+        let (count, _) = self.counted(Use::Whole, id, observer)?;
+        let items = std::mem::take(&mut self.items);
+        let (_, reader) = self.opened(Use::Whole, id, observer)?;
+        let shown = reader.each(count, observer, &mut |examples| {
+            examples.iter().for_each(|example| take(&items.0, example));
+            Ok(())
+        });
+        self.items = items;
+        shown.at(format_args!("dataset `{id}`"))?;
+        Ok(count)
     }
 
-    fn examples_for(&mut self, what: Use, id: &str, observer: &mut dyn Observer) -> Result<Examples, StudyError> {
-        let dataset = dataset(self.context, id)?;
-        let selection = self.selection(what, dataset, observer).at(format_args!("dataset `{id}`"))?;
-        let Selection { usable, held_out_total, skips, .. } = &*selection;
-        skips.check(usable + held_out_total, dataset.max_skipped_share()).at(format_args!("dataset `{id}`"))?;
-        Ok(Examples { selection, wanted: dataset.examples.into() })
-    }
-
-    fn selection(
+    /// As [`Datasets::opened`], with how many examples the study wants of it.
+    fn counted(
         &mut self,
         what: Use,
-        dataset: &Dataset,
+        id: &str,
         observer: &mut dyn Observer,
-    ) -> Result<Arc<Selection>, StudyError> {
-        let key = (source_key(self.context, dataset), what);
-        if let Some(selection) = self.selections.get(&key) {
-            return Ok(selection.clone());
-        }
-        let apart = self.apart(what, observer)?;
-        let mut rows = PluginRows(open(self.context, dataset, observer)?);
-        let wanted = self.wanted.get(&key.0).copied().unwrap_or(dataset.examples.into());
-        let selection = Arc::new(select_apart(&mut rows, seed(self.context, dataset), wanted, &apart)?);
-        let Selection { usable, skips, .. } = &*selection;
-        observer.on_event(&Event::SourceRead { dataset: &dataset.id, usable: *usable, skips });
-        for remark in rows.0.remarks()? {
-            observer.on_event(&Event::SourceRemark { dataset: &dataset.id, remark: &remark });
-        }
-        self.selections.insert(key, selection.clone());
-        Ok(selection)
+    ) -> Result<(u64, &mut SourceReader<'a>), StudyError> {
+        let place = || format!("dataset `{id}`");
+        let (dataset, reader) = self.opened(what, id, observer)?;
+        let source = reader.source(observer).at(place())?;
+        let used = source.usable + source.held_out_total;
+        source.skips.check(used, dataset.max_skipped_share()).at(place())?;
+        let count = source.count(dataset.examples.into()).at(place())?;
+        Ok((count, reader))
     }
 
-    /// What is kept apart from examples that are read for this.
-    fn apart(&mut self, what: Use, observer: &mut dyn Observer) -> Result<Apart, StudyError> {
-        let study = &self.context.study;
-        let (Some(selection), Use::Training) = (&study.selection, what) else { return Ok(Apart::Nothing) };
-        if let Some(share) = selection.share {
-            return Ok(Apart::Share(HoldOut::new(study.study.seed, share, selection.examples)?));
+    /// The source of the dataset `id`, opened once for this use.
+    fn opened(
+        &mut self,
+        what: Use,
+        id: &str,
+        observer: &mut dyn Observer,
+    ) -> Result<(&'a Dataset, &mut SourceReader<'a>), StudyError> {
+        let dataset = dataset(self.context, id)?;
+        let key = (source_key(self.context, dataset), what);
+        if !self.readers.contains_key(&key) {
+            let (apart, apart_name) = self.apart(what, observer)?;
+            let wanted = self.wanted.get(&key.0).copied().unwrap_or(dataset.examples.into());
+            let reader = SourceReader::open(self.context, dataset, wanted, (apart, &apart_name), observer);
+            self.readers.insert(key.clone(), reader.at(format_args!("dataset `{id}`"))?);
         }
-        let Some(id) = &selection.dataset else { return Ok(Apart::Nothing) };
-        let held_out = self.items(id, observer)?;
-        Ok(Apart::Keys(held_out.all().at(format_args!("dataset `{id}`"))?.iter().map(content_key).collect()))
+        match self.readers.get_mut(&key) {
+            Some(reader) => Ok((dataset, reader)),
+            None => Err(StudyError::Invalid(format!("dataset `{id}` was not opened"))),
+        }
+    }
+
+    /// What is kept apart from examples that are read for this, and what names that.
+    fn apart(&mut self, what: Use, observer: &mut dyn Observer) -> Result<(Apart, Value), StudyError> {
+        let study = &self.context.study;
+        let (Some(selection), Use::Training) = (&study.selection, what) else {
+            return Ok((Apart::Nothing, Value::Null));
+        };
+        if let Some(share) = selection.share {
+            let (seed, most) = (study.study.seed, selection.examples);
+            return Ok((Apart::Share(HoldOut::new(seed, share, most)?), json!([seed, share, most])));
+        }
+        let Some(id) = &selection.dataset else { return Ok((Apart::Nothing, Value::Null)) };
+        let mut keys = BTreeSet::new();
+        self.each_item(id, observer, &mut |_, example| _ = keys.insert(content_key(example)))?;
+        let name = keys.iter().map(ToString::to_string).collect::<String>();
+        Ok((Apart::Keys(keys), json!(hash::of_bytes(name.as_bytes()))))
     }
 }
 
@@ -285,53 +313,8 @@ fn dataset<'a>(context: &'a StudyContext, id: &str) -> Result<&'a Dataset, Study
     context.study.dataset(id).ok_or_else(|| StudyError::Invalid(format!("no dataset `{id}`")))
 }
 
-/// The seed of a dataset's order.
-fn seed(context: &StudyContext, dataset: &Dataset) -> u64 {
-    dataset.seed.unwrap_or(context.study.study.seed)
-}
-
 /// Names what decides a source's examples and their order, but not how many are taken.
 fn source_key(context: &StudyContext, dataset: &Dataset) -> String {
-    json!([dataset.plugin, dataset.source.paths(), dataset.options, dataset.columns, seed(context, dataset)])
-        .to_string()
-}
-
-fn open(context: &StudyContext, dataset: &Dataset, observer: &mut dyn Observer) -> Result<DatasetPlugin, StudyError> {
-    let paths = dataset.source.paths();
-    if paths.is_empty() {
-        return Err(StudyError::Invalid("it has no `source`; this study can be planned but not run".to_owned()));
-    }
-    let hint = dataset.hint.as_deref();
-    let mut source = SourceFiles { columns: dataset.columns.clone(), ..SourceFiles::default() };
-    for path in paths {
-        let found = context.files(path, hint)?;
-        if let Some(remark) = &found.remark {
-            observer.on_event(&Event::SourceRemark { dataset: &dataset.id, remark: &format!("{path}: {remark}") });
-        }
-        source.paths.extend(found.files);
-    }
-    Ok(context.plugins.dataset_of(&dataset.plugin, &source, &dataset.options)?)
-}
-
-/// The rows of a source, from its start.
-struct PluginRows(DatasetPlugin);
-
-impl Iterator for PluginRows {
-    type Item = Result<Row, StudyError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = self.0.next().at("reading the dataset").transpose()?;
-        Some(row.map(|(_, row)| row))
-    }
-}
-
-/// SHA-256 over the tokens of examples and which of them are labels.
-fn identity(examples: &[Tokenized]) -> String {
-    let mut bytes = Vec::new();
-    for example in examples {
-        bytes.extend((example.tokens.len() as u64).to_le_bytes());
-        bytes.extend(example.tokens.iter().flat_map(|t| t.to_le_bytes()));
-        bytes.extend(example.is_label.iter().map(|&l| u8::from(l)));
-    }
-    hash::of_bytes(&bytes)
+    let seed = dataset.seed.unwrap_or(context.study.study.seed);
+    json!([dataset.plugin, dataset.source.paths(), dataset.options, dataset.columns, seed]).to_string()
 }

@@ -1,6 +1,6 @@
 //! The tokens that an arm learns from, before a step is made.
 
-use tunebench_dataset::{LabelDump, Skips, TokenStats, Tokenization, Unusable, labels};
+use tunebench_dataset::{LabelDump, Skips, TokenStats, Unusable, labels};
 use tunebench_spec::Example;
 use tunebench_spec::study::Dataset;
 
@@ -9,7 +9,7 @@ use crate::base_model::BaseModels;
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::examples::Datasets;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Stop};
 use crate::work::known_arm;
 
 /// What an arm learns from.
@@ -70,25 +70,17 @@ fn labels_of<'a>(
     datasets: &mut Datasets<'a>,
     observer: &mut dyn Observer,
 ) -> Result<ArmLabels, StudyError> {
-    let model_encoder = models.encoder(plan.root_model, plan.form)?;
-    let encoder = &model_encoder.encoder;
+    let (encoder, id) = (models.encoder(plan.root_model, plan.form)?, &plan.arm.dataset);
     let mut of_source = Vec::new();
-    let found = datasets.examples(&plan.arm.dataset, &mut |event: &Event<'_>| {
-        if let Event::SourceRemark { remark, .. } = event {
-            of_source.push((*remark).to_owned());
-        }
-        observer.on_event(event);
-    })?;
-    let examples = found.all().at(format_args!("dataset `{}`", plan.arm.dataset))?;
-    let recipe = plan.recipe(Some(examples.len() as u64))?.recipe;
+    let count = datasets.count(id, &mut Remarks { remarks: &mut of_source, observer })?;
+    let recipe = plan.recipe(Some(count))?.recipe;
     let settings = (&recipe).into();
-    let mut tokenization = Tokenization::new(encoder, settings);
-    for example in examples {
-        tokenization.add(example);
-    }
+    let set = datasets.tokens(id, &encoder, settings, observer)?;
+    let examples = datasets.first(id, show as u64, observer)?;
+    let (model_encoder, encoder) = (&encoder, &encoder.encoder);
     let shown =
         |example: &Example| ExampleLabels { id: example.id.clone(), labels: labels::dump(encoder, settings, example) };
-    let stats = tokenization.stats();
+    let stats = &set.stats;
     let model = context.study.model(plan.root_model);
     let mut remarks = model.map(|model| model_encoder.remarks(model)).unwrap_or_default();
     remarks.extend(stats.text.sentences());
@@ -103,9 +95,9 @@ fn labels_of<'a>(
         remarks,
         faults,
         max_length: recipe.max_length,
-        row_skips: found.skips().clone(),
+        row_skips: set.row_skips.clone(),
         stats: stats.clone(),
-        examples: examples.iter().take(show).map(shown).collect(),
+        examples: examples.iter().map(shown).collect(),
     })
 }
 
@@ -130,4 +122,23 @@ fn faults(stats: &TokenStats, max_length: usize) -> Vec<String> {
         faults.push(format!("{} rows cannot be trained on this model: first {outside}", stats.text.outside_rows));
     }
     faults
+}
+
+/// Collects what is to be known of how files were read, and passes all on.
+struct Remarks<'o> {
+    remarks: &'o mut Vec<String>,
+    observer: &'o mut dyn Observer,
+}
+
+impl Observer for Remarks<'_> {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if let Event::SourceRemark { remark, .. } = event {
+            self.remarks.push((*remark).to_owned());
+        }
+        self.observer.on_event(event);
+    }
+
+    fn stop(&self) -> Stop {
+        self.observer.stop()
+    }
 }

@@ -10,7 +10,8 @@
 //!   the [`memory`] that takes
 //! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
 //! - [`hub_files`]: what comes from the hub, downloaded where it is not in the cache
-//! - [`examples`]: datasets through their plugins, each read and tokenized once
+//! - [`examples`]: datasets through their plugins, each read (`source.rs`) and tokenized ([`training_set`]) once, or found in
+//!   the [`token_cache`] by the content of its files (`file_content.rs`)
 //! - [`arm_recipe`]: an arm's recipe, fitted to its data; [`losses`]: text that nobody learns from, and losses on it
 //! - [`prepared_arm`]: a training ready to be done, named by [`identity`] and [`model_key`]; [`preparation`]: all of them, and
 //!   the [`evaluation`]
@@ -48,6 +49,7 @@ pub mod evaluated_model;
 pub mod evaluation;
 pub mod examples;
 pub mod executor;
+mod file_content;
 pub mod forecast;
 pub mod frames;
 pub mod generations;
@@ -74,9 +76,12 @@ pub mod progress_file;
 pub mod run;
 pub mod run_folder;
 pub mod selection;
+mod source;
 pub mod together;
+pub mod token_cache;
 pub mod trained_arm;
 pub mod training;
+pub mod training_set;
 pub mod wording;
 pub mod work;
 
@@ -102,6 +107,7 @@ pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
 pub use run::RunOptions;
+pub use token_cache::TokenCache;
 pub use trained_arm::TrainedArm;
 pub use work::{Piece, PieceKind, WorkGraph};
 
@@ -159,21 +165,27 @@ impl Study {
         self.context.fetch()
     }
 
-    /// What the study will take on this machine, from its data: every row is read and tokenized for it. What is to be said
-    /// beforehand comes with it.
+    /// Keeps the tokens of large datasets in a folder, so that they are made once.
+    #[must_use]
+    pub fn with_token_cache(mut self, cache: TokenCache) -> Self {
+        self.context.token_cache = Some(cache);
+        self
+    }
+
+    /// What the study will take on this machine, from its data: every row is read and tokenized for it, unless an earlier run
+    /// did that. What is to be said beforehand comes with it; how far reading is, `observer` hears.
     ///
     /// # Errors
     /// What is wrong with the study or its data.
-    pub fn forecast(&self) -> Result<StudyForecast, StudyError> {
+    pub fn forecast(&self, observer: &mut dyn Observer) -> Result<StudyForecast, StudyError> {
         self.context.must_be_here()?;
         let plans = arm_plan::plan(&self.context)?;
-        let mut warnings = Vec::new();
-        let mut note = |event: &Event<'_>| warnings.extend(wording::beforehand(event));
-        plans.tell(&mut note);
+        let mut notes = Notes { warnings: Vec::new(), observer };
+        plans.tell(&mut notes);
         let plans = plans.whole()?;
-        let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut note)?;
-        preparation.remarks(&mut note);
-        preparation.forecast(warnings)
+        let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut notes)?;
+        preparation.remarks(&mut notes);
+        preparation.forecast(notes.warnings)
     }
 
     /// Asks each judge's server one small question.
@@ -186,7 +198,7 @@ impl Study {
         evaluation::Evaluation::open(&self.context, eval, &mut datasets, observer)?.probe(observer)
     }
 
-    /// As [`labels::labels`].
+    /// As [`labels::labels`]; `observer` hears how far reading is.
     ///
     /// # Errors
     /// As [`labels::labels`].
@@ -194,9 +206,10 @@ impl Study {
         &self,
         only: Option<&str>,
         show: usize,
+        observer: &mut dyn Observer,
         take: &mut dyn FnMut(ArmLabels) -> Result<(), E>,
     ) -> Result<(), E> {
-        labels::labels(&self.context, only, show, &mut |_: &Event<'_>| {}, take)
+        labels::labels(&self.context, only, show, &mut Notes { warnings: Vec::new(), observer }, take)
     }
 
     /// The work of a run of `only` these arms and what they start from, all when empty, as far as it is known from what is in
@@ -214,5 +227,24 @@ impl Study {
     /// As [`run::run`].
     pub fn run(&self, out: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<(), StudyError> {
         run::run(&self.context, out, options, observer)
+    }
+}
+
+/// Collects what is to be said before a run, and tells no more than how far reading is.
+struct Notes<'o> {
+    warnings: Vec<String>,
+    observer: &'o mut dyn Observer,
+}
+
+impl Observer for Notes<'_> {
+    fn on_event(&mut self, event: &Event<'_>) {
+        self.warnings.extend(wording::beforehand(event));
+        if wording::is_about_reading(event) {
+            self.observer.on_event(event);
+        }
+    }
+
+    fn stop(&self) -> Stop {
+        self.observer.stop()
     }
 }

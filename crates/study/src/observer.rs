@@ -1,5 +1,7 @@
 //! What a run tells whoever watches it, as it happens.
 
+use std::path::Path;
+
 use tunebench_dataset::overlap::OverlapReport;
 use tunebench_dataset::{Skips, TextCheck, TokenStats};
 use tunebench_spec::fit::{Fitted, RecipeWarning};
@@ -8,12 +10,46 @@ use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, LossLog,
 use crate::error::StudyError;
 use crate::judge_cost::JudgingForecast;
 use crate::model_key::ModelKey;
+use crate::token_cache::Held;
 use crate::work::WorkGraph;
 
 /// Something that happened. A model is an arm, or a base model as it came.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A dataset's source was read to its end.
+    /// So many rows of a dataset's source were read so far.
+    Reading {
+        dataset: &'a str,
+        rows: u64,
+    },
+    /// So many of a dataset's examples were tokenized so far, or compared with what they should not be like.
+    Tokenizing {
+        dataset: &'a str,
+        done: u64,
+        of: u64,
+    },
+    /// The tokens of a dataset are there from an earlier run.
+    TokensFound {
+        dataset: &'a str,
+        path: &'a Path,
+        bytes: u64,
+    },
+    /// The tokens of a dataset were there, and are made anew.
+    TokensLost {
+        dataset: &'a str,
+        error: &'a tunebench_dataset::Error,
+    },
+    /// The tokens of a dataset are kept for later runs.
+    TokensKept {
+        dataset: &'a str,
+        path: &'a Path,
+        bytes: u64,
+    },
+    /// Tokens of earlier runs were deleted, for they may not take more than so many bytes.
+    TokensDeleted {
+        deleted: Held,
+        limit: u64,
+    },
+    /// A dataset's source was read to its end, now or in an earlier run.
     SourceRead {
         dataset: &'a str,
         usable: u64,

@@ -82,7 +82,7 @@ impl<'a> Preparation<'a> {
         let evaluation = eval.map(|eval| Evaluation::open(context, eval, &mut datasets, observer)).transpose()?;
         if let Some(evaluation) = &evaluation {
             evaluation.check_judges(observer)?;
-            datasets.set_apart_from(evaluation.items());
+            datasets.set_apart_from(evaluation.items())?;
         }
         let mut this = Self {
             context,
@@ -294,6 +294,7 @@ impl<'a> Preparation<'a> {
             };
             match prepared {
                 Ok(candidates) => self.arms.push((&arm.name, candidates)),
+                Err(StudyError::Stopped) => return Err(StudyError::Stopped),
                 Err(error) if is_chosen && error.fails_its_arm_only() => {
                     observer.on_event(&Event::PreparationFailed(&error));
                     self.failures.push(error);

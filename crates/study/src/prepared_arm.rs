@@ -14,7 +14,7 @@ use crate::arm_recipe::ArmRecipe;
 use crate::base_model::{Base, BaseModel, BaseModels};
 use crate::calibration::Calibration;
 use crate::error::StudyError;
-use crate::examples::{Datasets, TrainingSet};
+use crate::examples::Datasets;
 use crate::identity;
 use crate::losses::LossSets;
 use crate::model_encoder::{Form, ModelEncoder};
@@ -22,6 +22,7 @@ use crate::model_key::ModelKey;
 use crate::observer::{ArmForecast, Event, Observer};
 use crate::selection::Extent;
 use crate::trained_arm;
+use crate::training_set::TrainingSet;
 
 /// What all trainings of a planned arm share.
 pub struct ArmData<'a> {
@@ -71,10 +72,10 @@ impl<'a> ArmData<'a> {
         let id = &plan.arm.dataset;
         let model = models.open(plan.root_model)?;
         let encoder = models.encoder(plan.root_model, plan.form)?;
-        let count = datasets.examples(id, observer)?.all()?.len() as u64;
+        let count = datasets.count(id, observer)?;
         let recipe = plan.recipe(Some(count))?;
         let set = datasets.training_set(id, &encoder, (&recipe.recipe).into(), observer)?;
-        if set.examples.is_empty() {
+        if set.count() == 0 {
             return Err(StudyError::Invalid(format!("no example can be trained on: {}", set.stats.skips)));
         }
         let virtual_count = plan.recorded.plan.virtual_count();
@@ -114,7 +115,7 @@ impl<'a> ArmData<'a> {
     /// said.
     pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
         let recipe = &self.recipe.recipe;
-        let longest = self.set.examples.iter().map(|example| example.tokens.len()).max().unwrap_or(0);
+        let longest = self.set.examples.longest();
         self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, backend)
     }
 
@@ -132,7 +133,7 @@ impl<'a> ArmData<'a> {
         if cut > 0 {
             observer.on_event(&Event::EndCutOff { arm, examples: cut, learnt, max_length: recipe.max_length });
         }
-        for warning in warnings(recipe, self.set.examples.len() as u64, self.steps) {
+        for warning in warnings(recipe, self.set.count(), self.steps) {
             observer.on_event(&Event::RecipeWarning { arm, warning });
         }
     }

@@ -7,6 +7,7 @@ use tunebench_dataset::{OverlapReport, TextCheck};
 use tunebench_spec::{ArmRecord, GradientReceipt, Judgement, JudgementStatus};
 
 use crate::judge_cost::JudgingForecast;
+use crate::memory;
 use crate::observer::{ArmForecast, Event};
 
 /// An event as a line, where it is one that the user should know before anything is trained.
@@ -30,9 +31,38 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
     }
 }
 
+/// Whether an event is about rows that are read and tokenized, or need not be.
+pub fn is_about_reading(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::Reading { .. }
+            | Event::Tokenizing { .. }
+            | Event::SourceRead { .. }
+            | Event::Tokenized { .. }
+            | Event::TokensFound { .. }
+            | Event::TokensLost { .. }
+            | Event::TokensKept { .. }
+            | Event::TokensDeleted { .. }
+    )
+}
+
 /// What is said of an event, if anything.
 pub fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
+        Event::TokensFound { dataset, path, bytes } => {
+            format!("{dataset}: tokens from an earlier run, {} ({})", path.display(), memory::shown(*bytes))
+        }
+        Event::TokensLost { dataset, error } => format!("warning: {dataset}: its tokens are made anew: {error}"),
+        Event::TokensKept { dataset, path, bytes } => {
+            format!("{dataset}: tokens are kept for later runs, {} ({})", path.display(), memory::shown(*bytes))
+        }
+        Event::TokensDeleted { deleted, limit } => format!(
+            "tokens of earlier runs: {} files ({}) that were not used for longest are deleted, as all may take {} \
+             (TUNEBENCH_CACHE_GIB)",
+            deleted.files,
+            memory::shown(deleted.bytes),
+            memory::shown(*limit)
+        ),
         Event::ItemsSkipped(skips) => format!("warning: evaluation items: {skips}"),
         Event::SourceRemark { dataset, remark } => format!("dataset `{dataset}`: {remark}"),
         Event::PreparationFailed(error) => format!("failed: {error}"),

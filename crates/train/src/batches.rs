@@ -2,19 +2,20 @@
 
 use std::cmp::Reverse;
 
-use tunebench_dataset::Tokenized;
+use tunebench_dataset::{Examples, Tokenized};
 use tunebench_model::backend::{BatchLayout, Sequence};
 use tunebench_spec::Recipe;
 use tunebench_spec::random::Stream;
 
-use crate::packing;
+use crate::error::Error;
+use crate::packing::{self, Groups};
 
 /// Separates the order of examples from other draws of the same seed.
 const PURPOSE: u64 = 0x6f_7264_6572;
 
 /// The steps of a training run.
 pub struct Steps<'a> {
-    examples: &'a [Tokenized],
+    examples: &'a dyn Examples,
     recipe: &'a Recipe,
     seed: u64,
     layout: BatchLayout,
@@ -23,7 +24,7 @@ pub struct Steps<'a> {
     pub total: u64,
     epochs: Epochs,
     /// The steps of one epoch, kept until another is asked for.
-    epoch: (u64, Vec<Vec<usize>>),
+    epoch: (u64, Groups),
 }
 
 /// Examples of a step that are computed together, each a row of its own.
@@ -42,13 +43,21 @@ impl MicroBatch {
         Self { examples, step_indices }
     }
 
-    /// Its examples as a backend takes them.
+    /// Its examples in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(&self, examples: &dyn Examples) -> Result<Vec<Tokenized>, Error> {
+        self.examples.iter().map(|example| Ok(examples.read(*example)?)).collect()
+    }
+
+    /// Its examples, read, as a backend takes them.
     pub fn sequences<'a>(&self, examples: &'a [Tokenized]) -> Vec<Sequence<'a>> {
-        let sequence = |(&example, &step_index): (&usize, &u64)| {
-            let Tokenized { tokens, is_label, .. } = &examples[example];
+        let sequence = |(example, &step_index): (&'a Tokenized, &u64)| {
+            let Tokenized { tokens, is_label, .. } = example;
             Sequence { tokens, is_label, step_index }
         };
-        self.examples.iter().zip(&self.step_indices).map(sequence).collect()
+        examples.iter().zip(&self.step_indices).map(sequence).collect()
     }
 }
 
@@ -77,14 +86,14 @@ impl Epochs {
 
 impl<'a> Steps<'a> {
     /// The steps that `recipe` makes of `examples`, each epoch in an order of its own.
-    pub fn new(examples: &'a [Tokenized], recipe: &'a Recipe, seed: u64, layout: BatchLayout) -> Self {
-        let n = examples.len() as u64;
+    pub fn new(examples: &'a dyn Examples, recipe: &'a Recipe, seed: u64, layout: BatchLayout) -> Self {
+        let n = examples.count() as u64;
         let (total, epochs) = match recipe.steps_per_epoch(n) {
             Some(steps) => (recipe.steps_in_epochs(steps), Epochs::Equal(steps)),
             None => measure(examples, recipe, seed),
         };
         let total = recipe.at_most_max_steps(total);
-        Self { examples, recipe, seed, layout, prefix: 0, total, epochs, epoch: (u64::MAX, Vec::new()) }
+        Self { examples, recipe, seed, layout, prefix: 0, total, epochs, epoch: (u64::MAX, Groups::default()) }
     }
 
     /// The same steps where each example has a prefix of so many virtual tokens. They take memory like others, so
@@ -107,17 +116,17 @@ impl<'a> Steps<'a> {
         if self.epoch.0 != epoch {
             self.epoch = (epoch, steps_of_epoch(self.examples, self.recipe, self.seed, epoch));
         }
-        let batch = self.epoch.1.get((step - first) as usize).map_or(&[][..], Vec::as_slice);
+        let batch: Vec<usize> = self.epoch.1.get((step - first) as usize).iter().map(|index| *index as usize).collect();
         let rows = match self.layout {
-            BatchLayout::Padded => self.padded(batch),
-            BatchLayout::Packed => self.packed(batch),
+            BatchLayout::Padded => self.padded(&batch),
+            BatchLayout::Packed => self.packed(&batch),
         };
         rows.into_iter().map(MicroBatch::new).collect()
     }
 
     /// Rows of similar length together, padding counted.
     fn padded(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |example: usize| self.prefix + self.examples[example].tokens.len();
+        let length = |example: usize| self.prefix + self.examples.length(example);
         let mut rows: Vec<(usize, u64)> = batch.iter().copied().zip(0..).collect();
         rows.sort_by_key(|&(example, index)| (Reverse(length(example)), index));
         packing::by_padded_tokens(rows, |row| length(row.0), self.recipe.micro_batch_tokens)
@@ -125,7 +134,7 @@ impl<'a> Steps<'a> {
 
     /// Examples in the order of the step, nothing but their own and virtual tokens counted.
     fn packed(&self, batch: &[usize]) -> Vec<Vec<(usize, u64)>> {
-        let length = |(example, _): &(usize, u64)| self.prefix + self.examples[*example].tokens.len();
+        let length = |(example, _): &(usize, u64)| self.prefix + self.examples.length(*example);
         packing::by_tokens(batch.iter().copied().zip(0..), length, self.recipe.micro_batch_tokens)
     }
 }
@@ -133,13 +142,13 @@ impl<'a> Steps<'a> {
 /// All examples in their order, in micro-batches of at most `micro_batch_tokens` tokens, `prefix` virtual ones before each
 /// example included, and at least one example: to be measured, not learned from.
 pub(crate) fn in_order(
-    examples: &[Tokenized],
+    examples: &dyn Examples,
     layout: BatchLayout,
     prefix: usize,
     micro_batch_tokens: usize,
 ) -> Vec<MicroBatch> {
-    let rows = (0..examples.len()).zip(0..);
-    let length = |(example, _): &(usize, u64)| prefix + examples[*example].tokens.len();
+    let rows = (0..examples.count()).zip(0..);
+    let length = |(example, _): &(usize, u64)| prefix + examples.length(*example);
     let groups = match layout {
         BatchLayout::Padded => packing::by_padded_tokens(rows, length, micro_batch_tokens),
         BatchLayout::Packed => packing::by_tokens(rows, length, micro_batch_tokens),
@@ -148,29 +157,25 @@ pub(crate) fn in_order(
 }
 
 /// The steps of one epoch, each a list of examples.
-fn steps_of_epoch(examples: &[Tokenized], recipe: &Recipe, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
-    let length = |example: usize| examples[example].tokens.len();
-    let mut order: Vec<usize> = (0..examples.len()).collect();
+fn steps_of_epoch(examples: &dyn Examples, recipe: &Recipe, seed: u64, epoch: u64) -> Groups {
+    let length = |example: u32| examples.length(example as usize);
+    // More examples than 2^32 are more than there are.
+    let mut order: Vec<u32> = (0..u32::try_from(examples.count()).unwrap_or(u32::MAX)).collect();
     Stream::new(seed, &[PURPOSE, epoch]).shuffle(&mut order);
-    let rows: Vec<Vec<usize>> = if recipe.packing {
-        packing::rows(&order, length, recipe.max_length)
-    } else {
-        order.into_iter().map(|example| vec![example]).collect()
-    };
+    let rows = if recipe.packing { packing::rows(&order, length, recipe.max_length) } else { Groups::of_one(order) };
     if recipe.batch_tokens == 0 {
-        return rows.chunks(recipe.batch_size.max(1)).map(<[_]>::concat).collect();
+        return rows.chunks(recipe.batch_size);
     }
-    let tokens = |row: &Vec<usize>| row.iter().map(|&example| length(example)).sum();
-    packing::by_tokens(rows, tokens, recipe.batch_tokens).into_iter().map(|rows| rows.concat()).collect()
+    rows.by_tokens(length, recipe.batch_tokens)
 }
 
 /// Counts the steps where lengths decide, epoch by epoch, since each order gives other steps: how many there are
 /// altogether before `max_steps` ends them, and where epochs begin.
-fn measure(examples: &[Tokenized], recipe: &Recipe, seed: u64) -> (u64, Epochs) {
+fn measure(examples: &dyn Examples, recipe: &Recipe, seed: u64) -> (u64, Epochs) {
     let (mut total, mut starts, mut end) = (0, vec![0], 0);
     for epoch in 0.. {
         let is_enough = recipe.max_steps > 0 && total >= recipe.max_steps as u64;
-        if examples.is_empty() || is_enough || epoch as f64 >= recipe.epochs {
+        if examples.count() == 0 || is_enough || epoch as f64 >= recipe.epochs {
             break;
         }
         let steps = steps_of_epoch(examples, recipe, seed, epoch).len() as u64;

@@ -9,6 +9,9 @@ pub enum Error {
     Model(#[from] tunebench_model::Error),
     #[error("tensor operation failed: {0}")]
     Candle(#[from] candle_core::Error),
+    /// Tokens that cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] tunebench_dataset::Error),
     #[error(transparent)]
     Files(tunebench_files::Error),
     #[error("{}: {source}", path.display())]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::f64::consts::LN_2;
 
-use tunebench_dataset::Tokenized;
+use tunebench_dataset::Examples;
 use tunebench_model::AdamWStates;
 use tunebench_model::backend::{Backend, Parts, Sequence, Trainable};
 use tunebench_spec::LossLog;
@@ -18,7 +18,7 @@ pub struct HeldOut<'a> {
     pub set: &'a str,
     /// As [`LossLog::set_hash`].
     pub set_hash: &'a str,
-    pub examples: &'a [Tokenized],
+    pub examples: &'a dyn Examples,
     /// UTF-8 bytes of the text that the labels are.
     pub bytes: u64,
 }
@@ -62,7 +62,9 @@ impl HeldOut<'_> {
         micro_batch_tokens: usize,
     ) -> Result<SetLoss, Error> {
         let micro_batches = batches::in_order(self.examples, model.layout(), virtual_tokens, micro_batch_tokens);
-        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(self.examples)).collect();
+        let read = micro_batches.iter().map(|of| of.read(self.examples)).collect::<Result<Vec<_>, _>>()?;
+        let sequences: Vec<Vec<Sequence<'_>>> =
+            micro_batches.iter().zip(&read).map(|(of, examples)| of.sequences(examples)).collect();
         let totals = model.loss(&sequences)?;
         if !totals.loss.is_finite() {
             return Err(Error::HeldOutDiverged { set: self.set.to_owned(), loss: totals.loss });
@@ -95,7 +97,7 @@ pub(crate) fn check(held_out: &[HeldOut<'_>]) -> Result<(), Error> {
         if !names.insert(*set) {
             return fault("another one has this name");
         }
-        if *bytes == 0 || examples.iter().all(|example| example.n_labels() == 0) {
+        if *bytes == 0 || !examples.has_labels() {
             return fault("it has no label token, or no byte of text");
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use tunebench_dataset::Tokenized;
+use tunebench_dataset::Examples;
 use tunebench_model::backend::Backend;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::records::HELD_OUT;
@@ -23,7 +23,7 @@ pub struct Job<'a> {
     pub weights: Weights,
     /// What is trained of it, at its beginning.
     pub tuning: Tuning,
-    pub examples: &'a [Tokenized],
+    pub examples: &'a dyn Examples,
     /// Sets to measure the loss on, every `eval_steps` of the recipe and at the end. Early stopping and the choice of the
     /// best state go by the one named [`HELD_OUT`].
     pub held_out: &'a [HeldOut<'a>],
@@ -66,7 +66,7 @@ impl Job<'_> {
         if self.tuning.values().is_empty() {
             return Err(Error::NothingTrained);
         }
-        if self.examples.iter().all(|e| e.n_labels() == 0) {
+        if !self.examples.has_labels() {
             return Err(Error::NoLabels);
         }
         held_out::check(self.held_out)?;

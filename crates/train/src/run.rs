@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use tunebench_dataset::Tokenized;
+use tunebench_dataset::{Examples, Tokenized};
 use tunebench_files::{JsonLines, create_folder};
 use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_model::Tuning;
@@ -97,7 +97,7 @@ struct Run<'a> {
     arm: &'a str,
     candidate: &'a str,
     seed: u64,
-    examples: &'a [Tokenized],
+    examples: &'a dyn Examples,
     held_out: &'a [HeldOut<'a>],
     recipe: &'a Recipe,
     dir: &'a Path,
@@ -138,7 +138,8 @@ impl<'a> Run<'a> {
         let receipt = match draft {
             Some(draft) => Some(Receipt::resume(draft, model.as_ref(), done)?),
             None if done == 0 => {
-                Some(Receipt::begin(model.as_mut(), probe(&mut steps, examples), frozen, steps.total)?)
+                let probe = Probe::find(&mut steps, examples)?;
+                Some(Receipt::begin(model.as_mut(), probe.as_ref().map(Probe::sequence), frozen, steps.total)?)
             }
             None => None,
         };
@@ -195,7 +196,9 @@ impl<'a> Run<'a> {
         let (step, number) = (self.done, self.done + 1);
         let micro_batches = self.steps.step(step);
         let learning_rate = self.recipe.learning_rate_at(step, self.steps.total);
-        let sequences: Vec<Vec<Sequence<'_>>> = micro_batches.iter().map(|of| of.sequences(self.examples)).collect();
+        let read = micro_batches.iter().map(|of| of.read(self.examples)).collect::<Result<Vec<_>, _>>()?;
+        let sequences: Vec<Vec<Sequence<'_>>> =
+            micro_batches.iter().zip(&read).map(|(of, examples)| of.sequences(examples)).collect();
         self.model.zero_grad();
         let key = StepKey { seed: self.seed, step };
         let StepTotals { loss, labels, tokens } = self.model.accumulate(&sequences, key)?;
@@ -290,7 +293,8 @@ impl<'a> Run<'a> {
             return Err(checkpoint::no_best(self.dir, kept));
         }
         if let Some(receipt) = self.receipt.take() {
-            receipt.finish(self.model.as_mut(), probe(&mut self.steps, self.examples), self.dir)?;
+            let probe = Probe::find(&mut self.steps, self.examples)?;
+            receipt.finish(self.model.as_mut(), probe.as_ref().map(Probe::sequence), self.dir)?;
         }
         self.log.sync()?;
         self.losses.finish(kept)?;
@@ -302,11 +306,29 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The first example of the first step that has a label.
-fn probe<'a>(steps: &mut Steps<'_>, examples: &'a [Tokenized]) -> Option<Sequence<'a>> {
-    let first = if steps.total > 0 { steps.step(0) } else { Vec::new() };
-    let sequences = first.iter().flat_map(|of| of.sequences(examples)).collect::<Vec<_>>();
-    sequences.into_iter().find(|sequence| sequence.is_label.contains(&true))
+/// The first example of the first step that has a label, and its index within the step.
+struct Probe {
+    example: Tokenized,
+    step_index: u64,
+}
+
+impl Probe {
+    fn find(steps: &mut Steps<'_>, examples: &dyn Examples) -> Result<Option<Self>, Error> {
+        let first = if steps.total > 0 { steps.step(0) } else { Vec::new() };
+        for micro_batch in &first {
+            for (example, step_index) in micro_batch.read(examples)?.into_iter().zip(&micro_batch.step_indices) {
+                if example.n_labels() > 0 {
+                    return Ok(Some(Self { example, step_index: *step_index }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn sequence(&self) -> Sequence<'_> {
+        let Self { example: Tokenized { tokens, is_label }, step_index } = self;
+        Sequence { tokens, is_label, step_index: *step_index }
+    }
 }
 
 /// Weights of the model that are trained themselves.

@@ -46,7 +46,7 @@ fn recipe(learning_rate: f64, micro_batch_tokens: usize) -> Recipe {
 /// Thirty examples that one shuffled epoch puts into the batches of the fixtures.
 fn examples(family: &str, recipe: &Recipe) -> Vec<Tokenized> {
     in_order(family, |examples| {
-        let mut steps = Steps::new(examples, recipe, SEED, BatchLayout::Padded);
+        let mut steps = Steps::new(&examples, recipe, SEED, BatchLayout::Padded);
         let chosen = |step| steps.step(step).into_iter().flat_map(|micro_batch| micro_batch.examples).collect();
         (0..10).map(chosen).collect()
     })
@@ -122,7 +122,7 @@ impl Case {
     }
 }
 
-fn held_out(examples: &[Tokenized]) -> HeldOut<'_> {
+fn held_out(examples: &Vec<Tokenized>) -> HeldOut<'_> {
     HeldOut { set: "held_out", set_hash: "of the golden batch", examples, bytes: 100 }
 }
 

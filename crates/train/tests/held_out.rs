@@ -111,7 +111,7 @@ fn on(_: Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn sets<'a>(held_out: &'a [Tokenized], general: &'a [Tokenized]) -> [HeldOut<'a>; 2] {
+fn sets<'a>(held_out: &'a Vec<Tokenized>, general: &'a Vec<Tokenized>) -> [HeldOut<'a>; 2] {
     [
         HeldOut { set: HELD_OUT, set_hash: "one", examples: held_out, bytes: 70 },
         HeldOut { set: GENERAL, set_hash: "other", examples: general, bytes: 50 },

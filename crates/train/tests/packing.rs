@@ -59,7 +59,7 @@ const SETTINGS: [(bool, usize, usize); 6] =
     [(false, 4, 0), (true, 1, 0), (true, 4, 0), (false, 4, 4096), (true, 4, 4096), (true, 1, 1024)];
 
 fn all_steps(examples: &[Tokenized], recipe: &Recipe, layout: BatchLayout) -> Vec<Vec<MicroBatch>> {
-    let mut steps = Steps::new(examples, recipe, SEED, layout);
+    let mut steps = Steps::new(&examples, recipe, SEED, layout);
     (0..steps.total).map(|step| steps.step(step)).collect()
 }
 
@@ -249,7 +249,7 @@ fn run(examples: &[Tokenized], recipe: &Recipe, stops: &[u64]) -> Left {
             shape: &shape,
             weights,
             tuning,
-            examples,
+            examples: &examples,
             held_out: &[],
             recipe,
             seed: SEED,

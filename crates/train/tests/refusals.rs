@@ -49,7 +49,7 @@ fn run(
         shape: &shape,
         weights,
         tuning,
-        examples,
+        examples: &examples,
         held_out: &[],
         recipe,
         seed: 9,

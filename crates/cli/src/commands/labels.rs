@@ -4,13 +4,14 @@ use anyhow::{Result, bail};
 use tunebench_study::{ArmLabels, ExampleLabels};
 
 use crate::args::{Labels, Shared};
-use crate::output::{print, printable};
+use crate::output::{Terminal, print, printable};
 use crate::plugin_files;
+use crate::signals::Signals;
 
-pub fn run(args: &Labels, shared: &Shared) -> Result<()> {
+pub fn run(args: &Labels, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
-    let mut faults = Vec::new();
-    study.labels(args.arm.as_deref(), args.show, &mut |arm: ArmLabels| -> Result<()> {
+    let (mut faults, mut terminal) = (Vec::new(), Terminal::new(signals.clone()));
+    study.labels(args.arm.as_deref(), args.show, &mut terminal, &mut |arm: ArmLabels| -> Result<()> {
         faults.extend(arm.faults.iter().map(|fault| printable(&format!("{}: {fault}", arm.arm))));
         show(&arm)
     })?;

@@ -1,6 +1,7 @@
 //! The commands, each in a file of its own.
 
 mod analyze;
+mod cache;
 mod chat;
 mod export;
 mod fetch;
@@ -25,14 +26,15 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
     match args.command {
         Command::Quickstart(args) => quickstart::run(&args, shared, signals),
         Command::Study(args) => study::run(&args, shared, signals),
-        Command::Plan(args) => plan::run(&args, shared),
+        Command::Plan(args) => plan::run(&args, shared, signals),
         Command::Fetch(args) => fetch::run(&args, shared),
         Command::Judge(args) => judge::run(&args, shared, signals),
-        Command::Labels(args) => labels::run(&args, shared),
+        Command::Labels(args) => labels::run(&args, shared, signals),
         Command::Analyze(args) => analyze::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args.what),
         Command::Chat(args) => chat::run(&args, shared.backend),
+        Command::Cache(args) => cache::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, shared),

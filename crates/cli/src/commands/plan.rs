@@ -7,8 +7,9 @@ use tunebench_forecast::{arms_table, judging_tables, power_table, time_table};
 use crate::args::{Plan, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables};
 use crate::plugin_files;
+use crate::signals::Signals;
 
-pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
+pub fn run(args: &Plan, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let name = &study.definition().study.name;
     let arms = study.plan()?;
@@ -16,7 +17,7 @@ pub fn run(args: &Plan, shared: &Shared) -> Result<()> {
         study.probe(&mut Terminal::default())?;
     }
     // A study may be planned without the data that it would be run with.
-    let forecast = study.forecast();
+    let forecast = study.forecast(&mut Terminal::new(signals.clone()));
     if args.json {
         let (forecast, fault) = match forecast {
             Ok(forecast) => (Some(forecast), None),
