@@ -5,7 +5,7 @@
 
 MODEL       model folders; those of tiny, qwen2 and mistral beside this file unless given
 
-Out: tunebench writes each kind, and some over each other as one; PEFT loads the folder, with open_exported.py's strictness, and
+Out: tunebench writes each kind, and some over each other, as one or with their base beside; PEFT loads the folder, with open_exported.py's strictness, and
 must give the logits that tunebench computes. In: PEFT makes each kind and its variants with values that have moved and saves
 them with save_pretrained; tunebench must give PEFT's logits. Float32, CPU, one thread, eager attention; T is the largest
 difference of a logit relative to the largest, 1e-5 unless given.
@@ -84,7 +84,8 @@ def out(example, model, work):
         folder = os.path.join(work, name)
         with open(folder + "/logits.json", encoding="utf-8") as f:
             ours = json.load(f)
-        opened = open_adapter(folder, model)
+        base = folder + "/base"
+        opened = open_adapter(folder, base if os.path.exists(base) else model)
         yield "out", name, error(logits(opened, ours["tokens"]), ours["logits"])
 
 

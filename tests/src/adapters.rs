@@ -130,6 +130,9 @@ fn an_arm_over_an_adapted_model_is_exported_as_it_answers() {
         let expected = logits(&trained.file.shape, &trained.weights, &trained.tuning);
         let off = error(&opened(&base, &dir), &expected);
         assert!(off < 1e-5, "{name}: off by {off}");
+        let (shape, weights, tuning) = adapter_export::open(&dir, &saved).unwrap();
+        let off = error(&logits(&shape, &weights, &tuning), &expected);
+        assert!(off < 1e-5, "{name}: opened again off by {off}");
         // The arm's own adapter over the study's model is another model.
         let own =
             logits(&trained.file.shape, &tunebench_model::open(&model).unwrap().weights().unwrap(), &trained.tuning);

@@ -1,7 +1,8 @@
 //! One half of `tests/golden/exchange_adapters.py`, which compares adapters with PEFT in both directions.
 //!
 //! ```text
-//! exchange write MODEL DIR             an adapter of every kind and some over each other, DIR/NAME/, each with logits.json
+//! exchange write MODEL DIR             an adapter of every kind and some over each other, DIR/NAME/, each with logits.json, and
+//!                                      with base/ where it is to be loaded over that
 //! exchange read MODEL ADAPTER TOKENS   logits of the rows of tokens in the file TOKENS, with a PEFT folder, on standard output
 //! ```
 
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use serde_json::{Value, json};
+use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Batch, ReferenceModel, Tuning, Weights};
 use tunebench_peft::{Form, load, stack, write};
 use tunebench_spec::plan::RecordedPlan;
@@ -64,6 +66,10 @@ fn plans(shape: &Decoder) -> Vec<(&'static str, Vec<RecordedPlan>)> {
         ("lora-over-lora", vec![of(&["q_proj", "v_proj"], lora), of(&["q_proj", "o_proj"], lora)]),
         ("lora-over-rslora", vec![of(&["q_proj", "v_proj"], rslora), of(&["q_proj", "o_proj"], lora)]),
         ("lora-over-lora-over-lora", vec![of(&["q_proj"], lora), of(&["up_proj"], lora), of(&["q_proj"], lora)]),
+        ("dora-over-lora", vec![of(&["q_proj", "up_proj"], lora), of(&["q_proj", "o_proj"], dora)]),
+        ("lora-over-dora", vec![of(&["q_proj", "up_proj"], dora), of(&["q_proj", "o_proj"], lora)]),
+        ("lora-over-ia3", vec![of(&["gate_proj"], ia3), of(&["gate_proj"], lora)]),
+        ("prefix-tuning-over-lora", vec![of(&["q_proj", "up_proj"], lora), prompts(prefix, false)]),
         ("ia3-over-ia3", vec![of(&["down_proj", "k_proj"], ia3_input), of(&["down_proj", "up_proj"], ia3_input)]),
     ]
 }
@@ -80,7 +86,16 @@ fn write_all(model: &Path, dir: &Path) {
             below = top.clone();
         }
         let out = dir.join(name);
-        write::write(&out, &shape, &model.display().to_string(), &stack(forms).unwrap()).unwrap();
+        let own = forms[forms.len() - 1].clone();
+        // What no single adapter is has its base beside it, as an export has.
+        let (base_folder, form) = stack(forms).map_or_else(
+            |_| {
+                tunebench_model::save(&out.join("base"), &shape, &weights, None, Float::F32).unwrap();
+                (out.join("base"), own)
+            },
+            |form| (model.to_owned(), form),
+        );
+        write::write(&out, &shape, &base_folder.display().to_string(), &form).unwrap();
         let expected = logits(&shape, &weights, &top, &rows);
         fs::write(out.join("logits.json"), json!({ "tokens": rows, "logits": expected }).to_string()).unwrap();
     }

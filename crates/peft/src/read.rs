@@ -221,6 +221,10 @@ fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'sta
         // PEFT goes by how a name ends here, parts or not.
         let is_saved = saved.iter().any(|end| module_of(&plain).ends_with(end.as_str()));
         let known = weights.get(&plain);
+        if is_saved && shape.tie_word_embeddings && known.is_some_and(|(role, _)| *role == Role::Embedding) {
+            let fault = "trained apart, the embeddings are no longer tied to the head, as this model's are";
+            return Err(settings.fault("modules_to_save", format!("{fault}; {MERGE}")));
+        }
         let is_read = is_saved
             || known.is_some_and(|(role, _)| {
                 (biases && plain.ends_with(".bias")) || matches!(role, Role::Embedding | Role::Head)
@@ -237,6 +241,10 @@ fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'sta
             }
             _ => return Err(Error::Tensors(unknown(name, &plain, is_saved, shape))),
         }
+    }
+    if let Some(weight) = this.sites.keys().find(|weight| this.whole.contains_key(*weight)) {
+        let fault = format!("`{}` is adapted and there as a whole, too, which is not read", module_of(weight));
+        return Err(Error::Tensors(format!("{fault}; {MERGE}")));
     }
     check_whole(settings, &this, weights.keys())?;
     Ok(this)

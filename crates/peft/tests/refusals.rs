@@ -185,6 +185,10 @@ fn weights_that_were_trained_whole_come_with_it() {
     // A head of its own over a model whose head is tied.
     let found = said("qwen2", &config, &HashMap::from([("base_model.model.lm_head.weight".into(), zeros(&[40, 32]))]));
     assert!(found.contains("is tied to its embeddings"), "{found}");
+    let embeddings = HashMap::from([("base_model.model.model.embed_tokens.weight".into(), zeros(&[40, 32]))]);
+    config["modules_to_save"] = json!(["embed_tokens"]);
+    let found = said("qwen2", &config, &embeddings);
+    assert!(found.contains("no longer tied to the head"), "{found}");
     config["modules_to_save"] = Value::Null;
     config["target_modules"] = json!(["lm_head"]);
     assert!(said("qwen2", &config, &HashMap::new()).contains("would untie them"));

@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_model::formats::safetensors::Float;
+use tunebench_model::{Tuning, Weights};
 use tunebench_peft::{Form, Kind};
+use tunebench_spec::Decoder;
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
+use crate::model_files::ModelFiles;
 use crate::run_folder;
 use crate::trained_arm::{self, ArmFile};
 
@@ -66,6 +69,21 @@ pub fn save(root: &Path, identity: &str, out: &Path, home: &Path) -> Result<Adap
     let base = std::path::absolute(home).at(home.display())?.join(BASE);
     tunebench_peft::save(out, shape, &base.display().to_string(), &trained.tuning).in_arm(&arm.record.arm)?;
     Ok(AdapterExport { kind, base: AdapterBase::Written(base), stacked: vec![arm.record.arm.clone()] })
+}
+
+/// What was written to `dir`, opened again over its base, as whoever gets it would.
+///
+/// # Errors
+/// When a file is missing or damaged.
+pub fn open(dir: &Path, export: &AdapterExport) -> Result<(Decoder, Weights, Tuning), StudyError> {
+    let base = match &export.base {
+        AdapterBase::Original(path) => path.clone(),
+        // It may lie elsewhere so far than it will.
+        AdapterBase::Written(_) => dir.join(BASE),
+    };
+    let files = ModelFiles { source: base, adapter: Some(dir.to_owned()) };
+    let (weights, tuning) = files.load()?;
+    Ok((files.open()?.shape, weights, tuning))
 }
 
 /// An arm and all that it starts from.

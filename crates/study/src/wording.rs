@@ -130,13 +130,15 @@ pub fn line(event: &Event<'_>) -> Option<String> {
 /// A warning of what does not move that is to, or moves that is not to.
 fn not_moving(receipt: &GradientReceipt) -> Option<String> {
     let GradientReceipt { step, tensors, gradients, moved, still, .. } = receipt;
+    let fewer = [(gradients, "got no gradient"), (moved, "did not move")];
+    let fewer = fewer.into_iter().filter(|(count, _)| *count < tensors);
+    let fewer: Vec<String> = fewer.map(|(count, what)| format!("{} {what}", tensors - count)).collect();
     let mut words = Vec::new();
-    if gradients < tensors || moved < tensors {
-        let without = tensors - gradients;
+    if !fewer.is_empty() {
         words.push(format!(
-            "{without} of {tensors} trained tensors got no gradient by step {step}, and {} did not move: {still}; what they are \
-             part of is not learnt (a learning rate of next to nothing can be the reason, too)",
-            tensors - moved
+            "of {tensors} trained tensors {} by step {step}: {still}; what they are part of is not learnt, or the learning rate \
+             is next to nothing there",
+            fewer.join(" and ")
         ));
     }
     if !receipt.frozen_unchanged {
