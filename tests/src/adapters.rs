@@ -52,7 +52,7 @@ ARMS
 items = "questions"
 judge = "reference"
 bases = ["m", "plain"]
-generation = { max_new_tokens = 4, batch_size = 2 }
+generation = { max_new_tokens = 24, batch_size = 2, temperature = 1.0 }
 "#;
 
 fn arm(name: &str, base: &str, tuner: &str) -> String {
