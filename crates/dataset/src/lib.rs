@@ -11,7 +11,7 @@
 //! - [`text_check`]: text that does not survive the tokenizer, and tokens that the model does not have
 //! - [`labels`]: what exactly is learnt from one example, and warnings, for people to read
 //! - [`general`]: a fixed text of general language, to measure what is forgotten
-//! - [`skips`]: rows that cannot be used, counted by reason
+//! - [`skips`]: rows that cannot be used, counted by reason; [`skipped_share`]: how many may be
 //!
 //! Nothing here knows a plugin: rows come as an iterator. What does not stay in memory is kept by `files`.
 
@@ -23,6 +23,7 @@ pub mod jinja;
 pub mod labels;
 pub mod overlap;
 pub mod select;
+pub mod skipped_share;
 pub mod skips;
 pub mod spool;
 pub mod template;

@@ -5,8 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-
 /// Reasons kept apart; a source with more kinds of faults than this has its further ones counted together.
 const MAX_REASONS: usize = 100;
 /// Reasons that an error lists.
@@ -34,18 +32,6 @@ impl Skips {
         let reason = if full { OTHER } else { reason };
         let first = || Skipped { count: 0, first_place: place.into() };
         self.reasons.entry(reason.into()).or_insert_with(first).count += 1;
-    }
-
-    /// That no more rows were skipped than `most` of them all, `used` being the others.
-    ///
-    /// # Errors
-    /// The reasons, when more were.
-    pub fn check(&self, used: u64, most: f64) -> Result<(), Error> {
-        let (skipped, total) = (self.total(), used + self.total());
-        if skipped == 0 || skipped as f64 <= most * total as f64 {
-            return Ok(());
-        }
-        Err(Error::TooManySkipped { total, most, skips: self.clone() })
     }
 
     /// The commonest reasons, most rows first, each with its first place.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tunebench_dataset::holdout::{Apart, HoldOut, content_key};
 use tunebench_dataset::overlap::Overlap;
-use tunebench_dataset::{Settings, Skips, Wanted};
+use tunebench_dataset::{Settings, Skips, Wanted, skipped_share};
 use tunebench_spec::study::Dataset;
 use tunebench_spec::{Example, grid, hash};
 
@@ -118,7 +118,7 @@ impl<'a> Datasets<'a> {
     ) -> Result<Arc<TrainingSet>, StudyError> {
         let set = self.tokens(id, encoder, settings, observer)?;
         let most = dataset(self.context, id)?.max_skipped_share();
-        set.stats.skips.check(set.stats.examples, most).at(format_args!("dataset `{id}`"))?;
+        skipped_share::check(&set.stats.skips, set.stats.examples, most).at(format_args!("dataset `{id}`"))?;
         check_embeddings(&set.stats.text).at(format_args!("dataset `{id}`"))?;
         Ok(set)
     }
@@ -265,7 +265,7 @@ impl<'a> Datasets<'a> {
         let (dataset, reader) = self.opened(what, id, observer)?;
         let source = reader.source(observer).at(place())?;
         let used = source.usable + source.held_out_total;
-        source.skips.check(used, dataset.max_skipped_share()).at(place())?;
+        skipped_share::check(&source.skips, used, dataset.max_skipped_share()).at(place())?;
         let count = source.count(dataset.examples.into()).at(place())?;
         Ok((count, reader))
     }

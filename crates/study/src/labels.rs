@@ -1,6 +1,6 @@
 //! The tokens that an arm learns from, before a step is made.
 
-use tunebench_dataset::{LabelDump, Skips, TokenStats, Unusable, labels};
+use tunebench_dataset::{LabelDump, Skips, TokenStats, Unusable, labels, skipped_share};
 use tunebench_spec::Example;
 use tunebench_spec::study::Dataset;
 
@@ -86,7 +86,7 @@ fn labels_of<'a>(
     remarks.extend(stats.text.sentences());
     let mut faults = faults(stats, recipe.max_length);
     let most = context.study.dataset(&plan.arm.dataset).map_or(1.0, Dataset::max_skipped_share);
-    let skipped = stats.skips.check(stats.examples, most).err().filter(|_| stats.examples > 0);
+    let skipped = skipped_share::check(&stats.skips, stats.examples, most).err().filter(|_| stats.examples > 0);
     faults.extend(skipped.map(|error| error.to_string()));
     Ok(ArmLabels {
         arm: plan.arm.name.clone(),

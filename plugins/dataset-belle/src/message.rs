@@ -6,7 +6,7 @@ use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
 use crate::fields::{Fault, Fields, Notes, is_blank};
-use crate::{Options, Reasoning};
+use crate::options::{Options, Reasoning};
 
 type Result<T> = std::result::Result<T, Fault>;
 

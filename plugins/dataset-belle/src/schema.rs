@@ -27,7 +27,7 @@ use tunebench_plugin_api::prelude::*;
 use crate::dialogue::{self, Dialogue};
 use crate::fields::{Fault, Fields, Notes, is_blank};
 use crate::message;
-use crate::{Options, Tools};
+use crate::options::{Options, Tools};
 
 type Result<T> = std::result::Result<T, Fault>;
 type Read = fn(&mut Reading<'_, '_>) -> Result<Vec<Turn>>;
