@@ -24,6 +24,8 @@ VERSIONS = {"torch": torch.__version__.split("+")[0], "transformers": transforme
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 ALL_LINEAR = ATTENTION + ["gate_proj", "up_proj", "down_proj"]
+# What the linears of a layer are called where they are not LLaMA's.
+OTHER_LINEAR = ["out_proj", "fc1", "fc2", "query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h", "qkv_proj", "gate_up_proj"]
 METHODS = {
     "ft": None,
     "lora_attention": {"target_modules": ATTENTION, "use_dora": False},
@@ -53,9 +55,11 @@ def build(config, seed, scale=0.3):
     with torch.no_grad():
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=g)
-            if "norm" in name:
-                p.copy_(1 + 0.2 * noise)
-            elif "embed_tokens" in name:
+            if "norm" in name or "ln_f" in name:
+                # A bias, and the weight of a norm that adds 1 to it, are around 0.
+                around_zero = name.endswith("bias") or config.model_type.startswith("gemma")
+                p.copy_((0 if around_zero else 1) + 0.2 * noise)
+            elif any(word in name for word in ("embed_tokens", "embed_positions", "embed_in", "word_embeddings")):
                 p.copy_(0.5 * noise)
             else:
                 p.copy_(scale * noise)
@@ -118,6 +122,9 @@ def adapted(base, method):
             p.requires_grad_(True)
     else:
         config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", **METHODS[method])
+        if method != "lora_attention":
+            there = {name.split(".")[-1] for name, _ in base.named_modules()}
+            config.target_modules = [name for name in ALL_LINEAR + OTHER_LINEAR if name in there]
         model.name_or_path = "tiny"  # what adapter_config.json will name as its base
         model = get_peft_model(model, config)
         g = generator(1000 + len(method))
@@ -190,7 +197,7 @@ def write_method(folder, base, method, first, batches, merged_names, peft_folder
     loss.backward()
     norm = math.sqrt(sum(p.grad.double().square().sum().item() for p in params.values()))
     for n, p in params.items():
-        assert p.grad is not None and p.grad.abs().max() > 1e-4, f"{method} {n}: no gradient to speak of"
+        assert p.grad is not None and (p.grad.abs().max() > 1e-4 or not seen(base.config, n, p).any()), f"{method} {n}: no gradient to speak of"
         tensors[f"{method}.grad.{n}"] = p.grad.clone()
         p.grad = None
     tensors[f"{method}.logits"] = logits.detach()
@@ -222,8 +229,27 @@ def write_method(folder, base, method, first, batches, merged_names, peft_folder
         "loss": loss.item(), "grad_norm": norm, "trainable": sum(p.numel() for p in params.values()), "peak_learning_rate": PEAK_LR[method],
         "losses": losses, "grad_norms": norms, "learning_rates": rates,
         "loss_after": loss_after, "losses_in_f64": wide_losses, "grad_norms_in_f64": wide_norms,
-        "final_max_abs_error_against_f64": max((params[n].double() - wide_params[n]).abs().max().item() for n in params),
+        "final_max_abs_error_against_f64": max(
+            ((params[n].double() - wide_params[n]) * seen(base.config, n, p)).abs().max().item() for n, p in params.items()
+        ),
     }
+
+
+def seen(config, name, values):
+    """1 where a parameter is seen by what the model computes, 0 where it is not: a key's bias adds the same to all scores of a
+    query, but for the part of it that is rotated. Its gradient is rounding alone, and AdamW makes full steps of that."""
+    mask = torch.ones_like(values)
+    if not name.endswith(("k_proj.bias", "query_key_value.bias")):
+        return mask
+    heads = config.num_attention_heads
+    width = config.hidden_size // heads
+    rope = getattr(config, "rope_parameters", None) or {}
+    rotated = int(width * rope.get("partial_rotary_factor", 1.0)) if rope else 0
+    if rotated == width:
+        return mask
+    parts = mask.view(heads, -1, width)  # for each head its key; or query, key and value
+    parts[:, parts.shape[1] // 2, rotated:] = 0
+    return mask
 
 
 def in_bf16(model):
@@ -241,7 +267,8 @@ def bf16_gradients(base, method, first):
 
     def gradients(model):
         loss_of(model, *first)[0].backward()
-        return {n: p.grad.float().flatten() for n, p in trained(model).items()}
+        params = {n: (p, seen(base.config, n, p.detach())) for n, p in trained(model).items()}
+        return {n: (p.grad * mask).float().flatten() for n, (p, mask) in params.items() if mask.any()}
 
     rounded = in_bf16(adapted(base, method)[0])
     exact, found = gradients(copy.deepcopy(rounded)), gradients(rounded.bfloat16())

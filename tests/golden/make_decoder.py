@@ -1,9 +1,9 @@
-"""Writes opt/: a small decoder of a family that tunebench does not ship, with what the reference path alone computes: layer norms,
-GELU, learned positions, an MLP without a gate, biases everywhere. transformers' OPT has all of them, its activation set to GELU.
+"""Writes starcoder2/: a small decoder of a family that tunebench does not ship, made of parts that it has: layer norms, rotary
+positions, an MLP without a gate, biases everywhere, grouped keys, a window.
 
-`crates/model/tests/families.rs` opens it by a family of its own, which is one file.
+`crates/model/tests/families` opens it by a family of its own, which is one file.
 
-Run:     V/bin/python make_decoder.py [OUT_DIR]        (OUT_DIR: the folder opt beside this file unless given)
+Run:     V/bin/python make_decoder.py [OUT_DIR]        (OUT_DIR: the folder starcoder2 beside this file unless given)
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import OPTConfig, OPTForCausalLM
+from transformers import Starcoder2Config, Starcoder2ForCausalLM
 
 VOCAB, ROWS = 40, [[2, 17, 9, 33, 21, 8, 30, 12, 5], [2, 11, 38, 7, 7, 24], [2, 35, 14, 29]]
 PADDING = 1
@@ -20,14 +20,15 @@ PADDING = 1
 
 def main(out):
     torch.manual_seed(5)
-    config = OPTConfig(
-        vocab_size=VOCAB, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=24,
-        word_embed_proj_dim=32, activation_function="gelu", do_layer_norm_before=True, dropout=0.0, init_std=0.3,
+    config = Starcoder2Config(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=24, sliding_window=4, initializer_range=0.3, bos_token_id=0, eos_token_id=0,
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0},
     )
-    model = OPTForCausalLM(config).eval()
+    model = Starcoder2ForCausalLM._from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.endswith("bias") or "layer_norm" in name:
+            if name.endswith("bias") or "norm" in name:
                 weight.add_(torch.randn_like(weight) * 0.2)
     os.makedirs(out, exist_ok=True)
     model.save_pretrained(out)
@@ -52,4 +53,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "opt"))
+    main(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "starcoder2"))

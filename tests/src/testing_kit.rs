@@ -49,7 +49,8 @@ impl api::Tuner for Replay {
 
 fn api_site([out, width]: [usize; 2], params: &[(&str, &[usize])]) -> api::Site {
     let (name, module) = ("model.layers.0.mlp.up_proj.weight".into(), "mlp.up_proj".into());
-    let weight = api::Weight { name, shape: vec![out, width], layer: Some(0), module, linear: true };
+    let weight =
+        api::Weight { name, shape: vec![out, width], layer: Some(0), module, linear: true, role: String::new() };
     let params = params.iter().map(|(name, shape)| api::Param::new(name, *shape, api::Init::Zeros)).collect();
     api::Site { weight, params }
 }

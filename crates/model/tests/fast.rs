@@ -4,13 +4,14 @@
 
 use candle_core::Device;
 use half::bf16;
+use tunebench_model::backend::FAST;
 use tunebench_model::fast::{self, Batch, Model, Options, Workspace};
 use tunebench_model::{DropoutKey, Error, ReferenceModel, Tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, VirtualKind};
 use tunebench_testkit::compare::{assert_all_close, assert_rounded, flat};
 use tunebench_testkit::engines::{batch, fast_gradients, key, levels, reference_gradients};
-use tunebench_testkit::golden::{FAMILIES, Greedy, Rows, model};
+use tunebench_testkit::golden::{Greedy, Rows, families_of, model};
 use tunebench_testkit::methods::{ALL, ATTENTION, adapted, behind, dora, frozen, full, lora};
 use tunebench_testkit::{kink, values};
 
@@ -37,7 +38,7 @@ const CASES: [Case; 12] = [
 /// Models and the rows they are tried on: those of the families, and a LLaMA whose head is tied and whose rotary positions are
 /// scaled.
 fn models() -> impl Iterator<Item = (&'static str, Rows)> {
-    FAMILIES.into_iter().map(|family| (family, Rows::of(family))).chain([("tiny-llama3", Rows::tiny())])
+    families_of(FAST).map(|family| (family, Rows::of(family))).chain([("tiny-llama3", Rows::tiny())])
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn logits_and_loss_without_training_are_the_reference_paths() {
 #[test]
 fn rounding_turns_no_golden_continuation() {
     tunebench_amx_emulator::install();
-    for family in FAMILIES {
+    for family in families_of(FAST) {
         let (shape, weights) = model(family);
         let reference = ReferenceModel::new(&shape, &weights, &Tuning::none(), &Device::Cpu).unwrap();
         for Greedy { prompt, new, .. } in Greedy::of(family) {

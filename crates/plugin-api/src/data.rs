@@ -12,6 +12,9 @@ pub struct Model {
     /// Width of a token's keys, or of its values, over all heads of a layer; 0 from a host older than API 1.1.
     #[serde(default)]
     pub kv_width: usize,
+    /// The `model_type` of its `config.json`: `llama`, `bloom`; empty from a host older than API 1.3.
+    #[serde(default)]
+    pub family: String,
     pub weights: Vec<Weight>,
 }
 
@@ -28,7 +31,24 @@ pub struct Weight {
     pub module: String,
     /// Whether the weight is a product inside a layer, which a tuner may adapt.
     pub linear: bool,
+    /// What it is for, whatever its family calls it: `query`, `key`, `value`, `query_key_value` (the three in one),
+    /// `output` (of attention), `gate`, `up`, `gate_up` (both in one), `down`, `head`, `embedding`, and others of norms and
+    /// positions; more may come. Its bias has the same. Empty from a host older than API 1.3.
+    #[serde(default)]
+    pub role: String,
 }
+
+/// Linear roles of attention, and LLaMA's names of them, by which a host older than API 1.3 is understood.
+const ATTENTION: [(&str, &str); 5] = [
+    ("query", "q_proj"),
+    ("key", "k_proj"),
+    ("value", "v_proj"),
+    ("query_key_value", "query_key_value"),
+    ("output", "o_proj"),
+];
+/// Those of the MLP.
+const MLP: [(&str, &str); 4] =
+    [("gate", "gate_proj"), ("up", "up_proj"), ("gate_up", "gate_up_proj"), ("down", "down_proj")];
 
 impl Model {
     /// The weights that may be adapted: the linear products of all layers.
@@ -41,6 +61,25 @@ impl Weight {
     /// `q_proj` of `self_attn.q_proj`.
     pub fn target(&self) -> &str {
         self.module.rsplit('.').next().unwrap_or(&self.module)
+    }
+
+    /// What it is for, as [`Weight::role`] says, or by its name from an older host.
+    pub fn role(&self) -> &str {
+        if !self.role.is_empty() {
+            return &self.role;
+        }
+        let mut known = ATTENTION.iter().chain(&MLP);
+        known.find(|(_, name)| *name == self.target()).map_or("", |(role, _)| role)
+    }
+
+    /// Whether it is a linear product of attention: of queries, keys, values, the three in one, or of the output.
+    pub fn is_attention(&self) -> bool {
+        self.linear && ATTENTION.iter().any(|(role, _)| *role == self.role())
+    }
+
+    /// Whether it is a linear product of the MLP.
+    pub fn is_mlp(&self) -> bool {
+        self.linear && MLP.iter().any(|(role, _)| *role == self.role())
     }
 
     /// Rows of a linear weight: the width of what it yields.

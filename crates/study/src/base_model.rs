@@ -35,6 +35,8 @@ pub struct BaseModel<'a> {
     model: &'a Model,
     pub shape: Decoder,
     files: Option<ModelFiles>,
+    /// What should be known of it before anything is trained.
+    pub notes: Vec<String>,
     /// SHA-256 over what its weights are made of.
     pub identity: String,
 }
@@ -52,7 +54,7 @@ impl<'a> BaseModel<'a> {
     fn open_model(context: &'a StudyContext, model: &'a Model) -> Result<Self, StudyError> {
         if let Some(shape) = &model.shape {
             let identity = hash::of_json(&json!({ "init": shape, "seed": context.study.study.seed }))?;
-            return Ok(Self { context, model, shape: shape.clone(), files: None, identity });
+            return Ok(Self { context, model, shape: shape.clone(), files: None, notes: vec![], identity });
         }
         if model.source.starts_with("preset:") {
             let fault = format!("`{}` is a shape without weights; it can be planned but not trained", model.source);
@@ -61,8 +63,10 @@ impl<'a> BaseModel<'a> {
         let path = |text: &str, wanted| located(context, model, text, wanted);
         let adapter = model.adapter.as_deref().map(|text| path(text, Wanted::Adapter)).transpose()?;
         let files = ModelFiles { source: path(&model.source, Wanted::Model)?, adapter };
-        let (shape, identity) = (files.open()?.shape, files.identity()?);
-        Ok(Self { context, model, shape, files: Some(files), identity })
+        let source = files.open()?;
+        let notes = source.notes().to_vec();
+        let (shape, identity) = (source.shape, files.identity()?);
+        Ok(Self { context, model, shape, files: Some(files), notes, identity })
     }
 
     /// Its id in the study.
@@ -150,6 +154,11 @@ impl<'a> BaseModels<'a> {
         let model = Arc::new(BaseModel::open(self.context, id)?);
         self.models.insert(id, model.clone());
         Ok(model)
+    }
+
+    /// What should be known of those that are open, by their ids in the study.
+    pub fn notes(&self) -> impl Iterator<Item = (&'a str, &str)> {
+        self.models.iter().flat_map(|(id, model)| model.notes.iter().map(|note| (*id, note.as_str())))
     }
 
     /// As [`BaseModel::encoder`] of the model `id`.

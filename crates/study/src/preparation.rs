@@ -146,6 +146,7 @@ impl<'a> Preparation<'a> {
                 observer.on_event(&Event::TemplateRemark { remark: &remark });
             }
         }
+        self.base_models.notes().for_each(|(model, remark)| observer.on_event(&Event::ModelRemark { model, remark }));
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             candidates.iter().for_each(|data| data.remarks(name, observer));
         }

@@ -6,11 +6,19 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
+use tunebench_model::backend::Backend;
 use tunebench_model::{Batch, Targets, Weights, open};
 use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Part, QkvLayout};
+use tunebench_spec::names::Role;
 
 /// The golden model of each family, all with the same files; `tiny` is a LLaMA.
 pub const FAMILIES: [&str; 4] = ["tiny", "qwen2", "qwen3", "mistral"];
+
+/// The families that an engine computes.
+pub fn families_of(backend: &dyn Backend) -> impl Iterator<Item = &'static str> {
+    FAMILIES.into_iter().filter(|family| backend.check(&open(&path(family)).unwrap().shape).is_ok())
+}
 
 /// By how many logits the best token of a golden continuation leads the second, so that no CPU's rounding turns it: the
 /// scripts choose prompts by what rounding does to each, and `rounding_turns_no_golden_continuation` asks again.
@@ -61,6 +69,29 @@ pub fn optional_section(file: &str, prefix: &str) -> BTreeMap<String, Tensor> {
 /// The methods that a golden model was tuned by.
 pub fn methods(model: &str) -> Vec<String> {
     json(&format!("{model}/fixtures.json"))["methods"].as_object().unwrap().keys().cloned().collect()
+}
+
+/// `value` of the weight `name` with zeros where nothing that a model computes sees it: a key's bias adds the same to all scores
+/// of a query, but for the part of it that is rotated. Its gradient is rounding alone, and AdamW makes full steps of that. None
+/// where nothing of it is seen.
+pub fn seen(shape: &Decoder, name: &str, value: &Tensor) -> Option<Tensor> {
+    let Some(weight) = shape.weights().into_iter().find(|weight| weight.name == name) else {
+        return Some(value.clone());
+    };
+    let (rotated, width) = (shape.rotary_dim(), shape.attention.head_dim);
+    let is_fused = weight.role == Role::QueryKeyValue && shape.attention.qkv == QkvLayout::ByHead;
+    if weight.part != Part::Bias || rotated == width || !(is_fused || weight.role == Role::Key) {
+        return Some(value.clone());
+    }
+    let parts = if is_fused { 3 } else { 1 };
+    let mut numbers: Vec<f32> = value.to_vec1().unwrap();
+    for (i, number) in numbers.iter_mut().enumerate() {
+        if (i / width) % parts == parts / 2 && i % width >= rotated {
+            *number = 0.0;
+        }
+    }
+    let is_seen = is_fused || rotated > 0;
+    is_seen.then(|| Tensor::from_vec(numbers, value.dims(), &Device::Cpu).unwrap())
 }
 
 /// Each family with each method.

@@ -140,7 +140,25 @@ pub fn both(mut plan: RecordedPlan, other: RecordedPlan) -> RecordedPlan {
 
 /// The linear weights of attention, and all of a layer.
 pub const ATTENTION: [&str; 4] = ["q_proj", "k_proj", "v_proj", "o_proj"];
-pub const ALL: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+pub const ALL: [&str; 16] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    // of other families than LLaMA's
+    "qkv_proj",
+    "gate_up_proj",
+    "out_proj",
+    "fc1",
+    "fc2",
+    "query_key_value",
+    "dense",
+    "dense_h_to_4h",
+    "dense_4h_to_h",
+];
 
 /// `method` at every linear weight of the layers named in `targets`, the rest frozen.
 pub fn adapted(shape: &Decoder, targets: &[&str], method: Method, dropout: f64) -> RecordedPlan {

@@ -13,7 +13,7 @@ use tunebench_model::backend::{Backend, FAST, Parts, REFERENCE};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, bits};
-use tunebench_testkit::golden::{Rows, cases, floats, in_order, json, model, section};
+use tunebench_testkit::golden::{Rows, cases, floats, in_order, json, model, section, seen};
 use tunebench_testkit::methods::recorded;
 use tunebench_train::batches::Steps;
 use tunebench_train::{HeldOut, Job, Outcome, load_result, losses, measure, steps, train};
@@ -115,6 +115,11 @@ impl Case {
         found.nats / found.tokens as f64
     }
 
+    /// `values` without what no number of the model depends on.
+    fn seen(&self, values: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+        values.iter().filter_map(|(name, value)| Some((name.clone(), seen(&self.shape, name, value)?))).collect()
+    }
+
     /// Values after the ten steps by PyTorch.
     fn end(&self) -> BTreeMap<String, Tensor> {
         let file = if self.method == "ft" { "ft-final" } else { &self.method };
@@ -153,7 +158,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
             if case.family == "tiny" {
                 assert_eq!(log[0].tokens, 23, "10 + 8 + 5, padding excluded");
             }
-            assert_all_close(&what, result.values(), &case.end(), value);
+            assert_all_close(&what, &case.seen(result.values()), &case.seen(&case.end()), value);
             // Everything that is trained has moved.
             for (name, begin) in case.start.values() {
                 assert_ne!(bits(begin), bits(&result.values()[name]), "{what}: {name} has not moved");
@@ -170,7 +175,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
 /// fifth of that; with what the steps before have rounded, by less than 1 %. Twice as much is allowed.
 #[test]
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
-    for case in Case::all() {
+    for case in Case::all().filter(|case| FAST.check(&case.shape).is_ok()) {
         let what = format!("{}, {}", case.family, case.method);
         let (log, result, after) = case.train(FAST, 1000);
         for (key, found) in [("loss", case.loss_before(FAST, 1000)), ("loss_after", after)] {
@@ -181,6 +186,7 @@ fn ten_steps_of_the_fast_engine_stay_beside_them() {
             let found = step.loss;
             assert!((found - expected).abs() < 0.02 * expected, "{what}, step {}: {found} for {expected}", step.step);
         }
-        assert_moved_alike(&what, case.start.values(), result.values(), &case.end());
+        let [start, found, end] = [case.start.values(), result.values(), &case.end()].map(|values| case.seen(values));
+        assert_moved_alike(&what, &start, &found, &end);
     }
 }

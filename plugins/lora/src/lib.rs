@@ -3,7 +3,7 @@
 //! At an adapted weight `W0 [out, in]`: `h = W0 x + s B A dropout(x)` with `A [r, in]` random, `B [out, r]` zero and
 //! `s = lora_alpha / r` (rank-stabilised: `lora_alpha / sqrt(r)`). Option names are PEFT's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tunebench_plugin_api::prelude::*;
 
@@ -19,7 +19,9 @@ pub struct LoraOptions {
     /// Scale by `lora_alpha / sqrt(r)` (Kalajdzievski 2023).
     pub use_rslora: bool,
     pub init_lora_weights: InitLoraWeights,
-    /// Which linear weights: `all`, `paper` (all but o_proj), or a list such as `["q_proj", "v_proj"]`.
+    /// Which linear weights of the layers: `all`, `attention`, `paper` (all but attention's output), `peft` (what PEFT adapts
+    /// where it is told nothing: queries and values, or the fused weight of both), or a list of a model's own names such as
+    /// `["q_proj", "v_proj"]`. The others mean the same in every family, whatever it calls them.
     pub targets: Option<Targets>,
     /// Another rank for some targets, e.g. `{ q_proj = 16 }`.
     pub rank_pattern: BTreeMap<String, usize>,
@@ -60,46 +62,86 @@ impl Default for LoraOptions {
     }
 }
 
-/// All linear weights of a layer.
-pub const ALL: &[&str] = &["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-/// The only choice that gives the parameter counts which Sun et al. (2023) print.
-pub const PAPER: &[&str] = &["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj"];
-/// The attention projections.
-pub const ATTENTION: &[&str] = &["q_proj", "k_proj", "v_proj", "o_proj"];
+/// A choice of linear weights by what they are for, the same in every family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// All linear weights of a layer.
+    All,
+    /// Those of attention.
+    Attention,
+    /// All but attention's output: the only choice that gives the parameter counts which Sun et al. (2023) print.
+    Paper,
+    /// What PEFT adapts where it is told nothing: queries and values, or the weight in which both are fused.
+    Peft,
+}
+
+impl Choice {
+    const NAMES: [(&str, Self); 5] = [
+        ("all", Self::All),
+        ("all-linear", Self::All),
+        ("paper", Self::Paper),
+        ("attention", Self::Attention),
+        ("peft", Self::Peft),
+    ];
+
+    /// Whether a linear weight of a layer is one of these.
+    pub fn has(self, weight: &Weight) -> bool {
+        match self {
+            Self::All => true,
+            Self::Attention => weight.is_attention(),
+            Self::Paper => weight.role() != "output",
+            Self::Peft => ["query", "value", "query_key_value"].contains(&weight.role()),
+        }
+    }
+}
+
+/// What no family calls a weight of attention.
+const OF_MLP: [&str; 8] =
+    ["gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "dense_h_to_4h", "dense_4h_to_h"];
+
+/// Where a LoRA stands.
+enum Selection {
+    Choice(Choice),
+    /// A model's own names.
+    Names(Vec<String>),
+}
 
 /// LoRA with checked options.
 pub struct Lora {
     options: LoraOptions,
-    targets: Vec<String>,
+    targets: Selection,
+    /// Nothing beyond these is taken.
+    within: Choice,
 }
 
 impl Lora {
-    /// LoRA on what `options.targets` says, `default` when it says nothing; only targets in `allowed` are taken.
+    /// LoRA on what `options.targets` says, `within` when it says nothing; nothing beyond `within` is taken.
     ///
     /// # Errors
-    /// When a value is out of range or names no target.
-    pub fn new(options: LoraOptions, default: &[&str], allowed: &[&str]) -> Result<Self> {
-        let named = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    /// When a value is out of range or names no choice.
+    pub fn new(options: LoraOptions, within: Choice) -> Result<Self> {
         let targets = match &options.targets {
-            None => named(default),
-            Some(Targets::Named(name)) => match name.as_str() {
-                "all" | "all-linear" => named(ALL),
-                "paper" => named(PAPER),
-                "attention" => named(ATTENTION),
-                _ => {
+            None => Selection::Choice(within),
+            Some(Targets::List(list)) => Selection::Names(list.clone()),
+            Some(Targets::Named(name)) => {
+                let known = Choice::NAMES.iter().find(|(known, _)| known == name);
+                let Some((_, choice)) = known else {
                     return Err(Error::new(format!(
-                        "targets = {name:?}: use \"all\", \"paper\", \"attention\" or a list"
+                        "targets = {name:?}: use \"all\", \"paper\", \"attention\", \"peft\" or a list of a model's own names"
                     )));
+                };
+                if within == Choice::Attention && matches!(choice, Choice::All | Choice::Paper) {
+                    return Err(Error::new(format!("targets = {name:?} are more than attention; use lora-all-linear")));
                 }
-            },
-            Some(Targets::List(list)) => list.clone(),
+                Selection::Choice(*choice)
+            }
         };
-        let lora = Self { options, targets };
-        lora.check(allowed)?;
+        let lora = Self { options, targets, within };
+        lora.check()?;
         Ok(lora)
     }
 
-    fn check(&self, allowed: &[&str]) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let o = &self.options;
         if o.r == 0 || o.rank_pattern.values().any(|&r| r == 0) {
             return Err(Error::new("r must be at least 1"));
@@ -110,27 +152,49 @@ impl Lora {
         if !o.lora_alpha.is_finite() || o.alpha_pattern.values().any(|a| !a.is_finite()) {
             return Err(Error::new("lora_alpha must be a number"));
         }
-        if self.targets.is_empty() {
+        let Selection::Names(names) = &self.targets else { return Ok(()) };
+        if names.is_empty() {
             return Err(Error::new("targets is empty; nothing would be trained"));
         }
-        let mut patterns = o.rank_pattern.keys().chain(o.alpha_pattern.keys());
-        if let Some(name) = patterns.find(|name| !self.targets.contains(name)) {
-            let targets = self.targets.join(", ");
-            return Err(Error::new(format!("a pattern names {name:?}, which is no target here; there are: {targets}")));
-        }
-        match self.targets.iter().find(|name| !allowed.contains(&name.as_str())) {
-            Some(name) => Err(Error::new(format!("no target {name:?}; there are: {}", allowed.join(", ")))),
+        let beyond = names.iter().find(|name| self.within == Choice::Attention && OF_MLP.contains(&name.as_str()));
+        match beyond {
+            Some(name) => Err(Error::new(format!("target {name:?} is no weight of attention; use lora-all-linear"))),
             None => Ok(()),
         }
+    }
+
+    fn is_target(&self, weight: &Weight) -> bool {
+        let is_chosen = match &self.targets {
+            Selection::Choice(choice) => choice.has(weight),
+            Selection::Names(names) => names.iter().any(|name| name == weight.target()),
+        };
+        is_chosen && self.within.has(weight)
     }
 
     /// LoRA parameters on every target of every layer, the rest frozen, with the paper's recipe (its table 3).
     ///
     /// # Errors
-    /// When the model has none of the targets.
+    /// When the model has none of the targets, or lacks one that is named.
     pub fn plan(&self, model: &Model) -> Result<TunePlan> {
         let mut plan = TunePlan::frozen(model);
-        for weight in model.linears().filter(|w| self.targets.iter().any(|t| t == w.target())) {
+        let targets: Vec<&Weight> = model.linears().filter(|weight| self.is_target(weight)).collect();
+        let names: BTreeSet<&str> = targets.iter().map(|weight| weight.target()).collect();
+        let listed = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(", ");
+        if let Selection::Names(wanted) = &self.targets
+            && let Some(name) = wanted.iter().find(|name| !names.contains(name.as_str()))
+        {
+            let there = model.linears().filter(|weight| self.within.has(weight)).map(Weight::target).collect();
+            return Err(Error::new(format!("the model has no target {name:?}; there are: {}", listed(&there))));
+        }
+        let mut patterns = self.options.rank_pattern.keys().chain(self.options.alpha_pattern.keys());
+        if let Some(name) = patterns.find(|name| !names.contains(name.as_str())) {
+            let there = listed(&names);
+            return Err(Error::new(format!("a pattern names {name:?}, which is no target here; there are: {there}")));
+        }
+        if targets.is_empty() {
+            return Err(Error::new("the model has no linear weight of the kind that is to be adapted"));
+        }
+        for weight in targets {
             let r = self.rank(weight);
             let init = match self.options.init_lora_weights {
                 InitLoraWeights::Kaiming => Init::KaimingUniform { a: 5f64.sqrt() },
@@ -139,9 +203,6 @@ impl Lora {
             let a = Param::new("lora_A", [r, weight.in_features()], init);
             let b = Param::new("lora_B", [weight.out_features(), r], Init::Zeros);
             plan.adapt(weight, vec![a, b]);
-        }
-        if plan == TunePlan::frozen(model) {
-            return Err(Error::new(format!("the model has none of the targets {}", self.targets.join(", "))));
         }
         plan.recipe = Recipe {
             learning_rate: Some(2e-4),
@@ -181,7 +242,7 @@ impl Lora {
 /// A tuner plugin that is LoRA on other targets.
 #[macro_export]
 macro_rules! lora_tuner {
-    ($type:ident, $name:literal, $description:literal, $default:expr, $allowed:expr) => {
+    ($type:ident, $name:literal, $description:literal, $within:expr) => {
         /// The tuner of this plugin.
         pub struct $type($crate::Lora);
 
@@ -191,7 +252,7 @@ macro_rules! lora_tuner {
             type Options = $crate::LoraOptions;
 
             fn new(options: Self::Options) -> Result<Self> {
-                $crate::Lora::new(options, $default, $allowed).map(Self)
+                $crate::Lora::new(options, $within).map(Self)
             }
 
             fn plan(&self, model: &Model) -> Result<TunePlan> {

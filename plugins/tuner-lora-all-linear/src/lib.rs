@@ -5,7 +5,6 @@ use tunebench_plugin_api::prelude::*;
 lora::lora_tuner!(
     LoraAllLinear,
     "lora-all-linear",
-    "LoRA on every linear layer; targets = \"paper\" leaves out o_proj",
-    lora::ALL,
-    lora::ALL
+    "LoRA on every linear layer; targets = \"paper\" leaves out attention's output, \"peft\" takes PEFT's default",
+    lora::Choice::All
 );

@@ -146,12 +146,15 @@ fn to_json(value: &impl Serialize) -> String {
 fn describe(shape: &Decoder) -> Model {
     let weights = shape.weights().into_iter().map(|w| {
         let module = shape.names.module(w.role).trim_start_matches("model.").to_owned();
-        Weight { layer: w.layer, module, linear: w.is_adaptable(), name: w.name, shape: w.shape }
+        let role = serde_json::to_value(w.role).ok().and_then(|role| role.as_str().map(str::to_owned));
+        let role = role.unwrap_or_default();
+        Weight { layer: w.layer, module, linear: w.is_adaptable(), role, name: w.name, shape: w.shape }
     });
     Model {
         layers: shape.num_hidden_layers,
         hidden_size: shape.hidden_size,
         kv_width: shape.kv_width(),
+        family: shape.family.clone(),
         weights: weights.collect(),
     }
 }

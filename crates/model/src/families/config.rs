@@ -2,7 +2,7 @@
 //! header under the same words.
 
 use serde_json::Value;
-use tunebench_spec::decoder::{Activation, ConfigError, MAX_DIM, RopeScaling, Window};
+use tunebench_spec::decoder::{Activation, ConfigError, MAX_DIM, Window};
 
 /// Values by key, with errors that name the key.
 pub struct Config<'a>(pub &'a Value);
@@ -49,13 +49,48 @@ impl<'a> Config<'a> {
         self.get(key).map_or(Ok(default), |value| number(value, key))
     }
 
+    /// A number where there is one.
+    ///
+    /// # Errors
+    /// When it is no finite number.
+    pub fn number_or_none(&self, key: &'static str) -> Result<Option<f64>, ConfigError> {
+        self.get(key).map(|value| number(value, key)).transpose()
+    }
+
+    /// A number; transformers has a default for a missing key, and takes null for none.
+    ///
+    /// # Errors
+    /// When it is no finite number.
+    pub fn number_absent(&self, key: &'static str, absent: f64) -> Result<Option<f64>, ConfigError> {
+        if self.0.get(key).is_none() { Ok(Some(absent)) } else { self.number_or_none(key) }
+    }
+
     /// A switch, off when it is missing or null.
     ///
     /// # Errors
     /// When it is neither true nor false.
     pub fn is_on(&self, key: &'static str) -> Result<bool, ConfigError> {
-        let Some(value) = self.get(key) else { return Ok(false) };
+        self.is_on_or(key, false)
+    }
+
+    /// A switch, or what holds when it is missing or null.
+    ///
+    /// # Errors
+    /// When it is neither true nor false.
+    pub fn is_on_or(&self, key: &'static str, default: bool) -> Result<bool, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or(ConfigError::Key { key, expected: "true or false" })
+    }
+
+    /// That a switch stands as this family's models are computed here.
+    ///
+    /// # Errors
+    /// Names the switch that does not, and what it would ask for.
+    pub fn only(&self, key: &'static str, is_on: bool, default: bool, what: &str) -> Result<(), ConfigError> {
+        match self.is_on_or(key, default)? == is_on {
+            true => Ok(()),
+            false => Err(ConfigError::Unsupported(format!("`{key}` is {}: {what} is not supported", !is_on))),
+        }
     }
 
     /// `hidden_act`, SiLU when it is missing.
@@ -63,23 +98,20 @@ impl<'a> Config<'a> {
     /// # Errors
     /// Names one that is not known.
     pub fn activation(&self, key: &'static str) -> Result<Activation, ConfigError> {
-        let Some(value) = self.get(key) else { return Ok(Activation::Silu) };
+        self.activation_or(key, Activation::Silu)
+    }
+
+    /// An activation, or what holds when it is missing or null.
+    ///
+    /// # Errors
+    /// Names one that is not known.
+    pub fn activation_or(&self, key: &'static str, default: Activation) -> Result<Activation, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(default) };
         let known = ACTIVATIONS.iter().find(|(name, _)| value.as_str() == Some(name));
         known.map(|(_, activation)| *activation).ok_or_else(|| {
             let names: Vec<&str> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
             ConfigError::Unsupported(format!("`{key}` {value} is not supported; there are: {}", names.join(", ")))
         })
-    }
-
-    /// Base and scaling of rotary positions: `rope_theta` and `rope_scaling`, or both in `rope_parameters`.
-    ///
-    /// # Errors
-    /// Names the key, or a scaling that is not known.
-    pub fn rope(&self) -> Result<(f64, Option<RopeScaling>), ConfigError> {
-        let nested = self.get("rope_parameters").filter(|v| v.is_object());
-        let theta = nested.and_then(|r| r.get("rope_theta")).or_else(|| self.get("rope_theta"));
-        let theta = theta.map_or(Ok(10000.0), |v| number(v, "rope_theta"))?;
-        Ok((theta, rope_scaling(nested.or_else(|| self.get("rope_scaling")))?))
     }
 
     /// The sliding window of a family that says by `use_sliding_window`, `sliding_window` and `layer_types`, or before that
@@ -108,7 +140,10 @@ impl<'a> Config<'a> {
     }
 
     /// Layers without a window, by `layer_types`.
-    fn full_layers(&self, types: &Value, layers: usize, has_window: bool) -> Result<Vec<usize>, ConfigError> {
+    ///
+    /// # Errors
+    /// When it does not say each layer's kind, or has sliding layers where there is no window.
+    pub fn full_layers(&self, types: &Value, layers: usize, has_window: bool) -> Result<Vec<usize>, ConfigError> {
         let fault = |why: String| Err(ConfigError::Unsupported(format!("`layer_types` {why}")));
         let types = types.as_array().map(Vec::as_slice).unwrap_or_default();
         if types.len() != layers {
@@ -130,36 +165,19 @@ impl<'a> Config<'a> {
 }
 
 /// As `hidden_act` spells them.
-pub(super) const ACTIVATIONS: [(&str, Activation); 5] = [
+pub(super) const ACTIVATIONS: [(&str, Activation); 9] = [
     ("silu", Activation::Silu),
     ("gelu", Activation::Gelu),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("gelu_new", Activation::GeluTanh),
     ("relu", Activation::Relu),
+    // Other names of the same.
+    ("swish", Activation::Silu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
 ];
 
-fn rope_scaling(value: Option<&Value>) -> Result<Option<RopeScaling>, ConfigError> {
-    let Some(value) = value.filter(|v| v.is_object()) else { return Ok(None) };
-    if value.get("full_attention").is_some() || value.get("sliding_attention").is_some() {
-        return Err(ConfigError::Unsupported("`rope_parameters` by kind of layer are not supported".into()));
-    }
-    let kind = value.get("rope_type").or_else(|| value.get("type")).and_then(Value::as_str).unwrap_or("default");
-    let get = |key: &'static str| number(value.get(key).unwrap_or(&Value::Null), key);
-    match kind {
-        "default" => Ok(None),
-        "linear" => Ok(Some(RopeScaling::Linear { factor: get("factor")? })),
-        "llama3" => Ok(Some(RopeScaling::Llama3 {
-            factor: get("factor")?,
-            low_freq_factor: get("low_freq_factor")?,
-            high_freq_factor: get("high_freq_factor")?,
-            original_max_position_embeddings: Config(value).dim("original_max_position_embeddings")?,
-        })),
-        other => {
-            Err(ConfigError::Unsupported(format!("rope scaling `{other}` is not supported; default, linear or llama3")))
-        }
-    }
-}
-
-fn number(value: &Value, key: &'static str) -> Result<f64, ConfigError> {
+pub(super) fn number(value: &Value, key: &'static str) -> Result<f64, ConfigError> {
     value.as_f64().filter(|v| v.is_finite()).ok_or(ConfigError::Key { key, expected: "a number" })
 }

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Activation, Attention, ConfigError, Dims, Mlp, Norm, Positions, Rotary};
+use tunebench_spec::decoder::{Activation, Attention, ConfigError, Dims, Mlp, Norm, Positions};
 
 use super::config::{ACTIVATIONS, Config};
-use super::{Family, Gguf};
+use super::{Family, Gguf, RopeWords, rope};
 
 pub const FAMILY: Family = Family {
     name: "llama",
@@ -44,10 +44,10 @@ pub fn without_biases(config: &Config<'_>) -> Result<Decoder, ConfigError> {
         kv_heads: config.dim_or("num_key_value_heads", heads)?,
         head_dim: config.dim_or("head_dim", hidden_size / heads)?,
     });
-    let (theta, scaling) = config.rope()?;
-    let rotary = Rotary { scaling, ..Rotary::plain(theta) };
+    let context = config.dim_or("max_position_embeddings", 2048)?;
+    let rotary = rope::read(config, &RopeWords::WHOLE_HEADS, context, decoder.attention.head_dim)?;
     Ok(Decoder {
-        max_position_embeddings: config.dim_or("max_position_embeddings", 2048)?,
+        max_position_embeddings: context,
         norm: Norm { eps: config.number_or("rms_norm_eps", 1e-6)?, ..decoder.norm },
         positions: Positions::Rotary(rotary),
         mlp: Mlp { activation: config.activation("hidden_act")?, ..decoder.mlp },
@@ -72,12 +72,7 @@ pub fn common(decoder: &Decoder) -> Value {
         "rms_norm_eps": decoder.norm.eps,
         "hidden_act": activation(decoder.mlp.activation),
     });
-    if let Positions::Rotary(Rotary { theta, scaling, .. }) = &decoder.positions {
-        config["rope_theta"] = (*theta).into();
-        if let Some(scaling) = scaling {
-            config["rope_scaling"] = json!(scaling);
-        }
-    }
+    rope::write(decoder, &RopeWords::WHOLE_HEADS, &mut config);
     config
 }
 
@@ -94,6 +89,7 @@ pub fn with_window_by_layer(mut config: Value, decoder: &Decoder) -> Value {
     config
 }
 
-fn activation(of: Activation) -> &'static str {
+/// As `hidden_act` spells it.
+pub fn activation(of: Activation) -> &'static str {
     ACTIVATIONS.iter().find(|(_, activation)| *activation == of).map_or("silu", |(name, _)| name)
 }

@@ -4,12 +4,14 @@
 //! `formats` gives it in the words of `config.json`.
 
 mod config;
+pub mod rope;
 
 use serde_json::{Value, json};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::ConfigError;
 
 pub use config::Config;
+pub use rope::RopeWords;
 
 /// A family of models.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,12 @@ families! {
     mistral
     qwen2
     qwen3
+    gemma2
+    gemma3
+    phi3
+    opt
+    bloom
+    gpt_neox
 }
 
 /// Reads a Hugging Face `config.json`.
@@ -73,6 +81,30 @@ pub fn from_config_json(families: &[Family], text: &str) -> Result<Decoder, Conf
     read(family, &config)
 }
 
+/// The shares of dropout that configurations ask for in training.
+const DROPOUTS: [&str; 9] = [
+    "attention_dropout",
+    "hidden_dropout",
+    "activation_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "residual_dropout",
+    "dropout",
+    "layerdrop",
+];
+
+/// What a configuration asks for and is not done, a sentence each.
+pub fn notes(text: &str) -> Vec<String> {
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return vec![] };
+    let asked = |key: &&str| value.get(key).and_then(Value::as_f64).filter(|share| *share > 0.0);
+    let asked: Vec<String> = DROPOUTS.iter().filter_map(|key| Some(format!("`{key}` {}", asked(key)?))).collect();
+    if asked.is_empty() {
+        return vec![];
+    }
+    vec![format!("config.json asks for dropout in training, {}; it is trained without", asked.join(", "))]
+}
+
 /// A decoder of this family, checked.
 ///
 /// # Errors
@@ -91,7 +123,20 @@ pub fn find<'a>(families: &'a [Family], name: &str) -> Result<&'a Family, Config
     families.iter().find(|family| family.name == name).ok_or_else(|| unknown(families, name))
 }
 
+/// Architectures that are near one of ours, and what they have beside it.
+const BESIDE: [(&str, &str); 2] = [
+    (
+        "Gemma3ForConditionalGeneration",
+        "it has a vision part; a Gemma 3 of text alone is `Gemma3ForCausalLM` (1B, 270M), or save the text part by \
+         transformers' Gemma3ForCausalLM.from_pretrained(...).save_pretrained(...)",
+    ),
+    ("Phi3VForCausalLM", "it has a vision part"),
+];
+
 fn unknown(families: &[Family], found: &str) -> ConfigError {
+    if let Some((name, why)) = BESIDE.iter().find(|(name, _)| *name == found) {
+        return ConfigError::Unsupported(format!("architecture `{name}` is not supported: {why}"));
+    }
     let known: Vec<&str> = families.iter().flat_map(|family| family.architectures).copied().collect();
     ConfigError::Architecture { found: found.into(), known: known.join(", ") }
 }

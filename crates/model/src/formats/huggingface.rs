@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use candle_core::DType;
 use serde_json::json;
 use tunebench_files::{create_folder, write_file};
 use tunebench_spec::Decoder;
@@ -11,6 +12,7 @@ use tunebench_spec::names::Role;
 use crate::families::{self, Family};
 use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, Float, TensorFile};
+use crate::formats::stored_names::{StoredNames, by_own_name, is_buffer};
 use crate::weights::{check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
 
@@ -22,8 +24,9 @@ const INDEX: &str = "model.safetensors.index.json";
 pub struct Folder {
     path: PathBuf,
     shape: Decoder,
-    /// The safetensors files, and what each holds that the model needs.
-    shards: BTreeMap<PathBuf, Vec<String>>,
+    /// The safetensors files, and what each holds that the model needs: its name there, and the decoder's.
+    shards: BTreeMap<PathBuf, Vec<(String, String)>>,
+    notes: Vec<String>,
 }
 
 impl Folder {
@@ -37,21 +40,38 @@ impl Folder {
             let hint = "a Hugging Face model folder has one beside its weights".into();
             return Err(Error::NotFound { path: config, hint });
         }
-        let shape = families::from_config_json(families, &read_text(&config)?)
-            .map_err(|source| Error::Config { path: config, source })?;
-        let (mut shards, mut found) = (BTreeMap::new(), BTreeMap::new());
+        let text = read_text(&config)?;
+        let invalid = |source| Error::Config { path: config.clone(), source };
+        let mut shape = families::from_config_json(families, &text).map_err(invalid)?;
+        let mut notes = families::notes(&text);
+        let (mut tensors, mut seen) = (Vec::new(), BTreeSet::new());
         for file in weight_files(path)? {
             let mut shapes = TensorFile::open(&file)?.shapes();
-            shapes.retain(|name, _| !is_redundant(name, &shape));
-            shards.insert(file.clone(), shapes.keys().cloned().collect());
+            shapes.retain(|name, dims| !is_buffer(name, dims));
             for (name, dims) in shapes {
-                if found.insert(name.clone(), dims).is_some() {
+                if !seen.insert(name.clone()) {
                     return Err(Error::corrupt(&file, format!("tensor `{name}` is in another shard too")));
                 }
+                tensors.push((name, Stored { file: file.clone(), dims }));
             }
         }
+        let twice = |[one, other]: [String; 2]| {
+            Error::corrupt(path, format!("tensors `{one}` and `{other}` are the same weight of the model"))
+        };
+        let mut tensors = by_own_name(&StoredNames::new(&shape), tensors).map_err(twice)?;
+        notes.extend(resolve_head(&mut shape, &mut tensors)?);
+        let found = tensors.iter().map(|(own, (_, stored))| (own.clone(), stored.dims.clone())).collect();
         check(&place(path), &shape, &found)?;
-        Ok(Self { path: path.into(), shape, shards })
+        let mut shards: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
+        for (own, (name, stored)) in tensors {
+            shards.entry(stored.file).or_default().push((name, own));
+        }
+        Ok(Self { path: path.into(), shape, shards, notes })
+    }
+
+    /// What whoever uses the model should know of it, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub fn path(&self) -> &Path {
@@ -70,8 +90,8 @@ impl Folder {
         let mut all = BTreeMap::new();
         for (path, names) in &self.shards {
             let mut file = TensorFile::open(path)?;
-            for name in names {
-                all.insert(name.clone(), file.read_stored(name)?);
+            for (name, own) in names {
+                all.insert(own.clone(), file.read_stored(name)?);
             }
         }
         Weights::new(&self.shape, all)
@@ -86,9 +106,43 @@ impl Folder {
     }
 }
 
-/// Tensors that old checkpoints carry and every reader leaves out: rotary frequencies, a tied head.
-fn is_redundant(name: &str, shape: &Decoder) -> bool {
-    name.ends_with(".rotary_emb.inv_freq") || (shape.tie_word_embeddings && name == shape.weight_name(Role::Head, 0))
+/// Where a tensor is.
+struct Stored {
+    file: PathBuf,
+    dims: Vec<usize>,
+}
+
+/// What a head means that a checkpoint has although its configuration ties it to the embedding, as transformers 5 takes it:
+/// an equal one is left out, a different one is the head, and one without an embedding is both.
+fn resolve_head(
+    shape: &mut Decoder,
+    tensors: &mut BTreeMap<String, (String, Stored)>,
+) -> Result<Option<String>, Error> {
+    let [head, embedding] = [Role::Head, Role::Embedding].map(|role| shape.weight_name(role, 0));
+    if !shape.tie_word_embeddings {
+        return Ok(None);
+    }
+    let Some((stored, of_head)) = tensors.get(&head) else { return Ok(None) };
+    let Some((of_embedding_name, of_embedding)) = tensors.get(&embedding) else {
+        if let Some(only) = tensors.remove(&head) {
+            tensors.insert(embedding, only);
+        }
+        return Ok(None);
+    };
+    let is_same = of_head.dims == of_embedding.dims && {
+        let one = TensorFile::open(&of_head.file)?.read(stored)?;
+        let other = TensorFile::open(&of_embedding.file)?.read(of_embedding_name)?;
+        one.ne(&other)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()? == 0.0
+    };
+    if is_same {
+        tensors.remove(&head);
+        return Ok(None);
+    }
+    shape.tie_word_embeddings = false;
+    Ok(Some(format!(
+        "config.json ties the output head to the embedding, but the checkpoint has a head of its own, `{stored}`, with \
+         other numbers; it is used, as transformers does"
+    )))
 }
 
 /// The single file when there is one, else the shards that the index names.

@@ -5,3 +5,4 @@ pub mod gguf;
 pub mod huggingface;
 pub mod safetensors;
 pub mod source;
+mod stored_names;

@@ -72,6 +72,15 @@ impl Source {
         }
     }
 
+    /// What whoever uses the model should know of it beforehand, a sentence each: what its files ask for and is not done, and
+    /// what was decided where they contradict each other.
+    pub fn notes(&self) -> &[String] {
+        match &self.kind {
+            Kind::Folder(folder) => folder.notes(),
+            Kind::Gguf(file) => file.notes(),
+        }
+    }
+
     /// The files that decide its weights and shape, sorted: hash their contents for the model's identity.
     pub fn weight_files(&self) -> Vec<PathBuf> {
         let is_tokenizer = |path: &PathBuf| crate::tokenizer::FILES.iter().any(|name| path.ends_with(name));

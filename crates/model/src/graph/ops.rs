@@ -75,30 +75,59 @@ pub(crate) fn activate(x: &Tensor, by: Activation) -> Result<Tensor> {
     }
 }
 
-/// Turns each half-split pair `(x_i, x_{i+e/2})` by its position's angle.
-///
-/// # Shapes
-/// `x [b, h, t, e]` contiguous; `cos`, `sin` `[t, e/2]`, or `[b, t, e/2]` where rows differ.
-pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    let y = fused_rope(&x.detach(), cos, sin)?;
-    let (cos, sin) = (cos.clone(), sin.clone());
-    // The transpose of a rotation turns back.
-    attach1(x, y, move |g| fused_rope(&g.contiguous()?, &cos, &sin.neg()?))
+/// `cap · tanh(x / cap)`, elementwise.
+pub(crate) fn soft_cap(x: &Tensor, cap: f64) -> Result<Tensor> {
+    (x / cap)?.tanh()? * cap
 }
 
-/// Softmax attention of queries over the keys that `mask` leaves, scores times `scale`, heads sharing keys in groups of
-/// `h/k`.
+/// Turns each half-split pair `(x_i, x_{i+r/2})` by its position's angle; what is behind the first `r` stays.
 ///
 /// # Shapes
-/// `q [b, h, t, e]`, contiguous; `keys`, `values` `[b, k, s, e]`; `mask` broadcasts to `[b, 1, t, s]`, 0 or -inf,
-/// with a key left for each query -> `[b, h, t, e]`.
-pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tensor, scale: f64) -> Result<Tensor> {
+/// `x [b, h, t, e]` contiguous; `cos`, `sin` `[t, r/2]`, or `[b, t, r/2]` where rows differ, `r` at most `e`.
+pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let y = turned(&x.detach(), cos, sin)?;
+    let (cos, sin) = (cos.clone(), sin.clone());
+    // The transpose of a rotation turns back.
+    attach1(x, y, move |g| turned(&g.contiguous()?, &cos, &sin.neg()?))
+}
+
+fn turned(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
+    let (e, r) = (x.dim(D::Minus1)?, 2 * cos.dim(D::Minus1)?);
+    if r == e {
+        return fused_rope(x, cos, sin);
+    }
+    let first = fused_rope(&x.narrow(D::Minus1, 0, r)?.contiguous()?, cos, sin)?;
+    Tensor::cat(&[&first, &x.narrow(D::Minus1, r, e - r)?.contiguous()?], D::Minus1)?.contiguous()
+}
+
+/// How scores of attention are made of products.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scores {
+    /// What products are multiplied with.
+    pub scale: f64,
+    /// `c · tanh(score / c)` in place of each, before the mask.
+    pub softcap: Option<f64>,
+}
+
+/// Softmax attention of queries over the keys that `mask` leaves, heads sharing keys in groups of `h/k`.
+///
+/// # Shapes
+/// `q [b, h, t, e]`, contiguous; `keys`, `values` `[b, k, s, e]`; `mask` broadcasts to `[b, h, t, s]`, added to scores,
+/// -inf where a query does not see a key, with a key left for each query -> `[b, h, t, e]`.
+pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tensor, scores: Scores) -> Result<Tensor> {
+    let Scores { scale, softcap } = scores;
     let (b, h, t, e) = q.dims4()?;
     let (_, k, s, _) = keys.dims4()?;
     // The queries of all heads that share a key head stand below each other: one product a key head.
     let grouped = move |x: &Tensor| x.reshape((b, k, h / k * t, x.dim(D::Minus1)?));
     let (qv, kv, vv) = ((grouped(&q.detach())? * scale)?, keys.detach(), values.detach());
-    let scores = qv.matmul(&kv.t()?)?.reshape((b, h, t, s))?.broadcast_add(mask)?;
+    let products = qv.matmul(&kv.t()?)?; // [b, k, h/k t, s]
+    let capped = softcap.map(|cap| (&products / cap)?.tanh()).transpose()?; // over the cap
+    let scores = match (&capped, softcap) {
+        (Some(capped), Some(cap)) => (capped * cap)?,
+        _ => products,
+    };
+    let scores = scores.reshape((b, h, t, s))?.broadcast_add(mask)?;
     let p = grouped(&softmax_last_dim(&scores)?)?; // [b, k, h/k t, s]
     let y = p.matmul(&vv)?.reshape((b, h, t, e))?;
     attach3([q, keys, values], y, move |g| {
@@ -106,6 +135,10 @@ pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tenso
         let dv = p.t()?.matmul(&g)?;
         let dp = (g.matmul(&vv.t()?)? * &p)?;
         let ds = (&dp - p.broadcast_mul(&dp.sum_keepdim(D::Minus1)?)?)?;
+        let ds = match &capped {
+            Some(capped) => (&ds - (&ds * capped.sqr()?)?)?, // tanh' = 1 - tanh²
+            None => ds,
+        };
         let dq = (ds.matmul(&kv)? * scale)?.reshape((b, h, t, e))?;
         let dk = ds.t()?.matmul(&qv)?;
         Ok([Some(dq), Some(dk), Some(dv)])

@@ -125,24 +125,27 @@ impl Batch {
         if shared { &self.positions[..self.width] } else { &self.positions }
     }
 
-    /// What may attend to what: 0 where a query sees a key, -inf where it does not; `[b or 1, 1, t, t]`.
+    /// What is added to scores: 0 where a query sees a key, or by `slopes` of heads its fall with distance (ALiBi), -inf
+    /// where it does not see it; `[b or 1, h or 1, t, t]`.
     ///
     /// With a window of `size`, a query sees the keys less than `size` places before it, its own included.
     ///
     /// Padding sees itself, so that no query is left without a key. On the right it needs no mask of its own:
     /// the tokens before it never look ahead.
-    pub(crate) fn mask(&self, window: Option<usize>, device: &Device) -> Result<Tensor, Error> {
+    pub(crate) fn mask(&self, window: Option<usize>, slopes: &[f32], device: &Device) -> Result<Tensor, Error> {
         let rows = if self.side == Side::Right { 1 } else { self.rows() };
-        let mut mask = Vec::with_capacity(rows * self.width * self.width);
-        for row in 0..rows {
+        let slopes = if slopes.is_empty() { &[0.0] } else { slopes };
+        let mut mask = Vec::with_capacity(rows * slopes.len() * self.width * self.width);
+        for (row, slope) in (0..rows).flat_map(|row| slopes.iter().map(move |slope| (row, slope))) {
             let padding = self.prefix..self.prefix + self.padding_before(row);
             for query in 0..self.width {
                 let is_near = |key: usize| window.is_none_or(|size| key + size > query);
                 let sees = |key: usize| key == query || key < query && !padding.contains(&key) && is_near(key);
-                mask.extend((0..self.width).map(|key| if sees(key) { 0.0 } else { f32::NEG_INFINITY }));
+                let fall = |key: usize| slope * (key as f32 - query as f32);
+                mask.extend((0..self.width).map(|key| if sees(key) { fall(key) } else { f32::NEG_INFINITY }));
             }
         }
-        Ok(Tensor::from_vec(mask, (rows, 1, self.width, self.width), device)?)
+        Ok(Tensor::from_vec(mask, (rows, slopes.len(), self.width, self.width), device)?)
     }
 }
 

@@ -134,11 +134,11 @@ impl ReferenceModel {
         let first = cache.len();
         cache.reserve(self.layers.len(), first + batch.rows(), batch.width())?;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &context, |[q, k, v], mask, scale| {
+            x = layer.forward(&x, &context, |[q, k, v], mask, scores| {
                 for (row, length) in batch.lengths().iter().enumerate() {
                     cache.write(i, [first + row, 0], [k, v], [row, count + length])?;
                 }
-                Ok(ops::attention(q, k, v, mask, scale)?)
+                Ok(ops::attention(q, k, v, mask, scores)?)
             })?;
         }
         cache.lengths.extend(batch.lengths().iter().map(|length| count + length));
@@ -164,12 +164,12 @@ impl ReferenceModel {
         let context = self.step_context(&positions, longest)?;
         let mut x = self.embedded(&self.embed(tokens)?, &positions, &context)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &context, |[q, k, v], mask, scale| {
+            x = layer.forward(&x, &context, |[q, k, v], mask, scores| {
                 for (row, length) in cache.lengths.iter().enumerate() {
                     cache.write(i, [row, *length], [k, v], [row, 1])?;
                 }
                 let seen = |t: &Tensor| t.narrow(0, 0, rows)?.narrow(2, 0, longest);
-                Ok(ops::attention(q, &seen(&cache.keys[i])?, &seen(&cache.values[i])?, mask, scale)?)
+                Ok(ops::attention(q, &seen(&cache.keys[i])?, &seen(&cache.values[i])?, mask, scores)?)
             })?;
         }
         cache.lengths.iter_mut().for_each(|n| *n += 1);

@@ -131,7 +131,7 @@ impl ReferenceModel {
         let (mut loss, mut start, mut slices) = (0.0, 0, vec![]);
         for (_, labels) in self.slices(targets) {
             let slice = leaf(&normed.detach().narrow(0, start, labels.len())?, is_tracked(&normed))?;
-            let logits = self.head.apply(&slice, pass)?;
+            let logits = self.capped(self.head.apply(&slice, pass)?)?;
             let (losses, sum) = ops::cross_entropy(&logits, &Tensor::new(labels, self.device())?)?;
             loss += total(&losses)?;
             if is_tracked(&sum) {

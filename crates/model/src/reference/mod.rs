@@ -2,15 +2,17 @@
 //! against.
 //!
 //! - [`model`]: the decoder put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
-//! - `build`: its parts; `layer`: attention and MLP; `norm`; `linear`; `site`: a recorded graph in use; `virtual_tokens`
+//! - `build`: its parts; `layer`: `attention` and `mlp` under norms; `norm`; `linear`; `site`: a recorded graph in use; `virtual_tokens`
 //!   in front of every example; [`weight`]: tensors, frozen or trained
 
+mod attention;
 pub mod batch;
 mod build;
 pub mod cache;
 mod layer;
 mod linear;
 pub mod loss;
+mod mlp;
 pub mod model;
 mod norm;
 mod site;
@@ -21,5 +23,5 @@ pub use batch::{Batch, Targets};
 pub use cache::Cache;
 
 pub use loss::Gradients;
-pub use model::{ReferenceModel, check_supported};
+pub use model::ReferenceModel;
 pub use weight::{Param, Params};

@@ -5,18 +5,18 @@
 
 use candle_core::{Device, Tensor};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{ConfigError, NormPlacement, Positions, QkvLayout};
+use tunebench_spec::decoder::Positions;
 use tunebench_spec::names::Role;
 
-use crate::graph::ops;
+use crate::graph::ops::{self, Scores};
 use crate::reference::batch::Batch;
 use crate::reference::build::Builder;
-use crate::reference::layer::{Context, Layer};
+use crate::reference::layer::{Context, Layer, Rotation};
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::virtual_tokens::VirtualTokens;
 use crate::reference::weight::{Params, Pass, Weight};
-use crate::{Error, Tuning, Weights, rotary};
+use crate::{Error, Tuning, Weights, alibi, rotary};
 
 /// A model ready to run, on one device, in f32.
 pub struct ReferenceModel {
@@ -31,28 +31,10 @@ pub struct ReferenceModel {
     virtual_tokens: Option<VirtualTokens>,
     /// None where positions are not rotary.
     rotary: Option<rotary::Rotation>,
+    /// Of each head; none where positions are not ALiBi's.
+    slopes: Vec<f32>,
     params: Params,
     frozen: Vec<Tensor>,
-}
-
-/// What this path has no operations for: where ALiBi's slopes and a soft cap of scores would enter is
-/// [`ops::attention`], beside its mask and its scale.
-///
-/// # Errors
-/// Names what a decoder asks for.
-pub fn check_supported(shape: &Decoder) -> Result<(), ConfigError> {
-    let lacks = [
-        (shape.positions == Positions::Alibi, "ALiBi positions"),
-        (shape.attention.softcap.is_some() || shape.logit_softcap.is_some(), "a soft cap of scores"),
-        (shape.norm_placement == NormPlacement::Parallel, "attention and MLP side by side"),
-        (shape.attention.qkv != QkvLayout::Separate || shape.mlp.fused_gate_up, "fused weights"),
-        (shape.rotary_dim() != shape.attention.head_dim, "heads that are rotated in part"),
-        (rotary::rotation(shape).is_some_and(|rotary| rotary.local.is_some()), "a rotary base of its own for windows"),
-    ];
-    match lacks.into_iter().find(|(lacks, _)| *lacks) {
-        Some((_, what)) => Err(ConfigError::Unsupported(format!("the reference engine has no {what}"))),
-        None => Ok(()),
-    }
 }
 
 impl ReferenceModel {
@@ -62,7 +44,7 @@ impl ReferenceModel {
     /// [`Error::Missing`] when a weight is not there; candle's errors when the device has no room.
     pub fn new(shape: &Decoder, weights: &Weights, tuning: &Tuning, device: &Device) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
-        shape.check().and_then(|()| check_supported(shape)).map_err(invalid)?;
+        shape.check().map_err(invalid)?;
         let mut build = Builder::new(shape, weights, tuning, device);
         let embedding = build.weight(&shape.weight_name(Role::Embedding, 0))?;
         let has_learned = matches!(shape.positions, Positions::Learned { .. });
@@ -89,6 +71,7 @@ impl ReferenceModel {
             head,
             virtual_tokens,
             rotary: rotary::rotation(shape),
+            slopes: if shape.positions == Positions::Alibi { alibi::slopes(shape.attention.heads) } else { vec![] },
             params: build.params,
             frozen: build.frozen,
         })
@@ -152,7 +135,12 @@ impl ReferenceModel {
     pub(crate) fn logits_of(&self, x: &Tensor, indices: &[u32]) -> Result<Tensor, Error> {
         let x = x.index_select(&Tensor::new(indices, &self.device)?, 0)?;
         let x = self.norm.apply(&x, Pass::Eval)?;
-        self.head.apply(&x, Pass::Eval)
+        self.capped(self.head.apply(&x, Pass::Eval)?)
+    }
+
+    /// The head's scores under the decoder's soft cap, where it has one.
+    pub(crate) fn capped(&self, logits: Tensor) -> Result<Tensor, Error> {
+        Ok(self.shape.logit_softcap.map_or_else(|| Ok(logits.clone()), |cap| ops::soft_cap(&logits, cap))?)
     }
 
     /// Through all layers, without the last norm: `[n, d]`; the rows are behind their virtual tokens already.
@@ -199,18 +187,18 @@ impl ReferenceModel {
 
     pub(crate) fn context<'a>(&self, batch: &Batch, pass: Pass<'a>) -> Result<Context<'a>, Error> {
         let positions = batch.positions();
-        let mut rotation = self.rotation(positions)?;
-        if let Some([cos, sin]) = rotation.as_mut().filter(|_| positions.len() != batch.width()) {
-            let dims = (batch.rows(), batch.width(), cos.dim(1)?);
-            (*cos, *sin) = (cos.reshape(dims)?, sin.reshape(dims)?);
-        }
+        let shaped = |table: Tensor| match positions.len() == batch.width() {
+            true => Ok(table),
+            false => table.reshape((batch.rows(), batch.width(), ())),
+        };
+        let mask = |window| batch.mask(window, &self.slopes, &self.device);
         Ok(Context {
             pass,
             rows: batch.rows(),
             width: batch.width(),
-            rotation,
-            mask: batch.mask(None, &self.device)?,
-            window_mask: self.window().map(|size| batch.mask(Some(size), &self.device)).transpose()?,
+            rotation: self.rotation(positions, shaped)?,
+            mask: mask(None)?,
+            window_mask: self.window().map(|size| mask(Some(size))).transpose()?,
             prefix: self.virtual_tokens.as_ref().map(|tokens| tokens.prefix(pass)).transpose()?,
         })
     }
@@ -220,17 +208,17 @@ impl ReferenceModel {
         let rows = positions.len();
         let mask = |window: Option<usize>| -> Result<Tensor, Error> {
             let sees = |at: usize, key: usize| key <= at && window.is_none_or(|size| key + size > at);
-            let row = |at: &u32| {
+            let row = |at: &u32, slope: f32| {
                 let at = *at as usize;
-                (0..longest).map(move |key| if sees(at, key) { 0.0 } else { f32::NEG_INFINITY })
+                let fall = move |key: usize| slope * (key as f32 - at as f32);
+                (0..longest).map(move |key| if sees(at, key) { fall(key) } else { f32::NEG_INFINITY })
             };
-            let mask: Vec<f32> = positions.iter().flat_map(row).collect();
-            Ok(Tensor::from_vec(mask, (rows, 1, 1, longest), &self.device)?)
+            let slopes = if self.slopes.is_empty() { &[0.0][..] } else { &self.slopes };
+            let of_heads = |at| slopes.iter().flat_map(move |slope| row(at, *slope));
+            let mask: Vec<f32> = positions.iter().flat_map(of_heads).collect();
+            Ok(Tensor::from_vec(mask, (rows, slopes.len(), 1, longest), &self.device)?)
         };
-        let rotation = match self.rotation(positions)? {
-            Some([cos, sin]) => Some([cos.unsqueeze(1)?, sin.unsqueeze(1)?]),
-            None => None,
-        };
+        let rotation = self.rotation(positions, |table| table.unsqueeze(1))?;
         Ok(Context {
             pass: Pass::Eval,
             rows,
@@ -242,10 +230,19 @@ impl ReferenceModel {
         })
     }
 
-    fn rotation(&self, positions: &[u32]) -> Result<Option<[Tensor; 2]>, Error> {
+    /// Tables at `positions`, in the shape that `shaped` gives those `[positions, r/2]`.
+    fn rotation(
+        &self,
+        positions: &[u32],
+        shaped: impl Fn(Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Option<Rotation>, Error> {
         let Some(rotary) = &self.rotary else { return Ok(None) };
-        let (cos, sin) = rotary::tables(&rotary.frequencies, rotary.factor, positions, &self.device)?;
-        Ok(Some([cos, sin]))
+        let tables = |frequencies: &[f32], factor| -> Result<[Tensor; 2], Error> {
+            let (cos, sin) = rotary::tables(frequencies, factor, positions, &self.device)?;
+            Ok([shaped(cos)?, shaped(sin)?])
+        };
+        let local = rotary.local.as_ref().map(|frequencies| tables(frequencies, 1.0)).transpose()?;
+        Ok(Some(Rotation { global: tables(&rotary.frequencies, rotary.factor)?, local }))
     }
 
     fn window(&self) -> Option<usize> {
@@ -254,6 +251,6 @@ impl ReferenceModel {
 }
 
 /// Attention among a pass's own tokens.
-pub(crate) fn within([q, k, v]: [&Tensor; 3], mask: &Tensor, scale: f64) -> Result<Tensor, Error> {
-    Ok(ops::attention(q, k, v, mask, scale)?)
+pub(crate) fn within([q, k, v]: [&Tensor; 3], mask: &Tensor, scores: Scores) -> Result<Tensor, Error> {
+    Ok(ops::attention(q, k, v, mask, scores)?)
 }

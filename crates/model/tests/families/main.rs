@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-mod opt;
+mod starcoder2;
 
 use candle_core::Device;
 use tunebench_model::families::{ALL, Family, from_config_json, to_config_json};
@@ -16,9 +16,9 @@ use tunebench_testkit::engines::{batch, levels};
 use tunebench_testkit::golden::{self, Rows, json, section, tensors};
 use tunebench_testkit::methods::full;
 
-/// Adding a family is one file, [`opt`], and one line.
+/// Adding a family is one file, [`starcoder2`], and one line.
 const FAMILIES: &[Family] = &[
-    opt::FAMILY, //
+    starcoder2::FAMILY, //
 ];
 
 fn config(extra: &str) -> String {
@@ -62,7 +62,13 @@ fn what_cannot_be_built_is_refused_by_name() {
         (r#","attention_bias":"yes""#, "attention_bias"),
         (r#","architectures":["MambaForCausalLM"]"#, "MambaForCausalLM"),
         (r#","architectures":["MistralForCausalLM"]"#, "`llama` is not supported"),
-        (r#","rope_scaling":{"rope_type":"yarn","factor":2.0}"#, "yarn"),
+        (r#","rope_scaling":{"rope_type":"mrope","factor":2.0}"#, "`mrope`"),
+        (r#","rope_scaling":{"factor":2.0}"#, "names no `rope_type`"),
+        (r#","rope_scaling":{"type":"linear"}"#, "factor"),
+        (r#","rope_scaling":{"type":"linear","rope_type":"dynamic","factor":2.0}"#, "remove one"),
+        (r#","rope_scaling":{"type":"longrope","short_factor":[1],"long_factor":[1,1,1,1]}"#, "short_factor has 1"),
+        (r#","partial_rotary_factor":0.5"#, "partial_rotary_factor"),
+        (r#","rope_scaling":[1]"#, "rope_scaling"),
         (r#","rope_theta":"big""#, "rope_theta"),
         (r#","rope_theta":-1"#, "rope_theta"),
         (r#","head_dim":99999999999"#, "head_dim"),
@@ -122,7 +128,7 @@ fn each_family_reads_its_own_keys() {
 /// transformers reads back what is written, since its own files are what the fixtures are: config in, config out, same decoder.
 #[test]
 fn every_golden_config_survives_being_written() {
-    for folder in [&golden::FAMILIES[..], &["qwen2-window", "qwen3-window", "mistral-full", "tiny-llama3"]].concat() {
+    for folder in [&golden::FAMILIES[..], &VARIANTS, &["tiny-llama3"]].concat() {
         let (shape, _) = golden::model(folder);
         let written = to_config_json(ALL, &shape).unwrap();
         assert_eq!(from_config_json(ALL, &written.to_string()).unwrap(), shape, "{folder}: {written}");
@@ -147,11 +153,15 @@ fn what_config_json_cannot_say_is_not_written() {
     }
 }
 
-/// Which layers slide, and no window at all, on both engines.
+/// Other configurations of the families, in other spellings: windows, every scaling of rotary positions, numbers of heads.
+const VARIANTS: [&str; 6] =
+    ["qwen2-window", "qwen3-window", "mistral-full", "rope-linear", "rope-dynamic", "rope-yarn"];
+
+/// On both engines, where the fast one computes them.
 #[test]
-fn variants_of_windows_score_as_transformers() {
+fn variants_score_as_transformers() {
     tunebench_amx_emulator::install();
-    for folder in ["qwen2-window", "qwen3-window", "mistral-full"] {
+    for folder in VARIANTS {
         let (shape, weights) = golden::model(folder);
         let rows = Rows::of(folder);
         let expected = tensors(&format!("{folder}/fixtures.safetensors"))["logits"].clone();
@@ -166,7 +176,7 @@ fn variants_of_windows_score_as_transformers() {
         }
         let loss = reference.loss(&padded, &targets).unwrap();
         assert!((loss / targets.len() as f64 / per_label - 1.0).abs() < 1e-6, "{folder}: {loss}");
-        for level in levels() {
+        for level in levels().into_iter().filter(|_| check_supported(&shape).is_ok()) {
             let options = Options { level, recompute: false, packed: false };
             let model = Model::<f32>::new(&shape, weights.clone(), Tuning::none(), options).unwrap();
             let found = model.loss(&batch(&rows, 0), &mut Workspace::default()).unwrap();
@@ -175,35 +185,82 @@ fn variants_of_windows_score_as_transformers() {
     }
 }
 
-/// Layer norms, GELU, learned positions, an MLP without a gate: what the reference path computes and the fast engine leaves to
-/// it, by name.
+/// Layer norms, GELU without a gate, biases: parts that are there already, put together by one file.
 #[test]
 fn a_family_is_one_file() {
-    let source = open_as(FAMILIES, &golden::path("opt")).unwrap();
+    let source = open_as(FAMILIES, &golden::path("starcoder2")).unwrap();
     let (shape, weights) = (&source.shape, source.weights().unwrap());
-    let rows = Rows::of("opt");
+    let rows = Rows::of("starcoder2");
     let tuning = Tuning::init(shape, &weights, full(shape), 0).unwrap();
     let model = ReferenceModel::new(shape, &weights, &tuning, &Device::Cpu).unwrap();
     let (batch, targets) = rows.batch();
-    let expected = tensors("opt/fixtures.safetensors")["logits"].clone();
+    let expected = tensors("starcoder2/fixtures.safetensors")["logits"].clone();
     for (row, length) in batch.lengths().iter().enumerate() {
         let indices: Vec<u32> = (0..*length).map(|i| batch.index(row, i)).collect();
         let worst =
             error(&model.logits(&batch, &indices).unwrap(), &expected.get(row).unwrap().narrow(0, 0, *length).unwrap());
         assert!(worst < 5e-6, "row {row}: {worst:e}");
     }
-    let report = json("opt/fixtures.json");
+    let report = json("starcoder2/fixtures.json");
     let labels = report["label_tokens"].as_u64().unwrap() as f64;
     let (loss, gradients) = model.loss_and_gradients(&batch, &targets, &DropoutKey::new(0, 0, vec![0, 1, 2])).unwrap();
     assert!((loss / labels / report["loss"].as_f64().unwrap() - 1.0).abs() < 2e-6, "{loss}");
     let gradients = gradients.into_iter().map(|(name, g)| (name, (g / labels).unwrap())).collect();
-    let expected = section("opt/fixtures.safetensors", "grad.");
-    // A key's bias moves all scores of a query alike, which softmax does not see: its gradient is rounding alone, which is
-    // held to a unit in the last place of the others, not of itself.
-    let tolerance = |name: &str| if name.ends_with("k_proj.bias") { 1e-3 } else { 3e-5 };
-    assert_all_close("opt", &gradients, &expected, tolerance);
+    let expected = section("starcoder2/fixtures.safetensors", "grad.");
+    assert_all_close("starcoder2", &gradients, &expected, |_| 3e-5);
+    assert!(golden::path("starcoder2/config.json").exists());
+    assert!(tunebench_model::open(&golden::path("starcoder2")).is_err());
+}
 
-    let lacks = check_supported(shape).unwrap_err().to_string();
-    assert!(lacks.contains("RMS") && lacks.contains("gate") && lacks.contains("`--engine reference`"), "{lacks}");
-    assert!(golden::path("opt/config.json").exists() && tunebench_model::open(&golden::path("opt")).is_err());
+/// With both spellings, transformers 5 takes the old one and drops the new one, whatever that says.
+#[test]
+fn both_spellings_of_rope_are_read_as_transformers_does_or_refused() {
+    let read = |extra: &str| from_config_json(ALL, &config(extra));
+    let scaling = |extra: &str| match read(extra).unwrap().positions {
+        Positions::Rotary(rotary) => (rotary.theta, rotary.scaling),
+        other => panic!("{other:?}"),
+    };
+    let linear = Some(RopeScaling::Linear { factor: 2.0 });
+    for (extra, theta) in [
+        (r#","rope_scaling":{"type":"linear","factor":2}"#, 10000.0),
+        (r#","rope_theta":500.0,"rope_scaling":{"type":"linear","factor":2}"#, 500.0),
+        (r#","rope_parameters":{"rope_type":"linear","factor":2,"rope_theta":7.0}"#, 7.0),
+        (r#","rope_theta":9.0,"rope_parameters":{"rope_type":"linear","factor":2,"rope_theta":7.0}"#, 7.0),
+        (r#","rope_theta":9.0,"rope_parameters":{"rope_type":"linear","factor":2}"#, 9.0),
+        // The old one is added to a configuration that transformers 5 wrote.
+        (
+            r#","rope_parameters":{"rope_type":"default","rope_theta":10000.0},"rope_scaling":{"type":"linear","factor":2}"#,
+            10000.0,
+        ),
+        (
+            r#","rope_parameters":{"rope_type":"default","rope_theta":7.0},"rope_scaling":{"type":"linear","factor":2,"rope_theta":7}"#,
+            7.0,
+        ),
+        (
+            r#","rope_parameters":{"rope_type":"linear","factor":2,"rope_theta":10000.0},"rope_scaling":{"type":"linear","factor":2}"#,
+            10000.0,
+        ),
+        (r#","rope_parameters":{"rope_type":"linear","factor":2},"rope_scaling":{}"#, 10000.0),
+        (r#","rope_parameters":{"rope_type":"linear","factor":2},"rope_scaling":null"#, 10000.0),
+    ] {
+        assert_eq!(scaling(extra), (theta, linear.clone()), "{extra}");
+    }
+    for (extra, expected) in [
+        (
+            r#","rope_parameters":{"rope_type":"default","rope_theta":7.0},"rope_scaling":{"type":"linear","factor":2}"#,
+            "loses `rope_theta` 7",
+        ),
+        (
+            r#","rope_parameters":{"rope_type":"yarn","factor":2},"rope_scaling":{"type":"linear","factor":2}"#,
+            "contradict",
+        ),
+        (
+            r#","rope_parameters":{"rope_type":"linear","factor":4},"rope_scaling":{"type":"linear","factor":2}"#,
+            "contradict",
+        ),
+        (r#","rope_parameters":{"full_attention":{"rope_type":"default"}}"#, "by kind of layer"),
+    ] {
+        let message = read(extra).unwrap_err().to_string();
+        assert!(message.contains(expected), "{extra}: {message}");
+    }
 }

@@ -156,8 +156,29 @@ fn rotary_scaling() {
     for bad in [vec![1.0, 5.0], vec![1.0], vec![1.0, f32::NAN], vec![1.0, f32::INFINITY], vec![1.0, 8.0, 8.0]] {
         assert!(refusal(with(&[theta.clone(), stated[0].clone()], &bad)).contains("rope_freqs"), "{bad:?}");
     }
-    let yarn = [("llama.rope.scaling.type", text("yarn"))];
-    assert!(refusal(with(&yarn, &[])).contains("rope scaling `yarn`"));
+    // A factor without a type is linear, as llama.cpp reads it; one that does nothing is none.
+    let untyped = |factor| [("llama.rope.scaling.factor", Item::F32(factor))];
+    assert_eq!(with(&untyped(2.5), &[]).unwrap(), Some(RopeScaling::Linear { factor: 2.5 }));
+    assert_eq!(with(&untyped(1.0), &[]).unwrap(), None);
+    let none = [untyped(2.5)[0].clone(), ("llama.rope.scaling.type", text("none"))];
+    assert_eq!(with(&none, &[]).unwrap(), None);
+    let yarn = [
+        ("llama.rope.scaling.type", text("yarn")),
+        ("llama.rope.scaling.factor", Item::F32(4.0)),
+        ("llama.rope.scaling.original_context_length", Item::U32(12)),
+        ("llama.rope.scaling.yarn_beta_fast", Item::F32(16.0)),
+    ];
+    let Some(RopeScaling::Yarn(found)) = with(&yarn, &[]).unwrap() else { panic!("no YaRN") };
+    assert_eq!((found.factor, found.original_max_position_embeddings, found.beta_fast), (4.0, 12, Some(16.0)));
+    assert_eq!((found.beta_slow, found.attention_factor, found.mscale_all_dim), (None, None, None));
+    for (entry, want) in [
+        (("llama.rope.scaling.type", text("longrope")), "short_factor has 0 numbers"),
+        (("llama.rope.scaling.type", text("ntk")), "rope scaling `ntk`"),
+        (("llama.rope.scaling.attn_factor", Item::F32(1.5)), "attention factor"),
+    ] {
+        let refused = refusal(with(&[entry], &[]));
+        assert!(refused.contains(want), "{refused}");
+    }
 }
 
 #[test]

@@ -16,8 +16,14 @@ pub fn check<T: Tuner>(tuner: &T, tokens: &VirtualTokens, model: &Model) -> Resu
     };
     let shape = [tokens.count, width];
     // A place without a weight: only parameters can be read there.
-    let weight =
-        Weight { name: "virtual_tokens".into(), shape: vec![], layer: None, module: String::new(), linear: false };
+    let weight = Weight {
+        name: "virtual_tokens".into(),
+        shape: vec![],
+        layer: None,
+        module: String::new(),
+        linear: false,
+        role: String::new(),
+    };
     let site = Site { weight, params: tokens.params.clone() };
     let graph = twice("`virtual_tokens`", || {
         record_without_input(&site, site.params.len(), &fixed(&shape), |ops| {

@@ -51,7 +51,7 @@ impl Tuner for Houlsby {
         for norm in model.weights.iter().filter(|w| w.shape.len() == 1) {
             plan.weights.insert(norm.name.clone(), WeightPlan::Trainable { lr_scale: 1.0 });
         }
-        for w in model.linears().filter(|w| ["o_proj", "down_proj"].contains(&w.target())) {
+        for w in model.linears().filter(|w| ["output", "down"].contains(&w.role())) {
             let (d, m) = (w.out_features(), self.0.bottleneck_size);
             let params = vec![
                 Param::new("adapter_down", [m, d], Init::Normal { mean: 0.0, std: INIT_STD }),

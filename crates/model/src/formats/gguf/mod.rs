@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Part, Weight};
+use tunebench_spec::decoder::{NormKind, Part, QkvLayout, Weight};
 use tunebench_spec::names::Role;
 
 use crate::families::{Family, Gguf};
@@ -20,9 +20,10 @@ use crate::weights::{check, place};
 use crate::{Error, Weights};
 pub(crate) use header::Value;
 use header::{Header, TensorInfo};
+use rope::RopeFactors;
 
 /// Tensors by role; those of layer N have `blk.N.` in front, and `.weight` or `.bias` behind.
-const NAMES: [(Role, &str); 14] = [
+const NAMES: [(Role, &str); 19] = [
     (Role::Embedding, "token_embd"),
     (Role::FinalNorm, "output_norm"),
     (Role::Head, "output"),
@@ -37,10 +38,17 @@ const NAMES: [(Role, &str); 14] = [
     (Role::Gate, "ffn_gate"),
     (Role::Up, "ffn_up"),
     (Role::Down, "ffn_down"),
+    (Role::EmbeddingNorm, "token_embd_norm"),
+    (Role::QueryKeyValue, "attn_qkv"),
+    (Role::PostAttentionNorm, "post_attention_norm"),
+    (Role::GateUp, "ffn_up"),
+    (Role::PostMlpNorm, "post_ffw_norm"),
 ];
 
-/// Not a weight: factors of the rotary frequencies, turned into the scaling of [`tunebench_spec::decoder::Positions::Rotary`].
+/// Not weights: factors of the rotary frequencies, turned into the scaling of [`tunebench_spec::decoder::Rotary`].
 const ROPE_FREQS: &str = "rope_freqs.weight";
+const ROPE_SHORT: &str = "rope_factors_short.weight";
+const ROPE_LONG: &str = "rope_factors_long.weight";
 
 /// A GGUF file whose header has been read and agrees with the shape it states.
 pub struct GgufFile {
@@ -60,11 +68,13 @@ impl GgufFile {
     /// kin when it describes another architecture.
     pub fn open(families: &[Family], path: &Path) -> Result<Self, Error> {
         let mut header = Header::read(path)?;
-        let rope_factors = match header.tensors.remove(ROPE_FREQS) {
-            Some(info) => blocks::read(&mut Reader::open(path)?, ROPE_FREQS, &info)?.flatten_all()?.to_vec1()?,
-            None => vec![],
+        let mut factors = |name: &str| match header.tensors.remove(name) {
+            Some(info) => Ok(blocks::read(&mut Reader::open(path)?, name, &info)?.flatten_all()?.to_vec1()?),
+            None => Ok::<_, Error>(vec![]),
         };
-        let (shape, gguf) = shape::read(families, path, &header, &rope_factors)?;
+        let factors =
+            RopeFactors { divisors: factors(ROPE_FREQS)?, short: factors(ROPE_SHORT)?, long: factors(ROPE_LONG)? };
+        let (shape, gguf) = shape::read(families, path, &header, &factors)?;
         let mut names = names(&shape);
         let (mut tensors, mut found) = (vec![], BTreeMap::new());
         for (name, info) in header.tensors {
@@ -84,6 +94,11 @@ impl GgufFile {
         &self.shape
     }
 
+    /// What whoever uses the model should know of it, a sentence each: a GGUF file asks for nothing that is not done.
+    pub fn notes(&self) -> &[String] {
+        &[]
+    }
+
     /// Reads every weight, as f32 in Hugging Face's order of rows.
     ///
     /// # Errors
@@ -97,6 +112,11 @@ impl GgufFile {
                 Some(heads) if self.gguf.has_rotary_pairs => halves_apart(&tensor, heads)?,
                 _ => tensor,
             };
+            let is_by_head = weight.role == Role::QueryKeyValue && self.shape.attention.qkv == QkvLayout::ByHead;
+            let tensor = if is_by_head { by_head(&tensor, self.shape.attention.heads)? } else { tensor };
+            // llama.cpp keeps what a norm multiplies with, Hugging Face what is added to 1.
+            let has_offset = weight.role.is_norm() && self.shape.norm.kind == NormKind::Rms { unit_offset: true };
+            let tensor = if has_offset { (tensor - 1.0)? } else { tensor };
             all.insert(weight.name.clone(), tensor);
         }
         Weights::new(&self.shape, all)
@@ -137,4 +157,12 @@ fn halves_apart(tensor: &Tensor, heads: usize) -> Result<Tensor, Error> {
     let rows = tensor.dim(0)?;
     let pairs = tensor.reshape((heads, rows / heads / 2, 2, ()))?;
     Ok(pairs.transpose(1, 2)?.contiguous()?.reshape(tensor.dims())?)
+}
+
+/// llama.cpp keeps a fused weight as all queries, all keys, all values, Hugging Face for each head its three: reorders from
+/// the first to the second. `[3 heads * e, …]`, or without further axes, in and out.
+fn by_head(tensor: &Tensor, heads: usize) -> Result<Tensor, Error> {
+    let rows = tensor.dim(0)?;
+    let parts = tensor.reshape((3, heads, rows / 3 / heads, ()))?;
+    Ok(parts.transpose(0, 1)?.contiguous()?.reshape(tensor.dims())?)
 }

@@ -5,19 +5,19 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Positions, RopeScaling};
+use tunebench_spec::decoder::Positions;
 
 use crate::Error;
 use crate::families::{self, Config, Family, Gguf};
 use crate::formats::gguf::header::{Header, Value};
-use crate::formats::gguf::rope;
+use crate::formats::gguf::rope::{self, RopeFactors};
 
 /// No dimension of a real model is larger.
 const LARGEST_DIM: i64 = 1 << 24;
 
 /// Metadata of one file under its architecture's prefix, with errors that name file and key.
-struct Keys<'a> {
-    path: &'a Path,
+pub(super) struct Keys<'a> {
+    pub(super) path: &'a Path,
     metadata: &'a BTreeMap<String, Value>,
     architecture: &'a str,
 }
@@ -27,7 +27,7 @@ impl Keys<'_> {
         format!("{}.{key}", self.architecture)
     }
 
-    fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.metadata.get(&self.key(key))
     }
 
@@ -42,18 +42,18 @@ impl Keys<'_> {
         Error::unsupported(self.path, format!("metadata `{key}` is {found}, expected {expected}"))
     }
 
-    fn dim(&self, key: &str) -> Result<usize, Error> {
+    pub(super) fn dim(&self, key: &str) -> Result<usize, Error> {
         match self.get(key) {
             Some(Value::Int(n)) if (1..=LARGEST_DIM).contains(n) => Ok(*n as usize),
             _ => Err(self.fault(key, "a whole number from 1 to 16777216")),
         }
     }
 
-    fn dim_or(&self, key: &str, default: usize) -> Result<usize, Error> {
+    pub(super) fn dim_or(&self, key: &str, default: usize) -> Result<usize, Error> {
         if self.get(key).is_some() { self.dim(key) } else { Ok(default) }
     }
 
-    fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
+    pub(super) fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
         match self.get(key) {
             None => Ok(default),
             Some(Value::Float(v)) if v.is_finite() && *v > 0.0 => Ok(*v),
@@ -61,7 +61,7 @@ impl Keys<'_> {
         }
     }
 
-    fn text_or<'b>(&'b self, key: &str, default: &'b str) -> Result<&'b str, Error> {
+    pub(super) fn text_or<'b>(&'b self, key: &str, default: &'b str) -> Result<&'b str, Error> {
         match self.get(key) {
             None => Ok(default),
             Some(Value::Text(text)) => Ok(text),
@@ -70,13 +70,22 @@ impl Keys<'_> {
     }
 }
 
-/// Reads the keys of the header's architecture. `rope_factors`: divisors of the rotary frequencies, empty when the file
-/// has none.
+/// Architectures whose readers know a sliding window.
+const WITH_WINDOW: [&str; 3] = ["gemma2", "gemma3", "phi3"];
+
+/// Architectures whose heads may be rotated in part.
+const PARTLY_ROTATED: [&str; 2] = ["phi3", "gptneox"];
+
+/// Gemmas whose scores are scaled by the width that heads would have if they filled the hidden one, by architecture and
+/// number of layers; the file does not say it, and llama.cpp knows them so too. In all others it is the width of a head.
+const SCALED_BY_HIDDEN: [(&str, usize); 2] = [("gemma2", 46), ("gemma3", 62)];
+
+/// Reads the keys of the header's architecture.
 pub(super) fn read(
     families: &[Family],
     path: &Path,
     header: &Header,
-    rope_factors: &[f32],
+    factors: &RopeFactors,
 ) -> Result<(Decoder, Gguf), Error> {
     let architecture = match header.metadata.get("general.architecture") {
         Some(Value::Text(name)) => name.as_str(),
@@ -89,12 +98,12 @@ pub(super) fn read(
         return Err(Error::unsupported(path, what));
     };
     let keys = Keys { path, metadata: &header.metadata, architecture };
-    let config = config(&keys, header)?;
+    let config = config(&keys, header, factors)?;
     let invalid = |source| Error::Config { path: path.into(), source };
     let mut shape = families::read(family, &Config(&config)).map_err(invalid)?;
-    if !rope_factors.is_empty() {
+    if !factors.divisors.is_empty() {
         let stated = keys.dim_or("rope.scaling.original_context_length", rope::LLAMA3_CONTEXT)?;
-        let found = rope::llama3(path, &shape, stated, rope_factors)?;
+        let found = rope::llama3(path, &shape, stated, &factors.divisors)?;
         if let Positions::Rotary(rotary) = &mut shape.positions {
             rotary.scaling = Some(found);
         }
@@ -102,60 +111,105 @@ pub(super) fn read(
     Ok((shape, gguf))
 }
 
-/// The header in Hugging Face's words.
-fn config(keys: &Keys<'_>, header: &Header) -> Result<Json, Error> {
+/// The header in Hugging Face's words, those of every family: each reads the ones that it knows.
+fn config(keys: &Keys<'_>, header: &Header, factors: &RopeFactors) -> Result<Json, Error> {
     let vocab_size = match header.metadata.get("tokenizer.ggml.tokens") {
         Some(Value::Texts(tokens)) if keys.get("vocab_size").is_none() => tokens.len(),
         _ => keys.dim("vocab_size")?,
     };
     let hidden_size = keys.dim("embedding_length")?;
     let heads = keys.dim("attention.head_count")?;
-    let head_dim = keys.dim_or("attention.key_length", keys.dim_or("rope.dimension_count", hidden_size / heads)?)?;
+    let layers = keys.dim("block_count")?;
+    let is_partly = PARTLY_ROTATED.contains(&keys.architecture);
+    let rotated_or = |default| if is_partly { Ok(default) } else { keys.dim_or("rope.dimension_count", default) };
+    let head_dim = keys.dim_or("attention.key_length", rotated_or(hidden_size / heads)?)?;
     let rotated = keys.dim_or("rope.dimension_count", head_dim)?;
     let value_dim = keys.dim_or("attention.value_length", head_dim)?;
-    if rotated != head_dim || value_dim != head_dim {
+    if rotated != head_dim && !is_partly || value_dim != head_dim {
         let what =
             format!("has heads of {head_dim}, {rotated} of it rotated, and values of {value_dim}; all must be equal");
         return Err(Error::unsupported(keys.path, what));
     }
     let context = keys.dim_or("context_length", 2048)?;
-    if let Some(size) = keys.get("attention.sliding_window")
-        && keys.dim("attention.sliding_window")? < context
-    {
-        let what = format!("has a sliding window of {size:?}, which no reader of this architecture knows");
-        return Err(Error::unsupported(keys.path, what));
-    }
+    let theta = keys.number_or("rope.freq_base", 10000.0)?;
+    let share = (rotated as f64 + 0.5) / head_dim as f64; // rounded down by whoever reads it
+    let share = if rotated == head_dim { 1.0 } else { share };
     let has = |name: &str| header.tensors.contains_key(name);
-    Ok(json!({
+    let mut config = json!({
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,
         "intermediate_size": keys.dim("feed_forward_length")?,
-        "num_hidden_layers": keys.dim("block_count")?,
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": keys.dim_or("attention.head_count_kv", heads)?,
         "head_dim": head_dim,
         "max_position_embeddings": context,
-        "rope_theta": keys.number_or("rope.freq_base", 10000.0)?,
-        "rope_scaling": linear_scaling(keys)?,
+        "seq_length": context,
+        "rope_theta": theta,
+        "rotary_emb_base": theta,
+        "rotary_pct": share,
+        "partial_rotary_factor": share,
+        "rope_scaling": rope::scaling(keys, factors)?,
+        "rope_local_base_freq": keys.number_or("rope.freq_base_swa", 10000.0)?,
         "rms_norm_eps": keys.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
+        "layer_norm_eps": keys.number_or("attention.layer_norm_epsilon", 1e-5)?,
+        "layer_norm_epsilon": keys.number_or("attention.layer_norm_epsilon", 1e-5)?,
         "tie_word_embeddings": !has("output.weight"),
         "attention_bias": has("blk.0.attn_output.bias"),
         "mlp_bias": has("blk.0.ffn_down.bias"),
-    }))
-}
-
-/// `rope.scaling.*`; the key before it was `rope.scale_linear`.
-fn linear_scaling(keys: &Keys<'_>) -> Result<Option<RopeScaling>, Error> {
-    let kind = match keys.get("rope.scale_linear").is_some() {
-        true => "linear",
-        false => keys.text_or("rope.scaling.type", "none")?,
-    };
-    let factor = keys.number_or("rope.scaling.factor", keys.number_or("rope.scale_linear", 1.0)?)?;
-    match kind {
-        "none" => Ok(None),
-        "linear" => Ok(Some(RopeScaling::Linear { factor })),
-        other => {
-            Err(Error::unsupported(keys.path, format!("has rope scaling `{other}`; supported: none, linear, llama3")))
+        "query_pre_attn_scalar": match SCALED_BY_HIDDEN.contains(&(keys.architecture, layers)) {
+            true => hidden_size / heads,
+            false => head_dim,
+        },
+    });
+    if keys.get("rope.scaling.original_context_length").is_some() {
+        config["original_max_position_embeddings"] = keys.dim("rope.scaling.original_context_length")?.into();
+    }
+    if let Some(Value::Bool(is_parallel)) = keys.get("use_parallel_residual") {
+        config["use_parallel_residual"] = (*is_parallel).into();
+    }
+    for cap in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        if keys.get(cap).is_some() {
+            config[cap] = keys.number_or(cap, 1.0)?.into();
         }
     }
+    window(keys, layers, context, &mut config)?;
+    Ok(config)
+}
+
+/// `attention.sliding_window`, and `attention.sliding_window_pattern`: whether each layer has it, or which ones have not.
+fn window(keys: &Keys<'_>, layers: usize, context: usize, config: &mut Json) -> Result<(), Error> {
+    const SIZE: &str = "attention.sliding_window";
+    const PATTERN: &str = "attention.sliding_window_pattern";
+    let size = match keys.get(SIZE) {
+        Some(Value::Int(0)) => None, // so a Phi-4 says that it has none
+        Some(_) => Some(keys.dim(SIZE)?),
+        None if keys.architecture == "gemma2" => return Ok(()), // its default holds
+        None => None,
+    };
+    if !WITH_WINDOW.contains(&keys.architecture) {
+        return match size.filter(|size| *size < context) {
+            Some(size) => {
+                let what = format!("has a sliding window of {size}, which no reader of this architecture knows");
+                Err(Error::unsupported(keys.path, what))
+            }
+            None => Ok(()),
+        };
+    }
+    config["sliding_window"] = json!(size);
+    let has_window: Vec<bool> = match keys.get(PATTERN) {
+        None if size.is_none() => vec![false; layers],
+        None => return Ok(()),
+        Some(Value::Ints(each)) if each.len() == layers => each.iter().map(|is_windowed| *is_windowed != 0).collect(),
+        Some(Value::Int(_)) => {
+            let pattern = keys.dim(PATTERN)?;
+            (1..=layers).map(|layer| layer % pattern != 0).collect()
+        }
+        Some(_) => return Err(keys.fault(PATTERN, "a number, or a flag for each layer")),
+    };
+    if keys.architecture != "phi3" {
+        let kind = |has_window: bool| if has_window { "sliding_attention" } else { "full_attention" };
+        config["layer_types"] = has_window.into_iter().map(kind).collect();
+    }
+    Ok(())
 }
