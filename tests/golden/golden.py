@@ -141,12 +141,18 @@ def adapted(base, method):
     return model, trained(model)
 
 
+def stored(model, name):
+    """The name that a checkpoint has a parameter by: transformers 5 calls the head of a GPT-NeoX otherwise."""
+    name = plain(name)
+    return name.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else name
+
+
 def trained(model):
-    return {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
+    return {stored(model, n): p for n, p in model.named_parameters() if p.requires_grad}
 
 
 def train(model, params, method, batches):
-    decayed = {plain(n) for n in Trainer.get_decay_parameter_names(None, model)}
+    decayed = {stored(model, n) for n in Trainer.get_decay_parameter_names(None, model)}
     groups = [
         {"params": [p for n, p in params.items() if n in decayed], "weight_decay": WEIGHT_DECAY},
         {"params": [p for n, p in params.items() if n not in decayed], "weight_decay": 0.0},

@@ -4,7 +4,9 @@ converter, in f32: fused weights reordered, norms with 1 added, factors of LongR
 A reader must find in each the weights of the Hugging Face folder that it came from. What the files do not say: how a Gemma's scores
 are scaled (llama.cpp takes the width of a head) and which layers of a Gemma 3 have the window (it takes five of six).
 
-Run:     V/bin/python make_converted_gguf.py LLAMA_CPP [OUT_DIR]       (LLAMA_CPP: its sources; OUT_DIR: the folder gguf beside this file)
+Run:     V/bin/python make_converted_gguf.py LLAMA_CPP [OUT_DIR [NAME...]]
+
+LLAMA_CPP: its sources; OUT_DIR: the folder gguf beside this file unless given; NAME: these alone
 """
 
 import os
@@ -37,16 +39,16 @@ def main():
     from conversion import get_model_class
     from conversion.base import ModelBase, ModelType
 
-    for name in FOLDERS:
+    for name in sys.argv[3:] or FOLDERS:
         with tempfile.TemporaryDirectory() as temporary:
             model = AutoModelForCausalLM.from_pretrained(HERE / name, dtype=torch.float32)
             model.save_pretrained(temporary)  # by today's keys, which the converter reads
             config = ModelBase.load_hparams(Path(temporary), False)
-            if name == "gpt_neox":
+            if config["model_type"] == "gpt_neox":
                 config["rotary_pct"] = config["rope_parameters"]["partial_rotary_factor"]  # it knows transformers 4's alone
             kind = get_model_class(config["architectures"][0])
             kind = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch})
-            if hasattr(kind, "modify_tensors") and name == "gemma3":
+            if config["model_type"] == "gemma3_text":
                 kind.modify_tensors = without_vocabulary(kind)
             path = out / f"converted-{name}.gguf"
             kind(Path(temporary), gguf.LlamaFileType.ALL_F32, path, hparams=config).write()

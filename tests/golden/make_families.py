@@ -62,11 +62,12 @@ FAMILIES = {
         MistralConfig(**{**SIZES, "num_key_value_heads": 1}, head_dim=8, rms_norm_eps=1e-5, sliding_window=5, rope_parameters=DEFAULT_ROPE),
         LORA, 2000,
     ),
+    # Gemmas and BLOOMs are tied; these are not, for random ones then say one token over and over. Their variants are.
     # Caps that bend what they cap; the first layer slides.
     "gemma2": (
         Gemma2Config(
             **SIZES, head_dim=12, query_pre_attn_scalar=24, sliding_window=5, attn_logit_softcapping=3.0, final_logit_softcapping=6.0,
-            rope_parameters=DEFAULT_ROPE,
+            rope_parameters=DEFAULT_ROPE, tie_word_embeddings=False,
         ),
         LORA, 4000,
     ),
@@ -74,19 +75,25 @@ FAMILIES = {
     "gemma3": (
         Gemma3TextConfig(
             **SIZES, head_dim=12, query_pre_attn_scalar=24, sliding_window=5, layer_types=["sliding_attention", "full_attention"],
+            tie_word_embeddings=False,
             rope_parameters={"full_attention": DEFAULT_ROPE | {"rope_theta": 100000.0}, "sliding_attention": DEFAULT_ROPE | {"rope_theta": 100.0}},
         ),
         LORA, 5000,
     ),
-    "phi3": (Phi3Config(**SIZES, pad_token_id=0, sliding_window=None, rope_parameters=DEFAULT_ROPE), LORA, 6000),
+    "phi3": (Phi3Config(**SIZES, pad_token_id=0, sliding_window=None, rope_parameters=DEFAULT_ROPE), LORA, 6001),
     "opt": (
         OPTConfig(
             vocab_size=VOCAB, hidden_size=32, ffn_dim=16, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
             word_embed_proj_dim=32, dropout=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         ),
-        LORA, 7000,
+        LORA, 7005,
     ),
-    "bloom": (BloomConfig(vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2, pad_token_id=0), LORA, 8000),
+    "bloom": (
+        BloomConfig(
+            vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
+        ),
+        LORA, 8000,
+    ),
     # A quarter of each head is rotated; attention and MLP stand side by side.
     "gpt_neox": (
         GPTNeoXConfig(
@@ -133,7 +140,7 @@ SCALINGS = {
     "rope-yarn-mscale": scaled_v4(
         17300, rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=3.0, mscale=0.7, mscale_all_dim=1.3, truncate=False,
     ),
-    # Texts up to 32 tokens take the short factors; half of each head is rotated. The scaling has one of its early names.
+    # Texts up to 32 tokens take the short factors; half of each head is rotated.
     "phi3-longrope": (
         Phi3Config(
             **{**SMALL, "hidden_size": 32}, pad_token_id=0, original_max_position_embeddings=32, sliding_window=6,
@@ -143,7 +150,7 @@ SCALINGS = {
         {
             "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", **{**SMALL, "hidden_size": 32}, **V4, **BASE, "pad_token_id": 0, "rms_norm_eps": 1e-5,
             "original_max_position_embeddings": 32, "sliding_window": 6, "partial_rotary_factor": 0.5, "tie_word_embeddings": False,
-            "rope_scaling": {"type": "su", "short_factor": [1.1, 2.0], "long_factor": [3.0, 9.0]},
+            "rope_scaling": {"type": "longrope", "short_factor": [1.1, 2.0], "long_factor": [3.0, 9.0]},
         },
     ),
 }
@@ -225,7 +232,8 @@ def without_window(model, seed):
     if getattr(model.config, "sliding_window", None) is None:
         return None
     config = copy.deepcopy(model.config)
-    config.sliding_window = None
+    # A Gemma makes a mask of its window whether a layer has it or not.
+    config.sliding_window = config.max_position_embeddings if config.model_type.startswith("gemma") else None
     if hasattr(config, "layer_types"):
         config.layer_types = ["full_attention"] * config.num_hidden_layers
     return build(config, seed, SCALE)

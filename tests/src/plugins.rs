@@ -269,6 +269,64 @@ fn parameter_counts_are_the_papers() {
     }
 }
 
+/// What LoRA adapts of a layer in each family, as PEFT would with the same words: a family's names are its own, what weights are
+/// for is not.
+#[test]
+fn lora_adapts_the_same_parts_in_every_family() {
+    let llama = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"];
+    let attention = ["k_proj", "o_proj", "q_proj", "v_proj"];
+    let fused = ["dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"];
+    let families: [(&str, &[&str], &[&str], &[&str]); 10] = [
+        ("tiny", &llama, &attention, &["q_proj", "v_proj"]),
+        ("qwen2", &llama, &attention, &["q_proj", "v_proj"]),
+        ("qwen3", &llama, &attention, &["q_proj", "v_proj"]),
+        ("mistral", &llama, &attention, &["q_proj", "v_proj"]),
+        ("gemma2", &llama, &attention, &["q_proj", "v_proj"]),
+        ("gemma3", &llama, &attention, &["q_proj", "v_proj"]),
+        ("phi3", &["down_proj", "gate_up_proj", "o_proj", "qkv_proj"], &["o_proj", "qkv_proj"], &["qkv_proj"]),
+        (
+            "opt",
+            &["fc1", "fc2", "k_proj", "out_proj", "q_proj", "v_proj"],
+            &["k_proj", "out_proj", "q_proj", "v_proj"],
+            &["q_proj", "v_proj"],
+        ),
+        ("bloom", &fused, &["dense", "query_key_value"], &["query_key_value"]),
+        ("gpt_neox", &fused, &["dense", "query_key_value"], &["query_key_value"]),
+    ];
+    for (folder, all, attention, peft) in families {
+        let (shape, _) = tunebench_testkit::golden::model(folder);
+        let named = json!({ "targets": all });
+        let fused_in = |name: &&&str| **name != "o_proj" && **name != "out_proj" && **name != "dense";
+        let paper: Vec<&str> = all.iter().filter(fused_in).copied().collect();
+        for (tuner, given, expected) in [
+            ("lora-all-linear", json!({}), all),
+            ("lora-all-linear", named, all),
+            ("lora-all-linear", json!({ "targets": "paper" }), &paper[..]),
+            ("lora-all-linear", json!({ "targets": "attention" }), attention),
+            ("lora-all-linear", json!({ "targets": "peft" }), peft),
+            ("lora-attention", json!({}), attention),
+            ("lora-attention", json!({ "targets": "peft" }), peft),
+            ("lora-attention", json!({ "targets": peft }), peft),
+        ] {
+            let what = format!("{folder}, {tuner} {given}");
+            let recorded = record(tuner, given, &shape);
+            let target = |name: &str| name.trim_end_matches(".weight").rsplit('.').next().unwrap().to_owned();
+            let found: std::collections::BTreeSet<String> =
+                recorded.plan.adapted().map(|(name, _)| target(name)).collect();
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{what}");
+            assert_eq!(recorded.sites.len(), expected.len() * shape.num_hidden_layers, "{what}: no head");
+        }
+    }
+    let opt = tunebench_testkit::golden::model("opt").0;
+    for (tuner, given, want) in [
+        ("lora-all-linear", json!({ "targets": ["o_proj"] }), "there are: fc1, fc2, k_proj, out_proj, q_proj, v_proj"),
+        ("lora-attention", json!({ "rank_pattern": { "fc1": 2 } }), "a pattern names \"fc1\""),
+    ] {
+        let error = all().tuner(tuner, &options(given)).unwrap().record(&opt).err().unwrap().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+}
+
 /// Sites and distinct graphs of each tuner: graphs are kept once per shape, whatever the number of layers.
 #[test]
 fn graphs_are_kept_once() {

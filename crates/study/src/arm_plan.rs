@@ -234,7 +234,14 @@ fn check(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe) -> Result<()
         return Ok(());
     }
     let taken = if count > 0 { format!(", of which {count} virtual tokens leave {room}") } else { String::new() };
-    Err(format!("max_length = {length}, but the model has {positions} positions{taken}; lower it to {room} or less"))
+    let why = if positions < shape.max_position_embeddings {
+        " (LongRoPE turns longer texts otherwise, which is not computed)"
+    } else {
+        ""
+    };
+    Err(format!(
+        "max_length = {length}, but the model has {positions} positions{why}{taken}; lower it to {room} or less"
+    ))
 }
 
 fn check_foldable(parent: &ArmPlan<'_>) -> Result<(), StudyError> {

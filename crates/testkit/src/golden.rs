@@ -13,7 +13,8 @@ use tunebench_spec::decoder::{Part, QkvLayout};
 use tunebench_spec::names::Role;
 
 /// The golden model of each family, all with the same files; `tiny` is a LLaMA.
-pub const FAMILIES: [&str; 4] = ["tiny", "qwen2", "qwen3", "mistral"];
+pub const FAMILIES: [&str; 10] =
+    ["tiny", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi3", "opt", "bloom", "gpt_neox"];
 
 /// The families that an engine computes.
 pub fn families_of(backend: &dyn Backend) -> impl Iterator<Item = &'static str> {

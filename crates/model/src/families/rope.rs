@@ -91,14 +91,15 @@ fn parameters(config: &Config<'_>, words: &RopeWords) -> Result<Value, ConfigErr
     if kind != "default" && (kind != kind_of(&Value::Object(old.clone()), words)? || new.iter().any(differs)) {
         return fault("`rope_scaling` and `rope_parameters` contradict each other; remove one of them");
     }
-    if let Some(share) =
-        new.get("partial_rotary_factor").filter(|share| old.get("partial_rotary_factor") != Some(share))
-        && words.partial.is_some()
-    {
-        return fault(&format!(
-            "`rope_scaling` stands beside `rope_parameters`: transformers 5 then takes `rope_scaling` alone and loses \
-             `partial_rotary_factor` {share}; remove one of them"
-        ));
+    if let Some((key, default)) = words.partial {
+        let share = |of: &Map<String, Value>| of.get("partial_rotary_factor").and_then(Value::as_f64);
+        let outside = config.get(key).and_then(Value::as_f64).unwrap_or(default);
+        if let Some(lost) = share(new).filter(|lost| *lost != share(old).unwrap_or(outside)) {
+            return fault(&format!(
+                "`rope_scaling` stands beside `rope_parameters`: transformers 5 then takes `rope_scaling` alone and loses \
+                 `partial_rotary_factor` {lost}; remove one of them"
+            ));
+        }
     }
     Ok(Value::Object(old.clone()))
 }

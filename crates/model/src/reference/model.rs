@@ -174,6 +174,10 @@ impl ReferenceModel {
         let scaled = self.shape.embedding.scale.map_or_else(|| Ok(x.clone()), |scale| x * scale)?;
         let mut x = context.embedded(&scaled)?;
         if let (Some(weight), Positions::Learned { offset }) = (&self.position_embedding, &self.shape.positions) {
+            let most = self.shape.max_position_embeddings;
+            if let Some(beyond) = positions.iter().find(|at| **at as usize >= most) {
+                return Err(Error::Batch(format!("position {beyond} of a model that has learned {most} positions")));
+            }
             let rows = x.dim(0)? / positions.len().max(1);
             let index: Vec<u32> = positions.iter().map(|p| p + *offset as u32).collect();
             let index = Tensor::new(index.repeat(rows), &self.device)?;

@@ -154,8 +154,19 @@ fn what_config_json_cannot_say_is_not_written() {
 }
 
 /// Other configurations of the families, in other spellings: windows, every scaling of rotary positions, numbers of heads.
-const VARIANTS: [&str; 6] =
-    ["qwen2-window", "qwen3-window", "mistral-full", "rope-linear", "rope-dynamic", "rope-yarn"];
+const VARIANTS: [&str; 11] = [
+    "qwen2-window",
+    "qwen3-window",
+    "mistral-full",
+    "rope-linear",
+    "rope-dynamic",
+    "rope-yarn",
+    "rope-yarn-mscale",
+    "phi3-longrope",
+    "bloom-heads",
+    "gpt_neox-sequential",
+    "gemma3-linear",
+];
 
 /// On both engines, where the fast one computes them.
 #[test]
@@ -262,5 +273,36 @@ fn both_spellings_of_rope_are_read_as_transformers_does_or_refused() {
     ] {
         let message = read(extra).unwrap_err().to_string();
         assert!(message.contains(expected), "{extra}: {message}");
+    }
+}
+
+/// What a family's configuration may ask for and is not computed here.
+#[test]
+fn what_a_family_cannot_be_is_refused_by_name() {
+    for (folder, key, value, expected) in [
+        ("opt", "do_layer_norm_before", "false", "OPT-350m"),
+        ("opt", "word_embed_proj_dim", "16", "OPT-350m"),
+        ("opt", "_remove_final_layer_norm", "true", "last norm"),
+        ("opt", "layer_norm_elementwise_affine", "false", "layer norms without weights"),
+        ("bloom", "apply_residual_connection_post_layernorm", "true", "behind the norm"),
+        ("gemma2", "use_bidirectional_attention", "true", "later tokens"),
+        ("gemma2", "sliding_window", "null", "sliding_window"),
+        ("gemma3", "rope_parameters", r#"{"rope_type":"default","rope_theta":5.0}"#, "has no effect"),
+        (
+            "gemma3",
+            "rope_parameters",
+            r#"{"sliding_attention":{"rope_type":"linear","factor":2}}"#,
+            "layers with a window",
+        ),
+        ("phi3", "rope_scaling", r#"{"rope_type":"linear","factor":2}"#, "longrope"),
+        ("gpt_neox", "hidden_act", r#""quick_gelu""#, "quick_gelu"),
+        ("gpt_neox", "num_attention_heads", "5", "multiple"),
+        ("qwen3", "architectures", r#"["Gemma3ForConditionalGeneration"]"#, "vision"),
+    ] {
+        let text = std::fs::read_to_string(golden::path(&format!("{folder}/config.json"))).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config[key] = serde_json::from_str(value).unwrap();
+        let message = from_config_json(ALL, &config.to_string()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{folder}, {key}: {message}");
     }
 }

@@ -226,3 +226,79 @@ fn folders_that_are_not_models_say_what_is_missing() {
     assert!(refusal(open(Path::new("no/such/place"))).contains("not found"));
     assert!(refusal(open(&golden("tiny/config.json"))).contains("neither"));
 }
+
+/// A checkpoint that says that its head is the embedding, and has one all the same: as transformers 5 takes it.
+#[test]
+fn a_head_beside_a_tied_embedding_is_used_where_it_differs() {
+    let (folder, head, embedding) = (golden("qwen2"), "lm_head.weight", "model.embed_tokens.weight");
+    let stored = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+    let config = fs::read_to_string(folder.join("config.json")).unwrap();
+    assert!(config.contains("\"tie_word_embeddings\": true") && !stored.contains_key(head));
+    let with = |change: &dyn Fn(&mut HashMap<String, Tensor>)| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tensors = stored.clone();
+        change(&mut tensors);
+        fs::write(dir.path().join("config.json"), &config).unwrap();
+        candle_core::safetensors::save(&tensors, dir.path().join("model.safetensors")).unwrap();
+        let source = open(dir.path()).unwrap();
+        (source.shape.tie_word_embeddings, source.notes().to_vec(), source.weights().unwrap())
+    };
+    let other = (&stored[embedding] * 1.5).unwrap();
+    let (is_tied, notes, weights) = with(&|tensors| drop(tensors.insert(head.into(), other.clone())));
+    assert!(!is_tied && notes.len() == 1 && notes[0].contains("a head of its own, `lm_head.weight`"), "{notes:?}");
+    assert_eq!(numbers(&weights.get(head).unwrap()), numbers(&other));
+
+    let (is_tied, notes, weights) = with(&|tensors| drop(tensors.insert(head.into(), stored[embedding].clone())));
+    assert!(is_tied && notes.is_empty() && weights.get(head).is_err(), "{notes:?}");
+
+    // The head alone is both.
+    let (is_tied, notes, weights) = with(&|tensors| {
+        let only = tensors.remove(embedding).unwrap();
+        tensors.insert(head.into(), only);
+    });
+    assert!(is_tied && notes.is_empty(), "{notes:?}");
+    assert_eq!(numbers(&weights.get(embedding).unwrap()), numbers(&stored[embedding]));
+}
+
+/// Checkpoints of the bare model lack the prefix of the whole one; some have buffers that nothing reads.
+#[test]
+fn names_without_the_models_prefix_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = golden("tiny");
+    let stored = tiny();
+    let bare: HashMap<String, Tensor> = stored
+        .iter()
+        .map(|(name, tensor)| (name.strip_prefix("model.").unwrap_or(name).to_owned(), tensor.clone()))
+        .collect();
+    let write = |tensors: &HashMap<String, Tensor>| {
+        fs::copy(folder.join("config.json"), dir.path().join("config.json")).unwrap();
+        candle_core::safetensors::save(tensors, dir.path().join("model.safetensors")).unwrap();
+        open(dir.path())
+    };
+    let weights = write(&bare).unwrap().weights().unwrap();
+    for (name, tensor) in &stored {
+        assert_eq!(numbers(&weights.get(name).unwrap()), numbers(tensor), "{name}");
+    }
+    let mut twice: HashMap<String, Tensor> = stored.clone().into_iter().collect();
+    twice.insert("norm.weight".into(), stored["model.norm.weight"].clone());
+    let refused = refusal(write(&twice));
+    assert!(refused.contains("`model.norm.weight` and `norm.weight`") && refused.contains("same weight"), "{refused}");
+}
+
+/// What a configuration asks for and training does not do is said.
+#[test]
+fn dropout_that_a_configuration_asks_for_is_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fs::read_to_string(golden("tiny/config.json")).unwrap();
+    fs::copy(golden("tiny/model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    for (share, notes) in [("0.0", 0), ("0.1", 1)] {
+        let config =
+            config.replacen('{', &format!("{{\n \"attention_dropout\": {share}, \"resid_pdrop\": {share},"), 1);
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["attention_dropout"] = share.parse::<f64>().unwrap().into();
+        fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let found = open(dir.path()).unwrap().notes().to_vec();
+        assert_eq!(found.len(), notes, "{found:?}");
+        assert!(found.iter().all(|note| note.contains("`attention_dropout` 0.1, `resid_pdrop` 0.1")), "{found:?}");
+    }
+}

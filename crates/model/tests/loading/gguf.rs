@@ -4,8 +4,9 @@ use std::f64::consts::TAU;
 
 use candle_core::Device;
 use serde_json::Value;
-use tunebench_model::{Batch, ReferenceModel, Tuning, open};
-use tunebench_spec::decoder::{Positions, RopeScaling, Rotary};
+use tunebench_model::{Batch, ReferenceModel, Tuning, open, rotary};
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Positions, RopeScaling, Rotary, Window};
 
 use crate::folders::numbers;
 use crate::gguf_writer::{Data, Item, Writer, text};
@@ -216,6 +217,51 @@ fn what_is_not_supported_is_named() {
         let message = refusal(open(&path));
         for word in words.iter().chain([&path.to_str().unwrap()]) {
             assert!(message.contains(word), "{message} lacks {word}");
+        }
+    }
+}
+
+/// What llama.cpp's converter makes of a Hugging Face folder is read as that folder, but for what such a file does not say.
+#[test]
+fn converted_files_hold_what_their_folders_do() {
+    let same: fn(&mut Decoder) = |_| {};
+    let files: [(&str, fn(&mut Decoder)); 6] = [
+        ("gemma2", |d: &mut Decoder| {
+            d.attention.scale = Some((d.attention.head_dim as f64).powf(-0.5));
+            d.tie_word_embeddings = true; // the converter leaves the head out
+        }),
+        ("gemma3", |d: &mut Decoder| {
+            d.attention.scale = Some((d.attention.head_dim as f64).powf(-0.5));
+            // Five of six layers have the window, whatever the folder says.
+            d.attention.window = d.attention.window.take().map(|window| Window { full_layers: vec![], ..window });
+        }),
+        ("phi3", same),
+        ("phi3-longrope", same),
+        // A context that BLOOM's configuration need not have.
+        ("bloom", |d: &mut Decoder| d.max_position_embeddings = d.hidden_size),
+        ("gpt_neox", same),
+    ];
+    for (name, unsaid) in files {
+        let found = open(&golden("gguf").join(format!("converted-{name}.gguf"))).unwrap();
+        let folder = open(&golden(name)).unwrap();
+        let mut expected = folder.shape.clone();
+        unsaid(&mut expected);
+        let [rotation, of_folder] = [&found.shape, &expected].map(rotary::rotation);
+        if let (Some(rotation), Some(of_folder)) = (rotation, of_folder) {
+            // LongRoPE's factors are f32 there.
+            let apart = |(a, b): (&f32, &f32)| (a - b).abs() > 1e-6 * b.abs();
+            assert!(!rotation.frequencies.iter().zip(&of_folder.frequencies).any(apart), "{name}");
+            assert!(!apart((&rotation.factor, &of_folder.factor)), "{name}: {rotation:?} for {of_folder:?}");
+            assert_eq!(rotation.local, of_folder.local, "{name}");
+            expected.positions = found.shape.positions.clone();
+        }
+        assert_eq!(found.shape, expected, "{name}");
+        let (weights, of_folder) = (found.weights().unwrap(), folder.weights().unwrap());
+        for (tensor, found) in weights.iter() {
+            let (found, expected) = (numbers(found), numbers(&of_folder.get(tensor).unwrap()));
+            // 1 was added to the norms of a Gemma, and taken off again.
+            let same = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 2e-7);
+            assert!(same && found.len() == expected.len(), "{name}: {tensor}");
         }
     }
 }
