@@ -78,5 +78,6 @@ fn write(decoder: &Decoder) -> Value {
         config["original_max_position_embeddings"] = json!(original_max_position_embeddings);
     }
     config["sliding_window"] = json!(decoder.attention.window.as_ref().map(|window| window.size));
+    config["pad_token_id"] = Value::Null; // transformers' default is a token that a small vocabulary has not
     config
 }
