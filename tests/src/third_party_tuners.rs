@@ -84,7 +84,7 @@ fn the_fast_engine_computes_what_the_reference_path_does() {
             let (found, gradients) = fast_gradients::<bf16>(&shape, &rounded, &half, &rows, options);
             let off = (found - half_loss).abs() / half_loss;
             assert!(off < 5e-3, "{what}, bf16: loss {found} for {half_loss}");
-            assert_rounded(&format!("{what}, bf16"), &gradients, &half_expected);
+            assert_rounded(&format!("{what}, bf16"), &shape, &gradients, &half_expected);
         }
     }
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use half::bf16;
-use tunebench_kernels::attention::{AttentionSpec, BLOCK, Heads, PagedCache, Saved, backward, decode, forward};
+use tunebench_kernels::attention::{
+    AttentionSpec, BLOCK, Heads, KeyBias, PagedCache, Saved, backward, decode, forward,
+};
 use tunebench_kernels::{Element, SimdLevel};
 use tunebench_spec::random::Stream;
 
@@ -63,7 +65,12 @@ fn plain<E: Element>(spec: &AttentionSpec, ends: &[usize], qkv: &[E], d_out: &[E
             let keys = |s: usize| s * row + (h + head / (h / k)) * e;
             let values = |s: usize| keys(s) + k * e;
             let first = spec.window.map_or(from, |window| from.max((t + 1).saturating_sub(window)));
-            let scores: Vec<f64> = (first..=t).map(|s| scale * dot(&x[q..q + e], &x[keys(s)..keys(s) + e])).collect();
+            let capped = |x: f64| spec.softcap.map_or(x, |cap| f64::from(cap) * (x / f64::from(cap)).tanh());
+            let products: Vec<f64> =
+                (first..=t).map(|s| capped(scale * dot(&x[q..q + e], &x[keys(s)..keys(s) + e]))).collect();
+            let slope = f64::from(spec.key_bias.slope(head, h));
+            let scores: Vec<f64> =
+                (first..=t).zip(&products).map(|(s, product)| product - slope * (t - s) as f64).collect();
             let max = scores.iter().copied().fold(f64::MIN, f64::max);
             let lse = max + scores.iter().map(|s| (s - max).exp()).sum::<f64>().ln();
             let out = (t * h + head) * e..(t * h + head + 1) * e;
@@ -72,9 +79,10 @@ fn plain<E: Element>(spec: &AttentionSpec, ends: &[usize], qkv: &[E], d_out: &[E
                 add(&mut results.out[out.clone()], &x[values(s)..values(s) + e], (score - lse).exp());
             }
             let delta = dot(&results.out[out.clone()], d);
-            for (s, score) in (first..=t).zip(&scores) {
+            for ((s, score), product) in (first..=t).zip(&scores).zip(&products) {
                 let p = (score - lse).exp();
-                let gradient = scale * p * (dot(d, &x[values(s)..values(s) + e]) - delta);
+                let slope = spec.softcap.map_or(1.0, |cap| 1.0 - (product / f64::from(cap)).powi(2));
+                let gradient = scale * slope * p * (dot(d, &x[values(s)..values(s) + e]) - delta);
                 add(&mut results.d_qkv[values(s)..values(s) + e], d, p);
                 add(&mut results.d_qkv[q..q + e], &x[keys(s)..keys(s) + e], gradient);
                 add(&mut results.d_qkv[keys(s)..keys(s) + e], &x[q..q + e], gradient);
@@ -152,6 +160,59 @@ fn a_scale_of_its_own_is_used() {
     check::<bf16>(&spec, &[70, 203], TOLERANCES_BF16);
 }
 
+/// Head widths of Phi-3 mini, OPT-2.7B, GPT-NeoX and Gemma.
+#[test]
+fn heads_of_any_width_are_right() {
+    tunebench_amx_emulator::install();
+    for head_dim in [80, 96, 256] {
+        let spec = AttentionSpec::causal(Heads { heads: 2, kv_heads: 1, head_dim });
+        check::<f32>(&spec, &[7, 230], TOLERANCES_F32);
+        check::<bf16>(&spec, &[7, 230], TOLERANCES_BF16);
+    }
+}
+
+/// A cap that turns most scores, one that turns few, and slopes; of heads that are a power of two and others; and all with
+/// windows.
+fn shaped() -> Vec<AttentionSpec> {
+    let mut specs = Vec::new();
+    for heads in [LAYOUTS[1], LAYOUTS[2], LAYOUTS[4], Heads { heads: 2, kv_heads: 1, head_dim: 128 }] {
+        let causal = AttentionSpec::causal(heads);
+        specs.push(AttentionSpec { softcap: Some(1.5), ..causal });
+        specs.push(AttentionSpec { softcap: Some(30.0), scale: 0.3, window: Some(100), ..causal });
+        specs.push(AttentionSpec { key_bias: KeyBias::Alibi, ..causal });
+        specs.push(AttentionSpec { key_bias: KeyBias::Alibi, softcap: Some(5.0), window: Some(31), ..causal });
+    }
+    specs
+}
+
+// Under a cap probabilities are even, and results of many keys smaller beside what they are sums of, by which they are
+// rounded: 2.5 times as far off has been seen.
+#[test]
+fn capped_and_sloped_scores_are_right() {
+    tunebench_amx_emulator::install();
+    for spec in shaped() {
+        for ends in [&[7, 8, 72][..], &[64, 449]] {
+            check::<f32>(&spec, ends, TOLERANCES_F32.map(|tolerance| 2.0 * tolerance));
+            check::<bf16>(&spec, ends, TOLERANCES_BF16.map(|tolerance| 2.5 * tolerance));
+        }
+    }
+}
+
+/// Those of BLOOM-560m (16 heads) and of 12 heads, by the authors' `get_slopes`.
+#[test]
+fn slopes_are_those_of_the_authors() {
+    let slopes = |heads: usize| (0..heads).map(|head| KeyBias::Alibi.slope(head, heads)).collect::<Vec<_>>();
+    let powers: Vec<f32> = (1..=16).map(|i| 0.5f32.powf(f32::from(i as u8) / 2.0)).collect();
+    assert!(slopes(16).iter().zip(&powers).all(|(found, right)| (found / right - 1.0).abs() < 1e-6));
+    let of_8 = (1..=8).map(|i| 0.5f32.powi(i));
+    let between = [0.5f32.powf(0.5), 0.5f32.powf(1.5), 0.5f32.powf(2.5), 0.5f32.powf(3.5)];
+    let right: Vec<f32> = of_8.chain(between).collect();
+    assert!(slopes(12).iter().zip(&right).all(|(found, right)| (found / right - 1.0).abs() < 1e-6));
+    assert_eq!((slopes(1), slopes(3)), (vec![0.5f32.powi(8)], vec![0.0625, 0.5f32.powi(8), 0.25]));
+    assert_eq!(slopes(6), [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125]);
+    assert_eq!(KeyBias::None.slope(3, 8), 0.0);
+}
+
 #[test]
 fn a_window_as_long_as_a_sequence_changes_no_byte() {
     tunebench_amx_emulator::install();
@@ -172,11 +233,15 @@ fn a_window_as_long_as_a_sequence_changes_no_byte() {
     check::<bf16>();
 }
 
-/// Every level, without a window and with one.
+/// Every level, without a window and with one, and with scores that are more than products.
 fn levels_and_windows(heads: Heads) -> impl Iterator<Item = (SimdLevel, AttentionSpec)> {
-    let specs =
-        move |level| [None, Some(130)].map(|window| (level, AttentionSpec { window, ..AttentionSpec::causal(heads) }));
-    SimdLevel::available().flat_map(specs)
+    let plain = AttentionSpec::causal(heads);
+    let specs = [
+        plain,
+        AttentionSpec { window: Some(130), ..plain },
+        AttentionSpec { window: Some(130), softcap: Some(3.0), key_bias: KeyBias::Alibi, ..plain },
+    ];
+    SimdLevel::available().flat_map(move |level| specs.map(|spec| (level, spec)))
 }
 
 #[test]
@@ -279,11 +344,13 @@ fn decoding_a_token_is_the_last_row_of_the_whole() {
     tunebench_amx_emulator::install();
     fn check<E: Element>(tolerance: f64) {
         let ends = [1, 33, 65, 96, 311];
-        for &heads in LAYOUTS {
+        let wide = Heads { heads: 2, kv_heads: 1, head_dim: 256 };
+        for &heads in LAYOUTS.iter().chain([&wide]) {
             let (qkv, d_out) = inputs::<E>(heads, 311);
             let width = heads.heads * heads.head_dim;
-            for window in [None, Some(1), Some(50)] {
-                let spec = AttentionSpec { window, ..AttentionSpec::causal(heads) };
+            let plain_specs =
+                [None, Some(1), Some(50)].map(|window| AttentionSpec { window, ..AttentionSpec::causal(heads) });
+            for spec in plain_specs.into_iter().chain(shaped().into_iter().filter(|spec| spec.heads == heads)) {
                 let right = plain(&spec, &ends, &qkv, &d_out).out;
                 let last: Vec<f64> =
                     ends.iter().flat_map(|end| right[(end - 1) * width..end * width].to_vec()).collect();

@@ -4,12 +4,11 @@
 //! - [`formats`]: Hugging Face folders and GGUF files; [`weights`]: all weights of a model, f32 or bf16 by name
 //! - [`tokenizer`]: text to tokens, with the tokens that begin and end it
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
-//! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`alibi`] slopes; [`optim`]: moments, and which tensors decay
+//! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`optim`]: moments, and which tensors decay
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
 //! - [`backend`]: what trains and answers, each of these two under its name
 //! - [`error`]: what can go wrong
 
-pub mod alibi;
 pub mod backend;
 pub mod dropout;
 pub mod error;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
-use tunebench_model::backend::Backend;
 use tunebench_model::{Batch, Targets, Weights, open};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Part, QkvLayout};
@@ -15,11 +14,6 @@ use tunebench_spec::names::Role;
 /// The golden model of each family, all with the same files; `tiny` is a LLaMA.
 pub const FAMILIES: [&str; 10] =
     ["tiny", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi3", "opt", "bloom", "gpt_neox"];
-
-/// The families that an engine computes.
-pub fn families_of(backend: &dyn Backend) -> impl Iterator<Item = &'static str> {
-    FAMILIES.into_iter().filter(|family| backend.check(&open(&path(family)).unwrap().shape).is_ok())
-}
 
 /// By how many logits the best token of a golden continuation leads the second, so that no CPU's rounding turns it: the
 /// scripts choose prompts by what rounding does to each, and `rounding_turns_no_golden_continuation` asks again.
@@ -93,6 +87,11 @@ pub fn seen(shape: &Decoder, name: &str, value: &Tensor) -> Option<Tensor> {
     }
     let is_seen = is_fused || rotated > 0;
     is_seen.then(|| Tensor::from_vec(numbers, value.dims(), &Device::Cpu).unwrap())
+}
+
+/// Those of `gradients` that a model computes more than rounding of, by [`seen`].
+pub fn seen_gradients(shape: &Decoder, gradients: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    gradients.iter().filter_map(|(name, gradient)| Some((name.clone(), seen(shape, name, gradient)?))).collect()
 }
 
 /// Each family with each method.

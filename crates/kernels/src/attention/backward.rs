@@ -11,6 +11,7 @@ use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::{AttentionKernel, PackedScores};
 use super::kv_blocks::{KEYS, KvBlocks, Layout};
 use super::operands::{pack_rhs, round_up_cols, round_up_k, round_up_kstep, round_up_rows};
+use super::score_shape::{NO_DELTA, ScoreShape, shape_gradients};
 use super::score_tile::ScoreTile;
 use crate::gemm::kernel::Kernel;
 use crate::gemm::panels::{Panels, Shared, with_accumulators};
@@ -348,6 +349,14 @@ impl<K: AttentionKernel, E: Element> TaskRun<'_, '_, K, E> {
         let before = sizes.steps_before::<K>(common.spec.heads, [g, strip]) * K::MR;
         let Scratch { probs, d_scores, .. } = work;
         let packed = PackedScores { probs, d_scores, before, panel, steps: count };
+        let delta = match ScoreShape::of(&common.spec, task.kv_head * common.spec.heads.group() + g) {
+            None => delta,
+            Some(shape) => {
+                let [scores, d_probs] = [&mut *work.scores, &mut *work.d_probs];
+                shape_gradients(K::LEVEL, columns, scores, d_probs, tile, shape, delta);
+                &NO_DELTA[..columns]
+            }
+        };
         let both = [&mut *work.scores, &mut *work.d_probs];
         K::softmax_backward(both, tile, [lse, delta], packed, work.d_strip);
         let sums = &mut work.d_queries[i * sizes.sums..][..sizes.sums];

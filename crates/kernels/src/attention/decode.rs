@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::heads::{AttentionSpec, Heads};
 use super::kernel::{AttentionKernel, BLOCK, PADDED};
+use super::score_shape::{ScoreShape, shape_row};
 use super::softmax::softmax_in_place;
 use crate::gemm::MatrixMut;
 use crate::gemm::panels::{Shared, with_accumulators};
@@ -104,7 +105,10 @@ fn run_row<K: AttentionKernel, E: Element>(
                 K::qk_dots(keys, query, &mut scores[b * BLOCK..][..BLOCK]);
             }
         }
-        for scores in scores.chunks_exact_mut(room) {
+        for (g, scores) in scores.chunks_exact_mut(room).enumerate() {
+            if let Some(shape) = ScoreShape::of(&spec, kv_head * group + g) {
+                shape_row(K::LEVEL, &mut scores[..length], shape);
+            }
             softmax_in_place(K::LEVEL, &mut scores[outside..length], spec.factor());
         }
         for (b, &block) in blocks.iter().enumerate() {

@@ -5,6 +5,7 @@ use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::AttentionKernel;
 use super::kv_blocks::{KEYS, KvBlocks, Layout};
 use super::operands::{pack_rhs, round_up_k, round_up_kstep, round_up_rows};
+use super::score_shape::{ScoreShape, shape_scores};
 use super::score_tile::{OnlineSoftmax, ScoreTile};
 use super::softmax::scale_columns;
 use crate::gemm::panels::{Shared, with_accumulators};
@@ -139,6 +140,9 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, task: &Ta
                     }
                 }
                 let tile = ScoreTile::new(spec, seen, first, from);
+                if let Some(shape) = ScoreShape::of(spec, kv_head * group + i / strips) {
+                    shape_scores(K::LEVEL, columns, scores, tile, shape);
+                }
                 let state =
                     OnlineSoftmax { max: &mut max[lanes.clone()], sum: &mut sum[lanes], rescale: &mut rescale[..] };
                 K::online_softmax(scores, tile, state, probs);
@@ -167,7 +171,7 @@ fn run_task<K: AttentionKernel, E: Element>(common: &Common<'_, K, E>, task: &Ta
             // SAFETY: only this task writes these queries of this head.
             let lse = unsafe { lse.row(head, sequence.from + from, sequence.from + to) };
             for ((l, lse), sums) in lse.iter_mut().enumerate().zip(scores.chunks_exact(head_dim)) {
-                *lse = max[l] * spec.scale + sum[l].ln();
+                *lse = max[l] * spec.softmax_scale() + sum[l].ln();
                 // SAFETY: as above.
                 let out = unsafe { out.row(sequence.from + from + l, head * head_dim, (head + 1) * head_dim) };
                 K::store(out, sums, 1.0 / sum[l], Store::Set);

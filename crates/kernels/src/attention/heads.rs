@@ -39,12 +39,39 @@ pub struct AttentionSpec {
     /// Sliding window: query `i` sees the keys `i - window < j <= i` alone (Beltagy et al. 2020, as Mistral has it and
     /// transformers counts it). Above 0.
     pub window: Option<usize>,
+    /// `cap · tanh(score / cap)` in place of each scaled score (Gemma 2). Above 0.
+    pub softcap: Option<f32>,
+    pub key_bias: KeyBias,
+}
+
+/// What is added to a scaled score, after any cap, for the place of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyBias {
+    None,
+    /// A slope of the head's own times the distance from query back to key (Press et al. 2022, "Train short, test long").
+    Alibi,
+}
+
+impl KeyBias {
+    /// What head `head` of `heads` loses for each position of distance. Of a power of two of heads `2^(-8 (i+1) / heads)`;
+    /// else, as the authors' code and BLOOM have it, those of the power of two below, then every second one of that above.
+    pub fn slope(self, head: usize, heads: usize) -> f32 {
+        match self {
+            Self::None => 0.0,
+            Self::Alibi => {
+                let below = 1 << heads.max(1).ilog2();
+                let (number, of) = if head < below { (head + 1, below) } else { (2 * (head - below) + 1, 2 * below) };
+                2f64.powf(-8.0 * number as f64 / of as f64) as f32
+            }
+        }
+    }
 }
 
 impl AttentionSpec {
     /// Causal attention as most decoders have it: scores scaled by `1 / sqrt(head_dim)`, every earlier key seen.
     pub fn causal(heads: Heads) -> Self {
-        Self { heads, scale: 1.0 / (heads.head_dim as f32).sqrt(), window: None }
+        let scale = 1.0 / (heads.head_dim as f32).sqrt();
+        Self { heads, scale, window: None, softcap: None, key_bias: KeyBias::None }
     }
 
     /// The first key that a query sees.
@@ -57,11 +84,22 @@ impl AttentionSpec {
         assert!(heads * kv_heads * head_dim > 0, "attention without heads or width");
         assert!(heads.is_multiple_of(kv_heads), "{heads} heads cannot share {kv_heads} key/value heads evenly");
         assert!(self.window != Some(0), "a sliding window of no key");
+        assert!(self.softcap.is_none_or(|cap| cap > 0.0), "a soft cap that is not above 0");
     }
 
-    /// What products are multiplied by to be exponents of two.
+    /// Whether scores are more than products times the scale, and shaped before their softmax.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.softcap.is_some() || self.key_bias != KeyBias::None
+    }
+
+    /// What is left to multiply tiles of scores with: nothing where they are shaped, which scales them.
+    pub(super) fn softmax_scale(&self) -> f32 {
+        if self.is_shaped() { 1.0 } else { self.scale }
+    }
+
+    /// What tiles of scores are multiplied by to be exponents of two.
     pub(super) fn factor(&self) -> f32 {
-        self.scale * std::f32::consts::LOG2_E
+        self.softmax_scale() * std::f32::consts::LOG2_E
     }
 }
 

@@ -8,8 +8,8 @@
 //! Blocks begin where a sequence begins and are summed in an order that depends on the sequence alone. So a sequence's
 //! results are the same bytes whatever stands beside it, and however many threads work.
 //!
-//! Read [`forward()`] and [`backward()`] for the loops, `score_tile` for what a score is, `kernel` for what each level
-//! does between two products.
+//! Read [`forward()`] and [`backward()`] for the loops, `score_tile` and `score_shape` for what a score is, `kernel` for
+//! what each level does between two products.
 
 mod arena;
 mod backward;
@@ -20,11 +20,12 @@ mod heads;
 mod kernel;
 mod kv_blocks;
 mod operands;
+mod score_shape;
 mod score_tile;
 mod softmax;
 
 pub use backward::{Saved, backward};
 pub use decode::{PagedCache, decode};
 pub use forward::forward;
-pub use heads::{AttentionSpec, Heads};
+pub use heads::{AttentionSpec, Heads, KeyBias};
 pub use kernel::BLOCK;

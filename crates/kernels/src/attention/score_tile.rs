@@ -3,10 +3,7 @@
 use super::heads::AttentionSpec;
 
 /// How a tile of scores, `[keys, queries]`, is read; a query is a lane.
-///
-/// What else a score may be made of belongs here, and then in the two functions of `softmax` and the two of
-/// `kernel::avx512_bf16` that read it: a slope per head (ALiBi), added as `slope · (key - query)` to the scaled score; and
-/// a soft cap, `cap · tanh(score / cap)`, whose derivative the backward pass multiplies with.
+/// What a score is made of beside its product and its scale is put into the tile before (`score_shape`).
 #[derive(Clone, Copy, Debug)]
 pub struct ScoreTile {
     pub keys: usize,

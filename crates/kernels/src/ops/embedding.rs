@@ -28,6 +28,26 @@ pub fn gather<E: Element>(table: &[E], d: usize, tokens: &[u32], out: &mut [E]) 
     });
 }
 
+/// `x[i] += table[rows[i]]`.
+///
+/// # Shapes
+/// `table [v, d]`; `rows [n]`; `x [n, d]`.
+///
+/// # Panics
+/// As [`gather`].
+pub fn add_rows_of<E: Element>(level: SimdLevel, table: &[E], d: usize, rows: &[u32], x: &mut [E]) {
+    assert!(x.len() == rows.len() * d, "the shapes of tokens and their rows do not fit");
+    if x.is_empty() {
+        return;
+    }
+    let task = task_of_rows(d);
+    x.par_chunks_mut(task).zip(rows.par_chunks(task / d)).for_each(|(x, rows)| {
+        for (x, &row) in x.chunks_exact_mut(d).zip(rows) {
+            add_to_row(level, &table[row as usize * d..][..d], x);
+        }
+    });
+}
+
 /// `table[tokens[i]] += gradient[i]`, for equal tokens in their order.
 ///
 /// # Shapes
@@ -56,6 +76,14 @@ pub fn scatter_add(level: SimdLevel, gradient: &[f32], d: usize, tokens: &[u32],
         rows.into_iter().for_each(add);
     } else {
         rows.into_par_iter().for_each(add);
+    }
+}
+
+multiversion! {
+    fn add_to_row<E>(row: &[E], x: &mut [E]) {
+        for (x, row) in x.iter_mut().zip(row) {
+            *x = E::from_f32(x.to_f32() + row.to_f32());
+        }
     }
 }
 

@@ -46,6 +46,18 @@ pub fn narrow<E: Element>(level: SimdLevel, x: &[f32], out: &mut [E]) {
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| narrow_chunk(level, x, out));
 }
 
+/// `x = x · by`.
+pub fn scale<E: Element>(level: SimdLevel, x: &mut [E], by: f32) {
+    x.par_chunks_mut(TASK).for_each(|x| scale_chunk(level, x, by));
+}
+
+/// `out = a + b`.
+pub fn add<E: Element>(level: SimdLevel, a: &[E], b: &[E], out: &mut [E]) {
+    assert!(a.len() == out.len() && b.len() == out.len(), "the lengths to be added do not fit");
+    let read = a.par_chunks(TASK).zip(b.par_chunks(TASK));
+    out.par_chunks_mut(TASK).zip(read).for_each(|(out, (a, b))| add_chunk(level, a, b, out));
+}
+
 /// Lanes of f64, four vectors of AVX-512.
 const WIDE: usize = 32;
 
@@ -62,6 +74,20 @@ multiversion! {
             *lane += f64::from(*x) * f64::from(*x);
         }
         lanes.into_iter().fold(0.0, |all, lane| all + lane)
+    }
+}
+
+multiversion! {
+    fn scale_chunk<E>(x: &mut [E], by: f32) {
+        x.iter_mut().for_each(|x| *x = E::from_f32(x.to_f32() * by));
+    }
+}
+
+multiversion! {
+    fn add_chunk<E>(a: &[E], b: &[E], out: &mut [E]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = E::from_f32(a.to_f32() + b.to_f32());
+        }
     }
 }
 

@@ -16,19 +16,21 @@ pub enum Rotation {
     Inverse,
 }
 
-/// Cosines and sines of the angles of `n` tokens, both `[n, e/2]`.
+/// Cosines and sines of the angles of `n` tokens, both `[n, pairs]`: pair `i` are the numbers `i` and `pairs + i` of a head.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RopeTables {
+    /// Pairs that are rotated, the first `2 pairs` numbers of a head.
+    pub pairs: usize,
     pub cos: Vec<f32>,
     pub sin: Vec<f32>,
 }
 
 /// Cosines and sines of the angles `position · frequency`, rounded to f32 before their sine is taken, as transformers
-/// does.
+/// does; both times `factor`, which YaRN and LongRoPE have other than 1.
 ///
 /// # Shapes
-/// `frequencies [e/2]`, `positions [n]`.
-pub fn tables(frequencies: &[f32], positions: &[u32]) -> RopeTables {
+/// `frequencies [pairs]`, `positions [n]`.
+pub fn tables(frequencies: &[f32], factor: f32, positions: &[u32]) -> RopeTables {
     let count = positions.len() * frequencies.len();
     let (mut cos, mut sin) = (vec![0.0; count], vec![0.0; count]);
     if count > 0 {
@@ -37,14 +39,16 @@ pub fn tables(frequencies: &[f32], positions: &[u32]) -> RopeTables {
         tasks.for_each(|((cos, sin), positions)| {
             let angles = positions.iter().flat_map(|&p| frequencies.iter().map(move |f| p as f32 * f));
             for ((cos, sin), angle) in cos.iter_mut().zip(sin).zip(angles) {
-                (*sin, *cos) = angle.sin_cos();
+                let (s, c) = angle.sin_cos();
+                (*sin, *cos) = (s * factor, c * factor);
             }
         });
     }
-    RopeTables { cos, sin }
+    RopeTables { pairs: frequencies.len(), cos, sin }
 }
 
-/// Rotates the pairs of some heads of each row, `(a, b)` to `(a cos - b sin, b cos + a sin)`.
+/// Rotates the pairs of some heads of each row, `(a, b)` to `(a cos - b sin, b cos + a sin)`; what of a head is in no pair
+/// stays as it is.
 ///
 /// # Shapes
 /// `x [n, row]`, of which `columns` says the heads; `tables` of `n` tokens.
@@ -52,10 +56,9 @@ pub fn tables(frequencies: &[f32], positions: &[u32]) -> RopeTables {
 /// # Panics
 /// When the lengths do not fit.
 pub fn rope<E: Element>(level: SimdLevel, x: &mut [E], columns: HeadColumns, tables: &RopeTables, rotation: Rotation) {
-    let RopeTables { cos, sin } = tables;
-    let HeadColumns { row, heads, head_dim, .. } = columns;
-    let pairs = head_dim / 2;
-    let fits = head_dim == 2 * pairs && columns.columns().fits(x.len()) && cos.len() == sin.len();
+    let RopeTables { pairs, cos, sin } = tables;
+    let (HeadColumns { row, heads, head_dim, .. }, pairs) = (columns, *pairs);
+    let fits = 2 * pairs <= head_dim && columns.columns().fits(x.len()) && cos.len() == sin.len();
     assert!(fits && cos.len() * row == x.len() * pairs, "the shapes of rotary positions do not fit");
     if x.is_empty() || pairs == 0 || heads == 0 {
         return;
@@ -64,16 +67,15 @@ pub fn rope<E: Element>(level: SimdLevel, x: &mut [E], columns: HeadColumns, tab
     let table = task / row * pairs;
     let sign = if rotation == Rotation::Forward { 1.0 } else { -1.0 };
     let tasks = x.par_chunks_mut(task).zip(cos.par_chunks(table)).zip(sin.par_chunks(table));
-    tasks.for_each(|((x, cos), sin)| rows(level, x, columns, cos, sin, sign));
+    tasks.for_each(|((x, cos), sin)| rows(level, x, columns, pairs, cos, sin, sign));
 }
 
 multiversion! {
-    fn rows<E>(x: &mut [E], columns: HeadColumns, cos: &[f32], sin: &[f32], sign: f32) {
-        let pairs = columns.head_dim / 2;
+    fn rows<E>(x: &mut [E], columns: HeadColumns, pairs: usize, cos: &[f32], sin: &[f32], sign: f32) {
         for ((x, cos), sin) in x.chunks_exact_mut(columns.row).zip(cos.chunks_exact(pairs)).zip(sin.chunks_exact(pairs)) {
             let ((cos, rest_cos), (sin, rest_sin)) = (cos.as_chunks::<LANES>(), sin.as_chunks::<LANES>());
-            for head in columns.columns().of_mut(x).chunks_exact_mut(2 * pairs) {
-                let (first, second) = head.split_at_mut(pairs);
+            for head in columns.columns().of_mut(x).chunks_exact_mut(columns.head_dim) {
+                let (first, second) = head[..2 * pairs].split_at_mut(pairs);
                 let (first, rest_first) = first.as_chunks_mut::<LANES>();
                 let (second, rest_second) = second.as_chunks_mut::<LANES>();
                 for (((first, second), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {

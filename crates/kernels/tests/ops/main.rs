@@ -1,18 +1,19 @@
 //! The pieces of a decoder against plain computation in f64: on every level, for both storages, on one thread and two.
 #![allow(clippy::unwrap_used)]
 
+mod activation;
 mod adamw;
 mod bias;
 mod cross_entropy;
 mod dropout;
 mod embedding;
-mod gelu;
+mod head_order;
 mod layer_norm;
 mod reduce;
 mod rms_norm;
 mod rms_norm_heads;
 mod rope;
-mod swiglu;
+mod softcap;
 
 use rayon::ThreadPoolBuilder;
 use tunebench_kernels::{Element, SimdLevel};

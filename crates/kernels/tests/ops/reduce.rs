@@ -3,7 +3,7 @@
 use half::bf16;
 use tunebench_kernels::Element;
 use tunebench_kernels::ops::RowColumns;
-use tunebench_kernels::ops::reduce::{copy, copy_columns, narrow, sum_of_squares};
+use tunebench_kernels::ops::reduce::{add, copy, copy_columns, narrow, scale, sum_of_squares};
 
 use crate::{everywhere, f32s, f64s, normal};
 
@@ -37,10 +37,25 @@ fn columns_are_copied() {
     }
 }
 
+fn check_sums<E: Element>(n: usize) {
+    let (x, y): (Vec<E>, Vec<E>) = (normal("x", n), normal("y", n));
+    let [scaled, added] = everywhere(|level| {
+        let (mut scaled, mut added) = (x.clone(), vec![E::default(); n]);
+        scale(level, &mut scaled, 5.6);
+        add(level, &x, &y, &mut added);
+        [f32s(&scaled), f32s(&added)]
+    });
+    let (x, y) = (f32s(&x), f32s(&y));
+    assert_eq!(scaled, x.iter().map(|x| E::from_f32(x * 5.6).to_f32()).collect::<Vec<_>>());
+    assert_eq!(added, x.iter().zip(&y).map(|(x, y)| E::from_f32(x + y).to_f32()).collect::<Vec<_>>());
+}
+
 #[test]
 fn numbers_are_copied_narrowed_and_summed() {
     for n in [0, 1, 33, 1000, 70_001] {
         check::<f32>(n);
         check::<bf16>(n);
+        check_sums::<f32>(n);
+        check_sums::<bf16>(n);
     }
 }

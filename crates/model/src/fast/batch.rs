@@ -132,15 +132,21 @@ impl Batch {
         index + self.prefix * (1 + self.seq_ends.iter().enumerate().take_while(ends_before).count())
     }
 
-    /// Whether a model of this vocabulary and so many virtual tokens can take it.
+    /// Whether a model of this vocabulary, so many virtual tokens, and so many positions if it has learned them, can take it.
     ///
     /// # Errors
     /// [`Error::Batch`] says what it cannot take.
-    pub(super) fn check(&self, vocab_size: usize, prefix: usize) -> Result<(), Error> {
+    pub(super) fn check(&self, vocab_size: usize, prefix: usize, positions: Option<usize>) -> Result<(), Error> {
         if self.prefix != prefix {
             return Err(Error::Batch(format!(
                 "a batch behind {} virtual tokens for a model that has {prefix}",
                 self.prefix
+            )));
+        }
+        let longest = self.positions.iter().max().map_or(0, |last| *last as usize + 1);
+        if let Some(positions) = positions.filter(|positions| longest > *positions) {
+            return Err(Error::Batch(format!(
+                "a text of {longest} tokens, but the model has learned {positions} positions; shorten it"
             )));
         }
         match self.tokens.iter().find(|t| **t as usize >= vocab_size) {

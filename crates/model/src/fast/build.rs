@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use tunebench_kernels::SimdLevel;
-use tunebench_kernels::attention::{AttentionSpec, Heads};
-use tunebench_spec::decoder;
+use tunebench_kernels::attention::{AttentionSpec, Heads, KeyBias};
+use tunebench_kernels::ops::activation::Activation;
+use tunebench_spec::decoder::{self, NormPlacement, Positions, QkvLayout};
 use tunebench_spec::names::Role;
 use tunebench_spec::{self as spec, Decoder, ParamSpec, WeightPlan};
 
 use super::attention::Attention;
-use super::embedding::Embedding;
+use super::embedding::{Embedding, PositionTable, Table};
 use super::fused_linear::FusedLinear;
 use super::fusion;
 use super::graph_params::{GraphParam, GraphParams};
 use super::graph_site::GraphSite;
 use super::head::Head;
-use super::layer::Layer;
+use super::layer::{Layer, MlpInput, Norms};
 use super::linear::{Linear, LinearWeight, Lora, LoraDropout, Map};
 use super::mlp::Mlp;
-use super::norm::RmsNorm;
+use super::norm::{Norm, NormKind};
 use super::prefix::VirtualTokens;
 use super::qk_norm::QkNorm;
 use super::storage::Storage;
@@ -60,41 +61,89 @@ impl<E: Storage> Builder<E> {
     }
 
     pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
-        let name = &self.shape.weight_name(Role::Embedding, 0);
+        let tokens = self.table(Role::Embedding)?;
+        let positions = match self.shape.positions {
+            Positions::Learned { offset } => {
+                Some(PositionTable { table: self.table(Role::PositionEmbedding)?, offset: offset as u32 })
+            }
+            Positions::Rotary { .. } | Positions::Alibi => None,
+        };
+        let norm = self.shape.embedding.norm.then(|| self.norm(Role::EmbeddingNorm, 0)).transpose()?;
+        let scale = self.shape.embedding.scale.map(|scale| scale as f32);
+        Ok(Embedding { tokens, width: self.shape.hidden_size, scale, positions, norm })
+    }
+
+    fn table(&mut self, role: Role) -> Result<Table<E>, Error> {
+        let name = &self.shape.weight_name(role, 0);
         let base = self.take(name)?;
         match self.is_trainable(name) {
-            false => Ok(Embedding::Frozen(Arc::new(E::take(&base)?))),
-            true => Ok(Embedding::Trained(self.trained_weight(name, base)?)),
+            false => Ok(Table::Frozen(Arc::new(E::take(&base)?))),
+            true => Ok(Table::Trained(self.trained_weight(name, base)?)),
         }
     }
 
     pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
-        let attention_norm = self.norm(Role::AttentionNorm, index)?;
-        let mlp_norm = self.norm(Role::MlpNorm, index)?;
-        let attention = self.attention(index)?;
-        let gate_up = self.fused(&[Role::Gate, Role::Up], index)?;
-        let mlp = Mlp { gate_up, down: self.fused(&[Role::Down], index)? };
-        Ok(Layer { attention_norm, attention, mlp_norm, mlp })
+        let attention_norms = self.norms([Role::AttentionNorm, Role::PostAttentionNorm], index)?;
+        let mlp_norms = self.norms([Role::MlpNorm, Role::PostMlpNorm], index)?;
+        let mlp_reads = match self.shape.norm_placement {
+            NormPlacement::Pre | NormPlacement::PreAndPost => MlpInput::Attended,
+            NormPlacement::Parallel => MlpInput::Layer,
+        };
+        let (attention, mlp) = (self.attention(index)?, self.mlp(index)?);
+        Ok(Layer { attention_norms, attention, mlp_norms, mlp, mlp_reads })
+    }
+
+    /// The norm before a part, and the one behind it where the decoder has such.
+    fn norms(&mut self, [before, after]: [Role; 2], layer: usize) -> Result<Norms, Error> {
+        let has_after = self.shape.norm_placement == NormPlacement::PreAndPost;
+        let before = self.norm(before, layer)?;
+        Ok(Norms { before, after: has_after.then(|| self.norm(after, layer)).transpose()? })
     }
 
     fn attention(&mut self, index: usize) -> Result<Attention<E>, Error> {
-        let qkv = self.fused(&[Role::Query, Role::Key, Role::Value], index)?;
-        let o = self.fused(&[Role::Output], index)?;
-        let decoder::Attention { heads, kv_heads, head_dim, scale, qk_norm, .. } = self.shape.attention;
+        let layout = self.shape.attention.qkv;
+        let roles: &[Role] = match layout {
+            QkvLayout::Separate => &[Role::Query, Role::Key, Role::Value],
+            QkvLayout::Blocks | QkvLayout::ByHead => &[Role::QueryKeyValue],
+        };
+        let (qkv, o) = (self.fused(roles, index)?, self.fused(&[Role::Output], index)?);
+        let decoder::Attention { heads, kv_heads, head_dim, scale, softcap, qk_norm, .. } = self.shape.attention;
         let qk_norm = if qk_norm { Some(self.qk_norm(index)?) } else { None };
         let mut spec = AttentionSpec::causal(Heads { heads, kv_heads, head_dim });
         spec.scale = scale.map_or(spec.scale, |scale| scale as f32);
         spec.window = self.shape.attention.window_of(index);
-        Ok(Attention { layer: index, spec, qkv, qk_norm, o })
+        spec.softcap = softcap.map(|cap| cap as f32);
+        spec.key_bias = match self.shape.positions {
+            Positions::Alibi => KeyBias::Alibi,
+            Positions::Rotary { .. } | Positions::Learned { .. } => KeyBias::None,
+        };
+        Ok(Attention { layer: index, spec, qkv, layout, qk_norm, o })
     }
 
     fn qk_norm(&mut self, layer: usize) -> Result<QkNorm, Error> {
+        let offset = weight_offset(self.shape.qk_norm_kind());
         let [q, k] = [Role::QueryNorm, Role::KeyNorm].map(|role| self.shape.weight_name(role, layer));
-        Ok(QkNorm { q: self.vector(&q)?, k: self.vector(&k)?, eps: self.shape.norm.eps as f32 })
+        Ok(QkNorm { q: self.vector(&q, offset)?, k: self.vector(&k, offset)?, eps: self.shape.norm.eps as f32 })
+    }
+
+    fn mlp(&mut self, layer: usize) -> Result<Mlp<E>, Error> {
+        let decoder::Mlp { gated, fused_gate_up, activation, .. } = self.shape.mlp;
+        let roles: &[Role] = match (gated, fused_gate_up) {
+            (_, true) => &[Role::GateUp],
+            (true, false) => &[Role::Gate, Role::Up],
+            (false, false) => &[Role::Up],
+        };
+        let activation = match activation {
+            decoder::Activation::Silu => Activation::Silu,
+            decoder::Activation::Gelu => Activation::Gelu,
+            decoder::Activation::GeluTanh => Activation::GeluTanh,
+            decoder::Activation::Relu => Activation::Relu,
+        };
+        Ok(Mlp { gate_up: self.fused(roles, layer)?, down: self.fused(&[Role::Down], layer)?, activation })
     }
 
     /// The last norm and the head, which is `embedding` where they are tied.
-    pub fn head(&mut self, embedding: &Embedding<E>) -> Result<Head<E>, Error> {
+    pub fn head(&mut self, embedding: &Table<E>) -> Result<Head<E>, Error> {
         let norm = self.norm(Role::FinalNorm, 0)?;
         let linear = if self.shape.tie_word_embeddings {
             let dims = [self.shape.vocab_size, self.shape.hidden_size];
@@ -102,7 +151,8 @@ impl<E: Storage> Builder<E> {
         } else {
             self.linear(Role::Head, 0)?
         };
-        Ok(Head { norm, linear: FusedLinear::new(vec![linear]) })
+        let softcap = self.shape.logit_softcap.map(|cap| cap as f32);
+        Ok(Head { norm, linear: FusedLinear::new(vec![linear]), softcap })
     }
 
     pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
@@ -116,17 +166,25 @@ impl<E: Storage> Builder<E> {
         Ok(Some(VirtualTokens { kind: tokens.kind, count: tokens.count, id, graph, params }))
     }
 
-    fn norm(&mut self, role: Role, layer: usize) -> Result<RmsNorm, Error> {
-        let name = self.shape.weight_name(role, layer);
-        Ok(RmsNorm { weight: self.vector(&name)?, eps: self.shape.norm.eps as f32 })
+    fn norm(&mut self, role: Role, layer: usize) -> Result<Norm, Error> {
+        let decoder::Norm { kind, eps } = self.shape.norm;
+        let weight = self.vector(&self.shape.weight_name(role, layer), weight_offset(kind))?;
+        let kind = match kind {
+            decoder::NormKind::Rms { .. } => NormKind::Rms,
+            decoder::NormKind::Layer => NormKind::Layer { bias: self.vector(&self.shape.bias_name(role, layer), 0.0)? },
+        };
+        Ok(Norm { weight, kind, eps: eps as f32 })
     }
 
-    fn vector(&mut self, name: &str) -> Result<Vector, Error> {
+    /// A weight of one axis, with `offset` added to each of its numbers.
+    fn vector(&mut self, name: &str, offset: f32) -> Result<Vector, Error> {
         let base = self.take(name)?;
-        if !self.is_trainable(name) {
-            return Ok(Vector::Frozen(f32::take(&base)?));
+        if self.is_trainable(name) {
+            return Ok(Vector::Trained { slot: self.trained_small(name)?, offset });
         }
-        Ok(Vector::Trained(self.trained_small(name)?))
+        let mut values = f32::take(&base)?;
+        values.iter_mut().for_each(|value| *value += offset);
+        Ok(Vector::Frozen(values))
     }
 
     fn fused(&mut self, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
@@ -156,7 +214,7 @@ impl<E: Storage> Builder<E> {
             }
         };
         let bias = self.shape.has_bias(role).then(|| self.shape.bias_name(role, layer));
-        let bias = bias.map(|name| self.vector(&name)).transpose()?;
+        let bias = bias.map(|name| self.vector(&name, 0.0)).transpose()?;
         Ok(self.packed(Linear::new(dims, map, bias)))
     }
 
@@ -235,5 +293,13 @@ impl<E: Storage> Builder<E> {
     fn take(&mut self, name: &str) -> Result<Tensor, Error> {
         let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
         self.weights.remove(name).ok_or_else(missing)
+    }
+}
+
+/// What is added to a norm's weight.
+fn weight_offset(kind: decoder::NormKind) -> f32 {
+    match kind {
+        decoder::NormKind::Rms { unit_offset: true } => 1.0,
+        decoder::NormKind::Rms { unit_offset: false } | decoder::NormKind::Layer => 0.0,
     }
 }

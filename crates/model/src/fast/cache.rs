@@ -3,6 +3,7 @@
 use tunebench_kernels::attention::{self, AttentionSpec, BLOCK, Heads, PagedCache};
 
 use super::attention::{KeyValues, OwnTokens};
+use super::embedding::EmbeddingActs;
 use super::head::HeadScratch;
 use super::layer::{Activations, Scratch};
 use super::model::Model;
@@ -27,9 +28,8 @@ pub struct Cache<E> {
 pub(super) struct Pools<E> {
     /// Of each layer.
     pub layers: Vec<Pool<E>>,
-    /// Blocks that no row has.
-    free: Vec<u32>,
-    blocks: usize,
+    /// Layers that see equally far back hold the same tokens in the same blocks.
+    groups: Vec<Group>,
     /// Elements of a block: `k · BLOCK · e`.
     block_len: usize,
 }
@@ -38,18 +38,35 @@ pub(super) struct Pools<E> {
 pub(super) struct Pool<E> {
     keys: Vec<E>,
     values: Vec<E>,
+    group: usize,
 }
 
-/// One text: its blocks in order, and the tokens in them.
+/// The blocks of the layers with one window, or of those without.
+struct Group {
+    window: Option<usize>,
+    /// Blocks that no row has.
+    free: Vec<u32>,
+    blocks: usize,
+}
+
+/// One text: the tokens in it, and the blocks that hold them in each group.
 #[derive(Default)]
 pub(super) struct Row {
-    blocks: Vec<u32>,
+    tables: Vec<BlockTable>,
     pub len: usize,
+}
+
+/// The blocks of a row in their order; the first of them are outside the window of every later token, and given back.
+#[derive(Default)]
+struct BlockTable {
+    blocks: Vec<u32>,
+    given_back: usize,
 }
 
 /// Buffers of a pass, used again by the next.
 #[derive(Default)]
 pub(super) struct Buffers<E> {
+    pub embedding: EmbeddingActs<E>,
     pub activations: Activations<E>,
     pub scratch: Scratch<E>,
     pub head: HeadScratch<E>,
@@ -60,14 +77,19 @@ pub(super) struct Buffers<E> {
 impl<E: Storage> Cache<E> {
     /// No rows yet.
     pub fn new(model: &Model<E>) -> Self {
-        let shape = model.shape();
-        let pool = || Pool { keys: Vec::new(), values: Vec::new() };
-        let pools = Pools {
-            layers: (0..shape.num_hidden_layers).map(|_| pool()).collect(),
-            free: Vec::new(),
-            blocks: 0,
-            block_len: shape.attention.kv_width() * BLOCK,
+        let attention = &model.shape().attention;
+        let windows: Vec<_> = (0..model.shape().num_hidden_layers).map(|layer| attention.window_of(layer)).collect();
+        let mut groups: Vec<Group> = Vec::new();
+        let mut pool = |window: Option<usize>| {
+            let found = groups.iter().position(|group| group.window == window);
+            let group = found.unwrap_or(groups.len());
+            if found.is_none() {
+                groups.push(Group { window, free: Vec::new(), blocks: 0 });
+            }
+            Pool { keys: Vec::new(), values: Vec::new(), group }
         };
+        let layers = windows.into_iter().map(&mut pool).collect();
+        let pools = Pools { layers, groups, block_len: attention.kv_width() * BLOCK };
         Self { pools, rows: Vec::new(), buffers: Buffers::default(), prefix: None }
     }
 
@@ -89,38 +111,65 @@ impl<E: Storage> Cache<E> {
         if row >= self.len() {
             return Err(Error::Batch(format!("no row {row} in a cache of {}", self.len())));
         }
-        self.pools.free.extend(self.rows.swap_remove(row).blocks);
+        let tables = self.rows.swap_remove(row).tables;
+        for (group, table) in self.pools.groups.iter_mut().zip(tables) {
+            group.free.extend(&table.blocks[table.given_back..]);
+        }
         Ok(())
+    }
+
+    /// Elements that keys and values take in all layers, used or not.
+    pub fn elements(&self) -> usize {
+        self.pools.layers.iter().map(|pool| pool.keys.len() + pool.values.len()).sum()
     }
 }
 
 impl<E: Storage> Pools<E> {
-    /// Makes room for `row` to hold `len` tokens.
-    pub fn reserve(&mut self, row: &mut Row, len: usize) {
-        while row.blocks.len() * BLOCK < len {
-            if self.free.is_empty() {
-                self.grow();
+    /// Makes room for `row` to hold `len` tokens, of which those are needed that the token `query` or a later one sees.
+    pub fn reserve(&mut self, row: &mut Row, len: usize, query: usize) {
+        row.tables.resize_with(self.groups.len(), BlockTable::default);
+        for (i, table) in row.tables.iter_mut().enumerate() {
+            let group = &mut self.groups[i];
+            let unseen = group.window.map_or(0, |window| (query + 1).saturating_sub(window) / BLOCK);
+            let held = table.blocks.len().min(unseen);
+            if table.given_back < held {
+                group.free.extend(&table.blocks[table.given_back..held]);
             }
-            row.blocks.extend(self.free.pop());
+            // A block that nobody needs is none; no kernel reads it.
+            table.blocks.resize(table.blocks.len().max(unseen), u32::MAX);
+            table.given_back = table.given_back.max(unseen);
+            while table.blocks.len() * BLOCK < len {
+                if self.groups[i].free.is_empty() {
+                    self.grow(i);
+                }
+                table.blocks.extend(self.groups[i].free.pop());
+            }
         }
     }
 
-    fn grow(&mut self) {
-        let more = self.blocks.max(GROWTH);
-        self.free.extend((self.blocks..self.blocks + more).rev().map(|b| b as u32));
-        self.blocks += more;
-        for Pool { keys, values } in &mut self.layers {
-            keys.resize(self.blocks * self.block_len, E::default());
-            values.resize(self.blocks * self.block_len, E::default());
+    fn grow(&mut self, index: usize) {
+        let group = &mut self.groups[index];
+        let more = group.blocks.max(GROWTH);
+        group.free.extend((group.blocks..group.blocks + more).rev().map(|b| b as u32));
+        group.blocks += more;
+        let len = group.blocks * self.block_len;
+        for Pool { keys, values, .. } in self.layers.iter_mut().filter(|pool| pool.group == index) {
+            keys.resize(len, E::default());
+            values.resize(len, E::default());
         }
     }
 }
 
 impl<E: Storage> Pool<E> {
-    /// Puts key and value of token number `token` of a row at their place, from its `qkv [(h+2k) e]`.
+    /// Puts key and value of token number `token` of a row at their place, from its `qkv [(h+2k) e]`; nowhere where no later
+    /// token sees it.
     fn put(&mut self, heads: Heads, row: &Row, token: usize, qkv: &[E]) {
         let Heads { heads: h, kv_heads: k, head_dim: e } = heads;
-        let block = row.blocks[token / BLOCK] as usize;
+        let table = &row.tables[self.group];
+        if token / BLOCK < table.given_back {
+            return;
+        }
+        let block = table.blocks[token / BLOCK] as usize;
         let (keys, values) = qkv[h * e..].split_at(k * e);
         for (head, (key, value)) in keys.chunks_exact(e).zip(values.chunks_exact(e)).enumerate() {
             let at = ((block * k + head) * BLOCK + token % BLOCK) * e;
@@ -163,9 +212,9 @@ impl<E: Storage> KeyValues<E> for NewTokens<'_, E> {
             queries.extend_from_slice(&qkv[..spec.heads.heads * spec.heads.head_dim]);
             self.pool.put(spec.heads, row, row.len, qkv);
         }
-        let block_tables: Vec<&[u32]> = self.rows.iter().map(|r| r.blocks.as_slice()).collect();
+        let Pool { keys, values, group } = &*self.pool;
+        let block_tables: Vec<&[u32]> = self.rows.iter().map(|r| r.tables[*group].blocks.as_slice()).collect();
         let lengths: Vec<usize> = self.rows.iter().map(|r| r.len + 1).collect();
-        let Pool { keys, values } = &*self.pool;
         let cache = PagedCache { keys, values, block_tables: &block_tables, lengths: &lengths };
         attention::decode(pass.level, spec, &queries, cache, attn_out);
     }

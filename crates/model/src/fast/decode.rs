@@ -51,7 +51,7 @@ impl<E: Storage> Model<E> {
         let lens = prompts.iter().map(|prompt| self.virtual_tokens() + prompt.as_ref().len());
         for len in lens.clone() {
             let mut row = Row::default();
-            pools.reserve(&mut row, len);
+            pools.reserve(&mut row, len, len);
             rows.push(row);
         }
         let pass = self.pass(&batch, None, prefix.as_ref());
@@ -80,9 +80,9 @@ impl<E: Storage> Model<E> {
         }
         let Cache { pools, rows, buffers, .. } = cache;
         let batch = Batch::next_tokens(tokens, rows.iter().map(|row| row.len as u32).collect());
-        batch.check(self.shape.vocab_size, 0)?;
+        batch.check(self.shape.vocab_size, 0, self.learned_positions())?;
         for row in rows.iter_mut() {
-            pools.reserve(row, row.len + 1);
+            pools.reserve(row, row.len + 1, row.len);
         }
         let pass = self.pass(&batch, None, None);
         self.through_cache(&pass, &batch, &mut pools.layers, buffers, |pool| NewTokens { pool, rows: &*rows })?;
@@ -100,8 +100,8 @@ impl<E: Storage> Model<E> {
         buffers: &mut Buffers<E>,
         keys_values: impl Fn(&'a mut Pool<E>) -> K,
     ) -> Result<(), Error> {
-        let Buffers { activations, scratch, x, .. } = buffers;
-        self.embedding.forward(pass, batch, self.shape.hidden_size, x);
+        let Buffers { embedding, activations, scratch, x, .. } = buffers;
+        self.embedding.forward(pass, batch, embedding, x);
         for (layer, pool) in self.layers.iter().zip(pools) {
             swap(&mut activations.x, x);
             layer.forward(pass, activations, scratch, &mut keys_values(pool), x)?;

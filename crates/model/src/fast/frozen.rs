@@ -2,10 +2,11 @@
 
 use tunebench_kernels::fingerprint::fingerprint;
 
-use super::embedding::Embedding;
+use super::embedding::Table;
 use super::fused_linear::FusedLinear;
 use super::linear::{LinearWeight, Map};
 use super::model::Model;
+use super::norm::{Norm, NormKind};
 use super::storage::Storage;
 use super::trained::Vector;
 
@@ -13,19 +14,19 @@ impl<E: Storage> Model<E> {
     /// A number that stays as long as no frozen tensor changes, as products on this machine read them.
     pub fn frozen_fingerprint(&self) -> u64 {
         let mut found = Found(Vec::new());
-        match &self.embedding {
-            Embedding::Frozen(values) => found.numbers(values),
-            Embedding::Trained(_) => {}
-        }
+        found.tables([&self.embedding.tokens]);
+        found.tables(self.embedding.positions.iter().map(|positions| &positions.table));
+        found.norms(&self.embedding.norm);
         for layer in &self.layers {
-            found.vectors([&layer.attention_norm.weight, &layer.mlp_norm.weight]);
+            let (attention, mlp) = (&layer.attention_norms, &layer.mlp_norms);
+            found.norms([&attention.before, &mlp.before].into_iter().chain(&attention.after).chain(&mlp.after));
             found.vectors(layer.attention.qk_norm.iter().flat_map(|norm| [&norm.q, &norm.k]));
             let mlp = &layer.mlp;
             for linear in [&layer.attention.qkv, &layer.attention.o, &mlp.gate_up, &mlp.down] {
                 found.linears(linear);
             }
         }
-        found.vectors([&self.head.norm.weight]);
+        found.norms([&self.head.norm]);
         found.linears(&self.head.linear);
         fingerprint(&found.0)
     }
@@ -41,6 +42,23 @@ impl Found {
 
     fn numbers<E: Storage>(&mut self, values: &[E]) {
         self.put(fingerprint(values));
+    }
+
+    fn tables<'a, E: Storage>(&mut self, tables: impl IntoIterator<Item = &'a Table<E>>) {
+        for table in tables {
+            if let Table::Frozen(values) = table {
+                self.numbers(values);
+            }
+        }
+    }
+
+    fn norms<'a>(&mut self, norms: impl IntoIterator<Item = &'a Norm>) {
+        for norm in norms {
+            self.vectors([&norm.weight]);
+            if let NormKind::Layer { bias } = &norm.kind {
+                self.vectors([bias]);
+            }
+        }
     }
 
     fn vectors<'a>(&mut self, vectors: impl IntoIterator<Item = &'a Vector>) {

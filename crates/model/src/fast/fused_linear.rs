@@ -115,8 +115,8 @@ impl<E: Storage> FusedLinear<E> {
         let Some(bias) = &linear.bias else { return store };
         let (columns, bias) = (self.row_columns(linear), bias.values(pass.trained));
         match store {
-            Store::Set => broadcast_bias(pass.level, out, columns, bias),
-            Store::Add => add_bias(pass.level, out, columns, bias),
+            Store::Set => broadcast_bias(pass.level, out, columns, &bias),
+            Store::Add => add_bias(pass.level, out, columns, &bias),
         }
         Store::Add
     }

@@ -1,13 +1,14 @@
 //! The head: norm, logits, cross-entropy, and the way back, over labels only and a slice of them at a time.
 
 use tunebench_kernels::Store;
-use tunebench_kernels::gemm::PackedRhs;
+use tunebench_kernels::gemm::{PackedRhs, Rhs};
 use tunebench_kernels::ops::cross_entropy::{cross_entropy, losses};
 use tunebench_kernels::ops::embedding::gather;
+use tunebench_kernels::ops::softcap::{softcap, softcap_backward};
 
 use super::batch::Batch;
 use super::fused_linear::FusedLinear;
-use super::norm::RmsNorm;
+use super::norm::{Norm, NormStats};
 use super::pass::{BackwardPass, Pass};
 use super::storage::{Storage, resize};
 use crate::Error;
@@ -19,18 +20,20 @@ pub(super) const LABELS_AT_ONCE_TRAINED: usize = 384;
 
 /// The last norm and the map to logits.
 pub(super) struct Head<E> {
-    pub norm: RmsNorm,
+    pub norm: Norm,
     /// One linear, `[n, d] -> [n, v]`.
     pub linear: FusedLinear<E>,
+    /// `cap · tanh(logit / cap)` in place of each logit.
+    pub softcap: Option<f32>,
 }
 
 /// Buffers of the head.
 #[derive(Default)]
 pub(super) struct HeadScratch<E> {
-    /// The residual stream at the tokens before labels, and the same normed, `[m, d]`; the norm's `rstd [m]`.
+    /// The residual stream at the tokens before labels, and the same normed, `[m, d]`.
     rows: Vec<E>,
     normed: Vec<E>,
-    rstd: Vec<f32>,
+    norm: NormStats,
     /// Gradients of the two, `[m, d]`.
     d_normed: Vec<f32>,
     d_rows: Vec<f32>,
@@ -56,7 +59,23 @@ impl<E: Storage> Head<E> {
     ) -> Result<(), Error> {
         self.gather_rows(pass, x, indices, s);
         resize(logits, indices.len() * self.linear.out_features());
-        self.linear.forward(pass, &self.linear.fwd(pass)?, &s.normed, logits, Store::Set, &mut s.lora_hidden)
+        self.scores(pass, &self.linear.fwd(pass)?, &s.normed, logits, &mut s.lora_hidden)
+    }
+
+    /// Logits of normed rows `[c, d]` by `weights`, as [`FusedLinear::forward`] takes them, to `logits [c, v]`.
+    fn scores(
+        &self,
+        pass: &Pass<'_, E>,
+        weights: &[Rhs<'_, E>],
+        normed: &[E],
+        logits: &mut [f32],
+        lora_hidden: &mut Vec<E>,
+    ) -> Result<(), Error> {
+        self.linear.forward(pass, weights, normed, logits, Store::Set, lora_hidden)?;
+        if let Some(cap) = self.softcap {
+            softcap(pass.level, logits, cap);
+        }
+        Ok(())
     }
 
     /// Adds the losses of `x [n, d]` to `sum`, nats, one by one.
@@ -81,7 +100,7 @@ impl<E: Storage> Head<E> {
         for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * d).zip(labels.chunks(LABELS_AT_ONCE)) {
             resize(&mut s.logits, labels.len() * v);
             resize(&mut s.losses, labels.len());
-            self.linear.forward(pass, &[weight], normed, &mut s.logits, Store::Set, &mut s.lora_hidden)?;
+            self.scores(pass, &[weight], normed, &mut s.logits, &mut s.lora_hidden)?;
             losses(pass.level, &s.logits, labels, &mut s.losses);
             s.losses.iter().for_each(|loss| *sum += f64::from(*loss));
         }
@@ -118,18 +137,21 @@ impl<E: Storage> Head<E> {
             resize(&mut s.logits, labels.len() * v);
             resize(&mut s.d_logits, labels.len() * v);
             resize(&mut s.losses, labels.len());
-            self.linear.forward(pass, &[fwd], normed, &mut s.logits, Store::Set, &mut s.lora_hidden)?;
+            self.scores(pass, &[fwd], normed, &mut s.logits, &mut s.lora_hidden)?;
             cross_entropy(pass.level, &s.logits, labels, &mut s.losses, &mut s.d_logits, 1.0);
+            if let Some(cap) = self.softcap {
+                softcap_backward(pass.level, &s.logits, cap, &mut s.d_logits);
+            }
             sum += total(&s.losses);
             let d_normed = is_norm_reached.then_some(d_normed);
             self.linear.backward(back, &[bwd], normed, &s.d_logits, &s.lora_hidden, d_normed)?;
         }
         if is_norm_reached {
-            self.norm.weight_backward(back, &s.rows, &s.rstd, &s.d_normed);
+            self.norm.weight_backward(back, &s.rows, &s.norm, &s.d_normed);
         }
         if let Some(dx) = dx {
             resize(&mut s.d_rows, indices.len() * d);
-            self.norm.input_backward(pass, &s.rows, &s.rstd, &s.d_normed, &mut s.d_rows, Store::Set);
+            self.norm.input_backward(pass, &s.rows, &s.norm, &s.d_normed, &mut s.d_rows, Store::Set);
             dx.fill(0.0);
             for (&token, gradient) in indices.iter().zip(s.d_rows.chunks_exact(d)) {
                 dx[token * d..][..d].copy_from_slice(gradient);
@@ -144,7 +166,7 @@ impl<E: Storage> Head<E> {
         let indices: Vec<u32> = indices.iter().map(|i| *i as u32).collect();
         resize(&mut s.rows, indices.len() * d);
         gather(x, d, &indices, &mut s.rows);
-        self.norm.forward(pass, &s.rows, &mut s.normed, &mut s.rstd);
+        self.norm.forward(pass, &s.rows, &mut s.normed, &mut s.norm);
     }
 }
 

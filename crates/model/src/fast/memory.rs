@@ -5,8 +5,9 @@
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
 //! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
+use tunebench_kernels::attention::BLOCK;
 use tunebench_kernels::machine::memory;
-use tunebench_spec::decoder::Weight;
+use tunebench_spec::decoder::{NormKind, NormPlacement, QkvLayout, Weight};
 use tunebench_spec::names::Role;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
@@ -84,9 +85,17 @@ pub fn answering(shape: &Decoder, rows: usize, tokens: usize) -> u64 {
     let [h, e] = [shape.attention.heads, shape.attention.head_dim].map(|x| x as u64);
     let kv = shape.attention.kv_width() as u64;
     let head = if shape.tie_word_embeddings { v * d } else { 0 }; // packed beside the embedding
-    let cache = HALF * 2 * kv * 2 * rows * tokens * (shape.num_hidden_layers as u64 + 1);
+    // A row's blocks before a window are given back; the one that the window begins in is not, nor is the last one full.
+    let held = |layer| match shape.attention.window_of(layer) {
+        Some(window) => tokens.min((window + 2 * BLOCK) as u64),
+        None => tokens,
+    };
+    let in_layers: u64 = (0..shape.num_hidden_layers).map(held).sum();
+    let longest = (0..shape.num_hidden_layers).map(held).max().unwrap_or(0);
+    let cache = HALF * 2 * kv * 2 * rows * (in_layers + longest);
     let read = tokens.max(PROMPT_TOKENS.min(rows * tokens));
-    let pass = read * (HALF * (6 * d + 4 * f + 2 * h * e + 2 * kv) + FULL * (2 * d + h));
+    let (added, by_head) = (added_widths(shape), by_head_width(shape));
+    let pass = read * (HALF * (6 * d + 4 * f + 2 * h * e + 2 * kv + added + by_head) + FULL * (2 * d + h));
     HALF * (shape.params() + head) + cache + pass + rows * (v * FULL + d * HALF) + BASE
 }
 
@@ -119,14 +128,35 @@ fn activations(shape: &Decoder, first_trained: u64, [n, labels_at_once]: [u64; 2
     let layers = shape.num_hidden_layers as u64;
     let (qkv, attn_out) = ((h + 2 * k) * e, h * e);
     let qk_norm = if shape.attention.qk_norm { (h + k) * (HALF * e + FULL) } else { 0 };
-    let saved = n * (HALF * (2 * d + qkv + attn_out + 2 * f) + FULL * (2 + h) + qk_norm);
+    let gate_up = if shape.mlp.gated { 2 * f } else { f };
+    let stats = if shape.norm.kind == NormKind::Layer { 2 } else { 1 };
+    let norms = if shape.norm_placement == NormPlacement::PreAndPost { 4 } else { 2 };
+    let saved =
+        n * (HALF * (2 * d + qkv + attn_out + gate_up + added_widths(shape)) + FULL * (norms * stats + h) + qk_norm);
     let kept = if recompute {
         saved + layers * n * d * HALF
     } else {
         saved * (layers - first_trained + u64::from(first_trained > 0))
     };
-    let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv) + FULL * 2 * d);
+    let embedded = if shape.embedding.norm { (HALF + FULL) * d } else { 0 };
+    let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv + by_head_width(shape)) + FULL * 2 * d + embedded);
     let labels = n.min(labels_at_once);
     let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;
     kept + scratch + head
+}
+
+/// Numbers of a token that norms behind attention and the MLP read, in each layer.
+fn added_widths(shape: &Decoder) -> u64 {
+    match shape.norm_placement {
+        NormPlacement::Pre | NormPlacement::Parallel => 0,
+        NormPlacement::PreAndPost => 2 * shape.hidden_size as u64,
+    }
+}
+
+/// Numbers of a token's queries, keys and values where they have to be put in another order.
+fn by_head_width(shape: &Decoder) -> u64 {
+    match shape.attention.qkv {
+        QkvLayout::Separate | QkvLayout::Blocks => 0,
+        QkvLayout::ByHead => (shape.attention.q_width() + 2 * shape.kv_width()) as u64,
+    }
 }

@@ -1,27 +1,26 @@
-//! The gated MLP of a layer, SwiGLU (Shazeer 2020): forward and backward.
+//! The MLP of a layer, with a gate (Shazeer 2020) or without: forward and backward.
 
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::Store;
-use tunebench_kernels::ops::reduce::copy;
-use tunebench_kernels::ops::swiglu::{swiglu, swiglu_backward};
+use tunebench_kernels::ops::activation::{Activation, activate, activate_backward, gate, gate_backward};
 
 use super::fused_linear::FusedLinear;
 use super::pass::{BackwardPass, Pass};
 use super::storage::{Storage, resize};
 use crate::Error;
 
-/// `down(silu(gate(x)) · up(x))`.
+/// `down(act(gate(x)) · up(x))`, or without a gate `down(act(up(x)))`.
 pub(super) struct Mlp<E> {
+    /// The outputs of the gate before those of up; without a gate up alone.
     pub gate_up: FusedLinear<E>,
     pub down: FusedLinear<E>,
+    pub activation: Activation,
 }
 
 /// What the backward pass reads of the forward pass.
 #[derive(Default)]
 pub(super) struct MlpActs<E> {
-    /// Of the norm in front, `[n]`.
-    pub rstd: Vec<f32>,
-    /// `[n, 2f]`; the backward pass puts its gradient there.
+    /// `[n, 2f]`, or `[n, f]` without a gate; the backward pass puts its gradient there.
     pub gate_up: Vec<E>,
     /// LoRA's hidden values at the projections, `[n, R]`.
     pub gate_up_lora: Vec<E>,
@@ -31,7 +30,7 @@ pub(super) struct MlpActs<E> {
 /// Buffers that the MLP of every layer uses in turn.
 #[derive(Default)]
 pub(super) struct MlpScratch<E> {
-    /// `silu(gate(x)) · up(x)` and its gradient, `[n, f]`.
+    /// What `down` reads, and its gradient, `[n, f]`.
     hidden: Vec<E>,
     d_hidden: Vec<E>,
 }
@@ -41,23 +40,20 @@ impl<E: Storage> Mlp<E> {
         self.gate_up.is_trained() || self.down.is_trained()
     }
 
-    /// `out = residual + mlp(x)`, all `[n, d]`, where `x` is the normed residual stream.
+    /// `out += mlp(x)`, both `[n, d]`, where `x` is the normed residual stream.
     pub fn forward(
         &self,
         pass: &Pass<'_, E>,
         x: &[E],
         acts: &mut MlpActs<E>,
         scratch: &mut MlpScratch<E>,
-        residual: &[E],
-        out: &mut Vec<E>,
+        out: &mut [E],
     ) -> Result<(), Error> {
         let n = x.len() / self.gate_up.in_features();
-        let MlpActs { gate_up, gate_up_lora, down_lora, .. } = acts;
+        let MlpActs { gate_up, gate_up_lora, down_lora } = acts;
         resize(gate_up, n * self.gate_up.out_features());
         self.gate_up.forward(pass, &self.gate_up.fwd(pass)?, x, gate_up, Store::Set, gate_up_lora)?;
         self.activate(pass.level, gate_up, &mut scratch.hidden);
-        resize(out, residual.len());
-        copy(residual, out);
         self.down.forward(pass, &self.down.fwd(pass)?, &scratch.hidden, out, Store::Add, down_lora)
     }
 
@@ -72,21 +68,33 @@ impl<E: Storage> Mlp<E> {
         scratch: &mut MlpScratch<E>,
         dx: &mut [f32],
     ) -> Result<(), Error> {
-        let pass = back.pass;
+        let (pass, f) = (back.pass, self.down.in_features());
         let MlpScratch { hidden, d_hidden } = scratch;
-        resize(hidden, acts.gate_up.len() / 2);
-        resize(d_hidden, acts.gate_up.len() / 2);
+        let n = acts.gate_up.len() / self.gate_up.out_features();
+        resize(hidden, n * f);
+        resize(d_hidden, n * f);
         if self.down.is_trained() {
             self.activate(pass.level, &acts.gate_up, hidden);
         }
         self.down.backward(back, &self.down.bwd(pass)?, hidden, dy, &acts.down_lora, Some(d_hidden.as_mut_slice()))?;
         // The gradient of gate and up takes their place.
-        swiglu_backward(pass.level, &mut acts.gate_up, d_hidden, self.down.in_features());
+        match self.is_gated() {
+            true => gate_backward(pass.level, self.activation, &mut acts.gate_up, d_hidden, f),
+            false => activate_backward(pass.level, self.activation, &mut acts.gate_up, d_hidden),
+        }
         self.gate_up.backward(back, &self.gate_up.bwd(pass)?, x, &acts.gate_up, &acts.gate_up_lora, Some(dx))
     }
 
     fn activate(&self, level: SimdLevel, gate_up: &[E], hidden: &mut Vec<E>) {
-        resize(hidden, gate_up.len() / 2);
-        swiglu(level, gate_up, hidden, self.down.in_features());
+        let f = self.down.in_features();
+        resize(hidden, gate_up.len() / self.gate_up.out_features() * f);
+        match self.is_gated() {
+            true => gate(level, self.activation, gate_up, hidden, f),
+            false => activate(level, self.activation, gate_up, hidden),
+        }
+    }
+
+    fn is_gated(&self) -> bool {
+        self.gate_up.out_features() == 2 * self.down.in_features()
     }
 }

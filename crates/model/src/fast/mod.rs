@@ -14,8 +14,7 @@
 //! - `graph_params`, `prefix`: virtual tokens; `pass`: what all parts share in a pass
 //! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fused_linear`: those of one input
 //! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
-//! - `fusion`: LoRA in a graph; `supported`: what decoders it computes; `build`: puts the parts together;
-//!   `activation_store`: what a pass keeps
+//! - `fusion`: LoRA in a graph; `build`: puts the parts together; `activation_store`: what a pass keeps
 //! - `model`: a training step; `frozen`: what it leaves as it was; `cache` and `decode`: generation; [`memory`]: bytes
 
 mod activation_store;
@@ -42,7 +41,6 @@ mod pass;
 mod prefix;
 mod qk_norm;
 mod storage;
-mod supported;
 mod trained;
 
 pub use batch::Batch;
@@ -51,4 +49,3 @@ pub use cache::Cache;
 pub use gradients::Gradients;
 pub use model::{Model, Workspace};
 pub use storage::Storage;
-pub use supported::check_supported;

@@ -2,26 +2,27 @@
 
 use std::borrow::Cow;
 
-use tunebench_kernels::ops::rope::tables;
+use tunebench_kernels::ops::rope::{RopeTables, tables};
 use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_spec::Decoder;
+use tunebench_spec::decoder::Positions;
 
 use super::activation_store::ActivationStore;
 use super::attention::OwnTokens;
 use super::batch::Batch;
 use super::build::{Builder, Options};
-use super::embedding::Embedding;
+use super::embedding::{Embedding, EmbeddingActs};
 use super::gradients::Gradients;
 use super::head::{Head, HeadScratch};
 use super::layer::{Layer, Scratch};
-use super::pass::{BackwardPass, Pass};
+use super::pass::{BackwardPass, Pass, Rope};
 use super::prefix::{Prefix, VirtualTokens};
 use super::storage::{Storage, resize};
-use super::supported::check_supported;
 use super::trained::{self, TrainedTensor};
 use crate::dropout::DropoutKey;
 use crate::optim::{AdamWState, ParamOptions};
-use crate::{Error, Tuning, Weights, rotary};
+use crate::rotary::{self, Rotation};
+use crate::{Error, Tuning, Weights};
 
 /// A model that trains, with weights and activations stored as `E`.
 pub struct Model<E> {
@@ -31,8 +32,8 @@ pub struct Model<E> {
     pub(super) layers: Vec<Layer<E>>,
     pub(super) head: Head<E>,
     virtual_tokens: Option<VirtualTokens>,
-    /// Radians per position, `[e/2]`.
-    frequencies: Vec<f32>,
+    /// None where positions are not rotary.
+    rotation: Option<Rotation>,
     pub(super) trained: Vec<TrainedTensor<E>>,
     /// Where backpropagation stops: 0 when the embedding or virtual tokens are trained.
     first_trained_layer: usize,
@@ -41,6 +42,7 @@ pub struct Model<E> {
 /// Buffers of a pass, used again by the next.
 #[derive(Default)]
 pub struct Workspace<E> {
+    embedding: EmbeddingActs<E>,
     activations: ActivationStore<E>,
     scratch: Scratch<E>,
     head: HeadScratch<E>,
@@ -55,24 +57,23 @@ impl<E: Storage> Model<E> {
     /// Puts a model together: base weights, and what `tuning` trains or adapts of them.
     ///
     /// # Errors
-    /// [`Error::Config`] when the decoder is not one that this engine computes ([`check_supported`]); [`Error::Missing`] when
-    /// a weight is not there; [`Error::Plan`] when the plan cannot be used.
+    /// [`Error::Config`] when the dimensions do not fit together; [`Error::Missing`] when a weight is not there;
+    /// [`Error::Plan`] when the plan cannot be used.
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
-        shape.check().and_then(|()| check_supported(shape)).map_err(invalid)?;
+        shape.check().map_err(invalid)?;
         let mut build = Builder::new(shape, weights, tuning, options);
         let embedding = build.embedding()?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
-        let head = build.head(&embedding)?;
+        let head = build.head(&embedding.tokens)?;
         let virtual_tokens = build.virtual_tokens()?;
         let is_trained_below = embedding.is_trained() || virtual_tokens.is_some();
         let first_trained_layer = match is_trained_below {
             true => 0,
             false => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
-        let (shape, frequencies, trained) =
-            (shape.clone(), rotary::rotation(shape).map_or_else(Vec::new, |r| r.frequencies), build.trained);
-        Ok(Self { shape, options, embedding, layers, head, virtual_tokens, frequencies, trained, first_trained_layer })
+        let (shape, rotation, trained) = (shape.clone(), rotary::rotation(shape), build.trained);
+        Ok(Self { shape, options, embedding, layers, head, virtual_tokens, rotation, trained, first_trained_layer })
     }
 
     /// Dimensions of the model.
@@ -206,8 +207,8 @@ impl<E: Storage> Model<E> {
 
     /// Through all layers to `work.x [n, d]`, keeping of them what `work.activations` was told to.
     fn forward(&self, pass: &Pass<'_, E>, batch: &Batch, work: &mut Workspace<E>) -> Result<(), Error> {
-        let Workspace { activations, scratch, x, .. } = work;
-        self.embedding.forward(pass, batch, self.shape.hidden_size, x);
+        let Workspace { embedding, activations, scratch, x, .. } = work;
+        self.embedding.forward(pass, batch, embedding, x);
         for (i, layer) in self.layers.iter().enumerate() {
             layer.forward(pass, activations.forward(i, x), scratch, &mut OwnTokens, x)?;
         }
@@ -222,7 +223,7 @@ impl<E: Storage> Model<E> {
         gradients: &mut Gradients,
         work: &mut Workspace<E>,
     ) -> Result<f64, Error> {
-        let Workspace { activations, scratch, head, x, dx, d_prefix } = work;
+        let Workspace { embedding, activations, scratch, head, x, dx, d_prefix } = work;
         let (count, first) = (self.layers.len(), self.first_trained_layer);
         resize(dx, batch.len() * self.shape.hidden_size);
         resize(d_prefix, pass.prefix.map_or(0, Prefix::len));
@@ -238,7 +239,7 @@ impl<E: Storage> Model<E> {
             }
             self.layers[i].backward(back, acts, scratch, dx, i == first && !is_below_layers)?;
         }
-        self.embedding.backward(back, batch, self.shape.hidden_size, dx);
+        self.embedding.backward(back, batch, embedding, dx);
         if let Some(tokens) = &self.virtual_tokens {
             tokens.backward(&self.trained, pass.dropout, back.d_prefix, back.gradients)?;
         }
@@ -252,7 +253,13 @@ impl<E: Storage> Model<E> {
         dropout: Option<&'a DropoutKey>,
         prefix: Option<&'a Prefix<E>>,
     ) -> Pass<'a, E> {
-        let rope = tables(&self.frequencies, batch.positions());
+        let rope = match &self.rotation {
+            None => Rope { global: RopeTables::default(), local: None },
+            Some(Rotation { frequencies, factor, local }) => Rope {
+                global: tables(frequencies, *factor, batch.positions()),
+                local: local.as_ref().map(|frequencies| tables(frequencies, 1.0, batch.positions())),
+            },
+        };
         let (level, trained) = (self.options.level, &self.trained);
         Pass { level, trained, seq_ends: batch.seq_ends(), rope, dropout, prefix }
     }
@@ -263,6 +270,11 @@ impl<E: Storage> Model<E> {
     }
 
     pub(super) fn check(&self, batch: &Batch) -> Result<(), Error> {
-        batch.check(self.shape.vocab_size, self.virtual_tokens())
+        batch.check(self.shape.vocab_size, self.virtual_tokens(), self.learned_positions())
+    }
+
+    /// Positions that there are rows for, where positions are learned.
+    pub(super) fn learned_positions(&self) -> Option<usize> {
+        matches!(self.shape.positions, Positions::Learned { .. }).then_some(self.shape.max_position_embeddings)
     }
 }

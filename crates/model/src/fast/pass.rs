@@ -14,12 +14,24 @@ pub(super) struct Pass<'a, E> {
     pub trained: &'a [TrainedTensor<E>],
     /// Cumulative lengths of the examples.
     pub seq_ends: &'a [usize],
-    /// Of the tokens' positions.
-    pub rope: RopeTables,
+    pub rope: Rope,
     /// The key of dropout; none outside training.
     pub dropout: Option<&'a DropoutKey>,
     /// What the virtual tokens in front of each example hold.
     pub prefix: Option<&'a Prefix<E>>,
+}
+
+/// The angles of the tokens' positions, no pairs where these are not rotary.
+pub(super) struct Rope {
+    pub global: RopeTables,
+    /// Those of layers with a window, where they have their own.
+    pub local: Option<RopeTables>,
+}
+
+impl Rope {
+    pub fn of(&self, has_window: bool) -> &RopeTables {
+        self.local.as_ref().filter(|_| has_window).unwrap_or(&self.global)
+    }
 }
 
 /// A backward pass: the pass that it follows, and where gradients are summed.

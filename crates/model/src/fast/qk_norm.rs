@@ -1,4 +1,4 @@
-//! RMS norms of queries and of keys, head by head, before their rotation (Qwen3): forward and backward.
+//! RMS norms of queries and of keys, head by head, before their rotation (Qwen3, Gemma 3): forward and backward.
 
 use tunebench_kernels::attention::Heads;
 use tunebench_kernels::ops::reduce::copy_columns;
@@ -45,7 +45,7 @@ impl QkNorm {
             [(queries(heads, row), &self.q, &mut acts.q_rstd), (keys(heads, row), &self.k, &mut acts.k_rstd)]
         {
             resize(rstd, n * columns.heads);
-            rms_norm_heads(pass.level, qkv, columns, weight.values(pass.trained), self.eps, rstd);
+            rms_norm_heads(pass.level, qkv, columns, &weight.values(pass.trained), self.eps, rstd);
         }
     }
 
@@ -69,7 +69,7 @@ impl QkNorm {
             if let Some(slot) = weight.slot() {
                 rms_norm_heads_weight_gradient(level, normed, d_qkv, d_columns, back.gradients.sum(slot));
             }
-            rms_norm_heads_backward(level, normed, weight.values(back.pass.trained), d_qkv, d_columns);
+            rms_norm_heads_backward(level, normed, &weight.values(back.pass.trained), d_qkv, d_columns);
         }
     }
 }

@@ -78,14 +78,19 @@ impl<E: Storage> TrainedTensor<E> {
 /// A vector of f32 numbers, a norm's weight or a bias: frozen, or a trained tensor.
 pub(super) enum Vector {
     Frozen(Vec<f32>),
-    Trained(Slot),
+    /// A trained tensor, and what is added to each of its numbers: 1 where a norm's weight is kept as its distance from 1.
+    Trained {
+        slot: Slot,
+        offset: f32,
+    },
 }
 
 impl Vector {
-    pub fn values<'a, E: Storage>(&'a self, trained: &'a [TrainedTensor<E>]) -> &'a [f32] {
-        match self {
-            Self::Frozen(values) => values,
-            Self::Trained(slot) => trained[*slot].full(),
+    pub fn values<'a, E: Storage>(&'a self, trained: &'a [TrainedTensor<E>]) -> Cow<'a, [f32]> {
+        match *self {
+            Self::Frozen(ref values) => Cow::Borrowed(values),
+            Self::Trained { slot, offset: 0.0 } => Cow::Borrowed(trained[slot].full()),
+            Self::Trained { slot, offset } => trained[slot].full().iter().map(|value| value + offset).collect(),
         }
     }
 
@@ -96,7 +101,7 @@ impl Vector {
     pub fn slot(&self) -> Option<Slot> {
         match self {
             Self::Frozen(_) => None,
-            Self::Trained(slot) => Some(*slot),
+            Self::Trained { slot, .. } => Some(*slot),
         }
     }
 }

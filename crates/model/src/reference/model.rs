@@ -4,6 +4,7 @@
 //! `h` heads, `k` key/value heads, `e` head width.
 
 use candle_core::{Device, Tensor};
+use tunebench_kernels::attention::KeyBias;
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::Positions;
 use tunebench_spec::names::Role;
@@ -16,7 +17,7 @@ use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::virtual_tokens::VirtualTokens;
 use crate::reference::weight::{Params, Pass, Weight};
-use crate::{Error, Tuning, Weights, alibi, rotary};
+use crate::{Error, Tuning, Weights, rotary};
 
 /// A model ready to run, on one device, in f32.
 pub struct ReferenceModel {
@@ -71,7 +72,7 @@ impl ReferenceModel {
             head,
             virtual_tokens,
             rotary: rotary::rotation(shape),
-            slopes: if shape.positions == Positions::Alibi { alibi::slopes(shape.attention.heads) } else { vec![] },
+            slopes: slopes(shape),
             params: build.params,
             frozen: build.frozen,
         })
@@ -257,4 +258,13 @@ impl ReferenceModel {
 /// Attention among a pass's own tokens.
 pub(crate) fn within([q, k, v]: [&Tensor; 3], mask: &Tensor, scores: Scores) -> Result<Tensor, Error> {
     Ok(ops::attention(q, k, v, mask, scores)?)
+}
+
+/// How fast the scores of each head fall with distance; none where positions are not ALiBi's.
+fn slopes(shape: &Decoder) -> Vec<f32> {
+    let heads = shape.attention.heads;
+    match shape.positions {
+        Positions::Alibi => (0..heads).map(|head| KeyBias::Alibi.slope(head, heads)).collect(),
+        Positions::Rotary(_) | Positions::Learned { .. } => Vec::new(),
+    }
 }
