@@ -6,7 +6,7 @@ use tunebench_generate::{Answer, Error, Finish, Prompt, Sampling, Settings, answ
 use tunebench_model::Tuning;
 use tunebench_model::backend::{self, Backend, FAST, Generator, Parts, REFERENCE};
 use tunebench_spec::VirtualKind;
-use tunebench_testkit::golden::{self, Greedy, families_of};
+use tunebench_testkit::golden::{self, FAMILIES, Greedy};
 use tunebench_testkit::methods::{VIRTUAL, behind, frozen};
 
 fn model(backend: &dyn Backend, family: &str) -> Box<dyn Generator> {
@@ -38,7 +38,7 @@ fn settings(max_new_tokens: usize, stop_tokens: Vec<u32>, sampling: Sampling) ->
 
 #[test]
 fn greedy_is_transformers() {
-    for (family, backend) in backend::ALL.into_iter().flat_map(|of| families_of(of).map(move |family| (family, of))) {
+    for (family, backend) in backend::ALL.into_iter().flat_map(|of| FAMILIES.map(|family| (family, of))) {
         let (what, model, fixture) = (format!("{family}, {backend:?}"), model(backend, family), fixture(family));
         let prompts: Vec<&Prompt> = fixture.iter().map(|(p, _)| p).collect();
         let expected: Vec<Answer> = fixture

@@ -2,15 +2,11 @@
 
 use std::path::PathBuf;
 
-use tunebench_spec::decoder::ConfigError;
-
 /// What went wrong, where, and what to do. What fails one request alone is its [`tunebench_chat::Failure`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Model(#[from] tunebench_model::Error),
-    #[error("{model}: {source}")]
-    Engine { model: String, source: ConfigError },
     #[error("{model}: {source}")]
     Dataset { model: String, source: tunebench_dataset::Error },
     #[error("{}: {source}", path.display())]

@@ -352,9 +352,8 @@ fn by_length<'j, 'r>(jobs: &'j [Job<'r>]) -> Vec<Vec<&'j Job<'r>>> {
     groups
 }
 
-/// Whether the engine computes such a model, and has the memory for its weights.
+/// Whether there is the memory for the model's weights.
 fn check_fit(model: &str, shape: &Decoder, backend: &'static dyn Backend) -> Result<(), Error> {
-    backend.check(shape).map_err(|source| Error::Engine { model: model.to_owned(), source })?;
     let needed = backend.answering_memory(shape, 1, 1);
     match Memory::new(backend).exceeded(needed) {
         None => Ok(()),

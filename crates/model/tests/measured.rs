@@ -13,7 +13,7 @@ use tunebench_model::{AdamWStates, Error, Tuning, Weights, tuning};
 use tunebench_spec::decoder::{NormKind, Positions};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, VirtualKind, WeightPlan};
-use tunebench_testkit::golden::{Rows, families_of, model};
+use tunebench_testkit::golden::{FAMILIES, Rows, model};
 use tunebench_testkit::methods::{ALL, adapted, behind, dora, frozen, full, lora};
 use tunebench_testkit::values;
 
@@ -64,7 +64,7 @@ fn params(model: &dyn Trainable) -> BTreeMap<String, Vec<f32>> {
 #[test]
 fn a_loss_is_the_same_on_both_engines_and_in_any_micro_batches() {
     tunebench_amx_emulator::install();
-    for (folder, (name, recorded, drops)) in families_of(FAST).flat_map(|folder| CASES.map(|case| (folder, case))) {
+    for (folder, (name, recorded, drops)) in FAMILIES.into_iter().flat_map(|folder| CASES.map(|case| (folder, case))) {
         let (shape, weights) = model(folder);
         let weights = values::halved(&shape, &weights);
         let rows = Rows::of(folder);
@@ -153,7 +153,7 @@ fn weight_decay_leaves_norms_and_biases_and_pulls_at_all_else() {
         (|shape| behind(full(shape), shape, VirtualKind::Embeddings, true), 0.95),
         (|shape| behind(frozen(shape), shape, VirtualKind::KeysValues, false), 0.95),
     ];
-    for folder in families_of(FAST) {
+    for folder in FAMILIES {
         let (shape, weights) = model(folder);
         for (recorded, factor) in &plans {
             for backend in BACKENDS {
@@ -187,7 +187,7 @@ fn weight_decay_leaves_norms_and_biases_and_pulls_at_all_else() {
 }
 
 fn is_norm_or_bias(name: &str) -> bool {
-    name.starts_with("model.") && (name.contains("norm") || name.ends_with(".bias"))
+    ["norm", "ln_f"].iter().any(|part| name.contains(part)) || name.ends_with(".bias")
 }
 
 /// Of a decoder with all that has one: layer norms, normed queries and keys, biases of every linear, learned positions.

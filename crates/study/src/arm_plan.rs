@@ -144,7 +144,6 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     for model in &study.models {
         let place = format_args!("model `{}`", model.id);
         let shape = shape(context, model).at(place)?;
-        context.backend.check(&shape).at(place)?;
         if let Some(adapter) = adapter(context, model, &shape).at(place)? {
             adapters.insert(model.id.as_str(), adapter);
         }

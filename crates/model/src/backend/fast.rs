@@ -7,13 +7,12 @@ use half::bf16;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::ops::reduce::sum_of_squares;
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::ConfigError;
 use tunebench_spec::plan::RecordedPlan;
 
 use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
 use crate::Error;
 use crate::dropout::DropoutKey;
-use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, check_supported, memory};
+use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
 use crate::optim::{AdamWState, AdamWStates};
 
 /// Passes written by hand over CPU kernels.
@@ -27,10 +26,6 @@ impl Backend for Fast {
 
     fn precision(&self) -> &'static str {
         "bf16, trained weights and sums f32"
-    }
-
-    fn check(&self, shape: &Decoder) -> Result<(), ConfigError> {
-        check_supported(shape)
     }
 
     fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64> {

@@ -12,7 +12,6 @@ use std::fmt;
 
 use tunebench_kernels::optim::adamw::{AdamW, AdamWParams};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::ConfigError;
 use tunebench_spec::plan::RecordedPlan;
 
 use crate::optim::{AdamWState, AdamWStates, ParamOptions};
@@ -20,19 +19,13 @@ use crate::{Error, Tuning, Weights};
 
 pub use registry::{ALL, FAST, REFERENCE, named};
 
-/// A way of computing a model. All of them mean the same numbers and differ by rounding.
+/// A way of computing a model: any that a decoder can say. All of them mean the same numbers and differ by rounding.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// As `--engine` and the frames spell it.
     fn name(&self) -> &'static str;
 
     /// What it computes in, in words.
     fn precision(&self) -> &'static str;
-
-    /// Whether it computes such a decoder; known before a weight is read.
-    ///
-    /// # Errors
-    /// Names what it lacks, and what to use instead.
-    fn check(&self, shape: &Decoder) -> Result<(), ConfigError>;
 
     /// Bytes at the peak of a training step over `tokens` tokens at once, virtual ones included, where that can be said.
     fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64>;

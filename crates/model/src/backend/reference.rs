@@ -9,7 +9,6 @@ use tunebench_kernels::SimdLevel;
 use tunebench_kernels::fingerprint::fingerprint;
 use tunebench_kernels::optim::adamw::{AdamW, Update, Weights as KernelWeights, update};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::ConfigError;
 use tunebench_spec::plan::RecordedPlan;
 
 use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
@@ -31,11 +30,6 @@ impl Backend for Reference {
 
     fn precision(&self) -> &'static str {
         "f32"
-    }
-
-    /// It computes whatever a decoder may say.
-    fn check(&self, _: &Decoder) -> Result<(), ConfigError> {
-        Ok(())
     }
 
     fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: usize, _: bool) -> Option<u64> {
