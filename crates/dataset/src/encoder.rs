@@ -164,6 +164,14 @@ impl Encoder {
         }
     }
 
+    /// The text by which a question takes the second of two prompts, where the template has two.
+    pub fn second_prompt(&self) -> Option<&'static str> {
+        match &self.form {
+            Form::Named(template) => template.user_holding.as_ref().map(|(text, _)| *text),
+            Form::Own { .. } => None,
+        }
+    }
+
     /// Whether prompts are learnt as well, whatever the recipe says.
     pub fn learns_all(&self) -> bool {
         match &self.form {

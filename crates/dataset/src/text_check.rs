@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tunebench_spec::{Example, escape};
+use tunebench_spec::{Example, Role, escape};
 
 use crate::encoder::Encoder;
 use crate::skips::Skips;
@@ -46,6 +46,8 @@ pub struct TextCheck {
     /// Examples with a token that the model has no embedding for.
     pub outside_rows: u64,
     pub outside: Option<Outside>,
+    /// Examples whose question takes the second of the template's two prompts; none where it has one.
+    pub second_prompts: Option<u64>,
     /// Examples that do not stand in their tokens as the row has them, by what was done.
     pub remarks: Skips,
 }
@@ -99,6 +101,10 @@ impl TextCheck {
         if let Some(outside) = outside(encoder, &example.id, tokens) {
             self.outside_rows += 1;
             self.outside.get_or_insert(outside);
+        }
+        if let Some(text) = encoder.second_prompt() {
+            let holds = example.turns.iter().any(|turn| turn.role == Role::User && turn.content.contains(text));
+            *self.second_prompts.get_or_insert(0) += u64::from(holds);
         }
         let unknown = encoder.tokenizer().unknown();
         let count = tokens.iter().filter(|id| Some(**id) == unknown).count() as u64;
@@ -169,6 +175,13 @@ impl TextCheck {
                 most.join(", "),
                 shown(&self.lossy)
             ));
+        }
+        if self.second_prompts == Some(0) {
+            all.push(
+                "no example has an input as Alpaca's second prompt has it; if rows have one, say `separator = \"\\n\\n### Input:\\n\"` \
+                 in the options of the dataset"
+                    .to_owned(),
+            );
         }
         for (remark, found) in &self.remarks.reasons {
             all.push(format!("{} examples: {remark} (first {})", found.count, found.first_place));

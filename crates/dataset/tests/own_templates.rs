@@ -388,3 +388,24 @@ fn text_that_does_not_survive_is_counted_and_shown() {
     tokenization.add(&example(&[(USER, " é\n👩‍👩‍👧 \u{0}"), (ASSISTANT, "<|im_end|> \u{301}")]));
     assert_eq!(tokenization.stats().text.sentences(), Vec::<String>::new());
 }
+
+#[test]
+fn alpacas_two_prompts_are_told_apart_by_the_input() {
+    let encoder = Encoder::new("alpaca", tokenizer()).unwrap();
+    let said = |rows: &[&str]| {
+        let mut tokenization = Tokenization::new(&encoder, ALL);
+        for row in rows {
+            tokenization.add(&example(&[(USER, row), (ASSISTANT, "a")]));
+        }
+        tokenization.stats().text.sentences()
+    };
+    let with_input = "Add them.\n\n### Input:\n1 2";
+    assert_eq!(said(&["q", with_input]), Vec::<String>::new());
+    assert!(said(&["q"])[0].contains("no example has an input as Alpaca's second prompt has it"));
+    let prompt = encoder.prompt(&example(&[(USER, with_input)]).turns).unwrap().text;
+    assert_eq!(
+        prompt,
+        "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that \
+         appropriately completes the request.\n\n### Instruction:\nAdd them.\n\n### Input:\n1 2\n\n### Response:"
+    );
+}
