@@ -186,6 +186,15 @@ impl Rows for CachedRows<'_> {
         self.model.prefill(&mut self.cache, prompts, logits)
     }
 
+    fn prefill_scored(
+        &mut self,
+        prompts: &[&[u32]],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        self.model.prefill_scored(&mut self.cache, prompts, each, logits)
+    }
+
     fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
         self.model.step(&mut self.cache, tokens, logits)
     }

@@ -199,6 +199,18 @@ pub trait Rows {
     /// When a prompt is empty or has a token that the model does not know.
     fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error>;
 
+    /// As [`Rows::prefill`], and shows the logits after every token of the prompts, some at a time: `each` is told the number
+    /// of the first, counted over the prompts end to end, and `[m, v]` of it and those behind it.
+    ///
+    /// # Errors
+    /// As [`Rows::prefill`].
+    fn prefill_scored(
+        &mut self,
+        prompts: &[&[u32]],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error>;
+
     /// Gives each row its next token; `logits` becomes what comes after it.
     ///
     /// # Errors

@@ -305,6 +305,18 @@ impl Rows for CachedRows<'_> {
         Ok(())
     }
 
+    fn prefill_scored(
+        &mut self,
+        prompts: &[&[u32]],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        let (all, last) = self.model.prefill_scored(&mut self.cache, prompts)?;
+        each(0, &all.flatten_all()?.to_vec1::<f32>()?);
+        *logits = last.flatten_all()?.to_vec1()?;
+        Ok(())
+    }
+
     fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
         *logits = self.model.step(&mut self.cache, tokens)?.flatten_all()?.to_vec1()?;
         Ok(())

@@ -8,6 +8,7 @@ use std::mem::swap;
 use super::attention::KeyValues;
 use super::batch::Batch;
 use super::cache::{Buffers, Cache, NewTokens, Pool, Prompts, Row};
+use super::head::LABELS_AT_ONCE;
 use super::layer::Layer;
 use super::model::Model;
 use super::pass::Pass;
@@ -37,10 +38,39 @@ impl<E: Storage> Model<E> {
         prompts: &[R],
         logits: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        rayon::scope(|_| self.read(cache, prompts, logits))
+        rayon::scope(|_| {
+            let batch = self.read(cache, prompts)?;
+            self.score_last(cache, &batch, logits)
+        })
     }
 
-    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache<E>, prompts: &[R], logits: &mut Vec<f32>) -> Result<(), Error> {
+    /// As [`Model::prefill`], and shows the logits after every token of the prompts, some at a time: `each` is told the number
+    /// of the first, counted over the prompts end to end without virtual tokens, and `[m, v]` of it and those behind it.
+    ///
+    /// # Errors
+    /// As [`Model::prefill`].
+    pub fn prefill_scored<R: AsRef<[u32]> + Sync>(
+        &self,
+        cache: &mut Cache<E>,
+        prompts: &[R],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        rayon::scope(|_| {
+            let batch = self.read(cache, prompts)?;
+            let pass = self.pass(&batch, None, None);
+            let indices: Vec<usize> = (0..batch.own_tokens()).map(|i| batch.index_behind_prefix(i)).collect();
+            for (number, indices) in indices.chunks(LABELS_AT_ONCE).enumerate() {
+                let Buffers { x, head, .. } = &mut cache.buffers;
+                self.head.logits(&pass, x, indices, head, logits)?;
+                each(number * LABELS_AT_ONCE, logits);
+            }
+            self.score_last(cache, &batch, logits)
+        })
+    }
+
+    /// Reads the prompts into new rows; the residual stream behind them is in the cache's buffers.
+    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache<E>, prompts: &[R]) -> Result<Batch, Error> {
         let batch = Batch::unlabelled(prompts.iter().map(AsRef::as_ref), self.virtual_tokens())?;
         self.check(&batch)?;
         if cache.prefix.is_none() {
@@ -58,8 +88,14 @@ impl<E: Storage> Model<E> {
         let new = &rows[first..];
         self.through_cache(&pass, &batch, &mut pools.layers, buffers, |pool| Prompts { pool, rows: new })?;
         rows[first..].iter_mut().zip(lens).for_each(|(row, len)| row.len = len);
+        Ok(batch)
+    }
+
+    /// Logits of what comes after each text of the batch that was just read.
+    fn score_last(&self, cache: &mut Cache<E>, batch: &Batch, logits: &mut Vec<f32>) -> Result<(), Error> {
         let last: Vec<usize> = batch.seq_ends().iter().map(|end| end - 1).collect();
-        self.head.logits(&pass, &buffers.x, &last, &mut buffers.head, logits)
+        let Buffers { x, head, .. } = &mut cache.buffers;
+        self.head.logits(&self.pass(batch, None, None), x, &last, head, logits)
     }
 
     /// Gives each row of the cache its next token; `logits` become those of what comes after it.

@@ -127,9 +127,40 @@ impl ReferenceModel {
     /// [`Error::Batch`] when a prompt is empty or a token is not in the vocabulary. The cache then has the rows
     /// that it had.
     pub fn prefill<R: AsRef<[u32]>>(&self, cache: &mut Cache, prompts: &[R]) -> Result<Tensor, Error> {
-        let batch = Batch::right_padded(prompts)?;
-        let (count, batch) = (self.virtual_count(), &*batch.with_prefix(self.virtual_count()));
-        let context = self.context(batch, Pass::Eval)?;
+        let (batch, x) = self.read(cache, prompts)?;
+        let last: Vec<u32> = batch.lengths().iter().enumerate().map(|(row, n)| batch.index(row, n - 1)).collect();
+        self.logits_of(&x, &batch.indices_with_prefix(self.virtual_count(), &last))
+    }
+
+    /// As [`ReferenceModel::prefill`], and scores what comes after every token of the prompts, end to end without virtual
+    /// tokens.
+    ///
+    /// # Shapes
+    /// `[tokens, v]`, `[prompts, v]`.
+    ///
+    /// # Errors
+    /// As [`ReferenceModel::prefill`].
+    pub fn prefill_scored<R: AsRef<[u32]>>(&self, cache: &mut Cache, prompts: &[R]) -> Result<(Tensor, Tensor), Error> {
+        let (batch, x) = self.read(cache, prompts)?;
+        let lengths = batch.lengths();
+        let all = lengths.iter().enumerate().flat_map(|(row, n)| (0..*n).map(move |token| (row, token)));
+        let all: Vec<u32> = all.map(|(row, token)| batch.index(row, token)).collect();
+        let all = self.logits_of(&x, &batch.indices_with_prefix(self.virtual_count(), &all))?;
+        let ends = lengths.iter().scan(0, |end, n| {
+            *end += *n as u32;
+            Some(*end - 1)
+        });
+        let last = all.index_select(&Tensor::new(ends.collect::<Vec<_>>(), &self.device)?, 0)?;
+        Ok((all, last))
+    }
+
+    /// Reads prompts into new rows: the prompts as a batch, without virtual tokens, and what the last layer yields,
+    /// virtual tokens included.
+    fn read<R: AsRef<[u32]>>(&self, cache: &mut Cache, prompts: &[R]) -> Result<(Batch, Tensor), Error> {
+        let own = Batch::right_padded(prompts)?;
+        let count = self.virtual_count();
+        let batch = own.with_prefix(count);
+        let context = self.context(&batch, Pass::Eval)?;
         let mut x = self.embedded(&self.embed(batch.tokens())?, batch.positions(), &context)?;
         let first = cache.len();
         cache.reserve(self.layers.len(), first + batch.rows(), batch.width())?;
@@ -142,8 +173,8 @@ impl ReferenceModel {
             })?;
         }
         cache.lengths.extend(batch.lengths().iter().map(|length| count + length));
-        let last: Vec<u32> = batch.lengths().iter().enumerate().map(|(row, n)| batch.index(row, n - 1)).collect();
-        self.logits_of(&x, &last)
+        drop(batch);
+        Ok((own, x))
     }
 
     /// Gives each row of the cache its next token, and scores what comes after it.
