@@ -7,6 +7,9 @@ use crate::pattern::Pattern;
 /// More states than any schema needs that a person would write.
 const MOST_STATES: usize = 20_000;
 
+/// Steps of its making, about a second: a schema may come from anywhere.
+const MOST_WORK: usize = 200_000_000;
+
 /// A state that no way leads out of.
 const DEAD: u32 = u32::MAX;
 
@@ -37,11 +40,15 @@ impl Automaton {
         let mut found = Self { next: Vec::new(), is_accepting: Vec::new() };
         let first = thompson.closure([start]);
         let mut numbers = BTreeMap::from([(first.clone(), 0)]);
-        let mut waiting = vec![first];
+        let (mut waiting, mut work) = (vec![first], 0);
         while let Some(states) = waiting.pop() {
             // States are numbered when they are first seen, and filled in whatever order they are looked at.
             let number = numbers[&states];
             let mut next = [DEAD; 256];
+            work += states.len() * next.len();
+            if work > MOST_WORK {
+                return Err("it is too large".to_owned());
+            }
             for byte in 0..=u8::MAX {
                 let reached = thompson.step(&states, byte);
                 if reached.is_empty() {

@@ -10,6 +10,8 @@ use crate::pattern::Pattern;
 
 /// Schemas in schemas.
 const DEEPEST: usize = 16;
+/// Of a pattern: what is in a list in a list is there four times.
+const LARGEST: usize = 200_000;
 /// Whole numbers that are listed one by one.
 const MOST_NUMBERS: i64 = 1001;
 /// Digits of a number before and behind its point: f64 has no more.
@@ -58,6 +60,11 @@ struct Compiler {
 
 impl Compiler {
     fn value(&mut self, schema: &Value, depth: usize) -> Result<Pattern, String> {
+        let pattern = self.any_value(schema, depth)?;
+        if pattern.size() > LARGEST { Err("it is too large".to_owned()) } else { Ok(pattern) }
+    }
+
+    fn any_value(&mut self, schema: &Value, depth: usize) -> Result<Pattern, String> {
         let Value::Object(schema) = schema else { return Err("it is no object".to_owned()) };
         if depth > DEEPEST {
             return Err(format!("it is deeper than {DEEPEST}"));
@@ -324,6 +331,11 @@ mod tests {
             deep = json!({ "type": "array", "items": deep });
         }
         assert!(compile(&deep).unwrap_err().contains("deeper than 16"));
+        let mut wide = json!({ "type": "integer", "minimum": 0, "maximum": 1000 });
+        for _ in 0..14 {
+            wide = json!({ "type": "array", "items": wide });
+        }
+        assert_eq!(compile(&wide).unwrap_err(), "it is too large");
         let choices: Vec<String> = (0..4000).map(|i| format!("{i:>09}{}", i * 7919)).collect();
         let large = compile(&json!({ "enum": choices })).unwrap();
         assert_eq!(Automaton::new(&large.pattern).unwrap_err(), "it is too large");

@@ -6,47 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tunebench_chat::{BatchServer, ChatError, ChatServer, Failure, NamedRequest, RawResponse};
-use tunebench_dataset::{MODEL_TEMPLATE, Template};
 use tunebench_generate::{Answer, Prompt, Sampling, Settings, answer};
-use tunebench_kernels::SimdLevel;
-use tunebench_model::backend::{Backend, Generator, Parts};
-use tunebench_model::{Tokenizer, Tuning, Weights};
-use tunebench_spec::{ChatRequest, Decoder};
+use tunebench_model::backend::Backend;
+use tunebench_spec::ChatRequest;
 
+use crate::chat_model::{ChatModel, ChatPrompt, LocalModel};
 use crate::error::Error;
-use crate::identity;
 use crate::json_form::JsonForm;
 use crate::memory::Memory;
-use crate::prompt_writer::{ChatTemplate, PromptWriter, Written};
 use crate::request::{self, Manner};
 use crate::response::{Completion, Context};
-use crate::vocabulary::Vocabulary;
 
 /// Requests whose prompts are made at once: the longest of many are answered first, so that short ones fill the places that
 /// become free.
 const REQUESTS_AT_ONCE: usize = 1024;
 
-/// The parts of a model that is open already, such as one that a study has trained.
-pub struct LocalModel {
-    /// Names it in messages.
-    pub name: String,
-    /// SHA-256 of all that decides its weights, its adapter's included.
-    pub identity: String,
-    pub shape: Decoder,
-    pub weights: Weights,
-    pub tuning: Tuning,
-    pub tokenizer: Tokenizer,
-    pub template: ChatTemplate,
-}
-
 /// A model in memory that answers.
 pub struct LocalChat {
-    model: Box<dyn Generator>,
-    writer: PromptWriter,
-    vocabulary: Arc<Vocabulary>,
+    open: ChatModel,
     memory: Memory,
-    url: String,
-    fingerprint: String,
     /// Held by whoever computes: two at once would share the same cores.
     turn: Mutex<()>,
     stopped: Mutex<Option<ChatError>>,
@@ -83,23 +61,7 @@ impl LocalChat {
     /// # Errors
     /// When it is no model that the engine computes, does not fit into memory, or its conversations cannot be written.
     pub fn open(path: &Path, template: &str, backend: &'static dyn Backend) -> Result<Self, Error> {
-        let name = path.display().to_string();
-        let source = tunebench_model::open(path)?;
-        check_fit(&name, &source.shape, backend)?;
-        let known = || Template::names().collect::<Vec<_>>().join(", ");
-        let template = match template {
-            "" | MODEL_TEMPLATE => match source.chat_template()? {
-                Some(own) => ChatTemplate::Jinja(own),
-                None => return Err(Error::NoTemplate { model: name, known: known() }),
-            },
-            named => ChatTemplate::Named(named.to_owned()),
-        };
-        let (tokenizer, shape) = (source.tokenizer()?, source.shape.clone());
-        // What is wrong with a template is said before gigabytes are read.
-        PromptWriter::new(&name, &template, &tokenizer)?;
-        let (identity, weights) = (identity::of_files(&name, &source)?, source.weights()?);
-        let tuning = Tuning::none();
-        Self::from_parts(LocalModel { name, identity, shape, weights, tuning, tokenizer, template }, backend)
+        Self::from_parts(LocalModel::open(path, template, backend)?, backend)
     }
 
     /// Puts a model together from its parts.
@@ -107,19 +69,9 @@ impl LocalChat {
     /// # Errors
     /// As [`LocalChat::open`].
     pub fn from_parts(model: LocalModel, backend: &'static dyn Backend) -> Result<Self, Error> {
-        let LocalModel { name, identity, shape, weights, tuning, tokenizer, template } = model;
-        check_fit(&name, &shape, backend)?;
-        let template = template.resolved(&name, &tokenizer)?;
-        let writer = PromptWriter::new(&name, &template, &tokenizer)?;
-        let vocabulary = Arc::new(Vocabulary::new(&tokenizer.inner, writer.added(), shape.vocab_size));
-        let level = SimdLevel::chosen().map_err(tunebench_model::Error::from)?;
         Ok(Self {
-            url: identity::url(&name, &identity, &tokenizer, &template, writer.stop_tokens())?,
-            fingerprint: identity::fingerprint(backend, level),
-            model: backend.generator(Parts { shape: &shape, weights, tuning })?,
+            open: ChatModel::new(model, backend)?,
             memory: Memory::new(backend),
-            writer,
-            vocabulary,
             turn: Mutex::default(),
             stopped: Mutex::default(),
             forms: Mutex::default(),
@@ -131,15 +83,15 @@ impl LocalChat {
     /// # Errors
     /// Why the model cannot be asked it.
     pub fn prompt(&self, request: &ChatRequest) -> Result<Vec<u32>, String> {
-        Ok(self.writer.write(&request.messages, request.reasoning_effort.as_deref())?.tokens)
+        Ok(self.open.prompt(&request.messages, request.reasoning_effort.as_deref())?.tokens)
     }
 
     /// Checks a request, and makes its prompt.
     fn job<'r>(&self, request: &ChatRequest, name: &'r str) -> Result<Job<'r>, String> {
         let mut manner = Manner::of(request)?;
-        let Written { tokens, mut adapted } =
-            self.writer.write(&request.messages, request.reasoning_effort.as_deref())?;
-        let positions = self.model.positions();
+        let ChatPrompt { tokens, mut adapted } =
+            self.open.prompt(&request.messages, request.reasoning_effort.as_deref())?;
+        let positions = self.open.model.positions();
         if tokens.len() >= positions {
             return Err(format!(
                 "the prompt has {} tokens, and the model has positions for {positions}, its reply included; nothing was \
@@ -153,7 +105,7 @@ impl LocalChat {
         }
         let prompt = Prompt { tokens, key: request::key(request, name) };
         let job = Job { name, prompt, manner, form: form.map(|(_, form)| form), adapted: adapted.join("; ") };
-        match self.memory.exceeded(self.memory.of_one(&*self.model, self.length(&job))) {
+        match self.memory.exceeded(self.memory.of_one(&*self.open.model, self.length(&job))) {
             None => Ok(job),
             Some((needed, limit)) => Err(format!(
                 "the prompt of {} tokens with a reply of at most {} would take {needed}, and this process may have \
@@ -176,8 +128,9 @@ impl LocalChat {
         };
         let text = schema.to_string();
         let mut forms = lock(&self.forms);
-        let form =
-            forms.entry(text.clone()).or_insert_with(|| JsonForm::new(schema, self.vocabulary.clone()).map(Arc::new));
+        let form = forms
+            .entry(text.clone())
+            .or_insert_with(|| JsonForm::new(schema, self.open.vocabulary.clone()).map(Arc::new));
         match form {
             Ok(form) => {
                 adapted.extend(form.not_held.iter().map(|key| format!("{key} of response_format left out")));
@@ -192,7 +145,7 @@ impl LocalChat {
 
     /// Tokens of a prompt with the longest reply that it may get.
     fn length(&self, job: &Job<'_>) -> usize {
-        job.prompt.tokens.len().saturating_add(job.manner.max_new_tokens).min(self.model.positions())
+        job.prompt.tokens.len().saturating_add(job.manner.max_new_tokens).min(self.open.model.positions())
     }
 
     /// Answers jobs of one manner, and tells `each` of every one by its index; `false`: no more are wanted.
@@ -205,10 +158,10 @@ impl LocalChat {
         let longest = jobs.iter().map(|job| self.length(job)).max().unwrap_or_default();
         let settings = self.settings(first);
         let prompts: Vec<&Prompt> = jobs.iter().map(|job| &job.prompt).collect();
-        let places = self.memory.places(&*self.model, longest);
+        let places = self.memory.places(&*self.open.model, longest);
         let mut is_told = vec![false; jobs.len()];
         let mut last = Instant::now();
-        let found = answer(&*self.model, &prompts, &settings, places, &mut |i, found| {
+        let found = answer(&*self.open.model, &prompts, &settings, places, &mut |i, found| {
             // Answers are made side by side: the seconds of each are those since the one before it.
             let seconds = std::mem::replace(&mut last, Instant::now()).elapsed().as_secs_f64();
             is_told[i] = true;
@@ -221,7 +174,7 @@ impl LocalChat {
             Err(Broken::Failed(error)) => error,
         };
         if let tunebench_generate::Error::Model(error) = error {
-            return Err(ChatError::Refused { url: self.url.clone(), reason: error.to_string() });
+            return Err(ChatError::Refused { url: self.open.url.clone(), reason: error.to_string() });
         }
         // One of them is at fault: alone, each gets what it deserves.
         let untold: Vec<usize> = (0..jobs.len()).filter(|i| !is_told[*i]).collect();
@@ -242,22 +195,22 @@ impl LocalChat {
         Settings {
             max_new_tokens,
             sampling: Sampling::new(job.manner.temperature(), 0).within(job.manner.top_p()),
-            stop_tokens: self.writer.stop_tokens().to_vec(),
+            stop_tokens: self.open.writer.stop_tokens().to_vec(),
             top_logprobs,
             constraint: job.form.clone().map(|form| form as _),
         }
     }
 
     fn response(&self, job: &Job<'_>, answer: &Answer, seconds: f64) -> Result<RawResponse, Failure> {
-        let content = self.writer.decode(&answer.tokens).map_err(Failure::Request)?;
+        let content = self.open.writer.decode(&answer.tokens).map_err(Failure::Request)?;
         let context = Context {
             name: job.name,
-            model: &self.url,
-            fingerprint: &self.fingerprint,
+            model: &self.open.url,
+            fingerprint: &self.open.fingerprint,
             prompt_tokens: job.prompt.tokens.len(),
             has_logprobs: job.manner.top_logprobs.is_some(),
         };
-        let completion = Completion::new(&context, content, answer, &self.vocabulary);
+        let completion = Completion::new(&context, content, answer, &self.open.vocabulary);
         let body = serde_json::to_string(&completion).map_err(|e| Failure::Request(e.to_string()))?;
         Ok(RawResponse { body, seconds, adapted: job.adapted.clone(), ..RawResponse::default() })
     }
@@ -265,7 +218,7 @@ impl LocalChat {
 
 impl ChatServer for LocalChat {
     fn url(&self) -> &str {
-        &self.url
+        &self.open.url
     }
 
     fn concurrency(&self) -> usize {
@@ -298,7 +251,7 @@ impl ChatServer for LocalChat {
 
 impl BatchServer for LocalChat {
     fn url(&self) -> &str {
-        &self.url
+        &self.open.url
     }
 
     /// Nothing is paid and nothing is sent away, so `journal` stays empty: what was not told is answered anew, the same.
@@ -350,15 +303,6 @@ fn by_length<'j, 'r>(jobs: &'j [Job<'r>]) -> Vec<Vec<&'j Job<'r>>> {
         }
     }
     groups
-}
-
-/// Whether there is the memory for the model's weights.
-fn check_fit(model: &str, shape: &Decoder, backend: &'static dyn Backend) -> Result<(), Error> {
-    let needed = backend.answering_memory(shape, 1, 1);
-    match Memory::new(backend).exceeded(needed) {
-        None => Ok(()),
-        Some((needed, limit)) => Err(Error::Memory { model: model.to_owned(), needed, limit }),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

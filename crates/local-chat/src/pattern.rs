@@ -30,6 +30,16 @@ impl Pattern {
         Self::Repeat(Box::new(self))
     }
 
+    /// How large it is: nodes, and bytes of literals.
+    pub(crate) fn size(&self) -> usize {
+        1 + match self {
+            Self::Literal(bytes) => bytes.len(),
+            Self::Byte(ranges) => ranges.len(),
+            Self::Sequence(parts) | Self::Any(parts) => parts.iter().map(Self::size).sum(),
+            Self::Optional(part) | Self::Repeat(part) => part.size(),
+        }
+    }
+
     /// From none up to so many of it.
     pub(crate) fn at_most(self, count: usize) -> Self {
         (0..count).fold(Self::Sequence(vec![]), |rest, _| Self::Sequence(vec![self.clone(), rest]).optional())

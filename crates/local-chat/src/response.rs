@@ -80,7 +80,7 @@ impl<'a> Completion<'a> {
     pub(crate) fn new(context: &Context<'a>, content: String, answer: &Answer, vocabulary: &Vocabulary) -> Self {
         let name: String = context.name.chars().take(NAME_LETTERS).collect();
         let alternative = |id: u32, logprob: f64| Alternative {
-            token: text(vocabulary.bytes(id)),
+            token: vocabulary.name(id),
             logprob,
             bytes: vocabulary.text(id).to_vec(),
         };
@@ -108,13 +108,5 @@ impl<'a> Completion<'a> {
             },
             system_fingerprint: context.fingerprint,
         }
-    }
-}
-
-/// A token as text; one that is a part of a character only as OpenAI spells it, `bytes:\xe5\x88`.
-fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().fold("bytes:".to_owned(), |text, byte| format!("{text}\\x{byte:02x}")),
     }
 }

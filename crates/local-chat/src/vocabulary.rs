@@ -48,6 +48,15 @@ impl Vocabulary {
         if self.is_special.get(id as usize).copied().unwrap_or(true) { &[] } else { self.bytes(id) }
     }
 
+    /// The token as text; one that is a part of a character only as OpenAI spells it, `bytes:\xe5\x88`.
+    pub(crate) fn name(&self, id: u32) -> String {
+        let bytes = self.bytes(id);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().fold("bytes:".to_owned(), |text, byte| format!("{text}\\x{byte:02x}")),
+        }
+    }
+
     /// The bytes of each token that is text, by number; empty for all others.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.iter().zip(&self.is_special).map(|(bytes, special)| if *special { &[] } else { bytes.as_slice() })
