@@ -42,6 +42,8 @@ mod remains;
 mod rows;
 /// Arms that are trained more than once.
 mod seeds;
+/// A run's models behind OpenAI's API.
+mod serving;
 /// Whole studies by the executable; bad input.
 mod study;
 /// Where the things under test are.

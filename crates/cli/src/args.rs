@@ -72,6 +72,9 @@ pub enum Command {
     /// Ask a trained arm; one question a line on standard input.
     #[command(after_help = "Example: echo 'What is two and three?' | tunebench chat runs/smollm2 \"FT(zh)\"")]
     Chat(Chat),
+    /// Answer any OpenAI client with trained arms and base models of a run, many requests at once.
+    #[command(after_help = "Example: tunebench serve runs/smollm2 \"LoRA-all-linear(zh)\" --port 8000")]
+    Serve(Serve),
     /// A running study: arms, seeds and candidates, losses, speed, memory and the time left.
     #[command(after_help = "Example: tunebench watch runs/smollm2")]
     Watch(Watch),
@@ -422,6 +425,33 @@ pub struct Chat {
     /// 0 is greedy.
     #[arg(long, default_value_t = 0.0, value_parser = temperature)]
     pub temperature: f64,
+}
+
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Run folder.
+    pub dir: PathBuf,
+    /// Arms, as LoRA or of one training LoRA@2, and base models by their id in the study; requests name them so.
+    #[arg(required = true)]
+    pub arms: Vec<String>,
+    /// The address to listen at; by any other than this machine's own, others can ask, too.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// 0 takes any that is free.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// The environment variable with the key that requests must bring.
+    #[arg(long, value_name = "NAME")]
+    pub api_key_env: Option<String>,
+    /// Answers of a model that may wait; more are turned away with status 429.
+    #[arg(long, default_value_t = 512, value_parser = at_least_one)]
+    pub max_queue: usize,
+    /// Draws for requests that name no seed and are not greedy.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Seconds that answers under way have, once a signal ends the server; a second signal ends it at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub end_within: u64,
 }
 
 #[derive(clap::Args)]

@@ -28,7 +28,8 @@
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again; [`adapter_export`]: its
 //!   adapter for PEFT
 //! - [`arm_record`], [`frames`]: the rows that come of it
-//! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers
+//! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers; [`servable`](mod@servable): models for a
+//!   server
 //! - [`observer`]: what is told, and in [`wording`] how; [`error`]: what can go wrong
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -76,6 +77,7 @@ pub mod progress_file;
 pub mod run;
 pub mod run_folder;
 pub mod selection;
+pub mod servable;
 mod source;
 pub mod together;
 pub mod token_cache;
@@ -107,6 +109,7 @@ pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
 pub use run::RunOptions;
+pub use servable::{Servable, servable};
 pub use token_cache::TokenCache;
 pub use trained_arm::TrainedArm;
 pub use work::{Piece, PieceKind, WorkGraph};

@@ -153,8 +153,15 @@ pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
     let Some(file) = finished(root, identity)? else { return Err(StudyError::Unfinished { folder }) };
     let weights = base_weights(root, &file.base, &file.shape)?;
     let tuning = tunebench_train::load_result(&folder, &file.shape).in_arm(&file.record.arm)?;
-    let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json"))?;
-    Ok(TrainedArm { file, weights, tuning, tokenizer })
+    Ok(TrainedArm { file, weights, tuning, tokenizer: tokenizer(root, identity)? })
+}
+
+/// The tokenizer that a training kept beside its result.
+///
+/// # Errors
+/// When it is missing or damaged.
+pub fn tokenizer(root: &Path, identity: &str) -> Result<Tokenizer, StudyError> {
+    Ok(Tokenizer::from_file(&run_folder::training(root, identity).join("tokenizer.json"))?)
 }
 
 /// The weights that an arm's training starts from.
@@ -191,6 +198,14 @@ pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
 /// When there is none, or nothing of it was trained.
 pub fn find_identity(root: &Path, arm: &str) -> Result<String, StudyError> {
     let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
+    Ok(named(root, &arms, arm)?.identity.clone())
+}
+
+/// As [`find_identity`], its row among those of the run folder.
+///
+/// # Errors
+/// When there is none, or nothing of it was trained.
+pub fn named<'a>(root: &Path, arms: &'a [ArmRecord], arm: &str) -> Result<&'a ArmRecord, StudyError> {
     let is_known = |name: &str| arms.iter().any(|record| record.arm == name);
     let (name, seed) = match arm.rsplit_once('@') {
         Some((name, seed)) if !is_known(arm) => (name, seed.parse::<u64>().ok()),
@@ -206,7 +221,7 @@ pub fn find_identity(root: &Path, arm: &str) -> Result<String, StudyError> {
     if record.steps == 0 {
         return Err(StudyError::NothingTrained(arm.to_owned()));
     }
-    Ok(record.identity.clone())
+    Ok(record)
 }
 
 fn shown(record: &ArmRecord) -> String {

@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/chat", &["spec", "files", "scripted-server"]),
     // A chat server on this machine.
     ("crates/local-chat", &["spec", "dataset", "kernels", "model", "generate", "chat", "testkit"]),
+    // The same for others, over HTTP.
+    ("crates/serve", &["spec", "kernels", "model", "generate", "local-chat", "chat", "testkit"]),
     ("crates/hub", &["files"]),
     ("crates/judge", &["spec", "files", "chat", "scripted-server"]),
     ("crates/results", &["spec", "files"]),
@@ -59,7 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
-    ("crates/cli", &["spec", "host", "kernels", "model", "study", "forecast", "analysis", "report", "watch"]),
+    ("crates/cli", &["spec", "host", "kernels", "model", "study", "forecast", "analysis", "report", "serve", "watch"]),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora", "marks"]),

@@ -12,6 +12,7 @@ mod plugins;
 mod query;
 mod quickstart;
 mod report;
+mod serve;
 mod study;
 mod watch;
 
@@ -35,6 +36,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Export(args) => export::run(&args.what),
         Command::Chat(args) => chat::run(&args, shared.backend),
         Command::Cache(args) => cache::run(&args),
+        Command::Serve(args) => serve::run(args, shared.backend, signals),
         Command::Watch(args) => watch::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, shared),

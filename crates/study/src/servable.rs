@@ -1,0 +1,93 @@
+//! Models of a run folder under the names that a server may have for them: trained arms, and the base models they start from.
+
+use std::path::{Path, PathBuf};
+
+use tunebench_local_chat::{ChatTemplate, LocalModel};
+use tunebench_model::Tuning;
+use tunebench_spec::{ArmRecord, Decoder};
+
+use crate::base_model::Base;
+use crate::error::{Locate, StudyError};
+use crate::run_folder;
+use crate::trained_arm::{self, ArmFile, TrainedArm};
+
+/// A model that can be served; no weight is read yet.
+pub struct Servable {
+    /// As it was asked for.
+    pub id: String,
+    pub shape: Decoder,
+    /// Numbers that were trained of it.
+    pub trained: u64,
+    /// The template that its conversations are written in.
+    pub template: String,
+    root: PathBuf,
+    file: ArmFile,
+    is_base: bool,
+}
+
+/// The models of these names in a run folder: an arm, as [`trained_arm::find`] takes it, or a base model by its id.
+///
+/// # Errors
+/// When there is none of a name, or nothing of it was trained.
+pub fn servable(root: &Path, names: &[String]) -> Result<Vec<Servable>, StudyError> {
+    let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
+    names.iter().map(|name| one(root, name, &arms)).collect()
+}
+
+fn one(root: &Path, name: &str, arms: &[ArmRecord]) -> Result<Servable, StudyError> {
+    let is_trained = |record: &&ArmRecord| record.selected && record.steps > 0;
+    let is_arm = arms.iter().any(|record| record.arm == name && record.steps > 0);
+    let child = arms.iter().filter(is_trained).find(|record| record.base == name).filter(|_| !is_arm);
+    let record = match child {
+        Some(child) => child,
+        None => trained_arm::named(root, arms, name)?,
+    };
+    let Some(file) = trained_arm::finished(root, &record.identity)? else {
+        return Err(StudyError::Unfinished { folder: run_folder::training(root, &record.identity) });
+    };
+    Ok(Servable {
+        id: name.to_owned(),
+        shape: file.shape.clone(),
+        trained: if child.is_some() { 0 } else { record.trainable_params },
+        template: file.template.clone(),
+        root: root.to_owned(),
+        file,
+        is_base: child.is_some(),
+    })
+}
+
+impl Servable {
+    /// Reads its weights.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or a base model is not what was trained on.
+    pub fn open(self) -> Result<LocalModel, StudyError> {
+        let Self { id, shape, template, root, file, is_base, .. } = self;
+        let identity = file.record.identity.clone();
+        let add_bos_token = file.add_bos_token;
+        let TrainedArm { weights, tuning, tokenizer, .. } = match is_base {
+            false => trained_arm::open(&root, &identity)?,
+            true => TrainedArm {
+                weights: trained_arm::base_weights(&root, &file.base, &file.shape).at(format_args!("model `{id}`"))?,
+                tuning: Tuning::none(),
+                tokenizer: trained_arm::tokenizer(&root, &identity)?,
+                file: file.clone(),
+            },
+        };
+        let identity = match (&file.base, is_base) {
+            (Base::Files { identity, .. }, true) => identity.clone(),
+            (Base::Init { seed }, true) => format!("init {seed}"),
+            _ => identity,
+        };
+        Ok(LocalModel {
+            name: id,
+            identity,
+            shape,
+            weights,
+            tuning,
+            tokenizer,
+            template: ChatTemplate::Named(template),
+            add_bos_token,
+        })
+    }
+}
