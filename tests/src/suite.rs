@@ -12,6 +12,8 @@ mod comparing_judges;
 mod edges;
 /// Studies through `crates/study`, by a program of its own: no terminal, no command line.
 mod engine;
+/// Trained arms written for other programs: what is refused, and what a kill leaves.
+mod exports;
 /// Studies that cannot be, are stopped, or of which little can come, and what is said of them.
 mod faults;
 /// Plugins built with an older and with a newer contract than this one.
@@ -58,6 +60,8 @@ mod third_party_tuners;
 mod tiny;
 /// Tokens of large sources, kept from run to run.
 mod token_cache;
+/// Arms in another form: merged and quantised.
+mod variants;
 /// Prompt tuning, P-tuning and prefix tuning, as third-party plugins write them, against PEFT.
 mod virtual_tokens;
 /// Small studies in this process.

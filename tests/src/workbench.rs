@@ -162,6 +162,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::CandidateChosen { arm, candidate, .. } => format!("chosen {arm}: {candidate}"),
         Event::CandidateDiverged { model, .. } => format!("diverged {model}"),
         Event::BaseStarted { model } => format!("base {model}"),
+        Event::VariantStarted { model, of, form } => format!("form {model}: {} of {of}", form.name()),
         Event::ArmStarted { model, number, count } => format!("arm {number}/{count} {model}"),
         Event::AlreadyTrained { model } => format!("already trained {model}"),
         Event::ExamplesSkipped { model, skips } => format!("skipped {model}: {skips}"),

@@ -56,8 +56,9 @@ pub fn factors(dir: &Path) -> Result<Vec<Table>> {
 /// # Errors
 /// When the judgements cannot be compared.
 pub fn effects(run: &Run, evidence: &Evidence, judge: &str, margin: f64) -> Result<(Vec<Effect>, Vec<String>)> {
-    let names: Vec<&str> =
-        evidence.arm_names().into_iter().filter(|name| run.arm(name).is_some_and(Arm::is_trained)).collect();
+    // An arm in another form is no level of a factor.
+    let is_method = |name: &&str| run.arm(name).is_some_and(|arm| arm.is_trained() && !arm.is_variant());
+    let names: Vec<&str> = evidence.arm_names().into_iter().filter(is_method).collect();
     let judged = evidence.of(judge, &names)?;
     let mut notes = judged.notes.clone();
     let Some(sample) = Sample::of(run, &judged)? else {

@@ -26,7 +26,7 @@ pub struct Entry {
 /// When `dir` is not a run folder, or its arms are missing or damaged.
 pub fn ledger(dir: &Path) -> Result<Vec<Table>> {
     let run = Run::open(dir)?;
-    let trained: Vec<&Arm> = run.arms.iter().filter(|arm| arm.is_trained()).collect();
+    let trained: Vec<&Arm> = run.arms.iter().filter(|arm| arm.is_trained() && !arm.is_variant()).collect();
     let mut by_setting: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in trained.iter().flat_map(|arm| entries(arm)) {
         by_setting.entry(entry.setting.clone()).or_default().push(entry);

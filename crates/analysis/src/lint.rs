@@ -79,7 +79,8 @@ pub fn paper_table(paper: &Paper) -> Table {
 /// When a frame is damaged.
 pub fn findings(run: &Run) -> Result<Vec<Finding>> {
     let evidence = Evidence::so_far(run)?;
-    let compared: Vec<&Arm> = run.arms.iter().filter(|arm| arm.is_trained() && arm.record.evaluated).collect();
+    let compared: Vec<&Arm> =
+        run.arms.iter().filter(|arm| arm.is_trained() && !arm.is_variant() && arm.record.evaluated).collect();
     let mut groups: BTreeMap<(&str, &str), Vec<&Arm>> = BTreeMap::new();
     for arm in &compared {
         groups.entry((&arm.record.base, &arm.record.dataset)).or_default().push(arm);

@@ -33,7 +33,10 @@ pub fn of_run(run: &Run) -> Vec<Ratio> {
     let full = run.arms.iter().filter(|arm| is_full(arm));
     let against = |full: &Arm| -> Vec<Ratio> {
         let key = |arm: &Arm| (arm.record.base.clone(), arm.record.dataset.clone(), arm.record.examples);
-        let others = run.arms.iter().filter(|arm| arm.is_trained() && !is_full(arm) && key(arm) == key(full));
+        let others = run
+            .arms
+            .iter()
+            .filter(|arm| arm.is_trained() && !arm.is_variant() && !is_full(arm) && key(arm) == key(full));
         others.filter_map(|other| ratio(full, other)).collect()
     };
     full.flat_map(against).collect()

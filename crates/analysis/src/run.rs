@@ -42,12 +42,17 @@ pub struct Arm {
 }
 
 impl Arm {
-    /// A base model as it is was never trained.
+    /// A base model as it is was never trained. An arm in another form was, as the arm that it is of.
     pub fn is_trained(&self) -> bool {
-        self.record.steps > 0
+        self.record.steps > 0 || self.is_variant()
     }
 
-    /// Mean over the trainings; none for a base model.
+    /// Whether it is another arm in another form, and no method of its own.
+    pub fn is_variant(&self) -> bool {
+        self.record.form().is_some()
+    }
+
+    /// Mean over the trainings; none for a base model and for an arm in another form.
     pub fn mean(&self, value: impl Fn(&ArmRecord) -> f64) -> Option<f64> {
         let values: Vec<f64> = self.trainings.iter().filter(|training| training.steps > 0).map(value).collect();
         mean(&values)

@@ -141,7 +141,7 @@ pub fn loss_fits(run: &Run) -> Result<(Vec<Fit>, Vec<String>)> {
 
 /// For each size and group of trained arms with more than one training.
 fn fits(run: &Run, of: &'static str, values: impl Fn(&Arm) -> Vec<f64>) -> Vec<Fit> {
-    let trained: Vec<&Arm> = run.arms.iter().filter(|arm| arm.is_trained()).collect();
+    let trained: Vec<&Arm> = run.arms.iter().filter(|arm| arm.is_trained() && !arm.is_variant()).collect();
     let mut found = Vec::new();
     for size in &SIZES {
         let mut groups: BTreeMap<String, Vec<Point>> = BTreeMap::new();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use tunebench_analysis::estimates::MARGIN;
 use tunebench_model::backend::{self, Backend};
+use tunebench_model::formats::gguf::GgufType;
+use tunebench_model::formats::safetensors::Float;
 
 use crate::quickstart::bases;
 
@@ -397,22 +399,51 @@ pub struct Export {
 #[derive(Subcommand)]
 pub enum Exported {
     /// The adapter alone, as a PEFT folder.
-    Adapter { dir: PathBuf, arm: String, out: PathBuf },
-    /// The whole model with the tuning folded in, as a Hugging Face folder.
+    #[command(after_help = "Example: tunebench export adapter runs/smollm2 \"LoRA-attention(zh)\" adapter/")]
+    Adapter {
+        #[command(flatten)]
+        of: ExportedArm,
+    },
+    /// The whole model with the tuning folded in, as a Hugging Face folder with all that the base model's has.
+    #[command(after_help = "Example: tunebench export merged runs/smollm2 \"FT(zh)\" merged/ --dtype bf16")]
     Merged {
-        dir: PathBuf,
-        arm: String,
-        out: PathBuf,
-        /// Of the numbers; bf16 is half the size, and rounds.
-        #[arg(long, value_enum, default_value = "f32")]
-        dtype: Dtype,
+        #[command(flatten)]
+        of: ExportedArm,
+        /// Of all numbers, f32, f16 or bf16; by default each is kept as the base model's files have it.
+        #[arg(long, value_parser = tunebench_study::arm_export::float)]
+        dtype: Option<Float>,
+        /// Of one file of weights, such as 5GB, 500MB or 2GiB.
+        #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = tunebench_study::arm_export::bytes)]
+        max_shard_size: u64,
+    },
+    /// The whole model as a GGUF file for llama.cpp, with a Modelfile for Ollama.
+    #[command(after_help = "Example: tunebench export gguf runs/smollm2 \"FT(zh)\" gguf/ --type Q4_K_M")]
+    Gguf {
+        #[command(flatten)]
+        of: ExportedArm,
+        /// F32, F16, BF16, Q8_0 or Q4_K_M.
+        #[arg(long = "type", value_name = "TYPE", default_value = "F16", value_parser = tunebench_study::arm_export::gguf_type)]
+        kind: GgufType,
     },
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-pub enum Dtype {
-    F32,
-    Bf16,
+#[derive(clap::Args)]
+pub struct ExportedArm {
+    /// Run folder.
+    pub dir: PathBuf,
+    pub arm: String,
+    /// The folder to write: one that is not there yet, or is empty.
+    pub out: PathBuf,
+    /// Of its trainings the one with this seed; the first by default.
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+impl ExportedArm {
+    /// The arm with its seed, as run folders name a training.
+    pub fn name(&self) -> String {
+        self.seed.map_or_else(|| self.arm.clone(), |seed| format!("{}@{seed}", self.arm))
+    }
 }
 
 #[derive(clap::Args)]

@@ -48,6 +48,31 @@ pub fn write_folder<E: From<Error>>(path: &Path, fill: impl FnOnce(&Path) -> Res
     Ok(replace()?)
 }
 
+/// Writes a folder that is not there yet, or is empty: what `fill` writes into the folder it is given is at `path` when
+/// this returns, or nothing is, and nothing else is taken away. What came to `path` meanwhile stays, and is an error.
+///
+/// # Errors
+/// Those of `fill`, and [`Error::Io`]; nothing of the new content is left then.
+pub fn write_new_folder<E: From<Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let partial = sibling(path, ".", ".partial");
+    remove(&partial)?;
+    create_folder(&partial)?;
+    let name = || -> Result<(), Error> {
+        sync(&partial).map_err(Error::io(&partial))?;
+        // Fails, as it must, where something is in it.
+        if path.is_dir() {
+            fs::remove_dir(path).map_err(Error::io(path))?;
+        }
+        rename(&partial, path)
+    };
+    let whole = fill(&partial).and_then(|()| Ok(name()?));
+    if whole.is_err() {
+        // The first error is the one to hear of; the next write of this folder takes the rest away.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    whole
+}
+
 /// Where the content last written to `path` by [`write_folder`] is: there or, after a kill at the wrong moment, in the
 /// folder that was about to be replaced. `None` when none was written.
 pub fn current_folder(path: &Path) -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! NAME             a file or a folder, whole
-//! .NAME.partial    a file being written
+//! .NAME.partial    a file being written, or a folder that takes no other's place
 //! NAME.new         a folder being written, or being removed
 //! NAME.previous    the folder that NAME.new takes the place of
 //! ```
@@ -26,7 +26,7 @@ mod positioned;
 
 pub use error::Error;
 pub use file::{read_json, write_file, write_file_unless, write_json};
-pub use folder::{create_folder, current_folder, remove_folder, write_folder};
+pub use folder::{create_folder, current_folder, remove_folder, write_folder, write_new_folder};
 pub use json_lines::{JsonLines, Span, Syncer, read_lines};
 pub use lock::Lock;
 pub use positioned::{PositionedFile, Scratch};

@@ -32,7 +32,7 @@ pub fn arms_table(study: &str, arms: &[PlanReport]) -> Table {
             arm.trainable_percent.into(),
             arm.examples.into(),
             arm.steps.into(),
-            format!("{:e}", arm.learning_rate).into(),
+            (arm.learning_rate > 0.0).then(|| format!("{:e}", arm.learning_rate)).into(),
             arm.memory_bytes.map(|bytes| bytes as f64 / GIB).into(),
         ]
     };

@@ -11,6 +11,7 @@ use tunebench_spec::decoder::{NormKind, Part, Weight};
 use tunebench_spec::random::Stream;
 
 use crate::Error;
+use crate::formats::safetensors::Float;
 
 /// Standard deviation of fresh weights, as transformers' `initializer_range`.
 const INIT_STD: f64 = 0.02;
@@ -79,9 +80,36 @@ impl Weights {
         Ok(self.0.get(name).ok_or_else(missing)?.to_dtype(DType::F32)?)
     }
 
+    /// How far a weight is from `other`, at its place of the largest difference; numbers that are none are infinitely far.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the model has none of that name.
+    pub fn distance(&self, name: &str, other: &Tensor) -> Result<f32, Error> {
+        let flat = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+        let (own, other) = (flat(&self.get(name)?)?, flat(other)?);
+        if own.len() != other.len() {
+            return Ok(f32::INFINITY);
+        }
+        let apart = |(a, b): (&f32, &f32)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() };
+        let finite = |apart: f32| if apart.is_nan() { f32::INFINITY } else { apart };
+        Ok(own.iter().zip(&other).map(apart).map(finite).fold(0.0, f32::max))
+    }
+
     /// Names and tensors, sorted by name, as they are stored.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Each rounded to the format that `floats` has for its name, f32 where it has none.
+    ///
+    /// # Errors
+    /// [`Error::Type`] names one with a number that does not fit.
+    pub fn stored_as(self, shape: &Decoder, floats: &BTreeMap<String, Float>) -> Result<Self, Error> {
+        let mut all = self.0;
+        for (name, tensor) in &mut all {
+            *tensor = floats.get(name).copied().unwrap_or(Float::F32).rounded(name, tensor)?;
+        }
+        Self::new(shape, all)
     }
 
     /// Number of tensors.

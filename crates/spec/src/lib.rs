@@ -2,7 +2,7 @@
 //!
 //! Nothing here computes, reads a file or knows a framework; every other crate may depend on this one.
 //!
-//! - [`study`]: the study file (TOML) and its validation
+//! - [`study`]: the study file (TOML) and its validation; [`form`]: an arm in another form, untrained
 //! - [`decoder`]: a decoder as plain data; [`names`]: what its weights are called, and their roles
 //! - [`plan`]: what a tuner does with each weight, and parameter counts; [`param`]: what it adds
 //! - [`recipe`]: the hyper-parameters of a training run; [`fit`]: how defaults fit the size of the data, and warnings
@@ -15,12 +15,14 @@
 //! - [`chat`]: what a judge asks and what it makes of the replies
 //! - [`hash`]: content identity; [`escape`]: text from outside made safe to show; [`guarded`]: panics of other people's code
 
+mod arms;
 pub mod chat;
 pub mod decoder;
 pub mod escape;
 mod evaluation;
 pub mod example;
 pub mod fit;
+pub mod form;
 pub mod graph;
 pub mod grid;
 pub mod guarded;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::form::Form;
+
 /// One training of an arm, or a base model as it is.
 ///
 /// An arm is trained once for each of its seeds, and, where it has a grid, once for each candidate with the first of them.
@@ -16,6 +18,7 @@ pub struct ArmRecord {
     pub selected: bool,
     /// The model or arm it starts from.
     pub base: String,
+    /// A plugin's name; `none` of a base model, and the [form](Form::name) of an arm in another form.
     pub tuner: String,
     /// The tuner's options as a JSON object.
     #[serde(default)]
@@ -63,6 +66,14 @@ pub struct ArmRecord {
     pub identity: String,
     /// Whether it takes part in the evaluation.
     pub evaluated: bool,
+}
+
+impl ArmRecord {
+    /// Of an arm in another form the form, which stands in place of a tuner: nothing was trained, and `base` is the arm that it
+    /// is of. None of any other.
+    pub fn form(&self) -> Option<Form> {
+        Form::named(&self.tuner)
+    }
 }
 
 fn yes() -> bool {

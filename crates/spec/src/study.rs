@@ -33,6 +33,11 @@
 //! recipe = { epochs = 2 }
 //! grid = "rates"
 //!
+//! [[arm]]                          # the same, but folded, rounded or quantised: see `form`
+//! name = "small + LoRA, 4 bits"
+//! of = "small + LoRA"
+//! as = "Q4_K_M"
+//!
 //! [eval]
 //! items = "questions"
 //! judge = "reference"
@@ -43,8 +48,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::arms::{Arm, Arms};
 use crate::decoder::Decoder;
 pub use crate::evaluation::{ChatSettings, Dialect, Eval, GenerationSettings, JudgeSettings};
+pub use crate::form::{Form, Variant};
 use crate::grid::{ArmGrid, Candidate, Grid, Selection};
 use crate::recipe::RecipeOverrides;
 
@@ -66,7 +73,7 @@ pub struct Study {
     #[serde(rename = "dataset", default)]
     pub datasets: Vec<Dataset>,
     #[serde(rename = "arm")]
-    pub arms: Vec<Arm>,
+    pub arms: Arms,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval: Option<Eval>,
 }
@@ -182,47 +189,8 @@ impl Sources {
     }
 }
 
-/// `[[arm]]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Arm {
-    pub name: String,
-    /// The id of a model, or the name of an arm listed before.
-    pub base: String,
-    pub tuner: String,
-    pub dataset: String,
-    /// The tuner's own options.
-    #[serde(default)]
-    pub options: BTreeMap<String, Value>,
-    #[serde(default)]
-    pub recipe: RecipeOverrides,
-    /// The study's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// How often it is trained; as often as the arm it starts from, or the study's, when absent. Training number i starts
-    /// from number i of that arm, or from its only one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seeds: Option<u32>,
-    /// The values of recipe or options among which held-out loss decides: a grid, or the name of one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grid: Option<ArmGrid>,
-    /// Another template than the study's, e.g. `text` for pre-training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
-    /// The study's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub add_bos_token: Option<bool>,
-    /// Whether it answers the evaluation set; `false` for an arm that only others start from.
-    #[serde(default = "yes")]
-    pub evaluate: bool,
-}
-
 fn belle() -> String {
     "belle".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn one() -> u32 {
@@ -279,6 +247,26 @@ impl Study {
 
     pub fn arm(&self, name: &str) -> Option<&Arm> {
         self.arms.iter().find(|a| a.name == name)
+    }
+
+    /// The other form of an arm that has this name.
+    pub fn variant(&self, name: &str) -> Option<&Variant> {
+        self.arms.variants.iter().find(|variant| variant.name == name)
+    }
+
+    /// The arm whose trainings have this name: it, or the one that it is another form of.
+    pub fn trained_arm(&self, name: &str) -> Option<&Arm> {
+        self.arm(self.variant(name).map_or(name, |variant| &variant.of))
+    }
+
+    /// The names of all arms, each other form behind the arm that it is of.
+    pub fn arm_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for arm in &self.arms {
+            names.push(arm.name.as_str());
+            names.extend(self.arms.variants_of(&arm.name).map(|variant| variant.name.as_str()));
+        }
+        names
     }
 
     /// Kind and name of every plugin that it needs, with repetitions.
@@ -383,7 +371,9 @@ impl Study {
     fn check(&self) -> Result<(), StudyError> {
         unique("model", self.models.iter().map(|m| &m.id))?;
         unique("dataset", self.datasets.iter().map(|d| &d.id))?;
-        unique("arm or model", self.models.iter().map(|m| &m.id).chain(self.arms.iter().map(|a| &a.name)))?;
+        let variants = || self.arms.variants.iter().map(|variant| &variant.name);
+        let arms = self.arms.iter().map(|a| &a.name).chain(variants());
+        unique("arm or model", self.models.iter().map(|m| &m.id).chain(arms))?;
         let datasets: Vec<&str> = self.datasets.iter().map(|d| d.id.as_str()).collect();
         let mut bases: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
         for model in &self.models {
@@ -402,9 +392,28 @@ impl Study {
         }
         for arm in &self.arms {
             let place = format!("arm `{}`", arm.name);
+            if self.variant(&arm.base).is_some() {
+                let fault = format!(
+                    "`{}` is an arm in another form; an arm starts from a model, or one that is trained",
+                    arm.base
+                );
+                return Err(StudyError::Value { place, fault });
+            }
+            if Form::named(&arm.tuner).is_some() {
+                let fault = format!(
+                    "`{}` is a form of an arm and no tuner; write `of = \"ARM\"` and `as = \"{}\"`",
+                    arm.tuner, arm.tuner
+                );
+                return Err(StudyError::Value { place, fault });
+            }
             known(&place, "model or earlier arm", &arm.base, &bases)?;
             known(&place, "dataset", &arm.dataset, &datasets)?;
             bases.push(&arm.name);
+        }
+        let trained: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        for variant in &self.arms.variants {
+            known(&format!("arm `{}`", variant.name), "arm that is trained", &variant.of, &trained)?;
+            bases.push(&variant.name);
         }
         self.check_trainings()?;
         if let Some(eval) = &self.eval {

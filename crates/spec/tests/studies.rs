@@ -166,3 +166,39 @@ fn each_fault_of_a_grid_or_selection_is_named() {
         assert!(error.contains(expected), "{to}: {error}");
     }
 }
+
+const VARIANT: &str = "[[arm]]\nname = \"four bits\"\nof = \"first\"\nas = \"Q4_K_M\"\n[eval]";
+
+#[test]
+fn an_arm_may_be_another_in_another_form() {
+    let text = GOOD.replace("[eval]", VARIANT);
+    let study = Study::from_toml(&text).unwrap();
+    assert_eq!(study.arms.len(), 2, "those that are trained");
+    assert_eq!(study.arm_names(), ["first", "four bits", "second"]);
+    assert_eq!(study.variant("four bits").unwrap().form.name(), "Q4_K_M");
+    assert_eq!(study.trained_arm("four bits").unwrap().name, "first");
+    assert_eq!(Study::from_toml(&study.to_toml().unwrap()).unwrap(), study);
+    // A study without one is written as before there were any.
+    assert!(!Study::from_toml(GOOD).unwrap().to_toml().unwrap().contains("of ="));
+}
+
+#[test]
+fn each_fault_of_a_form_is_named() {
+    for (from, to, expected) in [
+        ("of = \"first\"", "of = \"none\"", "arm `four bits`: no arm that is trained `none`; there are: first, second"),
+        ("of = \"first\"", "of = \"four bits\"", "no arm that is trained `four bits`"),
+        ("of = \"first\"\n", "", "give both, or none"),
+        ("as = \"Q4_K_M\"\n", "", "give both, or none"),
+        ("as = \"Q4_K_M\"", "as = \"Q3\"", "Q3"),
+        ("as = \"Q4_K_M\"", "as = \"merged\"\ntuner = \"ft\"\nseeds = 2", "leave out: tuner, seeds"),
+        ("name = \"four bits\"", "name = \"second\"", "`second` is defined twice"),
+        ("base = \"first\"", "base = \"four bits\"", "`four bits` is an arm in another form"),
+        ("tuner = \"ft\"", "tuner = \"merged\"", "a form of an arm and no tuner"),
+        ("base = \"first\"\n", "", "missing field `base`"),
+    ] {
+        let text = GOOD.replace("[eval]", VARIANT);
+        assert!(text.contains(from), "{from}");
+        let error = Study::from_toml(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{from} -> {to}: {error}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::run_folder;
 use crate::trained_arm::{self, ArmFile};
 
 /// The folder beside an adapter's files that holds its base, where that is no model of its own.
-const BASE: &str = "base";
+pub const BASE: &str = "base";
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

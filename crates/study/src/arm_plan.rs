@@ -11,7 +11,7 @@ use tunebench_peft::Inspection;
 use tunebench_spec::fit::{RecipeWarning, warnings};
 use tunebench_spec::grid::Candidate;
 use tunebench_spec::plan::RecordedPlan;
-use tunebench_spec::study::{Arm, Model};
+use tunebench_spec::study::{Arm, Model, Variant};
 use tunebench_spec::{Decoder, Recipe};
 
 use crate::arm_recipe::{ArmRecipe, Stated, arm_recipe};
@@ -167,6 +167,11 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             Err(error) => return Err(error),
         }
     }
+    for variant in &study.arms.variants {
+        for parent in plans.arms.iter().filter(|plan| plan.arm.name == variant.of) {
+            check_foldable(parent, "is another form of").in_arm(&variant.name)?;
+        }
+    }
     Ok(plans)
 }
 
@@ -175,7 +180,37 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
 /// # Errors
 /// When a recipe cannot be followed with the data that there is.
 pub fn reports(context: &StudyContext, plans: &[ArmPlan<'_>]) -> Result<Vec<PlanReport>, StudyError> {
-    plans.iter().map(|plan| report(context, plan)).collect()
+    let mut reports = Vec::new();
+    for of_arm in plans.chunk_by(|a, b| std::ptr::eq(a.arm, b.arm)) {
+        let candidates: Vec<PlanReport> =
+            of_arm.iter().map(|plan| report(context, plan)).collect::<Result<_, StudyError>>()?;
+        let variants = context.study.arms.variants_of(&of_arm[0].arm.name);
+        let variants: Vec<PlanReport> = variants.map(|variant| variant_report(variant, &candidates[0])).collect();
+        reports.extend(candidates.into_iter().chain(variants));
+    }
+    Ok(reports)
+}
+
+/// Another form of an arm: as many of it as there are trainings, and nothing to train.
+fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
+    PlanReport {
+        arm: variant.name.clone(),
+        candidate: String::new(),
+        base: of.arm.clone(),
+        tuner: variant.form.name().to_owned(),
+        total_params: of.model_params,
+        trainable_params: 0,
+        additional_params: 0,
+        trainable_percent: 0.0,
+        examples: Some(0),
+        steps: Some(0),
+        epochs: 0.0,
+        learning_rate: 0.0,
+        remarks: Vec::new(),
+        memory_bytes: None,
+        fits: None,
+        ..of.clone()
+    }
 }
 
 fn plan_arm<'a>(
@@ -188,7 +223,7 @@ fn plan_arm<'a>(
         return Err(StudyError::ParentFailed { arm: arm.name.clone(), parent: arm.base.clone() });
     }
     for parent in before.arms.iter().filter(|p| p.arm.name == arm.base) {
-        check_foldable(parent)?;
+        check_foldable(parent, "starts from")?;
     }
     let study = &context.study;
     let candidates = study.candidates(arm)?;
@@ -243,8 +278,8 @@ fn check(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe) -> Result<()
     ))
 }
 
-fn check_foldable(parent: &ArmPlan<'_>) -> Result<(), StudyError> {
-    let whose = format!("it starts from `{}`, whose tuner `{}`", parent.arm.name, parent.arm.tuner);
+fn check_foldable(parent: &ArmPlan<'_>, how: &str) -> Result<(), StudyError> {
+    let whose = format!("it {how} `{}`, whose tuner `{}`", parent.arm.name, parent.arm.tuner);
     if parent.recorded.plan.virtual_tokens.is_some() {
         return Err(StudyError::Invalid(format!(
             "{whose} puts virtual tokens in front of every example; those cannot be folded into the weights"

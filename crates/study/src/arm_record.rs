@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use tunebench_model::backend::Backend;
+use tunebench_spec::study::Form;
 use tunebench_spec::{ArmRecord, StepLog};
 
 use crate::base_model::BaseModel;
 use crate::error::StudyError;
+use crate::model_key::ModelKey;
 use crate::prepared_arm::PreparedArm;
 use crate::{run_folder, trained_arm};
 
@@ -48,6 +50,25 @@ pub fn of_training(
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };
     named(arm, record)
+}
+
+/// A training in another form: nothing was trained for it.
+pub fn of_variant(
+    key: &ModelKey,
+    form: Form,
+    identity: &str,
+    parent: &PreparedArm<'_>,
+    backend: &'static dyn Backend,
+) -> ArmRecord {
+    let plan = parent.data.plan;
+    ArmRecord {
+        candidate: key.candidate.clone(),
+        base: plan.arm.name.clone(),
+        tuner: form.name().to_owned(),
+        dataset: plan.arm.dataset.clone(),
+        template: plan.form.template.to_owned(),
+        ..untrained(&key.arm, identity, plan.shape.params(), key.seed, backend)
+    }
 }
 
 /// The record of a training, finished or stopped on the way, under the arm's present names: those may have changed since,

@@ -95,6 +95,8 @@ pub enum StudyError {
     #[error(transparent)]
     Adapter(#[from] tunebench_peft::Error),
     #[error(transparent)]
+    Export(#[from] tunebench_export::Error),
+    #[error(transparent)]
     Generation(#[from] tunebench_generate::Error),
     #[error(transparent)]
     Judging(#[from] tunebench_judge::JudgeError),

@@ -1,4 +1,4 @@
-//! A model under the name that it has in the frames: a base model as it came, or a training of an arm.
+//! A model under the name that it has in the frames: a base model as it came, a training of an arm, or one in another form.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,12 +21,19 @@ use crate::prepared_arm::PreparedArm;
 use crate::run_folder::{self, RunFolder};
 use crate::trained_arm;
 use crate::training;
+use crate::variant::PreparedVariant;
 use crate::work::ModelWork;
 
 /// A model that work is done for.
 pub enum EvaluatedModel<'a> {
-    Base { key: ModelKey, model: Arc<BaseModel<'a>>, encoder: Arc<ModelEncoder> },
+    Base {
+        key: ModelKey,
+        model: Arc<BaseModel<'a>>,
+        encoder: Arc<ModelEncoder>,
+    },
     Arm(PreparedArm<'a>),
+    /// A training in another form.
+    Variant(Box<PreparedVariant<'a>>),
 }
 
 impl EvaluatedModel<'_> {
@@ -34,6 +41,7 @@ impl EvaluatedModel<'_> {
         match self {
             Self::Base { key, .. } => key,
             Self::Arm(arm) => &arm.key,
+            Self::Variant(variant) => &variant.key,
         }
     }
 
@@ -42,6 +50,7 @@ impl EvaluatedModel<'_> {
         match self {
             Self::Base { model, .. } => &model.identity,
             Self::Arm(arm) => &arm.identity,
+            Self::Variant(variant) => &variant.identity,
         }
     }
 
@@ -50,13 +59,14 @@ impl EvaluatedModel<'_> {
         match self {
             Self::Base { encoder, .. } => encoder,
             Self::Arm(arm) => &arm.data.encoder,
+            Self::Variant(variant) => &variant.parent.data.encoder,
         }
     }
 
     /// Whether it stands for what it is called after, and not for a candidate that may be passed over.
     pub fn is_selected(&self) -> bool {
         match self {
-            Self::Base { .. } => true,
+            Self::Base { .. } | Self::Variant(_) => true,
             Self::Arm(arm) => arm.is_selected,
         }
     }
@@ -87,6 +97,11 @@ impl EvaluatedModel<'_> {
                 }
                 arm.data.plan.arm.evaluate && arm.is_selected
             }
+            Self::Variant(variant) => {
+                work.parent = Some(variant.parent.key.clone());
+                work.measure = Some(variant.parent.data.losses.identity(&variant.identity, backend)?);
+                true
+            }
         };
         if let Some(evaluation) = evaluation.filter(|_| is_evaluated) {
             let answer = evaluation.request(self.encoder(), self.key()).identity(self.identity())?;
@@ -103,7 +118,7 @@ impl EvaluatedModel<'_> {
     /// When a file of an earlier training is damaged.
     pub fn forecast(&self, root: &Path) -> Result<Option<ArmForecast<'_>>, StudyError> {
         match self {
-            Self::Base { .. } => Ok(None),
+            Self::Base { .. } | Self::Variant(_) => Ok(None),
             Self::Arm(arm) => arm.forecast(root).map(Some),
         }
     }
@@ -111,7 +126,7 @@ impl EvaluatedModel<'_> {
     /// Whether its training is not finished.
     pub fn is_to_be_trained(&self, root: &Path) -> bool {
         match self {
-            Self::Base { .. } => false,
+            Self::Base { .. } | Self::Variant(_) => false,
             Self::Arm(arm) => !matches!(trained_arm::finished(root, &arm.identity), Ok(Some(_))),
         }
     }
@@ -128,7 +143,7 @@ impl EvaluatedModel<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
         match self {
-            Self::Base { .. } => Ok(()),
+            Self::Base { .. } | Self::Variant(_) => Ok(()),
             Self::Arm(arm) => {
                 training::train(arm, backend, folder, calibration, observer)?;
                 // What is dropped on the way is never measured by itself, and is shown beside the plain base all the same.
@@ -142,7 +157,11 @@ impl EvaluatedModel<'_> {
     /// # Errors
     /// When a model cannot be opened or computed.
     pub fn measure(&self, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
-        let Self::Arm(arm) = self else { return Ok(()) };
+        let arm = match self {
+            Self::Base { .. } => return Ok(()),
+            Self::Arm(arm) => arm,
+            Self::Variant(variant) => return measure_variant(variant, backend, folder),
+        };
         let (sets, root) = (&arm.data.losses, folder.root());
         measure_base(arm, backend, folder)?;
         // Of a training that broke off there is nothing to measure: it is worse than any other.
@@ -180,6 +199,11 @@ impl EvaluatedModel<'_> {
                 receipts: arm.receipt(root)?.into_iter().collect(),
                 ..ArmRows::default()
             }),
+            Self::Variant(variant) => Ok(ArmRows {
+                arms: vec![variant.record(backend)],
+                losses: variant.losses(backend, root)?,
+                ..ArmRows::default()
+            }),
         }
     }
 
@@ -197,8 +221,26 @@ impl EvaluatedModel<'_> {
                 let trained = trained_arm::open(root, &arm.identity)?;
                 Ok((trained.file.shape, trained.weights, trained.tuning))
             }
+            Self::Variant(variant) => variant.load(root),
         }
     }
+}
+
+/// Measures a training in another form, and the plain base model.
+fn measure_variant(
+    variant: &PreparedVariant<'_>,
+    backend: &'static dyn Backend,
+    folder: &RunFolder,
+) -> Result<(), StudyError> {
+    let (sets, root) = (&variant.parent.data.losses, folder.root());
+    measure_base(&variant.parent, backend, folder)?;
+    let own = run_folder::losses(root, &sets.identity(&variant.identity, backend)?);
+    let shape = &variant.parent.data.plan.shape;
+    losses::measure(sets, &own, backend, || {
+        let (_, weights, tuning) = variant.load(root)?;
+        Ok(Parts { shape, weights, tuning })
+    })?;
+    Ok(())
 }
 
 /// Measures the plain base model that a training's chain begins with, unless that is done.

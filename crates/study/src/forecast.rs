@@ -64,20 +64,8 @@ pub(crate) fn arm_time(
     let (plan, seeds) = (data.plan, data.plan.seeds.len() as f64);
     let share = searched_share(context.study.selection.as_ref(), candidates, index);
     let trainings = if index == 0 { seeds.max(1.0) } else { share };
-    let mut answering_seconds_at_most = Some(0.0);
-    if let Some(evaluation) = evaluation.filter(|_| index == 0 && plan.arm.evaluate) {
-        let settings = &evaluation.settings().generation;
-        let prompts: Vec<usize> = evaluation
-            .items()
-            .iter()
-            .filter_map(|item| Some(data.encoder.encoder.prompt(&item.turns).ok()?.tokens.len()))
-            .collect();
-        let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
-        let speed = calibration.answering(&plan.shape, mean as usize, settings.batch_size, context.backend)?;
-        let answers = prompts.len() as u64;
-        answering_seconds_at_most =
-            speed.map(|speed| seeds * speed.seconds(answers, mean, settings.max_new_tokens as f64));
-    }
+    let evaluation = evaluation.filter(|_| index == 0 && plan.arm.evaluate);
+    let answering_seconds_at_most = answering(context, data, evaluation, calibration)?;
     Ok(ArmTime {
         arm: plan.arm.name.clone(),
         candidate: plan.candidate.name(),
@@ -87,6 +75,48 @@ pub(crate) fn arm_time(
         trainings,
         answering_seconds_at_most,
     })
+}
+
+/// What an arm in another form will take, of which `data` is: answers alone.
+///
+/// # Errors
+/// When the engine cannot be measured.
+pub(crate) fn variant_time(
+    context: &StudyContext,
+    name: &str,
+    data: &ArmData<'_>,
+    evaluation: Option<&Evaluation<'_>>,
+    calibration: &mut Calibration,
+) -> Result<ArmTime, StudyError> {
+    Ok(ArmTime {
+        arm: name.to_owned(),
+        candidate: String::new(),
+        steps: 0,
+        tokens: 0,
+        training_seconds: Some(0.0),
+        trainings: 0.0,
+        answering_seconds_at_most: answering(context, data, evaluation, calibration)?,
+    })
+}
+
+/// Seconds for the answers of all trainings of an arm, if each is as long as it may be; none where that cannot be said.
+fn answering(
+    context: &StudyContext,
+    data: &ArmData<'_>,
+    evaluation: Option<&Evaluation<'_>>,
+    calibration: &mut Calibration,
+) -> Result<Option<f64>, StudyError> {
+    let Some(evaluation) = evaluation else { return Ok(Some(0.0)) };
+    let settings = &evaluation.settings().generation;
+    let prompts: Vec<usize> = evaluation
+        .items()
+        .iter()
+        .filter_map(|item| Some(data.encoder.encoder.prompt(&item.turns).ok()?.tokens.len()))
+        .collect();
+    let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
+    let speed = calibration.answering(&data.plan.shape, mean as usize, settings.batch_size, context.backend)?;
+    let (answers, seeds) = (prompts.len() as u64, data.plan.seeds.len() as f64);
+    Ok(speed.map(|speed| seeds * speed.seconds(answers, mean, settings.max_new_tokens as f64)))
 }
 
 /// Of a whole training, the share that a candidate is trained which is dropped at its place in the order, the first being

@@ -125,7 +125,7 @@ impl RunFrames {
         let answered = rows.filter(|(_, rows)| !rows.generations.is_empty());
         let key = |(arm, candidate, seed): &RowKey| {
             let mut key = ModelKey { candidate: candidate.clone(), ..ModelKey::single(arm, *seed) };
-            if let Some(arm) = study.arm(arm) {
+            if let Some(arm) = study.trained_arm(arm) {
                 key.of = study.seeds(arm);
                 key.number = 1 + seed.wrapping_sub(study.training_seed(arm, 0)) as u32;
             }

@@ -53,6 +53,11 @@ pub fn labels<E: From<StudyError>>(
     take: &mut dyn FnMut(ArmLabels) -> Result<(), E>,
 ) -> Result<(), E> {
     let plans = arm_plan::plan(context).and_then(arm_plan::Plans::whole)?;
+    if let Some(variant) = only.and_then(|name| context.study.variant(name)) {
+        let said =
+            format!("`{}` is `{}` in another form, and learns nothing itself; name that one", variant.name, variant.of);
+        return Err(StudyError::Invalid(said).into());
+    }
     let only = only.map(|name| known_arm(&context.study, name)).transpose()?;
     let (mut models, mut datasets) = (BaseModels::new(context), Datasets::new(context));
     for plan in plans.iter().filter(|plan| only.is_none_or(|arm| arm.name == plan.arm.name)) {

@@ -15,6 +15,7 @@
 //! - [`arm_recipe`]: an arm's recipe, fitted to its data; [`losses`]: text that nobody learns from, and losses on it
 //! - [`prepared_arm`]: a training ready to be done, named by [`identity`] and [`model_key`]; [`preparation`]: all of them, and
 //!   the [`evaluation`]
+//! - [`variant`]: a training in another form
 //! - [`selection`]: which candidate of a grid is the arm; [`candidates`]: those in a run folder
 //! - [`work`]: the order of work as plain data
 //! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
@@ -28,6 +29,7 @@
 //! - [`run_folder`]: what is kept where, named by content; [`trained_arm`]: a trained arm, opened again; [`adapter_export`]: its
 //!   adapter for PEFT
 //! - [`arm_record`], [`frames`]: the rows that come of it
+//! - [`arm_export`]: a trained arm, written for other programs
 //! - [`labels`](mod@labels), [`chat`]: the tokens an arm learns from; a trained arm that answers; [`servable`](mod@servable): models for a
 //!   server
 //! - [`observer`]: what is told, and in [`wording`] how; [`error`]: what can go wrong
@@ -35,6 +37,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod adapter_export;
+pub mod arm_export;
 pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
@@ -84,6 +87,7 @@ pub mod token_cache;
 pub mod trained_arm;
 pub mod training;
 pub mod training_set;
+pub mod variant;
 pub mod wording;
 pub mod work;
 
@@ -93,6 +97,7 @@ use tunebench_model::backend::Backend;
 use tunebench_host::Registry;
 
 pub use tunebench_dataset::OverlapReport;
+pub use tunebench_export::{Difference, Report};
 pub use tunebench_judge::Again;
 
 pub use adapter_export::{AdapterBase, AdapterExport};

@@ -5,6 +5,7 @@ use std::path::Path;
 use tunebench_dataset::overlap::OverlapReport;
 use tunebench_dataset::{Skips, TextCheck, TokenStats};
 use tunebench_spec::fit::{Fitted, RecipeWarning};
+use tunebench_spec::study::Form;
 use tunebench_spec::{ArmRecord, Generation, GradientReceipt, Judgement, LossLog, StepLog};
 
 use crate::error::StudyError;
@@ -172,6 +173,12 @@ pub enum Event<'a> {
     /// Work on a base model begins, as it came.
     BaseStarted {
         model: &'a ModelKey,
+    },
+    /// Work on a training in another form begins.
+    VariantStarted {
+        model: &'a ModelKey,
+        of: &'a ModelKey,
+        form: Form,
     },
     /// Work on a training begins, number `number` (from 1) of the `count` that are known.
     ArmStarted {

@@ -21,11 +21,12 @@ use crate::error::{Locate, StudyError};
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
-use crate::forecast::{StudyForecast, arm_time};
+use crate::forecast::{StudyForecast, arm_time, variant_time};
 use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::prepared_arm::{ArmData, PreparedArm};
+use crate::variant::PreparedVariant;
 use crate::work::{ModelWork, WorkGraph, chosen_arms};
 
 /// A study, prepared as far as what does not depend on its results.
@@ -170,6 +171,12 @@ impl<'a> Preparation<'a> {
                 evaluated += 1;
             }
         }
+        for variant in self.context.study.arms.variants.iter().filter(|v| self.chosen.contains(v.name.as_str())) {
+            let Some((_, candidates)) = self.arms.iter().find(|(name, _)| *name == variant.of) else { continue };
+            arms.push(variant_time(self.context, &variant.name, &candidates[0], evaluation, &mut calibration)?);
+            models += candidates[0].plan.seeds.len() as u64;
+            evaluated += 1;
+        }
         let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
         let judging = evaluation.map(|evaluation| evaluation.judging(evaluated + bases, models + bases)).transpose()?;
         let judging = judging.unwrap_or_default();
@@ -196,12 +203,12 @@ impl<'a> Preparation<'a> {
             }
             order.push(key);
         }
-        let (trainings, undecided) = self.decide(root, observer)?;
-        for training in trainings {
-            order.push(training.key.clone());
-            identities.insert(training.key.clone(), training.identity.clone());
-            if self.chosen.contains(training.key.arm.as_str()) {
-                models.push(EvaluatedModel::Arm(training));
+        let (known, undecided) = self.decide(root, observer)?;
+        for model in known {
+            order.push(model.key().clone());
+            identities.insert(model.key().clone(), model.identity().to_owned());
+            if self.chosen.contains(model.key().arm.as_str()) {
+                models.push(model);
             }
         }
         let evaluation = self.evaluation.as_deref();
@@ -211,12 +218,12 @@ impl<'a> Preparation<'a> {
         Ok(Round { models, graph: WorkGraph::new(&work), order, identities, undecided })
     }
 
-    /// The trainings that are known, and the arms that are not decided yet.
+    /// The trainings that are known with their other forms, and the arms that are not decided yet.
     fn decide(
         &mut self,
         root: &Path,
         observer: &mut dyn Observer,
-    ) -> Result<(Vec<PreparedArm<'a>>, Vec<String>), StudyError> {
+    ) -> Result<(Vec<EvaluatedModel<'a>>, Vec<String>), StudyError> {
         let backend = self.context.backend;
         let (mut all, mut undecided) = (Vec::new(), Vec::new());
         // The trainings that stand for each decided arm, by their number.
@@ -242,22 +249,34 @@ impl<'a> Preparation<'a> {
                 candidates::decide(self.context, arm, firsts, root, &mut self.announced, observer).in_arm(name)?;
             if let Some(failure) = failure {
                 failed.insert(*name, StudyError::Arm { arm: (*name).to_owned(), source: Box::new(failure) });
-                all.extend(trainings);
+                all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
                 continue;
             }
             let Some(chosen) = chosen else {
                 undecided.push((*name).to_owned());
-                all.extend(trainings);
+                all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
                 continue;
             };
             let first = trainings[chosen].clone();
-            all.extend(trainings);
+            all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
             let mut of_arm = vec![first];
             for number in 1..candidates[chosen].plan.seeds.len() {
                 of_arm.push(training(&candidates[chosen], number).in_arm(name)?);
             }
-            all.extend(of_arm[1..].iter().cloned());
+            all.extend(of_arm[1..].iter().cloned().map(EvaluatedModel::Arm));
+            for variant in self.context.study.arms.variants_of(name) {
+                for training in &of_arm {
+                    let prepared = PreparedVariant::new(variant, training).in_arm(&variant.name)?;
+                    all.push(EvaluatedModel::Variant(Box::new(prepared)));
+                }
+            }
             decided.insert(name, of_arm);
+        }
+        for variant in &self.context.study.arms.variants {
+            if failed.contains_key(variant.of.as_str()) {
+                let (arm, parent) = (variant.name.clone(), variant.of.clone());
+                failed.insert(&variant.name, StudyError::ParentFailed { arm, parent });
+            }
         }
         self.lose(failed, observer);
         Ok((all, undecided))
@@ -266,7 +285,7 @@ impl<'a> Preparation<'a> {
     /// Tells of the arms that are to be run and cannot be, each once.
     fn lose(&mut self, mut failed: BTreeMap<&'a str, StudyError>, observer: &mut dyn Observer) {
         // In the study's order, in which a parent comes before what starts from it.
-        let names: Vec<&'a str> = self.arms.iter().map(|(name, _)| *name).collect();
+        let names = self.context.study.arm_names();
         for name in names.into_iter().filter(|name| self.chosen.contains(name)) {
             let Some(error) = failed.remove(name).filter(|_| self.lost.insert(name)) else { continue };
             let model = ModelKey::single(name, self.context.study.study.seed);

@@ -191,7 +191,12 @@ impl<'a> Run<'a> {
             is_new = true;
             observer.on_event(&match first.kind {
                 PieceKind::Train => Event::ArmStarted { model, number, count },
-                PieceKind::Measure | PieceKind::Answer | PieceKind::Judge => Event::BaseStarted { model },
+                PieceKind::Measure | PieceKind::Answer | PieceKind::Judge => match self.executor.model(model)? {
+                    EvaluatedModel::Variant(variant) => {
+                        Event::VariantStarted { model, of: &variant.parent.key, form: variant.form }
+                    }
+                    EvaluatedModel::Base { .. } | EvaluatedModel::Arm(_) => Event::BaseStarted { model },
+                },
             });
             if let Some(error) = self.model(&graph, pieces, &mut is_done, observer)? {
                 observer.on_event(&Event::ModelFailed { model, error: &error });

@@ -2,12 +2,15 @@
 //!
 //! `arm.json` is written last, so its presence says that the training beside it is finished.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tunebench_files as files;
+use tunebench_model::formats::gguf::{GgufType, quantized};
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Tokenizer, Tuning, Weights};
+use tunebench_spec::study::Form as ArmForm;
 use tunebench_spec::{ArmRecord, Decoder, GradientReceipt, LossLog, StepLog};
 
 use crate::base_model::Base;
@@ -189,13 +192,19 @@ pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights
 /// # Errors
 /// When there is none, or nothing of it was trained; else as [`open`].
 pub fn find(root: &Path, arm: &str) -> Result<TrainedArm, StudyError> {
-    open(root, &find_identity(root, arm)?)
+    let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
+    let record = row(root, &arms, arm)?;
+    let Some(form) = record.form() else { return open(root, &named(root, &arms, arm)?.identity) };
+    let is_parent = |other: &&ArmRecord| other.arm == record.base && other.selected && other.seed == record.seed;
+    let parent = arms.iter().find(is_parent).ok_or_else(|| StudyError::NothingTrained(record.base.clone()))?;
+    let formed = in_form(root, open(root, &parent.identity)?, form).in_arm(&record.arm)?;
+    Ok(TrainedArm { file: ArmFile { record: record.clone(), ..formed.file }, ..formed })
 }
 
-/// The identity of the training that [`find`] opens.
+/// The identity of the training that [`find`] opens, for what is asked of trainings alone.
 ///
 /// # Errors
-/// When there is none, or nothing of it was trained.
+/// As [`named`].
 pub fn find_identity(root: &Path, arm: &str) -> Result<String, StudyError> {
     let arms: Vec<ArmRecord> = tunebench_results::Frames::open(root)?.read()?;
     Ok(named(root, &arms, arm)?.identity.clone())
@@ -204,8 +213,21 @@ pub fn find_identity(root: &Path, arm: &str) -> Result<String, StudyError> {
 /// As [`find_identity`], its row among those of the run folder.
 ///
 /// # Errors
-/// When there is none, or nothing of it was trained.
+/// When there is none, nothing of it was trained, or it is an arm in another form.
 pub fn named<'a>(root: &Path, arms: &'a [ArmRecord], arm: &str) -> Result<&'a ArmRecord, StudyError> {
+    let record = row(root, arms, arm)?;
+    match (record.form(), record.steps) {
+        (Some(_), _) => Err(StudyError::Invalid(format!(
+            "`{}` is `{}` in another form, which is no training; chat, export merged and export gguf take it",
+            record.arm, record.base
+        ))),
+        (None, 0) => Err(StudyError::NothingTrained(arm.to_owned())),
+        (None, _) => Ok(record),
+    }
+}
+
+/// The row of an arm among those of a run folder.
+fn row<'a>(root: &Path, arms: &'a [ArmRecord], arm: &str) -> Result<&'a ArmRecord, StudyError> {
     let is_known = |name: &str| arms.iter().any(|record| record.arm == name);
     let (name, seed) = match arm.rsplit_once('@') {
         Some((name, seed)) if !is_known(arm) => (name, seed.parse::<u64>().ok()),
@@ -218,18 +240,49 @@ pub fn named<'a>(root: &Path, arms: &'a [ArmRecord], arm: &str) -> Result<&'a Ar
         known.dedup();
         return Err(StudyError::UnknownArm { name: arm.to_owned(), known: known.join(", ") }).at(root.display());
     };
-    if record.steps == 0 {
-        return Err(StudyError::NothingTrained(arm.to_owned()));
-    }
     Ok(record)
 }
 
 fn shown(record: &ArmRecord) -> String {
-    if record.steps == 0 { record.arm.clone() } else { format!("{}@{}", record.arm, record.seed) }
+    let is_of_training = record.steps > 0 || record.form().is_some();
+    if is_of_training { format!("{}@{}", record.arm, record.seed) } else { record.arm.clone() }
+}
+
+/// A trained arm with its tuning folded into its weights, and those in another form.
+///
+/// # Errors
+/// When it cannot be folded, or a number does not fit the form.
+pub fn in_form(root: &Path, trained: TrainedArm, form: ArmForm) -> Result<TrainedArm, StudyError> {
+    let TrainedArm { file, weights, tuning, tokenizer } = trained;
+    let merged = tuning.merge(&file.shape, weights)?;
+    let weights = match form {
+        ArmForm::Merged => merged.stored_as(&file.shape, &stored_floats(root, &file.base)?)?,
+        ArmForm::F16 => quantized(&file.shape, merged, GgufType::F16)?,
+        ArmForm::BF16 => quantized(&file.shape, merged, GgufType::BF16)?,
+        ArmForm::Q8_0 => quantized(&file.shape, merged, GgufType::Q8_0)?,
+        ArmForm::Q4_K_M => quantized(&file.shape, merged, GgufType::Q4_K_M)?,
+    };
+    Ok(TrainedArm { file, weights, tuning: Tuning::none(), tokenizer })
+}
+
+/// How the base model that an arm's chain begins with has each weight in its file; nothing of fresh weights, which are f32.
+///
+/// # Errors
+/// When a file of it or of an arm between is missing or damaged.
+pub fn stored_floats(root: &Path, base: &Base) -> Result<BTreeMap<String, Float>, StudyError> {
+    match base {
+        Base::Init { .. } => Ok(BTreeMap::new()),
+        Base::Files { files, .. } => Ok(files.open()?.floats()?),
+        Base::Arm { identity } => match finished(root, identity)? {
+            Some(parent) => stored_floats(root, &parent.base),
+            None => Err(StudyError::Unfinished { folder: run_folder::training(root, identity) }),
+        },
+    }
 }
 
 impl TrainedArm {
-    /// Writes the whole model with the tuning folded in, as a Hugging Face folder with numbers as `float`.
+    /// Writes the whole model with the tuning folded in, as a Hugging Face folder with numbers as `float`, with nothing of what
+    /// its base has beside: for a base that is made here.
     ///
     /// # Errors
     /// When the tuning cannot be folded in, or the folder cannot be written.

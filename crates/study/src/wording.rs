@@ -106,6 +106,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::CandidateChosen { arm, candidate, loss, edges } => chosen(arm, candidate, *loss, edges),
         Event::CandidateDiverged { why, .. } => format!("  it counts as the worst of its grid: {why}"),
         Event::BaseStarted { model } => format!("{model} as it is"),
+        Event::VariantStarted { model, of, form } => format!("{model}: {of}, {}", form.name()),
         Event::ArmStarted { model, number, count } => format!("[{number}/{count}] {model}"),
         Event::AlreadyTrained { .. } => "  already trained".to_owned(),
         Event::ExamplesSkipped { skips, .. } => format!("  rows: {skips}"),

@@ -127,11 +127,14 @@ impl WorkGraph {
 /// When there is no such arm.
 pub fn chosen_arms<'a>(study: &'a Study, only: &[String]) -> Result<BTreeSet<&'a str>, StudyError> {
     if only.is_empty() {
-        return Ok(study.arms.iter().map(|a| a.name.as_str()).collect());
+        return Ok(study.arm_names().into_iter().collect());
     }
     let mut chosen = BTreeSet::new();
     for name in only {
-        let mut arm = known_arm(study, name).at("only")?;
+        // Another form of an arm comes of that arm's training.
+        let variant = study.variant(name);
+        chosen.extend(variant.map(|variant| variant.name.as_str()));
+        let mut arm = known_arm(study, variant.map_or(name, |variant| &variant.of)).at("only")?;
         while chosen.insert(arm.name.as_str()) {
             let Some(parent) = study.arm(&arm.base) else { break };
             arm = parent;
@@ -146,7 +149,7 @@ pub fn chosen_arms<'a>(study: &'a Study, only: &[String]) -> Result<BTreeSet<&'a
 /// When there is none; the message lists those there are.
 pub fn known_arm<'a>(study: &'a Study, name: &str) -> Result<&'a tunebench_spec::study::Arm, StudyError> {
     study.arm(name).ok_or_else(|| {
-        let known: Vec<&str> = study.arms.iter().map(|a| a.name.as_str()).collect();
+        let known = study.arm_names();
         StudyError::UnknownArm { name: name.to_owned(), known: known.join(", ") }
     })
 }

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/train", &["spec", "files", "dataset", "kernels", "model", "testkit"]),
     // Tunings to and from other tools' folders.
     ("crates/peft", &["spec", "files", "model", "testkit"]),
+    ("crates/export", &["spec", "files", "model", "testkit"]),
     ("crates/generate", &["spec", "dataset", "kernels", "model", "testkit"]),
     // A server to test against.
     ("crates/scripted-server", &["spec"]),
@@ -51,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "train",
             "peft",
+            "export",
             "generate",
             "chat",
             "local-chat",
@@ -77,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "train",
             "peft",
+            "export",
             "generate",
             "judge",
             "results",

@@ -6,7 +6,7 @@ use crate::compare::what_shows;
 use crate::error::Result;
 use crate::estimates::{ArmScore, JudgeScores, PairScore};
 use crate::evidence::Evidence;
-use crate::run::Run;
+use crate::run::{Arm, Run};
 use crate::sample::Sample;
 
 /// What can be said of the largest group of arms that share model and data.
@@ -61,7 +61,7 @@ pub fn of(run: &Run, evidence: &Evidence, scores: &JudgeScores, margin: f64) -> 
 /// Trained arms with a macro average that share model and data, best first; the largest group first.
 pub fn groups<'a>(run: &Run, scores: &'a JudgeScores) -> Vec<Vec<&'a ArmScore>> {
     let mut groups: Vec<((&str, &str), Vec<&ArmScore>)> = Vec::new();
-    for (arm, record) in trained(scores).into_iter().filter_map(|arm| Some((arm, &run.arm(&arm.arm)?.record))) {
+    for (arm, record) in trained(run, scores).into_iter().filter_map(|arm| Some((arm, &run.arm(&arm.arm)?.record))) {
         let key = (record.base.as_str(), record.dataset.as_str());
         match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, arms)) => arms.push(arm),
@@ -73,9 +73,11 @@ pub fn groups<'a>(run: &Run, scores: &'a JudgeScores) -> Vec<Vec<&'a ArmScore>> 
     groups
 }
 
-/// The trained arms with a macro average, best first.
-fn trained(scores: &JudgeScores) -> Vec<&ArmScore> {
-    let mut arms: Vec<&ArmScore> = scores.arms.iter().filter(|arm| !arm.is_base && arm.macro_average.is_ok()).collect();
+/// The trained arms with a macro average, best first; an arm in another form is no method to decide on.
+fn trained<'a>(run: &Run, scores: &'a JudgeScores) -> Vec<&'a ArmScore> {
+    let is_variant = |arm: &ArmScore| run.arm(&arm.arm).is_some_and(Arm::is_variant);
+    let is_trained = |arm: &&ArmScore| !arm.is_base && !is_variant(arm) && arm.macro_average.is_ok();
+    let mut arms: Vec<&ArmScore> = scores.arms.iter().filter(is_trained).collect();
     arms.sort_by(|a, b| score(b).total_cmp(&score(a)));
     arms
 }
@@ -139,7 +141,7 @@ fn what_would_settle(
 }
 
 fn without_rivals(run: &Run, scores: &JudgeScores) -> Outcome {
-    let trained = trained(scores);
+    let trained = trained(run, scores);
     let Some(best) = trained.first() else { return Outcome::NoScores };
     let root = run.arm(&best.arm).map(|arm| run.root(arm)).unwrap_or_default();
     Outcome::NoRivals {

@@ -1,41 +1,38 @@
 //! `tunebench export`: a trained arm in formats other tools read.
 
-use std::path::Path;
-
 use anyhow::Result;
-use tunebench_model::formats::safetensors::Float;
-use tunebench_study::{AdapterBase, adapter_export, trained_arm};
+use tunebench_model::backend::Backend;
+use tunebench_study::{AdapterBase, Report, arm_export};
 
-use crate::args::{Dtype, Exported};
-use crate::output::{print, printable};
+use crate::args::{Exported, ExportedArm};
+use crate::output::{print, printable, status};
 
-pub fn run(what: &Exported) -> Result<()> {
+pub fn run(what: &Exported, engine: &'static dyn Backend) -> Result<()> {
     match what {
-        Exported::Adapter { dir, arm, out } => adapter(dir, arm, out),
-        Exported::Merged { dir, arm, out, dtype } => {
-            let float = match dtype {
-                Dtype::F32 => Float::F32,
-                Dtype::Bf16 => Float::BF16,
-            };
-            trained_arm::find(dir, arm)?.save_merged(out, float)?;
-            print(&format!("{}: a Hugging Face folder, {}\n", out.display(), float.torch_name()))
+        Exported::Adapter { of } => adapter(of, engine),
+        Exported::Merged { of, dtype, max_shard_size } => {
+            tell(of, &arm_export::save_merged(&of.dir, &of.name(), &of.out, (*dtype, *max_shard_size), engine)?)
+        }
+        Exported::Gguf { of, kind } => {
+            tell(of, &arm_export::save_gguf(&of.dir, &of.name(), &of.out, *kind, engine)?)
         }
     }
 }
 
-fn adapter(dir: &Path, arm: &str, out: &Path) -> Result<()> {
-    let saved = adapter_export::save(dir, &trained_arm::find_identity(dir, arm)?, out, out)?;
+fn tell(of: &ExportedArm, report: &Report) -> Result<()> {
+    report.said.iter().for_each(|said| status(said));
+    print(&format!("{}: {}\n{}\n", of.out.display(), printable(&report.what), report.difference))
+}
+
+fn adapter(of: &ExportedArm, engine: &'static dyn Backend) -> Result<()> {
+    let (saved, difference) = arm_export::save_adapter(&of.dir, &of.name(), &of.out, engine)?;
     let (base, whose) = match &saved.base {
         AdapterBase::Original(path) => (path, "the study's model"),
         AdapterBase::Written(path) => (path, "written beside it"),
     };
     let base = printable(&base.display().to_string());
-    let of = if saved.stacked.len() > 1 { format!(" of {}", saved.stacked.join(" and ")) } else { String::new() };
+    let stacked = if saved.stacked.len() > 1 { format!(" of {}", saved.stacked.join(" and ")) } else { String::new() };
+    let (kind, stacked, out) = (&saved.kind, printable(&stacked), of.out.display());
     let load = "load that model, then this with PeftModel.from_pretrained";
-    print(&format!(
-        "{}: a PEFT adapter, {}{}, over {base}, {whose}; {load}\n",
-        out.display(),
-        saved.kind,
-        printable(&of)
-    ))
+    print(&format!("{out}: a PEFT adapter, {kind}{stacked}, over {base}, {whose}; {load}\n{difference}\n"))
 }

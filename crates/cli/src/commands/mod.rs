@@ -33,7 +33,7 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Labels(args) => labels::run(&args, shared, signals),
         Command::Analyze(args) => analyze::run(&args),
         Command::Query(args) => query::run(&args),
-        Command::Export(args) => export::run(&args.what),
+        Command::Export(args) => export::run(&args.what, shared.backend),
         Command::Chat(args) => chat::run(&args, shared.backend),
         Command::Cache(args) => cache::run(&args),
         Command::Serve(args) => serve::run(args, shared.backend, signals),

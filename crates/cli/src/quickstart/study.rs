@@ -156,7 +156,7 @@ pub fn study(seed: u64, vocab_size: usize, sizes: &Sizes, bases: Bases) -> Study
         grids: [("ft_rates", 2.0 * FT_RATE), ("lora_rates", LORA_RATE)].map(rates).into(),
         models,
         datasets,
-        arms,
+        arms: arms.into(),
         eval: Some(Eval {
             items: "questions".into(),
             judge: "reference".into(),
@@ -183,7 +183,7 @@ pub fn pretraining_study(seed: u64, vocab_size: usize, sizes: &Sizes) -> Study {
         grids: BTreeMap::new(),
         models,
         datasets: vec![dataset("text", "belle", "text.jsonl", None)],
-        arms,
+        arms: arms.into(),
         eval: None,
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use candle_core::DType;
-use serde_json::json;
+use candle_core::{DType, Tensor};
+use serde_json::{Value, json};
 use tunebench_files::{create_folder, write_file};
 use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{ConfigError, Weight};
 use tunebench_spec::names::Role;
 
 use crate::families::{self, Family};
@@ -97,6 +98,19 @@ impl Folder {
         Weights::new(&self.shape, all)
     }
 
+    /// How each weight is stored.
+    ///
+    /// # Errors
+    /// When a file has changed since it was opened.
+    pub fn floats(&self) -> Result<BTreeMap<String, Float>, Error> {
+        let mut all = BTreeMap::new();
+        for (path, names) in &self.shards {
+            let file = TensorFile::open(path)?;
+            all.extend(names.iter().filter_map(|(name, own)| Some((own.clone(), file.float(name)?))));
+        }
+        Ok(all)
+    }
+
     /// Configuration, weights and whatever of the tokenizer's files there is, sorted.
     pub fn files(&self) -> Vec<PathBuf> {
         let beside = [CONFIG, INDEX].into_iter().chain(tokenizer::FILES);
@@ -176,8 +190,11 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Writes a folder that [`crate::open`] and transformers read: `config.json`, `model.safetensors` with numbers as `float`
-/// and, when given, the tokenizer's files. The configuration comes last and each file is whole or absent.
+/// Bytes of weights in one file, as transformers 4 has it.
+pub const SHARD_BYTES: u64 = 5_000_000_000;
+
+/// Writes a folder that [`crate::open`] and transformers read: `config.json`, weights with numbers as `float` and, when
+/// given, the tokenizer's files. The configuration comes last and each file is whole or absent.
 ///
 /// # Errors
 /// [`Error::Shape`] and its kin when the weights do not fit `shape`; [`Error::Files`] names the file.
@@ -188,18 +205,107 @@ pub fn save(
     tokenizer: Option<&Tokenizer>,
     float: Float,
 ) -> Result<(), Error> {
-    let found = weights.iter().map(|(name, t)| (name.to_string(), t.dims().to_vec())).collect();
-    check(&place(dir), shape, &found)?;
     create_folder(dir)?;
-    let invalid = |source| Error::Config { path: dir.into(), source };
-    let mut config = families::to_config_json(families::ALL, shape).map_err(invalid)?;
+    let mut config = config(shape, None, float).map_err(|source| Error::Config { path: dir.into(), source })?;
     if let Some(tokenizer) = tokenizer {
         tokenizer.save(dir)?;
         config["bos_token_id"] = json!(tokenizer.bos);
         config["eos_token_id"] = json!(tokenizer.eos);
     }
-    config["torch_dtype"] = json!(float.torch_name());
+    save_weights(dir, shape, weights, &|_| float, SHARD_BYTES)?;
+    save_config(dir, config)
+}
+
+/// Writes the weights, each with numbers of its own format, in the order of a checkpoint: one file, or as many as `most`
+/// bytes of each take, with an index. A weight that is larger than that has a file of its own. Says which files.
+///
+/// # Errors
+/// [`Error::Shape`] and its kin when the weights do not fit `shape`, [`Error::Type`] when a number does not fit its format;
+/// [`Error::Files`] names the file.
+pub fn save_weights(
+    dir: &Path,
+    shape: &Decoder,
+    weights: &Weights,
+    float: &dyn Fn(&str) -> Float,
+    most: u64,
+) -> Result<Vec<String>, Error> {
+    let tensors: BTreeMap<&str, &Tensor> = weights.iter().collect();
+    let found = tensors.iter().map(|(name, t)| ((*name).to_owned(), t.dims().to_vec())).collect();
+    check(&place(dir), shape, &found)?;
+    let listed = shape.weights();
+    let bytes = |weight: &Weight| weight.len() * float(&weight.name).size() as u64;
+    let mut shards: Vec<(u64, Vec<&Weight>)> = vec![(0, vec![])];
+    for weight in &listed {
+        let own = bytes(weight);
+        match shards.last_mut() {
+            Some((size, shard)) if shard.is_empty() || *size + own <= most => {
+                *size += own;
+                shard.push(weight);
+            }
+            _ => shards.push((own, vec![weight])),
+        }
+    }
+    let count = shards.len();
+    let name = |number: usize| match count {
+        1 => SINGLE.to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+    };
+    for (number, (_, shard)) in shards.iter().enumerate() {
+        let mut of_shard = Vec::with_capacity(shard.len());
+        for weight in shard {
+            let name = weight.name.as_str();
+            of_shard.extend(tensors.get(name).map(|tensor| (name, *tensor, float(name))));
+        }
+        safetensors::write_as(&dir.join(name(number)), &of_shard)?;
+    }
+    if count > 1 {
+        let files = shards.iter().enumerate();
+        let map: BTreeMap<&str, String> = files
+            .flat_map(|(number, (_, shard))| shard.iter().map(move |w| (w.name.as_str(), number)))
+            .map(|(w, n)| (w, name(n)))
+            .collect();
+        let total: u64 = shards.iter().map(|(size, _)| size).sum();
+        let metadata = json!({ "total_parameters": shape.params(), "total_size": total });
+        let index = json!({ "metadata": metadata, "weight_map": map });
+        write_file(&dir.join(INDEX), |out| writeln!(out, "{index:#}"))?;
+    }
+    Ok((0..count).map(name).collect())
+}
+
+/// The configuration of a decoder: `kept`, that of the model it comes from, with every key it has, and in it what is another
+/// model now; or one of our own where there is none. `float` is what most numbers are stored as.
+///
+/// # Errors
+/// [`ConfigError`] when no configuration of its family says all of this decoder.
+pub fn config(shape: &Decoder, kept: Option<&Value>, float: Float) -> Result<Value, ConfigError> {
+    let own = families::to_config_json(families::ALL, shape)?;
+    let says_it =
+        |config: &Value| families::from_config_json(families::ALL, &config.to_string()).is_ok_and(|s| s == *shape);
+    let mut config = kept.filter(|kept| kept.is_object()).cloned().unwrap_or_else(|| own.clone());
+    if !says_it(&config) {
+        config["tie_word_embeddings"] = shape.tie_word_embeddings.into();
+    }
+    if !says_it(&config)
+        && let (Some(config), Value::Object(own)) = (config.as_object_mut(), own)
+    {
+        config.extend(own);
+    }
+    if !says_it(&config) {
+        let why = "its `config.json`, with what has changed, would be read as another model".to_owned();
+        return Err(ConfigError::Unsupported(why));
+    }
+    let spelled: Vec<&str> = ["dtype", "torch_dtype"].into_iter().filter(|key| config.get(*key).is_some()).collect();
+    for key in if spelled.is_empty() { vec!["torch_dtype"] } else { spelled } {
+        config[key] = float.torch_name().into();
+    }
+    Ok(config)
+}
+
+/// Writes `config.json`.
+///
+/// # Errors
+/// [`Error::Files`] names the file.
+pub fn save_config(dir: &Path, mut config: Value) -> Result<(), Error> {
     config.sort_all_objects(); // the order of keys would depend on how serde_json was built
-    safetensors::write_as(&dir.join(SINGLE), weights.iter(), float)?;
     Ok(write_file(&dir.join(CONFIG), |out| writeln!(out, "{config:#}"))?)
 }

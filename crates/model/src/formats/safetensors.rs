@@ -56,6 +56,11 @@ impl TensorFile {
         names.into_iter().filter_map(|n| self.header.info(&n).map(|i| i.shape.clone()).map(|s| (n, s))).collect()
     }
 
+    /// How the numbers of a tensor are stored; none where there is no such tensor, or it holds other numbers.
+    pub fn float(&self, name: &str) -> Option<Float> {
+        Float::of(self.header.info(name)?.dtype)
+    }
+
     /// A note that the file's writer left under `key`, such as `format`.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
@@ -124,6 +129,33 @@ impl Float {
         }
     }
 
+    /// The format that `config.json` spells so.
+    pub fn of_torch_name(name: &str) -> Option<Self> {
+        [Self::F32, Self::F16, Self::BF16]
+            .into_iter()
+            .find(|float| float.torch_name() == name.trim_start_matches("torch."))
+    }
+
+    /// A tensor of numbers as they come back from this format: f32, or bf16 where that is the format.
+    ///
+    /// # Errors
+    /// [`Error::Type`] when a finite number of it becomes infinite; `name` is for the message.
+    pub fn rounded(self, name: &str, tensor: &Tensor) -> Result<Tensor, Error> {
+        if tensor.dtype() == DType::BF16 && self != Self::F16 {
+            // Nothing is wider than it.
+            return Ok(if self == Self::BF16 { tensor.clone() } else { tensor.to_dtype(DType::F32)? });
+        }
+        let numbers = flat(tensor)?;
+        let kept = self.decode(&self.encode(&numbers));
+        if let Some(at) = kept.iter().zip(&numbers).position(|(kept, number)| number.is_finite() && !kept.is_finite()) {
+            let found = format!("{:?} with the number {}", tensor.dtype(), numbers[at]);
+            let supported = format!("numbers that {self:?} can hold; store it as F32 or BF16");
+            return Err(Error::Type { place: "weights to be written".into(), name: name.into(), found, supported });
+        }
+        let kept = Tensor::from_vec(kept, tensor.shape(), &Device::Cpu)?;
+        Ok(if self == Self::BF16 { kept.to_dtype(DType::BF16)? } else { kept })
+    }
+
     /// As `config.json` spells it.
     pub fn torch_name(self) -> &'static str {
         match self {
@@ -142,7 +174,7 @@ impl Float {
     }
 
     /// Bytes of one number.
-    fn size(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
@@ -150,7 +182,7 @@ impl Float {
     }
 
     /// The numbers as bytes, rounded to the nearest, to even where two are as near.
-    fn encode(self, numbers: &[f32]) -> Vec<u8> {
+    pub(crate) fn encode(self, numbers: &[f32]) -> Vec<u8> {
         match self {
             Self::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Self::F16 => numbers.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
@@ -178,18 +210,18 @@ pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Te
     write_each(path, names, |i| Ok(Cow::Owned(flat(values[i])?)))
 }
 
-/// As [`write`], each number rounded to `float`.
+/// As [`write`], each tensor in a format of its own, to which its numbers are rounded.
 ///
 /// # Errors
-/// [`Error::Files`] names the path.
-pub fn write_as<'a>(
-    path: &Path,
-    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
-    float: Float,
-) -> Result<(), Error> {
-    let (names, values): (Vec<_>, Vec<_>) =
-        tensors.into_iter().map(|(name, t)| ((name.to_owned(), t.dims().to_vec()), t)).unzip();
-    write_rounded(path, names, float, |i| Ok(Cow::Owned(flat(values[i])?)))
+/// [`Error::Type`] names a tensor with a number that its format cannot hold; [`Error::Files`] names the path.
+pub fn write_as(path: &Path, tensors: &[(&str, &Tensor, Float)]) -> Result<(), Error> {
+    let infos = tensors.iter().map(|(name, t, float)| ((*name).to_owned(), t.dims().to_vec(), *float)).collect();
+    // Rounded first: a number that does not fit is an error of the tensor and not of the file.
+    let value = |i: usize| {
+        let (name, tensor, float) = tensors[i];
+        Ok(Cow::Owned(flat(&float.rounded(name, tensor)?)?))
+    };
+    write_stored(path, infos, value)
 }
 
 /// [`write`] where tensors are made one by one: names and shapes first, then the numbers of each when its turn comes, so
@@ -202,34 +234,38 @@ pub fn write_each<'a>(
     shapes: Vec<(String, Vec<usize>)>,
     value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
 ) -> Result<(), Error> {
-    write_rounded(path, shapes, Float::F32, value)
+    write_stored(path, shapes.into_iter().map(|(name, shape)| (name, shape, Float::F32)).collect(), value)
 }
 
-fn write_rounded<'a>(
+fn write_stored<'a>(
     path: &Path,
-    shapes: Vec<(String, Vec<usize>)>,
-    float: Float,
+    stored: Vec<(String, Vec<usize>, Float)>,
     value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
 ) -> Result<(), Error> {
-    let (mut infos, mut end) = (Vec::with_capacity(shapes.len()), 0);
-    for (name, shape) in shapes {
+    let floats: Vec<Float> = stored.iter().map(|(_, _, float)| *float).collect();
+    let (mut infos, mut end) = (Vec::with_capacity(stored.len()), 0);
+    for (name, shape, float) in stored {
         let (from, count) = (end, shape.iter().product::<usize>());
         end += float.size() * count;
         infos.push((name, TensorInfo { dtype: float.dtype(), shape, data_offsets: (from, end) }));
     }
-    let (count, sizes): (usize, Vec<usize>) =
-        (infos.len(), infos.iter().map(|(_, info)| info.data_offsets.1 - info.data_offsets.0).collect());
+    let sizes: Vec<usize> = infos.iter().map(|(_, info)| info.data_offsets.1 - info.data_offsets.0).collect();
     let notes = HashMap::from([("format".to_string(), "pt".to_string())]);
     let fault = |e: String| Error::unsupported(path, format!("cannot be written as safetensors: {e}"));
     let header = Metadata::new(Some(notes), infos).map_err(|e| fault(e.to_string()))?;
     let mut header = serde_json::to_vec(&header).map_err(|e| fault(e.to_string()))?;
     // Readers map the file and expect the numbers aligned.
     header.resize(header.len().next_multiple_of(8), b' ');
+    let mut failed = None;
     let written = write_file(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for (i, size) in (0..count).zip(sizes) {
-            let numbers = value(i).map_err(std::io::Error::other)?;
+        for (i, (float, size)) in floats.into_iter().zip(sizes).enumerate() {
+            let numbers = value(i).map_err(|error| {
+                let said = std::io::Error::other(error.to_string());
+                failed = Some(error);
+                said
+            })?;
             if float.size() * numbers.len() != size {
                 return Err(std::io::Error::other("a tensor does not have the size that was said"));
             }
@@ -239,7 +275,10 @@ fn write_rounded<'a>(
         }
         Ok(())
     });
-    Ok(written?)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(written?),
+    }
 }
 
 fn flat(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {

@@ -1,5 +1,6 @@
 //! A model on disk, opened: its shape is known at once, its weights are read on demand.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tunebench_spec::Decoder;
@@ -8,6 +9,7 @@ use crate::families::{self, Family};
 use crate::files::read_text;
 use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
+use crate::formats::safetensors::Float;
 use crate::{Error, Tokenizer, Weights};
 
 /// A model folder or file whose headers have been read and checked.
@@ -92,6 +94,33 @@ impl Source {
         match &self.kind {
             Kind::Folder(folder) => folder.files(),
             Kind::Gguf(file) => vec![file.path().into()],
+        }
+    }
+
+    /// The folder that the model is, where it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Folder(folder) => Some(folder.path()),
+            Kind::Gguf(_) => None,
+        }
+    }
+
+    /// The GGUF file that the model is, where it is one.
+    pub fn gguf(&self) -> Option<&GgufFile> {
+        match &self.kind {
+            Kind::Folder(_) => None,
+            Kind::Gguf(file) => Some(file),
+        }
+    }
+
+    /// How each weight is stored; those in blocks count as f32, which holds what they stand for.
+    ///
+    /// # Errors
+    /// When a file has changed since it was opened.
+    pub fn floats(&self) -> Result<BTreeMap<String, Float>, Error> {
+        match &self.kind {
+            Kind::Folder(folder) => folder.floats(),
+            Kind::Gguf(file) => Ok(file.floats()),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::formats::gguf::{GgufFile, Value};
 /// A longer token is damage; real ones have some hundred bytes.
 const LONGEST_TOKEN: usize = 4096;
 /// SentencePiece's stand-in for a space.
-const SPACE: &str = "\u{2581}";
+pub(super) const SPACE: &str = "\u{2581}";
 
 const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2_SPLIT: &str =
@@ -25,18 +25,18 @@ pub(super) struct Special {
 }
 
 /// How a byte-level family splits text before merging.
-struct Family {
-    /// Values of `tokenizer.ggml.pre`.
-    names: &'static [&'static str],
-    split: Split,
+pub(super) struct Family {
+    /// Values of `tokenizer.ggml.pre`; the first is written.
+    pub(super) names: &'static [&'static str],
+    pub(super) split: Split,
     normalizer: Option<&'static str>,
     /// Whether a word that is a token is taken whole, without looking at merges.
-    ignore_merges: bool,
+    pub(super) ignore_merges: bool,
     /// Whether a file that does not say wants the beginning-of-text token.
     adds_bos: bool,
 }
 
-enum Split {
+pub(super) enum Split {
     /// GPT-2's words.
     Words,
     /// Each digit apart, then GPT-2's words.
@@ -44,9 +44,29 @@ enum Split {
     Pattern(&'static str),
 }
 
-const FAMILIES: [Family; 4] = [
+impl Split {
+    /// As `tokenizer.json` has it.
+    pub(super) fn pre_tokenizer(&self) -> Json {
+        match self {
+            Self::Words => byte_level(true),
+            Self::Digits => {
+                sequence("pretokenizers", json!({ "type": "Digits", "individual_digits": true }), byte_level(true))
+            }
+            Self::Pattern(pattern) => {
+                let split = json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
+                sequence("pretokenizers", split, byte_level(false))
+            }
+        }
+    }
+}
+
+fn byte_level(regex: bool) -> Json {
+    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex })
+}
+
+pub(super) const FAMILIES: [Family; 4] = [
     Family {
-        names: &["default", "gpt-2"],
+        names: &["gpt-2", "default"],
         split: Split::Words,
         normalizer: None,
         ignore_merges: false,
@@ -70,10 +90,10 @@ const FAMILIES: [Family; 4] = [
 ];
 
 /// Kinds of token, `tokenizer.ggml.token_type`.
-const NORMAL: i64 = 1;
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const NORMAL: i64 = 1;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
 
 /// The vocabulary's metadata, checked.
 struct Vocabulary<'a> {
@@ -159,17 +179,6 @@ impl<'a> Vocabulary<'a> {
         let Some(Value::Texts(merges)) = self.file.metadata("tokenizer.ggml.merges") else {
             return Err(self.fault("metadata `tokenizer.ggml.merges` is missing or not a list of texts"));
         };
-        let byte_level = |regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex });
-        let pre_tokenizer = match family.split {
-            Split::Words => byte_level(true),
-            Split::Digits => {
-                sequence("pretokenizers", json!({ "type": "Digits", "individual_digits": true }), byte_level(true))
-            }
-            Split::Pattern(pattern) => {
-                let split = json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });
-                sequence("pretokenizers", split, byte_level(false))
-            }
-        };
         let model = json!({
             "type": "BPE",
             "vocab": self.ids()?,
@@ -180,7 +189,7 @@ impl<'a> Vocabulary<'a> {
             "version": "1.0",
             "added_tokens": self.added(),
             "normalizer": family.normalizer.map(|kind| json!({ "type": kind })),
-            "pre_tokenizer": pre_tokenizer,
+            "pre_tokenizer": family.split.pre_tokenizer(),
             "post_processor": self.post_processor(family.adds_bos)?,
             "decoder": byte_level(true),
             "model": model,

@@ -4,6 +4,7 @@ mod charsmap;
 mod check;
 pub(crate) mod conversations;
 mod from_gguf;
+pub(crate) mod to_gguf;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -165,7 +165,7 @@ fn gguf_vocabularies_that_cannot_be_used_say_why() {
     let faults: [(Change, &str); 9] = [
         (|w| w.set("tokenizer.ggml.model", text("bert")), "`bert` is not supported"),
         (|w| w.entries.retain(|(key, _)| key != "tokenizer.ggml.model"), "`(none)` is not supported"),
-        (|w| w.set("tokenizer.ggml.pre", text("tekken")), "`tekken` is not supported; known are default, gpt-2"),
+        (|w| w.set("tokenizer.ggml.pre", text("tekken")), "`tekken` is not supported; known are gpt-2, default"),
         (|w| w.set("tokenizer.ggml.eos_token_id", Item::U32(1 << 30)), "eos token"),
         (|w| w.entries.retain(|(key, _)| !key.contains(".eo")), "no token is named that ends a text"),
         (|w| w.set("tokenizer.ggml.token_type", Item::I32s(vec![1])), "token_type"),

@@ -1,14 +1,16 @@
 //! The types in which GGUF stores numbers.
 
 use candle_core::quantized::GgmlDType;
+use rayon::prelude::*;
 
+use crate::formats::gguf::quantize;
 use crate::formats::safetensors::Float;
 
 /// A storage type: `elements` numbers in each block of `bytes` bytes.
 pub(crate) struct BlockType {
     pub(crate) name: &'static str,
     /// GGML's number for it.
-    code: u32,
+    pub(crate) code: u32,
     pub(crate) elements: u64,
     pub(crate) bytes: u64,
     pub(crate) values: Values,
@@ -19,12 +21,14 @@ pub(crate) enum Values {
     Blocks(GgmlDType),
 }
 
-static TYPES: [BlockType; 8] = [
+static TYPES: [BlockType; 10] = [
     BlockType { name: "F32", code: 0, elements: 1, bytes: 4, values: Values::Plain(Float::F32) },
     BlockType { name: "F16", code: 1, elements: 1, bytes: 2, values: Values::Plain(Float::F16) },
     BlockType { name: "BF16", code: 30, elements: 1, bytes: 2, values: Values::Plain(Float::BF16) },
     BlockType { name: "Q4_0", code: 2, elements: 32, bytes: 18, values: Values::Blocks(GgmlDType::Q4_0) },
     BlockType { name: "Q4_1", code: 3, elements: 32, bytes: 20, values: Values::Blocks(GgmlDType::Q4_1) },
+    BlockType { name: "Q5_0", code: 6, elements: 32, bytes: 22, values: Values::Blocks(GgmlDType::Q5_0) },
+    BlockType { name: "Q5_1", code: 7, elements: 32, bytes: 24, values: Values::Blocks(GgmlDType::Q5_1) },
     BlockType { name: "Q8_0", code: 8, elements: 32, bytes: 34, values: Values::Blocks(GgmlDType::Q8_0) },
     BlockType { name: "Q4_K", code: 12, elements: 256, bytes: 144, values: Values::Blocks(GgmlDType::Q4K) },
     BlockType { name: "Q6_K", code: 14, elements: 256, bytes: 210, values: Values::Blocks(GgmlDType::Q6K) },
@@ -35,9 +39,69 @@ impl BlockType {
         TYPES.iter().find(|t| t.code == code)
     }
 
+    /// The type of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        TYPES.iter().find(|t| t.name == name)
+    }
+
+    /// The numbers in this type, where it is one that is written; their count is a multiple of a block's.
+    pub(crate) fn encode(&self, numbers: &[f32]) -> Option<Vec<u8>> {
+        let dtype = match &self.values {
+            Values::Plain(float) => return Some(float.encode(numbers)),
+            Values::Blocks(dtype) => dtype,
+        };
+        let block: fn(&[f32], &mut Vec<u8>) = match dtype {
+            GgmlDType::Q8_0 => quantize::q8_0,
+            GgmlDType::Q5_0 => quantize::q5_0,
+            GgmlDType::Q4K => quantize::q4_k,
+            GgmlDType::Q6K => quantize::q6_k,
+            _ => return None,
+        };
+        let elements = self.elements as usize;
+        // Pieces of many blocks, so that threads have work and the order stays.
+        let piece = |numbers: &[f32]| {
+            let mut bytes = Vec::with_capacity(numbers.len() / elements * self.bytes as usize);
+            numbers.chunks_exact(elements).for_each(|numbers| block(numbers, &mut bytes));
+            bytes
+        };
+        Some(numbers.par_chunks(256 * elements).flat_map_iter(piece).collect())
+    }
+
     /// All names, for messages.
     pub(crate) fn names() -> String {
         let names: Vec<&str> = TYPES.iter().map(|t| t.name).collect();
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::BlockType;
+
+    /// What llama.cpp wrote of these numbers (`tests/golden/make_blocks.c`), and how many of its bytes may differ: sums in
+    /// another order can make the better of two ranges that are nearly as good the other one.
+    const TYPES: [(&str, &str, f64); 4] =
+        [("q8_0", "Q8_0", 0.0), ("q5_0", "Q5_0", 0.0), ("q4_K", "Q4_K", 0.02), ("q6_K", "Q6_K", 0.02)];
+
+    #[test]
+    fn blocks_are_those_of_llama_cpp() {
+        let golden = include_str!("../../../../../tests/golden/gguf/blocks.json");
+        let golden: BTreeMap<String, Value> = serde_json::from_str(golden).unwrap();
+        let numbers =
+            golden["numbers"].as_array().unwrap().iter().map(|bits| f32::from_bits(bits.as_u64().unwrap() as u32));
+        let numbers: Vec<f32> = numbers.collect();
+        for (key, name, share) in TYPES {
+            let ours = BlockType::named(name).unwrap().encode(&numbers).unwrap();
+            let hex = golden[key].as_str().unwrap().as_bytes();
+            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+            let theirs: Vec<u8> = hex.chunks(2).map(byte).collect();
+            assert_eq!(ours.len(), theirs.len(), "{name}");
+            let other = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
+            assert!(other as f64 <= share * ours.len() as f64, "{name}: {other} of {} bytes", ours.len());
+        }
     }
 }

@@ -3,8 +3,10 @@
 mod block_type;
 mod blocks;
 mod header;
+mod quantize;
 mod rope;
 mod shape;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,33 +18,38 @@ use tunebench_spec::names::Role;
 
 use crate::families::{Family, Gguf};
 use crate::files::Reader;
+use crate::formats::safetensors::Float;
 use crate::weights::{check, place};
 use crate::{Error, Weights};
+use block_type::Values;
 pub(crate) use header::Value;
 use header::{Header, TensorInfo};
 use rope::RopeFactors;
+pub(crate) use write::Meta;
+pub use write::{Content, GgufType, as_read, quantized, write};
 
 /// Tensors by role; those of layer N have `blk.N.` in front, and `.weight` or `.bias` behind.
-const NAMES: [(Role, &str); 19] = [
+const NAMES: [(Role, &str); 20] = [
     (Role::Embedding, "token_embd"),
+    (Role::PositionEmbedding, "position_embd"),
+    (Role::EmbeddingNorm, "token_embd_norm"),
     (Role::FinalNorm, "output_norm"),
     (Role::Head, "output"),
     (Role::AttentionNorm, "attn_norm"),
     (Role::Query, "attn_q"),
     (Role::Key, "attn_k"),
     (Role::Value, "attn_v"),
+    (Role::QueryKeyValue, "attn_qkv"),
     (Role::Output, "attn_output"),
     (Role::QueryNorm, "attn_q_norm"),
     (Role::KeyNorm, "attn_k_norm"),
+    (Role::PostAttentionNorm, "post_attention_norm"),
     (Role::MlpNorm, "ffn_norm"),
+    (Role::PostMlpNorm, "post_ffw_norm"),
     (Role::Gate, "ffn_gate"),
     (Role::Up, "ffn_up"),
-    (Role::Down, "ffn_down"),
-    (Role::EmbeddingNorm, "token_embd_norm"),
-    (Role::QueryKeyValue, "attn_qkv"),
-    (Role::PostAttentionNorm, "post_attention_norm"),
     (Role::GateUp, "ffn_up"),
-    (Role::PostMlpNorm, "post_ffw_norm"),
+    (Role::Down, "ffn_down"),
 ];
 
 /// Not weights: factors of the rotary frequencies, turned into the scaling of [`tunebench_spec::decoder::Rotary`].
@@ -122,6 +129,15 @@ impl GgufFile {
         Weights::new(&self.shape, all)
     }
 
+    /// How each weight is stored, by the decoder's name; those in blocks count as f32.
+    pub fn floats(&self) -> BTreeMap<String, Float> {
+        let float = |info: &TensorInfo| match info.block.values {
+            Values::Plain(float) => float,
+            Values::Blocks(_) => Float::F32,
+        };
+        self.tensors.iter().map(|(weight, info)| (weight.name.clone(), float(info))).collect()
+    }
+
     pub(crate) fn metadata(&self, key: &str) -> Option<&Value> {
         self.metadata.get(key)
     }
@@ -129,17 +145,17 @@ impl GgufFile {
 
 /// The decoder's own name by GGUF's. A name that is not there stays as it is, and is refused as unexpected.
 fn names(shape: &Decoder) -> BTreeMap<String, Weight> {
-    let gguf: BTreeMap<Role, &str> = NAMES.into_iter().collect();
-    let name = |weight: Weight| {
-        let part = if weight.part == Part::Bias { "bias" } else { "weight" };
-        let module = gguf.get(&weight.role)?;
-        let name = match weight.layer {
-            Some(layer) => format!("blk.{layer}.{module}.{part}"),
-            None => format!("{module}.{part}"),
-        };
-        Some((name, weight))
-    };
-    shape.weights().into_iter().filter_map(name).collect()
+    shape.weights().into_iter().filter_map(|weight| Some((file_name(&weight)?, weight))).collect()
+}
+
+/// What GGUF calls a weight.
+fn file_name(weight: &Weight) -> Option<String> {
+    let part = if weight.part == Part::Bias { "bias" } else { "weight" };
+    let (_, module) = NAMES.iter().find(|(role, _)| *role == weight.role)?;
+    Some(match weight.layer {
+        Some(layer) => format!("blk.{layer}.{module}.{part}"),
+        None => format!("{module}.{part}"),
+    })
 }
 
 /// The number of heads of a projection whose rows are rotated.
@@ -165,4 +181,18 @@ fn by_head(tensor: &Tensor, heads: usize) -> Result<Tensor, Error> {
     let rows = tensor.dim(0)?;
     let parts = tensor.reshape((3, heads, rows / 3 / heads, ()))?;
     Ok(parts.transpose(0, 1)?.contiguous()?.reshape(tensor.dims())?)
+}
+
+/// A weight as a file has it: rotated rows in pairs, a fused `query_key_value` by kind and not by head, norms with their 1.
+fn to_file(tensor: &Tensor, weight: &Weight, shape: &Decoder, gguf: Gguf) -> Result<Tensor, Error> {
+    if let Some(heads) = rotated_heads(weight.role, shape).filter(|_| gguf.has_rotary_pairs) {
+        let halves = tensor.reshape((heads, 2, tensor.dim(0)? / heads / 2, ()))?;
+        return Ok(halves.transpose(1, 2)?.contiguous()?.reshape(tensor.dims())?);
+    }
+    if weight.role == Role::QueryKeyValue && shape.attention.qkv == QkvLayout::ByHead {
+        let by_head = tensor.reshape((shape.attention.heads, 3, shape.attention.head_dim, ()))?;
+        return Ok(by_head.transpose(0, 1)?.contiguous()?.reshape(tensor.dims())?);
+    }
+    let has_offset = shape.norm.kind == NormKind::Rms { unit_offset: true };
+    if weight.role.is_norm() && has_offset { Ok((tensor + 1.0)?) } else { Ok(tensor.clone()) }
 }
