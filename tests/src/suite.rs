@@ -24,6 +24,11 @@ mod gradients;
 mod grids;
 /// Held-out rows and the losses on them.
 mod held_out;
+/// Studies whose model and rows are on the hub.
+mod hub;
+/// A hub on a local port.
+#[path = "../../crates/hub/tests/hub/server.rs"]
+mod hub_server;
 /// Studies judged by a chat model over HTTP, again, by others and by people.
 mod judging;
 /// A study killed at each of its durable writes.

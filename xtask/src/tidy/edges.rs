@@ -81,6 +81,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "peft",
             "export",
             "generate",
+            "hub",
             "judge",
             "results",
             "analysis",
