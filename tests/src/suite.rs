@@ -18,6 +18,9 @@ mod exports;
 mod faults;
 /// Plugins built with an older and with a newer contract than this one.
 mod forward_compat;
+/// Everything that reads strangers' bytes, by name.
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz_targets;
 /// What the tuners' recorded graphs compute, against PEFT.
 mod gradients;
 /// Grids: which candidate is the arm, and what is trained for that.
@@ -51,6 +54,8 @@ mod rows;
 mod seeds;
 /// A run's models behind OpenAI's API.
 mod serving;
+/// What a fuzzer found, once more.
+mod strangers_bytes;
 /// Whole studies by the executable; bad input.
 mod study;
 /// Where the things under test are.

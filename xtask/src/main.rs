@@ -54,6 +54,13 @@ BENCHMARKS.md says what is measured and how, and what was seen.")]
   cargo xtask coverage                     three minutes; writes docs/coverage.md
   cargo xtask coverage --simulations 200   a quick look")]
     Coverage(xtask::coverage::Args),
+    /// Feed what reads strangers' bytes with made-up ones, an hour each; needs a nightly compiler and cargo-fuzz.
+    #[command(after_help = "Examples:
+  cargo xtask fuzz                         every target, an hour each
+  cargo xtask fuzz gguf --seconds 60       a quick look at one
+
+What is found goes into fuzz/corpus/TARGET, which the tests read on every run.")]
+    Fuzz(xtask::fuzz::Args),
     #[command(external_subcommand)]
     Tunebench(Vec<OsString>),
 }
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Command::Tidy => xtask::tidy::run(),
         Command::Bench(args) => xtask::bench::run(&args),
         Command::Coverage(args) => xtask::coverage::run(&args),
+        Command::Fuzz(args) => xtask::fuzz::run(&args),
         Command::Tunebench(args) => xtask::tunebench::run(&args),
     };
     match result {
