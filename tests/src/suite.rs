@@ -25,6 +25,8 @@ mod fuzz_targets;
 mod gradients;
 /// Grids: which candidate is the arm, and what is trained for that.
 mod grids;
+/// The guide: its commands, and what they print.
+mod guide;
 /// Held-out rows and the losses on them.
 mod held_out;
 /// Studies whose model and rows are on the hub.

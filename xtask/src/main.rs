@@ -54,6 +54,9 @@ BENCHMARKS.md says what is measured and how, and what was seen.")]
   cargo xtask coverage                     three minutes; writes docs/coverage.md
   cargo xtask coverage --simulations 200   a quick look")]
     Coverage(xtask::coverage::Args),
+    /// Build the guide, docs/guide, as HTML pages.
+    #[command(after_help = "Example: cargo xtask docs")]
+    Docs,
     /// Feed what reads strangers' bytes with made-up ones, an hour each; needs a nightly compiler and cargo-fuzz.
     #[command(after_help = "Examples:
   cargo xtask fuzz                         every target, an hour each
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Tidy => xtask::tidy::run(),
         Command::Bench(args) => xtask::bench::run(&args),
         Command::Coverage(args) => xtask::coverage::run(&args),
+        Command::Docs => xtask::docs::run(),
         Command::Fuzz(args) => xtask::fuzz::run(&args),
         Command::Tunebench(args) => xtask::tunebench::run(&args),
     };
