@@ -3,9 +3,11 @@
 //! A target returns whatever the reader says; it must neither panic nor take more than 512 MiB for 1 MiB of input.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tempfile::TempDir;
+use tunebench_dataset::jinja::template::{Asked, JinjaTemplate, Message};
 use tunebench_model::families;
 use tunebench_model::formats::safetensors::TensorFile;
 use tunebench_spec::decoder::Dims;
@@ -25,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("peft", peft),
     ("safetensors", safetensors),
     ("study", study),
+    ("template", template),
     ("tokenizer", tokenizer),
 ];
 
@@ -112,7 +115,8 @@ fn peft(bytes: &[u8]) {
             kv_heads: 1,
             head_dim: 2,
         });
-        let _ = tunebench_train::peft::load(folder, &shape);
+        let _ = tunebench_peft::inspect(folder, &shape);
+        let _ = tunebench_peft::load(folder, &shape);
     });
 }
 
@@ -124,6 +128,19 @@ fn study(bytes: &[u8]) {
     }
     if let Ok(text) = study.to_toml() {
         assert_eq!(Study::from_toml(&text).expect("what is kept is read again"), study);
+    }
+}
+
+/// A chat template, with conversations of every kind.
+fn template(bytes: &[u8]) {
+    let Ok(source) = std::str::from_utf8(bytes) else { return };
+    let names = [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_owned(), token.to_owned()));
+    let Ok(template) = JinjaTemplate::new(source, BTreeMap::from(names)) else { return };
+    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let whole = ["system", "user", "assistant", "user", "assistant"].map(|role| message(role, TEXTS[2]));
+    for messages in [&whole[..], &whole[1..3], &whole[..2], &[]] {
+        let _ = template.render(messages, Asked::default());
+        let _ = template.render(messages, Asked { add_generation_prompt: true, ..Asked::default() });
     }
 }
 
