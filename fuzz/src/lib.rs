@@ -136,7 +136,7 @@ fn template(bytes: &[u8]) {
     let Ok(source) = std::str::from_utf8(bytes) else { return };
     let names = [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_owned(), token.to_owned()));
     let Ok(template) = JinjaTemplate::new(source, BTreeMap::from(names)) else { return };
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message = |role: &'static str, content: &str| Message { role, content: content.into() };
     let whole = ["system", "user", "assistant", "user", "assistant"].map(|role| message(role, TEXTS[2]));
     for messages in [&whole[..], &whole[1..3], &whole[..2], &[]] {
         let _ = template.render(messages, Asked::default());
