@@ -9,6 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tunebench_dataset::jinja::template::{Asked, JinjaTemplate, Message};
 use tunebench_model::families;
+use tunebench_rows::{Columns, RowFile};
 use tunebench_model::formats::safetensors::TensorFile;
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::{Decoder, Study};
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("elf", elf),
     ("gguf", gguf),
     ("peft", peft),
+    ("rows", rows),
     ("safetensors", safetensors),
     ("study", study),
     ("template", template),
@@ -84,6 +86,28 @@ fn gguf(bytes: &[u8]) {
         let _ = source.weights();
         if let Ok(tokenizer) = source.tokenizer() {
             use_tokenizer(&tokenizer);
+        }
+    });
+}
+
+/// As a file that its first bytes tell, and as one that its name does.
+fn rows(bytes: &[u8]) {
+    const STEP: usize = 1 << 16;
+    let renamed = BTreeMap::from([("instruction".to_owned(), "a".to_owned())]);
+    in_folder(|folder| {
+        for (name, columns) in [("rows.jsonl", &BTreeMap::new()), ("rows.csv", &BTreeMap::new()), ("rows.tsv", &renamed)] {
+            let path = folder.join(name);
+            write(&path, bytes);
+            let file = std::fs::File::open(&path).expect("what was written can be opened");
+            let Ok(columns) = Columns::new(columns) else { continue };
+            let Ok(mut rows) = RowFile::open(name, file, &columns) else { continue };
+            let mut at = 0;
+            while let Ok(read) = rows.read_at(at, STEP)
+                && !read.is_empty()
+            {
+                at += read.len() as u64;
+            }
+            let _ = (rows.remarks(), rows.seen().map(|seen| columns.check(seen)));
         }
     });
 }

@@ -82,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "export",
             "generate",
             "hub",
+            "rows",
             "judge",
             "results",
             "analysis",

@@ -1,0 +1,6 @@
+//! Feeds `rows` of `fuzz/src/lib.rs`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| tunebench_fuzz::run("rows", bytes));
