@@ -41,7 +41,7 @@ pub fn write(args: &Args) -> Result<Value> {
     for tuner in Tuner::value_variants().iter().filter(|tuner| **tuner != Tuner::Ft) {
         let folder = args.out.join(tuner.name());
         let base = args.model.model.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        tunebench_train::peft::save(&folder, &model.shape, &model.weights, &base, &tuner.start(&model)?)?;
+        tunebench_peft::save(&folder, &model.shape, &base, &tuner.start(&model)?)?;
         adapters.insert(tuner.name().into(), folder.to_string_lossy().into());
     }
     Ok(json!({ "data": data, "adapters": adapters }))

@@ -67,7 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "lora", "marks"]),
-    ("bench", &["spec", "host", "dataset", "kernels", "model", "train", "generate"]),
+    ("bench", &["spec", "host", "dataset", "kernels", "model", "peft", "train", "generate"]),
     (
         "tests",
         &[
