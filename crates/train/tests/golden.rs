@@ -175,7 +175,7 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
 /// fifth of that; with what the steps before have rounded, by less than 1 %. Twice as much is allowed.
 #[test]
 fn ten_steps_of_the_fast_engine_stay_beside_them() {
-    for case in Case::all().filter(|case| FAST.check(&case.shape).is_ok()) {
+    for case in Case::all() {
         let what = format!("{}, {}", case.family, case.method);
         let (log, result, after) = case.train(FAST, 1000);
         for (key, found) in [("loss", case.loss_before(FAST, 1000)), ("loss_after", after)] {
