@@ -9,8 +9,8 @@ use std::path::Path;
 use tempfile::TempDir;
 use tunebench_dataset::jinja::template::{Asked, JinjaTemplate, Message};
 use tunebench_model::families;
-use tunebench_rows::{Columns, RowFile};
 use tunebench_model::formats::safetensors::TensorFile;
+use tunebench_rows::{Columns, RowFile};
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::{Decoder, Study};
 
@@ -39,7 +39,8 @@ pub fn run(name: &str, bytes: &[u8]) {
 }
 
 /// Text that a tokenizer is tried with: several scripts, white space, control characters, what looks like special tokens.
-const TEXTS: [&str; 6] = ["", "Hello, world", "你好 世界\n\n", "  \t\u{0}\u{7f}", "<s></s><|im_start|>user", "e\u{301}🤗\u{200d}"];
+const TEXTS: [&str; 6] =
+    ["", "Hello, world", "你好 世界\n\n", "  \t\u{0}\u{7f}", "<s></s><|im_start|>user", "e\u{301}🤗\u{200d}"];
 
 thread_local! {
     static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
@@ -95,7 +96,9 @@ fn rows(bytes: &[u8]) {
     const STEP: usize = 1 << 16;
     let renamed = BTreeMap::from([("instruction".to_owned(), "a".to_owned())]);
     in_folder(|folder| {
-        for (name, columns) in [("rows.jsonl", &BTreeMap::new()), ("rows.csv", &BTreeMap::new()), ("rows.tsv", &renamed)] {
+        for (name, columns) in
+            [("rows.jsonl", &BTreeMap::new()), ("rows.csv", &BTreeMap::new()), ("rows.tsv", &renamed)]
+        {
             let path = folder.join(name);
             write(&path, bytes);
             let file = std::fs::File::open(&path).expect("what was written can be opened");

@@ -40,7 +40,9 @@ fn blocks(text: &str) -> Vec<Block> {
                 open = Some(Block { language: language.into(), text: String::new(), run_by: run_by.take() });
             }
             (None, None) if line.trim().is_empty() => {}
-            (None, None) => run_by = line.strip_prefix("<!-- run by ").and_then(|l| l.strip_suffix(" -->")).map(Into::into),
+            (None, None) => {
+                run_by = line.strip_prefix("<!-- run by ").and_then(|l| l.strip_suffix(" -->")).map(Into::into)
+            }
         }
     }
     blocks
@@ -100,7 +102,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
     }
 }
 
@@ -108,7 +114,8 @@ fn copy(from: &Path, to: &Path) {
 fn every_command_of_the_guide_prints_what_it_says() {
     let home = tempfile::tempdir().unwrap();
     copy(&support::repository("docs/guide/files"), home.path());
-    fs::copy(support::repository("data/quickstart/small.safetensors"), home.path().join("small/model.safetensors")).unwrap();
+    fs::copy(support::repository("data/quickstart/small.safetensors"), home.path().join("small/model.safetensors"))
+        .unwrap();
     let executable = support::executable();
     let path = format!("{}:{}", executable.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut faults = Vec::new();
@@ -130,7 +137,8 @@ fn every_command_of_the_guide_prints_what_it_says() {
                 };
                 let fails = said.iter().any(|line| line.starts_with("error: "));
                 let printed = lines(&mut text.lines());
-                if output.status.success() == fails || !is_said(&lines(&mut said.iter().map(String::as_str)), &printed) {
+                if output.status.success() == fails || !is_said(&lines(&mut said.iter().map(String::as_str)), &printed)
+                {
                     faults.push(format!("{name}: $ {command}\n{text}[status {:?}]\n", output.status.code()));
                 }
             }

@@ -19,6 +19,7 @@ mod faults;
 /// Plugins built with an older and with a newer contract than this one.
 mod forward_compat;
 /// Everything that reads strangers' bytes, by name.
+#[allow(dead_code)] // a fuzzer calls each by name
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz_targets;
 /// What the tuners' recorded graphs compute, against PEFT.
@@ -32,6 +33,7 @@ mod held_out;
 /// Studies whose model and rows are on the hub.
 mod hub;
 /// A hub on a local port.
+#[allow(dead_code)] // it can do more than is asked of it here
 #[path = "../../crates/hub/tests/hub/server.rs"]
 mod hub_server;
 /// Studies judged by a chat model over HTTP, again, by others and by people.

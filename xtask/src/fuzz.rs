@@ -38,7 +38,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         std::fs::create_dir_all(&found)?;
         let mut command = Command::new("cargo");
         // Readers have no unsafe code: without a sanitizer ten times as much is tried.
-        command.args(["+nightly", "fuzz", "run", "--sanitizer", "none", target]).arg(&found).arg(format!("fuzz/corpus/{target}"));
+        command
+            .args(["+nightly", "fuzz", "run", "--sanitizer", "none", target])
+            .arg(&found)
+            .arg(format!("fuzz/corpus/{target}"));
         command.arg("--").args([
             format!("-max_total_time={}", args.seconds),
             format!("-max_len={INPUT_BYTES}"),

@@ -13,9 +13,7 @@ pub fn run(what: &Exported, engine: &'static dyn Backend) -> Result<()> {
         Exported::Merged { of, dtype, max_shard_size } => {
             tell(of, &arm_export::save_merged(&of.dir, &of.name(), &of.out, (*dtype, *max_shard_size), engine)?)
         }
-        Exported::Gguf { of, kind } => {
-            tell(of, &arm_export::save_gguf(&of.dir, &of.name(), &of.out, *kind, engine)?)
-        }
+        Exported::Gguf { of, kind } => tell(of, &arm_export::save_gguf(&of.dir, &of.name(), &of.out, *kind, engine)?),
     }
 }
 
