@@ -10,8 +10,8 @@ use hf_hub::api::sync::{ApiError, ApiRepo};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::hub::Progress;
 use crate::listing::{Checksum, RepoFile};
+use crate::progress::Progress;
 
 /// Attempts in a row that bring nothing new.
 const ATTEMPTS: u32 = 5;

@@ -16,11 +16,13 @@ mod download;
 mod error;
 mod hub;
 mod listing;
+mod progress;
 mod settings;
 mod wanted;
 
 pub use address::{Address, PREFIX};
 pub use error::Error;
-pub use hub::{Found, Hub, Progress};
+pub use hub::{Found, Hub};
+pub use progress::Progress;
 pub use settings::Settings;
 pub use wanted::Wanted;

@@ -8,8 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config_error::check_positive;
+pub use crate::config_error::{ConfigError, MAX_DIM};
 use crate::names::{Names, Role};
-use crate::positions::check_positive;
 pub use crate::positions::{Longrope, Positions, RopeScaling, Rotary, Yarn};
 
 /// What a decoder computes, layer by layer the same but for its window of attention.
@@ -139,24 +140,6 @@ pub enum Activation {
     GeluTanh,
     Relu,
 }
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ConfigError {
-    #[error("not JSON: {0}")]
-    Json(String),
-    #[error("`{key}` is missing or not {expected}")]
-    Key { key: &'static str, expected: &'static str },
-    #[error("architecture `{found}` is not supported; there are: {known}")]
-    Architecture { found: String, known: String },
-    #[error("{0}")]
-    Unsupported(String),
-    #[error("no preset `{name}`; there are {known}")]
-    Preset { name: String, known: String },
-}
-
-/// No dimension of a real model is larger; a file that says so is corrupt.
-pub const MAX_DIM: usize = 1 << 24;
 
 /// Nor has one more layers; listing the weights of so many would itself fill memory.
 const MAX_LAYERS: usize = 4096;

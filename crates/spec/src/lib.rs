@@ -17,6 +17,7 @@
 
 mod arms;
 pub mod chat;
+mod config_error;
 pub mod decoder;
 pub mod escape;
 mod evaluation;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{ConfigError, MAX_DIM};
+use crate::config_error::{ConfigError, MAX_DIM, check_positive};
 
 /// How a token's position enters.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +107,6 @@ pub struct Longrope {
     /// What cosines and sines are multiplied with; `sqrt(1 + ln(factor) / ln(original))` where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_factor: Option<f64>,
-}
-
-pub(crate) fn check_positive(values: &[(&str, f64)]) -> Result<(), ConfigError> {
-    match values.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-        Some((name, value)) => Err(ConfigError::Unsupported(format!("{name} ({value}) must be positive"))),
-        None => Ok(()),
-    }
 }
 
 impl RopeScaling {

@@ -11,7 +11,7 @@ use tunebench_spec::names::Role;
 use crate::Error;
 use crate::graph::ops::{self, Scores};
 use crate::reference::build::Builder;
-use crate::reference::layer::Context;
+use crate::reference::context::Context;
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::weight::Pass;

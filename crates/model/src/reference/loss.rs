@@ -14,7 +14,7 @@ use crate::dropout::DropoutKey;
 use crate::graph::attach::{is_tracked, seeded};
 use crate::graph::ops;
 use crate::reference::batch::{Batch, Targets};
-use crate::reference::layer::Context;
+use crate::reference::context::Context;
 use crate::reference::model::{ReferenceModel, within};
 use crate::reference::virtual_tokens::Prefix;
 use crate::reference::weight::Pass;

@@ -2,13 +2,14 @@
 //! against.
 //!
 //! - [`model`]: the decoder put together; [`batch`]: what it takes; [`loss`]: loss and gradients; [`cache`]: generation
-//! - `build`: its parts; `layer`: `attention` and `mlp` under norms; `norm`; `linear`; `site`: a recorded graph in use; `virtual_tokens`
+//! - `build`: its parts; `context`: what a pass's layers share; `layer`: `attention` and `mlp` under norms; `norm`; `linear`; `site`: a recorded graph in use; `virtual_tokens`
 //!   in front of every example; [`weight`]: tensors, frozen or trained
 
 mod attention;
 pub mod batch;
 mod build;
 pub mod cache;
+mod context;
 mod layer;
 mod linear;
 pub mod loss;

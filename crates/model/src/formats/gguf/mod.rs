@@ -3,6 +3,7 @@
 mod block_type;
 mod blocks;
 mod header;
+mod keys;
 mod quantize;
 mod rope;
 mod shape;

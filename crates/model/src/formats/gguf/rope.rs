@@ -8,7 +8,7 @@ use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Positions, RopeScaling, Rotary};
 
 use crate::Error;
-use crate::formats::gguf::shape::Keys;
+use crate::formats::gguf::keys::Keys;
 use crate::rotary::rotation;
 
 /// What a file has of them in tensors; empty where it has none.

@@ -210,4 +210,4 @@ impl AbiDataset for Raw {
     }
 }
 
-export_plugin!(@ with_misdeeds, Stress, Dataset, "dataset", &[]);
+export_plugin!(@ with_misdeeds, Stress, Dataset, "dataset", &[], false, false);

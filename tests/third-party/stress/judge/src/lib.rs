@@ -84,4 +84,4 @@ impl AbiJudge for Raw {
     }
 }
 
-export_plugin!(@ with_misdeeds, Stress, Judge, "judge", &[]);
+export_plugin!(@ with_misdeeds, Stress, Judge, "judge", &[], false, false);

@@ -184,4 +184,4 @@ fn with_misdeeds(manifest: extern "C" fn() -> tunebench_plugin_api::abi_stable::
     raw::root(manifest)
 }
 
-export_plugin!(@ with_misdeeds, Stress, Tuner, "tuner", &[]);
+export_plugin!(@ with_misdeeds, Stress, Tuner, "tuner", &[], false, false);
