@@ -176,7 +176,7 @@ fn a_run_tells_its_observer_what_happens_and_a_second_does_nothing_again() {
     assert_eq!((judgements.len(), unscored.count()), (9, 3));
 
     let before = frames(&out);
-    assert_eq!(before.len(), 6, "{:?}", before.keys());
+    assert_eq!(before.len(), 7, "{:?}", before.keys());
     let (result, told) = place.run(&[]);
     result.unwrap();
     let done = |line: &String| ["step", "train", "answer"].iter().any(|work| line.starts_with(work));

@@ -22,6 +22,7 @@ warmup_steps = 0
 MODEL
 [[dataset]]
 id = "few"
+max_skipped_share = 0.1
 plugin = "belle"
 source = "train.jsonl"
 [[arm]]

@@ -122,7 +122,8 @@ fn items_that_are_training_rows_are_told() {
     let near = "What is the name of the mountain that is the highest of all on this continent?";
     let rows = (0..10).map(row).chain([json!({ "instruction": format!("{near} Please."), "output": "It." })]);
     let ft = arm("ft", "");
-    let bench = Workbench::new(Draft { tables: &ft, positions: 256, ..Draft::default() });
+    let recipe = Draft::default().recipe.replace("max_length = 48", "max_length = 160");
+    let bench = Workbench::new(Draft { recipe: &recipe, tables: &ft, positions: 256, ..Draft::default() });
     bench.write("rows.jsonl", &lines(rows));
     let asked =
         [row(3), json!({ "instruction": "ROW   7", "output": "x" }), json!({ "instruction": near, "output": "y" })];

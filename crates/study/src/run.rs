@@ -46,6 +46,9 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     check_folder(context, out)?;
+    if options.dry_run {
+        context.must_be_here()?;
+    }
     let planned = arm_plan::plan(context)?;
     planned.tell(observer);
     let Plans { arms: plans, broken, .. } = planned;

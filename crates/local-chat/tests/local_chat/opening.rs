@@ -29,7 +29,7 @@ fn a_folder_brings_its_template_or_one_is_named() {
     folder(dir.path());
     let refusal = open(dir.path(), "").err().unwrap();
     assert!(refusal.contains("brings no chat template") && refusal.contains("template = \"chatml\""), "{refusal}");
-    assert!(refusal.contains("belle, chatml"), "{refusal}");
+    assert!(refusal.contains("belle, alpaca, chatml"), "{refusal}");
     let refusal = open(dir.path(), "vicuna").err().unwrap();
     assert!(refusal.contains("unknown template `vicuna`; there are: belle"), "{refusal}");
 
