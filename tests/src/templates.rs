@@ -20,6 +20,7 @@ impl Bench {
     /// `header` are lines of `[study]`, `recipe` of `[recipe]`.
     fn new(header: &str, recipe: &str, rows: &[(&str, &str)]) -> Self {
         let this = Self { folder: tempfile::tempdir().unwrap() };
+        let recipe = if recipe.is_empty() { "max_length = 96" } else { recipe };
         let study = format!(
             "[study]\nname = \"t\"\n{header}\n[recipe]\nepochs = 1\nbatch_size = 2\n{recipe}\n{}\n[[dataset]]\nid = \"rows\"\n\
              plugin = \"belle\"\nsource = \"rows.jsonl\"\n[[arm]]\nname = \"a\"\nbase = \"tiny\"\ntuner = \"lora-attention\"\n\

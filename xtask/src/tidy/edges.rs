@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_stage_may_not_know_later_ones_even_in_tests() {
-        let fault = "crates/dataset/Cargo.toml: must not depend on tunebench-train, only on: spec";
+        let fault = "crates/dataset/Cargo.toml: must not depend on tunebench-train, only on: spec, files";
         check(&[("crates/dataset", &["tunebench-train"]), ("crates/train", &[])], &[fault]);
         check(&[("crates/dataset", &["-tunebench-train"]), ("crates/train", &[])], &[fault]);
         let fault = "crates/spec/Cargo.toml: must not depend on lora, only on: no crate of ours";
