@@ -84,7 +84,7 @@ fn nothing_is_written_over_and_all_forms_are_written() {
         "{before:?}"
     );
     for (out, why) in [
-        ("model", "it is the model that arm `adapted` was trained on"),
+        ("model", "it is the model that arm"),
         ("model/new", "it lies in the model that arm"),
         ("out", "it is the run folder"),
         ("out/exports/new", "it lies in the run folder"),

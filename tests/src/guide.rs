@@ -1,7 +1,7 @@
 //! The guide, `docs/guide`: its commands are run in the order of its pages, in one folder, and print what it says.
 //!
 //! In a block marked `console` a line that begins with `$ ` is a command, and what follows is what it printed, `...` for lines that
-//! are left out. Numbers and the widths of columns are not compared: another CPU rounds otherwise, and other cores are as fast as they
+//! are left out, or for the rest of one. Numbers and the widths of columns are not compared: another CPU rounds otherwise, and other cores are as fast as they
 //! are. A command that prints `error: ` fails, any other succeeds. What takes a network, a download or minutes is marked
 //! `<!-- run by PATH -->` with the file that runs it. Blocks of TOML are parsed, and whole studies checked.
 
@@ -93,7 +93,13 @@ fn is_said(said: &[String], printed: &[String]) -> bool {
     match said {
         [] => printed.is_empty(),
         [first, rest @ ..] if first == "..." => (0..=printed.len()).any(|skipped| is_said(rest, &printed[skipped..])),
-        [first, rest @ ..] => printed.first() == Some(first) && is_said(rest, &printed[1..]),
+        [first, rest @ ..] => {
+            let is_alike = |line: &String| match first.strip_suffix("...") {
+                Some(beginning) => line.starts_with(beginning),
+                None => line == first,
+            };
+            printed.first().is_some_and(is_alike) && is_said(rest, &printed[1..])
+        }
     }
 }
 

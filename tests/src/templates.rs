@@ -78,7 +78,7 @@ fn a_model_is_trained_and_asked_by_the_template_that_it_brings() {
         &[
             "a, by template model",
             "the end of an answer is learnt from 2 of 2 examples",
-            "<|turn|>user\nq</s><|turn|>assistant\n[a</s>]",
+            "<|turn|>user\nq</s><|turn|>assistant\n[a][</s>]",
         ],
     );
     check(bench.says(&["study", "study.toml", "--out", "out"]), 0, &[]);
@@ -107,7 +107,7 @@ fn a_bos_that_the_model_expects_is_told_and_put() {
     let without = Bench::new("template = \"belle\"", "", rows);
     without.tokenizer(expects);
     let told = "begins a text with `<s>`, which template `belle` does not write; `add_bos_token = true` puts it";
-    check(without.says(&["labels", "study.toml"]), 0, &[told, "\nHuman: \nq\n\nAssistant: \n[a</s>]"]);
+    check(without.says(&["labels", "study.toml"]), 0, &[told, "\nHuman: \nq\n\nAssistant: \n[a][</s>]"]);
     let with = Bench::new("template = \"belle\"\nadd_bos_token = true", "", rows);
     with.tokenizer(expects);
     let (said, status) = with.says(&["labels", "study.toml"]);
