@@ -276,7 +276,8 @@ fn lora_adapts_the_same_parts_in_every_family() {
     let llama = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"];
     let attention = ["k_proj", "o_proj", "q_proj", "v_proj"];
     let fused = ["dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"];
-    let families: [(&str, &[&str], &[&str], &[&str]); 10] = [
+    type Names<'a> = &'a [&'a str];
+    let families: [(&str, Names, Names, Names); 10] = [
         ("tiny", &llama, &attention, &["q_proj", "v_proj"]),
         ("qwen2", &llama, &attention, &["q_proj", "v_proj"]),
         ("qwen3", &llama, &attention, &["q_proj", "v_proj"]),

@@ -269,6 +269,7 @@ impl Workbench {
     }
 
     /// What a run would do.
+    #[allow(clippy::result_large_err)] // an error ends the test
     pub fn dry_run(&self, out: &str) -> Result<(), StudyError> {
         let options = RunOptions { only: Vec::new(), dry_run: true };
         self.open().run(&self.path(out), &options, &mut Told::default())

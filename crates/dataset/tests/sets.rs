@@ -83,7 +83,7 @@ fn tokenized(count: usize, largest: u64) -> Vec<Tokenized> {
         let mut stream = Stream::new(8, &[index as u64]);
         let length = stream.below(70) as usize;
         let tokens = (0..length).map(|_| stream.below(largest + 1) as u32).collect();
-        let is_label = (0..length).map(|_| index % 5 > 0 && stream.below(2) == 1).collect();
+        let is_label = (0..length).map(|_| !index.is_multiple_of(5) && stream.below(2) == 1).collect();
         Tokenized { tokens, is_label }
     };
     (0..count).map(example).collect()

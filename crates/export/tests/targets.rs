@@ -80,7 +80,11 @@ fn a_new_folder_and_an_empty_one_are_written() {
     let dir = place();
     for out in ["new", "deep/er/new", "empty"] {
         let target = Target::new(&dir.path().join(out), &sources(dir.path())).unwrap();
-        target.write(|folder| Ok(fs::write(folder.join("file"), "whole").unwrap())).unwrap();
+        let write = |folder: &Path| {
+            fs::write(folder.join("file"), "whole").unwrap();
+            Ok(())
+        };
+        target.write(write).unwrap();
         let names = |folder: &str| -> Vec<_> {
             let entries = fs::read_dir(dir.path().join(folder)).unwrap();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -112,7 +116,8 @@ fn what_fails_leaves_nothing_and_what_came_meanwhile_stays() {
     let error = target.write(|folder| {
         fs::write(folder.join("file"), "ours").unwrap();
         fs::create_dir(&out).unwrap();
-        Ok(fs::write(out.join("theirs"), "theirs").unwrap())
+        fs::write(out.join("theirs"), "theirs").unwrap();
+        Ok(())
     });
     assert!(error.is_err());
     assert_eq!(fs::read_to_string(out.join("theirs")).unwrap(), "theirs");

@@ -120,7 +120,7 @@ impl State {
             Expects::Colon => (byte == b':').then_some(Expects::Value),
             Expects::CommaOrEnd => self.comma_or_end(byte),
             Expects::Text { is_key, within } => text(is_key, within, byte),
-            Expects::Minus => digit(byte).then(|| if byte == b'0' { Expects::Zero } else { Expects::Digits(1) }),
+            Expects::Minus => digit(byte).then_some(if byte == b'0' { Expects::Zero } else { Expects::Digits(1) }),
             Expects::Zero if byte == b'.' => Some(Expects::Point),
             Expects::Digits(_) if byte == b'.' => Some(Expects::Point),
             Expects::Digits(n) if digit(byte) => (n < MOST_DIGITS).then_some(Expects::Digits(n + 1)),
@@ -168,7 +168,8 @@ impl State {
     }
 
     fn pop(&mut self, is_object: bool) -> Option<Expects> {
-        (self.open.pop()? == is_object).then(|| if self.open.is_empty() { Expects::Done } else { Expects::CommaOrEnd })
+        let is_matched = self.open.pop()? == is_object;
+        is_matched.then_some(if self.open.is_empty() { Expects::Done } else { Expects::CommaOrEnd })
     }
 }
 

@@ -419,11 +419,10 @@ fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), Er
     Err(Error::Tensors(format!("`{name}` has shape {found:?}, expected {expected:?}; is the adapter another model's?")))
 }
 
-fn ia3(
-    settings: &Settings,
-    shape: &Decoder,
-    shapes: &Shapes,
-) -> Result<(BTreeMap<String, (String, bool)>, Whole), Error> {
+/// Weights with the tensor that scales each, and whether it scales what goes in.
+type Ia3Sites = BTreeMap<String, (String, bool)>;
+
+fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(Ia3Sites, Whole), Error> {
     let Sorted { sites, whole } = sorted(settings, shape, shapes, &[L])?;
     check_sites(settings, shape, &sites)?;
     let mut found = BTreeMap::new();

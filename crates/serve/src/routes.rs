@@ -186,12 +186,11 @@ fn model_of<'a>(fields: &mut Fields, models: &'a OpenModels) -> Result<(usize, &
     }
 }
 
+/// What makes a request of its fields, for the model of this number.
+type Reader<T> = fn(Fields, (usize, &Arc<OpenModel>), &Shared) -> Result<T, ApiError>;
+
 /// Reads a request where it does not hold up others: a template or a schema may take seconds.
-async fn read<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    request: Request,
-    of: fn(Fields, (usize, &Arc<OpenModel>), &Shared) -> Result<T, ApiError>,
-) -> Result<T, ApiError> {
+async fn read<T: Send + 'static>(shared: &Arc<Shared>, request: Request, of: Reader<T>) -> Result<T, ApiError> {
     let (bytes, shared) = (body(request).await?, shared.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let mut fields = Fields::read(&bytes)?;

@@ -86,6 +86,9 @@ pub fn open(dir: &Path, export: &AdapterExport) -> Result<(Decoder, Weights, Tun
     Ok((files.open()?.shape, weights, tuning))
 }
 
+/// Adapters, and what each is called.
+type NamedForms = (Vec<Form>, Vec<String>);
+
 /// An arm and all that it starts from.
 struct Chain {
     /// What the first of them started from.
@@ -124,7 +127,7 @@ impl Chain {
     }
 
     /// All adapters of the chain and what they are called; none where something else lies in it.
-    fn forms(&self, root: &Path) -> Result<Option<(Vec<Form>, Vec<String>)>, StudyError> {
+    fn forms(&self, root: &Path) -> Result<Option<NamedForms>, StudyError> {
         let (mut forms, mut names) = (Vec::new(), Vec::new());
         let shape = &self.top().shape;
         if let Base::Files { files, .. } = &self.root

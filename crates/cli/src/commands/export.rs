@@ -18,7 +18,7 @@ pub fn run(what: &Exported, engine: &'static dyn Backend) -> Result<()> {
 }
 
 fn tell(of: &ExportedArm, report: &Report) -> Result<()> {
-    report.said.iter().for_each(|said| status(said));
+    report.said.iter().for_each(status);
     print(&format!("{}: {}\n{}\n", of.out.display(), printable(&report.what), report.difference))
 }
 

@@ -236,7 +236,7 @@ impl<'o> Conversation<'o> {
         let at = same.unwrap_or(prompt.len().min(whole.len()));
         let shown = |text: &str| -> String {
             let text: String = text[at..].chars().filter(|c| *c != self.mark).take(SHOWN).collect();
-            escape::line(&text).into()
+            escape::line(&text)
         };
         // Quoting the row would make every row's reason another.
         let asked = shown(prompt);

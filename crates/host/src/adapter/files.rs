@@ -196,12 +196,12 @@ fn unique_names(paths: &[PathBuf]) -> Vec<String> {
         }
     }
     let mut seen = BTreeSet::new();
-    for index in 0..names.len() {
+    for name in &mut names {
         let mut number = 1;
-        let plain = names[index].clone();
-        while !seen.insert(names[index].clone()) {
+        let plain = name.clone();
+        while !seen.insert(name.clone()) {
             number += 1;
-            names[index] = format!("{plain}({number})");
+            *name = format!("{plain}({number})");
         }
     }
     names

@@ -37,6 +37,9 @@ pub struct Repository {
     pub commit: Option<String>,
 }
 
+/// Names and bytes of files, and whether they are large.
+pub type Files<'a> = &'a [(&'a str, &'a [u8], bool)];
+
 pub struct Hub {
     pub endpoint: String,
     shared: Arc<Shared>,
@@ -62,12 +65,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 impl Hub {
     /// `repositories` by `models/OWNER/NAME` or `datasets/OWNER/NAME`: names and bytes, and whether they are large.
-    pub fn start(repositories: &[(&str, &[(&str, &[u8], bool)])]) -> Self {
+    pub fn start(repositories: &[(&str, Files)]) -> Self {
         Self::with_token(repositories, None)
     }
 
     /// As [`Self::start`], for those only who send this token.
-    pub fn with_token(repositories: &[(&str, &[(&str, &[u8], bool)])], token: Option<&str>) -> Self {
+    pub fn with_token(repositories: &[(&str, Files)], token: Option<&str>) -> Self {
         let all = repositories.iter().map(|(id, files)| {
             let files = files.iter().map(|(name, bytes, large)| ((*name).to_owned(), (bytes.to_vec(), *large)));
             ((*id).to_owned(), Repository { files: files.collect(), ..Repository::default() })

@@ -41,8 +41,9 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     const NEAR: f32 = 0.625;
     let (size, square) = (x.abs(), x * x);
-    let mut p = -5.704_988_7e-3;
-    for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    #[allow(clippy::excessive_precision)] // as Cephes prints them
+    let (mut p, rest) = (-5.704_988_7e-3, [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1]);
+    for c in rest {
         p = p * square + c;
     }
     let near = x + x * square * p;

@@ -22,7 +22,7 @@ pub(super) fn check(text: Option<&Value>) -> Result<(), String> {
 fn walk(bytes: &[u8]) -> Option<()> {
     let (size, rest) = bytes.split_first_chunk::<4>()?;
     let size = u32::from_le_bytes(*size) as usize;
-    if size % 4 != 0 {
+    if !size.is_multiple_of(4) {
         return None;
     }
     let (trie, texts) = rest.split_at_checked(size)?;

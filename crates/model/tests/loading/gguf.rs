@@ -224,8 +224,9 @@ fn what_is_not_supported_is_named() {
 /// What llama.cpp's converter makes of a Hugging Face folder is read as that folder, but for what such a file does not say.
 #[test]
 fn converted_files_hold_what_their_folders_do() {
-    let same: fn(&mut Decoder) = |_| {};
-    let files: [(&str, fn(&mut Decoder)); 6] = [
+    type Change = fn(&mut Decoder);
+    let same: Change = |_| {};
+    let files: [(&str, Change); 6] = [
         ("gemma2", |d: &mut Decoder| {
             d.attention.scale = Some((d.attention.head_dim as f64).powf(-0.5));
             d.tie_word_embeddings = true; // the converter leaves the head out

@@ -68,7 +68,7 @@ fn an_answer_is_the_same_bytes_alone_and_among_others() {
     let body = |i: u64| {
         let prompt = format!("{}{i}", "x".repeat(i as usize * 7 % 90));
         json!({ "model": "babbling", "prompt": prompt, "max_tokens": 20 + i % 30, "temperature": 0.8, "seed": i, "logprobs": 2,
-                "echo": i % 3 == 0 })
+                "echo": i.is_multiple_of(3) })
     };
     let alone: Vec<Value> = (0..21).map(|i| lasting(server.complete(&body(i)))).collect();
     let together: Vec<Value> = std::thread::scope(|scope| {
