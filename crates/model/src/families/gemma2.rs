@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{Activation, Attention, ConfigError, Embedding, Mlp, Norm, NormKind, NormPlacement, Window};
+use tunebench_spec::decoder::{
+    Activation, Attention, ConfigError, Embedding, Mlp, Norm, NormKind, NormPlacement, Window,
+};
 use tunebench_spec::names::{Names, Role};
 
 use super::config::Config;
@@ -24,7 +26,8 @@ const NAMES: [(Role, &str); 3] = [
 ];
 
 fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
-    let decoder = Decoder { max_position_embeddings: config.dim_or("max_position_embeddings", 8192)?, ..common(config)? };
+    let decoder =
+        Decoder { max_position_embeddings: config.dim_or("max_position_embeddings", 8192)?, ..common(config)? };
     let window = window(config, decoder.num_hidden_layers, 2)?;
     Ok(Decoder {
         attention: Attention {
@@ -101,7 +104,8 @@ pub fn write(decoder: &Decoder) -> Value {
     config["attn_logit_softcapping"] = json!(decoder.attention.softcap);
     config["final_logit_softcapping"] = json!(decoder.logit_softcap);
     let layers = 0..decoder.num_hidden_layers;
-    let kind = |layer| if decoder.attention.window_of(layer).is_some() { "sliding_attention" } else { "full_attention" };
+    let kind =
+        |layer| if decoder.attention.window_of(layer).is_some() { "sliding_attention" } else { "full_attention" };
     config["layer_types"] = layers.map(kind).collect();
     config["sliding_window"] = json!(decoder.attention.window.as_ref().map(|window| window.size));
     config

@@ -76,7 +76,8 @@ fn rotary(config: &Config<'_>, context: usize) -> Result<Rotary, ConfigError> {
             return fault("`rope_scaling` and `rope_parameters` contradict each other; remove one of them".into());
         }
         if !old.contains_key("rope_type") && old.contains_key("type") && both.contains_key("rope_type") {
-            let why = "`rope_scaling` has a `type`, which the `rope_type` in `rope_parameters` outranks in transformers 5";
+            let why =
+                "`rope_scaling` has a `type`, which the `rope_type` in `rope_parameters` outranks in transformers 5";
             return fault(format!("{why}; remove one of them"));
         }
         both.extend(old.iter().map(|(key, value)| (key.clone(), value.clone())));

@@ -34,7 +34,8 @@ fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
     config.only("layer_norm_elementwise_affine", true, true, "layer norms without weights")?;
     let embedded = config.dim_or("word_embed_proj_dim", hidden_size)?;
     if embedded != hidden_size {
-        let why = format!("`word_embed_proj_dim` ({embedded}) is not `hidden_size` ({hidden_size}): embeddings behind a");
+        let why =
+            format!("`word_embed_proj_dim` ({embedded}) is not `hidden_size` ({hidden_size}): embeddings behind a");
         return Err(ConfigError::Unsupported(format!("{why} projection (OPT-350m) are not supported")));
     }
     let has_bias = config.is_on_or("enable_bias", true)?;

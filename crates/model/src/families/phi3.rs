@@ -66,7 +66,8 @@ fn write(decoder: &Decoder) -> Value {
     let mut config = llama::common(decoder);
     rope::write(decoder, &WORDS, &mut config);
     if let Positions::Rotary(Rotary { scaling: Some(RopeScaling::Longrope(longrope)), .. }) = &decoder.positions {
-        let Longrope { short_factor, long_factor, original_max_position_embeddings, factor, attention_factor } = longrope;
+        let Longrope { short_factor, long_factor, original_max_position_embeddings, factor, attention_factor } =
+            longrope;
         // transformers 4 wants these three keys and no other.
         let mut scaling = json!({ "type": "longrope", "short_factor": short_factor, "long_factor": long_factor });
         for (key, value) in [("factor", factor), ("attention_factor", attention_factor)] {
