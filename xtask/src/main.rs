@@ -62,7 +62,7 @@ BENCHMARKS.md says what is measured and how, and what was seen.")]
   cargo xtask fuzz                         every target, an hour each
   cargo xtask fuzz gguf --seconds 60       a quick look at one
 
-What is found goes into fuzz/corpus/TARGET, which the tests read on every run.")]
+What fails is in fuzz/artifacts; put it into fuzz/corpus/TARGET, which the tests read on every run.")]
     Fuzz(xtask::fuzz::Args),
     #[command(external_subcommand)]
     Tunebench(Vec<OsString>),

@@ -318,7 +318,7 @@ pub struct ExportedArm {
     /// Run folder.
     pub dir: PathBuf,
     pub arm: String,
-    /// The folder to write: one that is not there yet, or is empty.
+    /// The folder to write: not there yet, or empty, and outside the run, its models and its data.
     pub out: PathBuf,
     /// Of its trainings the one with this seed; the first by default.
     #[arg(long)]

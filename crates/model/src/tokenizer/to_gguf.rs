@@ -61,7 +61,7 @@ impl<'a> Vocabulary<'a> {
         let kind = model["type"].as_str().unwrap_or("(none)");
         if kind != "BPE" {
             return Err(format!(
-                "llama.cpp has no tokenizer of the kind `{kind}`; it has BPE, over bytes or with fallback"
+                "a tokenizer of the kind `{kind}` is not written; BPE is, over bytes or with fallback"
             ));
         }
         let has_fallback = model["byte_fallback"].as_bool() == Some(true);
