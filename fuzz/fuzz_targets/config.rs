@@ -1,4 +1,4 @@
-//! Feeds `config` of `fuzz/src/lib.rs`.
+//! Feeds `config` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

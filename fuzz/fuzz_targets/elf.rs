@@ -1,4 +1,4 @@
-//! Feeds `elf` of `fuzz/src/lib.rs`.
+//! Feeds `elf` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Feeds `gguf` of `fuzz/src/lib.rs`.
+//! Feeds `gguf` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Feeds `peft` of `fuzz/src/lib.rs`.
+//! Feeds `peft` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

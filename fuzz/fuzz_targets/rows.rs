@@ -1,4 +1,4 @@
-//! Feeds `rows` of `fuzz/src/lib.rs`.
+//! Feeds `rows` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Feeds `safetensors` of `fuzz/src/lib.rs`.
+//! Feeds `safetensors` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

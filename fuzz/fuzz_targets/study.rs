@@ -1,4 +1,4 @@
-//! Feeds `study` of `fuzz/src/lib.rs`.
+//! Feeds `study` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Feeds `template` of `fuzz/src/lib.rs`.
+//! Feeds `template` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Feeds `tokenizer` of `fuzz/src/lib.rs`.
+//! Feeds `tokenizer` of `fuzz/src/targets.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

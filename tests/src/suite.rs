@@ -20,7 +20,7 @@ mod faults;
 mod forward_compat;
 /// Everything that reads strangers' bytes, by name.
 #[allow(dead_code)] // a fuzzer calls each by name
-#[path = "../../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/targets.rs"]
 mod fuzz_targets;
 /// What the tuners' recorded graphs compute, against PEFT.
 mod gradients;

@@ -136,7 +136,8 @@ impl Tokenizer {
 /// Letters of scripts that nobody writes any more, and none: what a vocabulary does not know, if there is anything.
 const RARE: [&str; 3] = ["\u{13000}", "\u{12000}", "\u{f8ff}"];
 
-fn unknown(inner: &tokenizers::Tokenizer) -> Option<u32> {
+/// The token that stands for whatever the vocabulary has no token for.
+pub(crate) fn unknown(inner: &tokenizers::Tokenizer) -> Option<u32> {
     match inner.get_model() {
         ModelWrapper::BPE(bpe) => bpe.unk_token.as_deref().and_then(|token| bpe.token_to_id(token)),
         ModelWrapper::WordPiece(pieces) => pieces.token_to_id(&pieces.unk_token),

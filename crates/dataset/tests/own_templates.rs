@@ -274,6 +274,16 @@ fn functions_and_idioms_of_templates() {
             "{{ tools is iterable }}{{ nothing is iterable }}{{ 'a' is iterable }}{{ 1 is iterable }}",
             "FalseTrueTrueFalse",
         ),
+        ("{{ {'b': 1, 'a': 2} | tojson }}{{ {'b': 1, 'a': 2} }}", "{\"b\": 1, \"a\": 2}{'b': 1, 'a': 2}"),
+        (
+            "{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k }}{% endfor %}{{ dict(b=1, a=2) | list }}{{ {'b': 1, 'a': 2}.keys() | join }}",
+            "ba['b', 'a']ba",
+        ),
+        (
+            "{{ 'a' is sequence }}{{ {} is sequence }}{{ [] is sequence }}{{ 1 is sequence }}{{ none is sequence }}",
+            "TrueTrueTrueFalseFalse",
+        ),
+        ("{{ ' c\n\nd\n\n' | indent }}|{{ 'a\n\nb' | indent(2, true, blank=true) }}", " c\n\n    d\n\n|  a\n  \n  b"),
         ("{% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}", "a2b1"),
         ("{% generation %}{% set a = 1 %}{% endgeneration %}{{ a is defined }}", "False"),
         ("  {%- if true %}\n  a\n  {% endif %}\nb\n", "  a\nb"),
@@ -383,6 +393,19 @@ fn text_that_does_not_survive_is_counted_and_shown() {
         "{:?}",
         lost.sentences()
     );
+    // Where the token for it is one of the special ones, too: by the model's own template as by a named one.
+    let special = json!({"version": "1.0", "pre_tokenizer": {"type": "Whitespace"},
+        "added_tokens": [{"id": 2, "content": "<unk>", "special": true, "single_word": false, "lstrip": false,
+                          "rstrip": false, "normalized": false}],
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "</s>": 1, "<unk>": 2, "u": 3}, "unk_token": "<unk>"}});
+    let inner: tokenizers::Tokenizer = serde_json::from_value(special).unwrap();
+    let template = "{% for m in messages %}u {{ m.content }} {% endfor %}";
+    let encoder = Encoder::own(template, names(), Tokenizer::new(inner, None, vec![1]).unwrap()).unwrap();
+    let mut tokenization = Tokenization::new(&encoder, ALL);
+    tokenization.add(&example(&[(USER, "a"), (ASSISTANT, "a 天 a")]));
+    tokenization.add(&example(&[(USER, "a"), (ASSISTANT, "a")]));
+    let text = tokenization.stats().text.clone();
+    assert_eq!((text.rows, text.unknown_rows, text.unknown_tokens), (2, 1, 1));
     let fine = own(CHATML);
     let mut tokenization = Tokenization::new(&fine, ALL);
     tokenization.add(&example(&[(USER, " é\n👩‍👩‍👧 \u{0}"), (ASSISTANT, "<|im_end|> \u{301}")]));

@@ -38,6 +38,11 @@ impl Columns {
         self.names.is_empty()
     }
 
+    /// Whether this column gets another name.
+    pub(crate) fn renames(&self, column: &str) -> bool {
+        self.names.contains_key(column)
+    }
+
     /// A row with its columns renamed, as bytes; `None` where it is no object.
     pub(crate) fn rename(
         &self,

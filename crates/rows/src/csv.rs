@@ -21,14 +21,17 @@ pub(crate) struct Csv {
     header: Vec<String>,
     rows: u64,
     fields: Vec<Vec<u8>>,
+    /// The line on which the last record ended.
+    ended: u64,
 }
 
 impl Csv {
     /// Reads the header; `separator` where the file's name tells it.
     pub fn open(mut text: Text, separator: Option<u8>) -> Result<Self, Error> {
-        text.visible()?;
+        // A separator in front is a column without a name.
+        text.behind(|byte| matches!(byte, b'\n' | b'\r'))?;
         let separator = separator.unwrap_or_else(|| frequent_separator(text.rest()));
-        let mut this = Self { text, separator, header: Vec::new(), rows: 0, fields: Vec::new() };
+        let mut this = Self { text, separator, header: Vec::new(), rows: 0, fields: Vec::new(), ended: 1 };
         if !this.record()? {
             return Err(Error::Empty { file: this.text.file });
         }
@@ -69,6 +72,7 @@ impl Csv {
                 }
                 let has_any = !self.fields.is_empty() || state != State::Start;
                 self.fields.extend(has_any.then_some(field));
+                self.ended = self.text.line();
                 return Ok(has_any);
             }
             let rest = self.text.rest();
@@ -108,7 +112,9 @@ impl Csv {
                 }
             }
             length += used;
-            self.text.advance(used);
+            self.text.advance(used - 1);
+            self.ended = self.text.line();
+            self.text.advance(1);
             if length > MAX_ROW_BYTES {
                 return Err(Error::LongRow { file: self.text.file.clone(), row: self.rows + 1 });
             }
@@ -137,12 +143,13 @@ impl Rows for Csv {
         self.rows += 1;
         let (found, wanted) = (self.fields.len(), self.header.len());
         if found != wanted {
-            return Err(self.text.structure(format!(
+            let what = format!(
                 "row {} ends here with {found} fields where the header has {wanted}; put texts that hold `{}` or line breaks \
                  in double quotes",
                 self.rows,
                 char::from(self.separator).escape_default(),
-            )));
+            );
+            return Err(Error::Structure { file: self.text.file.clone(), line: self.ended, what });
         }
         let mut cell = Vec::new();
         for (name, field) in self.header.iter().zip(&self.fields) {

@@ -11,7 +11,8 @@ use crate::csv::Csv;
 use crate::encoding::{FromUtf16, Legacy, utf16};
 use crate::error::Error;
 use crate::json;
-use crate::parquet::{self, Chunks, Parquet};
+use crate::parquet::Parquet;
+use crate::parquet_chunks::{self, Chunks};
 use crate::row::{Row, Rows};
 use crate::scan::without_nan;
 use crate::shape::{Shape, decide};
@@ -95,7 +96,7 @@ impl RowFile {
         let (mut input, packings) = unpack(&file).map_err(|(e, packing)| fault_of(name, e, packing))?;
         let mut source = Source { name: name.to_owned(), file, packings, is_utf16: false };
         let head = take_head(&mut input, HEAD).map_err(|e| source.fault(e))?;
-        if head.starts_with(parquet::MAGIC) {
+        if head.starts_with(parquet_chunks::MAGIC) {
             let file = match source.packings.is_empty() {
                 true => source.file.clone(),
                 false => Arc::new(spooled(io::Cursor::new(head).chain(input)).map_err(|e| source.fault(e))?),
@@ -113,7 +114,7 @@ impl RowFile {
             return Err(Error::NotUtf8 { file: name.to_owned(), found: "its text is".into(), legacy });
         }
         source.is_utf16 = utf16(&head).is_some();
-        let found = source.format().map_err(|error| source.explained(error))?;
+        let found = source.format(columns).map_err(|error| source.explained(error))?;
         let is_as_is = matches!(found, Format::AsIs | Format::Unpacked);
         if is_as_is && !columns.is_empty() {
             return Err(Error::Columns(format!("{name} is no JSON, CSV or Parquet, so its columns are not known")));
@@ -144,7 +145,8 @@ impl RowFile {
             None => self.source.stream(&self.format)?,
         };
         let read = stream.read_at(offset, max, &self.source.name, &self.columns);
-        self.stream = Some(stream);
+        // What failed is read again from its start.
+        self.stream = read.is_ok().then_some(stream);
         read.map_err(|error| self.source.explained(error))
     }
 
@@ -189,11 +191,11 @@ impl RowFile {
 }
 
 impl Source {
-    fn format(&self) -> Result<Format, Error> {
+    fn format(&self, columns: &Columns) -> Result<Format, Error> {
         let mut text = self.text()?;
         let Some(first) = text.visible()? else { return Err(Error::Empty { file: self.name.clone() }) };
         if matches!(first, b'{' | b'[')
-            && let Some(shape) = decide(&|| self.text())?
+            && let Some(shape) = decide(&|| self.text(), columns)?
         {
             return Ok(Format::Json(shape));
         }
@@ -274,7 +276,13 @@ impl Stream {
         }
         let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX).min(self.window.len());
         let to = from.saturating_add(max).min(self.window.len());
-        Ok(self.window[from..to].to_vec())
+        let read = self.window[from..to].to_vec();
+        if read.is_empty() {
+            // Of a file that was read to its end nothing is held: there may be thousands.
+            self.start = self.end();
+            self.window = Vec::new();
+        }
+        Ok(read)
     }
 
     /// Makes the next row ready, or the next bytes.
@@ -285,6 +293,9 @@ impl Stream {
                 let read = input.take(AHEAD as u64).read_to_end(&mut self.window);
                 read.map_err(|source| Error::Io { file: file.to_owned(), source })?;
                 self.is_over = self.window.len() == before;
+                if self.is_over {
+                    *input = Box::new(io::empty());
+                }
                 return Ok(());
             }
             Given::Rows(rows) => rows,
@@ -294,6 +305,7 @@ impl Stream {
         let by_lines = rows.by_lines();
         if !found {
             self.is_over = true;
+            self.rows = Given::Bytes(Box::new(io::empty()));
             if !by_lines {
                 self.window.extend_from_slice(if self.tally.rows == 0 { b"[]\n" } else { b"\n]\n" });
             }

@@ -20,6 +20,7 @@ mod folder;
 mod json;
 mod outline;
 mod parquet;
+mod parquet_chunks;
 mod row;
 mod scan;
 mod shape;

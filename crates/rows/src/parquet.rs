@@ -1,75 +1,26 @@
 //! The rows of a Parquet file: columns read a few rows at a time and put together to objects, lists and values.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parquet::basic::{ConvertedType, Repetition};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray, Int96};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, FileReader as _, Length};
+use parquet::file::reader::FileReader as _;
 use parquet::file::serialized_reader::SerializedFileReader;
 use parquet::schema::types::Type;
 
 use crate::MAX_ROW_BYTES;
-use crate::bytes::FileBytes;
 use crate::cell;
 use crate::error::Error;
+use crate::parquet_chunks::{Chunks, check_places};
 use crate::row::{Row, Rows, push_text};
 
 /// Rows of a column that are read at a time.
 const BATCH: usize = 64;
 /// Deepest nesting of a schema.
 const MOST_DEPTH: usize = 64;
-
-/// The bytes that every Parquet file begins and ends with.
-pub(crate) const MAGIC: &[u8] = b"PAR1";
-
-/// A file whose parts are read where they are.
-#[derive(Clone)]
-pub(crate) struct Chunks {
-    file: Arc<File>,
-    length: u64,
-}
-
-impl Chunks {
-    /// Asks for the length now: in a sandbox that is not allowed later.
-    pub fn new(file: Arc<File>) -> std::io::Result<Self> {
-        let length = file.metadata()?.len();
-        Ok(Self { file, length })
-    }
-}
-
-impl Length for Chunks {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for Chunks {
-    type T = BufReader<FileBytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(FileBytes { file: self.file.clone(), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        // A length that only the file's own header says is not asked of the memory.
-        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
-            return Err(ParquetError::EOF("it ends before what its header promises".into()));
-        }
-        let mut bytes = Vec::new();
-        let mut input = FileBytes { file: self.file.clone(), at: start };
-        std::io::Read::read_to_end(&mut std::io::Read::take(&mut input, length as u64), &mut bytes)?;
-        if bytes.len() < length {
-            return Err(ParquetError::EOF("it ends too early".into()));
-        }
-        Ok(bytes.into())
-    }
-}
 
 /// How the columns of a schema make a value.
 enum Node {
@@ -205,6 +156,7 @@ impl Parquet {
     pub fn open(file: &str, chunks: &Chunks) -> Result<Self, Error> {
         let fault = |reason: String| Error::Parquet { file: file.to_owned(), reason };
         let reader = guarded(|| SerializedFileReader::new(chunks.clone())).map_err(fault)?;
+        check_places(reader.metadata()).map_err(fault)?;
         let schema = reader.metadata().file_metadata().schema();
         let mut planner = Planner { leaves: Vec::new() };
         let members = schema.get_fields().iter().map(|field| {

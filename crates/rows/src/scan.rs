@@ -147,12 +147,24 @@ pub(crate) fn members(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
         let start = visible(bytes, colon + 1);
         let stop = value_end(bytes, start)?;
         members.push((&bytes[at..end], &bytes[start..stop]));
-        at = visible(bytes, stop);
-        if bytes.get(at) == Some(&b',') {
-            at = visible(bytes, at + 1);
-        }
+        at = behind(bytes, stop, b'}')?;
     }
-    Some(members)
+    is_last(bytes, at).then_some(members)
+}
+
+/// Where the next element begins behind one that ends at `end`, or the bracket that closes its list.
+fn behind(bytes: &[u8], end: usize, close: u8) -> Option<usize> {
+    let at = visible(bytes, end);
+    if *bytes.get(at)? == close {
+        return Some(at);
+    }
+    let next = visible(bytes, at + 1);
+    (bytes[at] == b',' && *bytes.get(next)? != close).then_some(next)
+}
+
+/// Whether nothing but blanks is behind the byte at `at`.
+fn is_last(bytes: &[u8], at: usize) -> bool {
+    visible(bytes, at + 1) == bytes.len()
 }
 
 /// The elements of the list that `bytes` are.

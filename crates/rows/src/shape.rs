@@ -1,5 +1,6 @@
 //! In what shape the rows of a JSON text are, decided by its beginning, or by the whole where it is one value.
 
+use crate::columns::Columns;
 use crate::error::Error;
 use crate::outline::{First, List, Member, Outline, Value};
 use crate::scan::{elements, key_text};
@@ -71,11 +72,11 @@ const ROW_KEYS: [&str; 20] = [
 ];
 
 /// The shape of what begins like JSON; `open` gives the text from its start.
-pub(crate) fn decide(open: &dyn Fn() -> Result<Text, Error>) -> Result<Option<Shape>, Error> {
+pub(crate) fn decide(open: &dyn Fn() -> Result<Text, Error>, columns: &Columns) -> Result<Option<Shape>, Error> {
     let mut text = open()?;
     match text.visible()? {
         Some(b'[') => decide_list(text).map(Some),
-        Some(b'{') => decide_object(text).map(Some),
+        Some(b'{') => decide_object(text, columns).map(Some),
         _ => Ok(None),
     }
 }
@@ -114,7 +115,7 @@ fn decide_list(mut text: Text) -> Result<Shape, Error> {
     }
 }
 
-fn decide_object(mut text: Text) -> Result<Shape, Error> {
+fn decide_object(mut text: Text, columns: &Columns) -> Result<Shape, Error> {
     let line = text.line();
     let outline = Outline::take(&mut text)?;
     let is_one_line = text.line() == line && ends_line(&mut text)?;
@@ -124,7 +125,7 @@ fn decide_object(mut text: Text) -> Result<Shape, Error> {
     match text.visible()? {
         Some(_) if is_one_line => Ok(Shape::Lines),
         Some(_) => Ok(Shape::Values),
-        None => match alone(&text, &outline)? {
+        None => match alone(&text, &outline, columns)? {
             Shape::Values if is_one_line => Ok(Shape::Lines),
             shape => Ok(shape),
         },
@@ -145,7 +146,7 @@ fn ends_line(text: &mut Text) -> Result<bool, Error> {
 }
 
 /// The shape of a text that is one object.
-fn alone(text: &Text, outline: &Outline) -> Result<Shape, Error> {
+fn alone(text: &Text, outline: &Outline, columns: &Columns) -> Result<Shape, Error> {
     let members = &outline.members;
     let find = |key: &str| members.iter().find(|member| member.key == key).map(|member| &member.value);
     if let (Some(Value::List(columns)), Some(Value::List(data))) = (find("columns"), find("data"))
@@ -167,6 +168,10 @@ fn alone(text: &Text, outline: &Outline) -> Result<Shape, Error> {
     };
     if outline.are_columns && (row_columns || (outline.count > 1 && lists_of_rows().next().is_none())) {
         return Ok(Shape::Columns);
+    }
+    // What a study calls a column is one of a row.
+    if members.iter().any(|member| columns.renames(&member.key)) {
+        return Ok(Shape::Values);
     }
     if outline.are_objects {
         let is_indexed =

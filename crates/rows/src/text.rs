@@ -90,10 +90,14 @@ impl Text {
 
     /// The next byte that is neither blank nor a mark, which then is first in [`Text::rest`]; none at the end.
     pub fn visible(&mut self) -> Result<Option<u8>, Error> {
+        self.behind(|byte| byte.is_ascii_whitespace() || byte == SEPARATOR)
+    }
+
+    /// As [`Text::visible`], where only these bytes are blank.
+    pub fn behind(&mut self, is_blank: fn(u8) -> bool) -> Result<Option<u8>, Error> {
         loop {
             let rest = self.rest();
-            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == SEPARATOR;
-            let blank = rest.iter().position(|byte| !is_blank(byte)).unwrap_or(rest.len());
+            let blank = rest.iter().position(|byte| !is_blank(*byte)).unwrap_or(rest.len());
             self.advance(blank);
             let rest = self.rest();
             if rest.len() < BOM.len() && !self.is_over && BOM.starts_with(rest) {

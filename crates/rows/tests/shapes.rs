@@ -133,7 +133,9 @@ fn what_cannot_be_told_for_sure_is_one_sentence() {
         ("r.json", "[\"a\", \"b\"]".to_owned(), &["a list of texts", "{\"text\": \"…\"}"]),
         ("r.json", long, &["1001 messages without a border"]),
         ("r.json", deep, &["nested more than 512 deep"]),
-        ("r.csv", "a,b\n1\n".to_owned(), &["line 3", "row 1", "1 fields where the header has 2"]),
+        ("r.csv", "a,b\n1\n".to_owned(), &["line 2", "row 1", "1 fields where the header has 2"]),
+        ("r.csv", "a,b\r\n\r\n\"1\n2\",3\r\n4\r\n5,6\r\n".to_owned(), &["line 5", "row 2", "1 fields"]),
+        ("r.csv", "a,b\n1".to_owned(), &["line 2", "row 1", "1 fields"]),
         ("r.csv", "a,a\n1,2\n".to_owned(), &["column `a` twice"]),
         ("r.csv", "a,b\n1,\"open\n2,3\n".to_owned(), &["line 2", "not closed"]),
         ("r.csv", "a,b\n\"say \\\"hi\\\"\",2\n".to_owned(), &["line 2", "text behind a closing quote"]),
@@ -174,11 +176,16 @@ fn tables_of_text_are_rows() {
     ] {
         assert_eq!(rows(name, text.as_bytes()), Ok(want.clone()), "{text:?}");
     }
-    let index = rows("r.csv", b",text\n0,a\n1,b\n").unwrap();
-    assert_eq!(
-        index,
-        [serde_json::json!({"Unnamed: 0": "0", "text": "a"}), serde_json::json!({"Unnamed: 0": "1", "text": "b"})]
-    );
+    let index =
+        [serde_json::json!({"Unnamed: 0": "0", "text": "a"}), serde_json::json!({"Unnamed: 0": "", "text": "b"})];
+    for (name, text) in [
+        ("r.csv", ",text\n0,a\n,b\n"),
+        ("r.tsv", "\ttext\n0\ta\n\tb\n"),
+        ("r.csv", "\u{feff}\n\ttext\r\n0\ta\r\n\tb"),
+        ("r.csv", " ;text\n0;a\n;b\n"),
+    ] {
+        assert_eq!(rows(name, text.as_bytes()).unwrap(), index, "{text:?}");
+    }
     let nested = rows("r.csv", b"messages,x\n\"[{\"\"role\"\": \"\"user\"\"}]\",[1]\n").unwrap();
     assert_eq!(nested, [serde_json::json!({"messages": [{"role": "user"}], "x": "[1]"})]);
     // JSON that is only called a table.
@@ -210,6 +217,12 @@ fn columns_get_the_names_that_a_dataset_knows() {
     ] {
         let error = read("r.jsonl", text.as_bytes(), columns).unwrap_err();
         assert!(wants.iter().all(|want| error.contains(want)), "{error}");
+    }
+    // A row with a list that the study calls a column is not the object around that list's rows.
+    let row = "{\"meta\": {\"q\": \"x\"}, \"turns\": [{\"speaker\": \"user\", \"text\": \"u\"}]}\n";
+    for text in [row.to_owned(), row.repeat(2), format!("[{row}]"), "{\"turns\": [{\"text\": \"u\"}]}".to_owned()] {
+        let (found, _) = read("r.json", text.as_bytes(), &[("messages", "turns")]).unwrap();
+        assert!(found.contains("\"messages\": [{"), "{text}: {found}");
     }
     // Two may change their names with each other.
     let (found, _) = read("r.jsonl", b"{\"a\": 1, \"b\": 2}\n", &[("a", "b"), ("b", "a")]).unwrap();

@@ -4,17 +4,16 @@
 //! holds the rubrics of an evaluation set: it yields no rows, and every item then gets the rubric of its class.
 
 mod dialogue;
-mod fields;
 mod message;
 mod options;
 pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fields::Notes;
 use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
-use fields::Notes;
 pub use options::{Options, Reasoning, Tools};
 
 /// The dataset.

@@ -1,11 +1,9 @@
 //! One message of a conversation, in any of the usual spellings.
 
-use std::collections::BTreeSet;
-
+use fields::{Fault, Fields, Notes, is_blank};
 use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
-use crate::fields::{Fault, Fields, Notes, is_blank};
 use crate::options::{Options, Reasoning};
 
 type Result<T> = std::result::Result<T, Fault>;
@@ -44,7 +42,6 @@ const TOOL_ROLES: [&str; 8] =
 pub fn turns(key: &str, list: &Value, options: &Options, notes: &mut Notes) -> Result<Vec<Turn>> {
     let Some(messages) = list.as_array() else { return Err(format!("`{key}` is not a list")) };
     let mut turns = Vec::new();
-    let mut unused = BTreeSet::new();
     for (index, message) in messages.iter().enumerate() {
         match message {
             // As UltraChat has it: one speaks after the other.
@@ -53,47 +50,51 @@ pub fn turns(key: &str, list: &Value, options: &Options, notes: &mut Notes) -> R
             }
             Value::Object(message) => {
                 let fields = Fields::new(message);
-                push(&mut turns, &fields, options, notes)?;
-                unused.extend(fields.unused().map(|name| format!("{key}: {name}")));
+                push(&mut turns, key, &fields, options, notes)?;
+                notes.add_unused(fields.unused().map(|name| format!("{key}: {name}")));
             }
             _ => return Err(format!("`{key}` holds something else than objects")),
         }
     }
-    notes.add_unused(unused.iter().map(String::as_str));
     Ok(turns)
 }
 
-fn push(turns: &mut Vec<Turn>, fields: &Fields<'_>, options: &Options, notes: &mut Notes) -> Result<()> {
-    // As Firefly has it: both in one object.
-    if fields.has("human") && fields.has("assistant") {
-        turns.push(Turn::new(Role::User, fields.required("human")?));
-        turns.push(Turn::new(Role::Assistant, fields.required("assistant")?));
-        return Ok(());
-    }
+/// The turns of an object of the list `key`: one, or a question and its answer.
+fn push(turns: &mut Vec<Turn>, key: &str, fields: &Fields<'_>, options: &Options, notes: &mut Notes) -> Result<()> {
     if let Some(key) = CALLS.into_iter().find(|key| fields.has(key)) {
         return Err(format!("has `{key}`, and calls of tools are not learnt"));
+    }
+    if fields.has("train_detail") {
+        return Err("has `train_detail`, and parts of a message are not learnt apart".into());
+    }
+    // As Firefly has it: both in one object, whose mark is that of its answer.
+    if fields.has("human") && fields.has("assistant") {
+        turns.push(Turn::new(Role::User, fields.required("human")?));
+        let answer = with_reasoning(fields, fields.required("assistant")?.to_owned(), options, notes)?;
+        turns.push(marked(Turn::new(Role::Assistant, answer), is_learnt(fields)?));
+        return Ok(());
     }
     let (who, what) = if fields.names("from") { ("from", "value") } else { ("role", "content") };
     let role = role(fields.required(who)?)?;
     if fields.has("refusal") && !fields.has(what) {
         return Err("has a `refusal` in place of an answer".into());
     }
-    let content = content(what, fields)?;
-    if fields.has("train_detail") {
-        return Err("has `train_detail`, and parts of a message are not learnt apart".into());
-    }
+    let content = content(key, what, fields, notes)?;
     let content = match role {
         Role::Assistant => with_reasoning(fields, content, options, notes)?,
         _ => content,
     };
-    turns.push(match (is_learnt(fields)?, role) {
-        (Some(false), Role::Assistant) => Turn::new(role, content).not_learnt(),
-        (Some(true), Role::User | Role::System) if !fields.names("weight") => {
-            return Err("a turn that is not the assistant's is marked to be learnt, and only answers are".into());
-        }
-        _ => Turn::new(role, content),
-    });
+    let mark = is_learnt(fields)?;
+    if mark == Some(true) && role != Role::Assistant && !fields.names("weight") {
+        return Err("a turn that is not the assistant's is marked to be learnt, and only answers are".into());
+    }
+    turns.push(marked(Turn::new(role, content), mark));
     Ok(())
+}
+
+/// A turn as its mark says. Only answers are learnt anyway.
+fn marked(turn: Turn, is_learnt: Option<bool>) -> Turn {
+    if turn.role == Role::Assistant && is_learnt == Some(false) { turn.not_learnt() } else { turn }
 }
 
 fn role(name: &str) -> Result<Role> {
@@ -107,28 +108,37 @@ fn role(name: &str) -> Result<Role> {
     }
 }
 
-/// The text of a message: as it is, or in parts that are all text.
-fn content(key: &'static str, fields: &Fields<'_>) -> Result<String> {
-    let Some(Value::Array(parts)) = fields.get(key) else { return fields.required(key).map(str::to_owned) };
+/// The text `what` of a message in the list `key`: as it is, or in parts that are all text.
+fn content(key: &str, what: &'static str, fields: &Fields<'_>, notes: &mut Notes) -> Result<String> {
+    let Some(Value::Array(parts)) = fields.get(what) else { return fields.required(what).map(str::to_owned) };
     let mut text = String::new();
     for part in parts {
         match part {
             Value::String(part) => text += part,
             Value::Object(part) => {
-                let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
-                if !matches!(kind, "text" | "input_text" | "output_text") {
-                    return Err(format!("a part of type `{kind}`, which is no text"));
-                }
-                // Parquet has all kinds of parts in one, those that are not there as null.
-                text += part.get("text").and_then(Value::as_str).ok_or_else(|| format!("`{key}` is not text"))?;
+                let part = Fields::new(part);
+                text += part_text(&part)?.ok_or_else(|| format!("`{what}` is not text"))?;
+                notes.add_unused(part.unused().map(|name| format!("{key}: {what}: {name}")));
             }
-            _ => return Err(format!("`{key}` is not text")),
+            _ => return Err(format!("`{what}` is not text")),
         }
     }
     match is_blank(&text) {
-        true => Err(format!("`{key}` is missing or empty")),
+        true => Err(format!("`{what}` is missing or empty")),
         false => Ok(text),
     }
+}
+
+/// The text of a part. Parquet has all kinds of parts in one, those that are not there as null.
+fn part_text<'a>(part: &Fields<'a>) -> Result<Option<&'a str>> {
+    let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
+    if !matches!(kind, "text" | "input_text" | "output_text") {
+        return Err(format!("a part of type `{kind}`, which is no text"));
+    }
+    if let Some(key) = LEARNT.into_iter().find(|key| part.has(key)) {
+        return Err(format!("a part has `{key}`, and parts of a message are not learnt apart"));
+    }
+    Ok(part.get("text").and_then(Value::as_str))
 }
 
 /// An answer with what was thought before it, as the options say.

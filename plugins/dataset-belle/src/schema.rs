@@ -18,14 +18,14 @@
 //! An answer is the first of `output`, `target`, `response`, `answer`, `completion` that is there. All but the first kind
 //! yield the whole conversation. Asked as an evaluation item, that is the question with what was said before, and the
 //! host takes the last answer as the reference. A field that is null, or an empty list, counts as absent. Messages that
-//! are marked not to be learnt (`weight`, `train`, `training`, `loss`) are not; tools and reasoning are refused unless the
-//! options say what becomes of them.
+//! are marked not to be learnt (`weight`, `train`, `training`, `loss`) are not; rows marked so as a whole are refused, as
+//! are tools and reasoning unless the options say what becomes of them.
 
+use fields::{Fault, Fields, Notes, check_learnt, is_blank, tools};
 use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
 use crate::dialogue::{self, Dialogue};
-use crate::fields::{Fault, Fields, Notes, is_blank};
 use crate::message;
 use crate::options::{Options, Tools};
 
@@ -60,10 +60,6 @@ const SCHEMAS: [(&[&str], Read); 12] = [
 
 /// What an answer may be called; the first that a row has counts.
 const ANSWERS: [&str; 5] = ["output", "target", "response", "answer", "completion"];
-/// Tools that a conversation could call.
-const TOOLS: [&str; 2] = ["tools", "functions"];
-/// How much a whole row counts.
-const WEIGHTS: [&str; 3] = ["weight", "sample_weight", "loss_weight"];
 
 /// The conversation of a row. An evaluation item's category is its class name, not yet what the paper counts it as.
 ///
@@ -116,25 +112,19 @@ fn unknown(fields: &Fields<'_>) -> Fault {
 
 /// What a row says of itself as a whole.
 fn check_whole(fields: &Fields<'_>, options: &Options, notes: &mut Notes) -> Result<()> {
-    let is_some = |value: &Value| !matches!(value, Value::String(text) if matches!(text.trim(), "" | "[]" | "{}" | "null" | "None"));
-    for key in TOOLS {
-        if fields.get(key).is_none_or(|tools| !is_some(tools)) {
-            continue;
+    match (tools(fields), options.tools) {
+        (None, _) => {}
+        (Some(key), Tools::Refuse) => {
+            return Err(format!(
+                "has `{key}`, which no template writes; options = {{ tools = \"drop\" }} leaves them out"
+            ));
         }
-        match options.tools {
-            Tools::Refuse => {
-                return Err(format!(
-                    "has `{key}`, which no template writes; options = {{ tools = \"drop\" }} leaves them out"
-                ));
-            }
-            Tools::Drop => notes.add("the tools were left out"),
+        (Some(key), Tools::Drop) => {
+            fields.get(key);
+            notes.add("the tools were left out");
         }
     }
-    let is_weight = |key: &&'static str| matches!(fields.get(key), Some(Value::Number(n)) if n.as_f64() != Some(1.0));
-    match WEIGHTS.into_iter().find(|key| fields.has(key) && is_weight(key)) {
-        Some(key) => Err(format!("has `{key}`, and a row's weight other than 1 is not known; take it out, or the row")),
-        None => Ok(()),
-    }
+    check_learnt(fields)
 }
 
 /// Whether a row is the rubric of a class.
@@ -176,7 +166,7 @@ fn plain_text(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
 fn input_target(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
     let prompt = row.fields.required("input")?;
     // BELLE's own name for it, where a row has both.
-    let answer = if row.fields.names("target") { row.fields.required("target")? } else { answer(row.fields)? };
+    let answer = if row.fields.has("target") { row.fields.required("target")? } else { answer(row.fields)? };
     let turns = prompt_turns(row, prompt)?;
     with_answer(row, turns, answer)
 }
@@ -206,13 +196,17 @@ fn seed_task(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
         return Err("`instances` does not hold exactly one object".into());
     };
     let instance = Fields::new(instance);
+    check_learnt(&instance)?;
     let prompt = join(row.fields.text("instruction")?, instance.text("input")?, &row.options.separator);
+    let answer = instance.required("output")?;
+    let answer = message::with_reasoning(&instance, answer.to_owned(), row.options, row.notes)?;
+    row.notes.add_unused(instance.unused().map(|name| format!("instances: {name}")));
     let turns = prompt_turns(row, &prompt)?;
-    with_answer(row, turns, instance.required("output")?)
+    with_answer(row, turns, &answer)
 }
 
 fn instruction(row: &mut Reading<'_, '_>) -> Result<Vec<Turn>> {
-    let input = if row.fields.names("input") { "input" } else { "context" };
+    let input = if is_blank(row.fields.text("input")?) && row.fields.names("context") { "context" } else { "input" };
     let prompt = join(row.fields.text("instruction")?, row.fields.text(input)?, &row.options.separator);
     after_history(row, &prompt)
 }

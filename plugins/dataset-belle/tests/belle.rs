@@ -160,6 +160,94 @@ fn marks_of_what_is_learnt_are_kept() {
 }
 
 #[test]
+fn a_pair_is_marked_and_thought_over_like_a_message() {
+    let thought =
+        "! has `reasoning`; options = { reasoning = \"drop\" } leaves it out, \"think\" puts it before the answer";
+    let think = r#"{"reasoning":"think"}"#;
+    for (more, options, want) in [
+        (r#""weight":0"#, "{}", "U q | A- a | U r | A b"),
+        (r#""weight":1"#, "{}", "U q | A a | U r | A b"),
+        (r#""train":false"#, "{}", "U q | A- a | U r | A b"),
+        (r#""train":true"#, "{}", "U q | A a | U r | A b"),
+        (r#""loss":0"#, "{}", "U q | A- a | U r | A b"),
+        (r#""weight":0.5"#, "{}", "! `weight` of a message is neither 0 nor 1, and a part of a weight is not known"),
+        (r#""reasoning":"R""#, "{}", thought),
+        (r#""reasoning":"R""#, r#"{"reasoning":"drop"}"#, "U q | A a | U r | A b"),
+        (r#""reasoning":"R","weight":0"#, think, "U q | A- <think>\nR\n</think>\n\na | U r | A b"),
+        (r#""tool_calls":[{}]"#, "{}", "! has `tool_calls`, and calls of tools are not learnt"),
+        (r#""train_detail":[{}]"#, "{}", "! has `train_detail`, and parts of a message are not learnt apart"),
+    ] {
+        let row =
+            format!(r#"{{"conversation":[{{"human":"q","assistant":"a",{more}}},{{"human":"r","assistant":"b"}}]}}"#);
+        check(&row, options, want);
+    }
+}
+
+#[test]
+fn parts_of_a_message_are_not_learnt_apart() {
+    for (more, want) in [
+        (r#""weight":0"#, "! a part has `weight`, and parts of a message are not learnt apart"),
+        (r#""weight":1"#, "! a part has `weight`, and parts of a message are not learnt apart"),
+        (r#""train":false"#, "! a part has `train`, and parts of a message are not learnt apart"),
+        (r#""training":false"#, "! a part has `training`, and parts of a message are not learnt apart"),
+        (r#""loss":0"#, "! a part has `loss`, and parts of a message are not learnt apart"),
+        (r#""weight":null,"image_url":null"#, "U q | A ab"),
+        (r#""cache_control":{"type":"ephemeral"}"#, "U q | A ab"),
+    ] {
+        let row = format!(
+            r#"{{"messages":[{{"role":"user","content":"q"}},{{"role":"assistant","content":["a",{{"type":"text","text":"b",{more}}}]}}]}}"#
+        );
+        check(&row, "{}", want);
+    }
+}
+
+#[test]
+fn rows_that_are_marked_as_a_whole() {
+    let weighed =
+        |key: &str| format!("! has `{key}`, and a row's weight other than 1 is not known; take it out, or the row");
+    let unwanted = "! has `label` false, and an answer that is not wanted is not learnt; take the row out";
+    // What is told of the row when it is learnt.
+    let used: &[&str] = &[];
+    for (key, mark, told) in [
+        ("weight", "1", Some(used)),
+        ("weight", "0", None),
+        ("weight", r#""0""#, None),
+        ("weight", r#""much""#, None),
+        ("sample_weight", "0.5", None),
+        ("loss_weight", "2", None),
+        ("train", "true", Some(used)),
+        ("train", "false", None),
+        ("train", r#""False""#, None),
+        ("train", r#""True""#, Some(used)),
+        ("train", r#""a train""#, Some(&["field `train` in 1 of 1 rows is not used"])),
+        ("train", "[true]", None),
+        ("training", "false", None),
+        ("training", "null", Some(used)),
+        ("loss", "1", Some(used)),
+        ("loss", "1.0", Some(used)),
+        ("loss", "0", None),
+        ("loss", "0.5", None),
+        ("loss", r#""""#, Some(used)),
+        ("label", "true", Some(used)),
+        ("label", "0", Some(&["field `label` in 1 of 1 rows is not used"])),
+        ("label", r#""false""#, Some(&["field `label` in 1 of 1 rows is not used"])),
+    ] {
+        let row = format!(r#"{{"prompt":"q","completion":"a","{key}":{mark}}}"#);
+        match told {
+            None => check(&row, "{}", &weighed(key)),
+            Some(told) => {
+                let mut dataset = open(&[("x.jsonl", &row)], "{}").unwrap();
+                assert_eq!(rows(&mut dataset).iter().map(show).collect::<Vec<_>>(), ["U q | A a"], "{row}");
+                assert_eq!(dataset.remarks(), told, "{row}");
+            }
+        }
+    }
+    check(r#"{"prompt":"q","completion":"a","label":false}"#, "{}", unwanted);
+    let instance = r#"{"instruction":"q","instances":[{"input":"","output":"a","weight":0}]}"#;
+    check(instance, "{}", &weighed("weight"));
+}
+
+#[test]
 fn tools_and_reasoning_are_refused_unless_asked_for() {
     let tools =
         r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]}"#;
@@ -200,18 +288,24 @@ fn what_is_not_used_is_told() {
 {"instruction":"q","output":"a","response":"b","score":null}
 {"messages":[{"role":"user","content":"q","mood":"x"},{"role":"assistant","content":"a","mood":"y"}],"score":1}
 {"instruction":"Human: q\nAssistant: a","output":"b"}
+{"messages":[{"role":"user","content":[{"text":"q","lang":"x","note":1}]},{"role":"assistant","content":"a"}]}
+{"conversation":[{"human":"q","assistant":"a","score":1}]}
+{"instruction":"q","instances":[{"input":"","output":"a","score":1,"id":1}]}
 17
 "#;
     let mut dataset = open(&[("x.jsonl", text)], "{}").unwrap();
     let want = [
-        "field `messages: mood` in 1 of 4 rows is not used",
-        "field `response` in 1 of 4 rows is not used",
-        "field `score` in 2 of 4 rows is not used",
-        "field `text` in 1 of 4 rows is not used",
-        "in 1 of 4 rows the prompt quotes a dialogue of Human and Assistant and was read as one prompt",
+        "field `conversation: score` in 1 of 7 rows is not used",
+        "field `instances: score` in 1 of 7 rows is not used",
+        "field `messages: content: note` in 1 of 7 rows is not used",
+        "field `messages: mood` in 1 of 7 rows is not used",
+        "field `response` in 1 of 7 rows is not used",
+        "field `score` in 2 of 7 rows is not used",
+        "field `text` in 1 of 7 rows is not used",
+        "in 1 of 7 rows the prompt quotes a dialogue of Human and Assistant and was read as one prompt",
     ];
     for _ in 0..2 {
-        assert_eq!(rows(&mut dataset).len(), 5);
+        assert_eq!(rows(&mut dataset).len(), 8);
         assert_eq!(dataset.remarks(), want);
         dataset.seek(&Position::default()).unwrap();
     }

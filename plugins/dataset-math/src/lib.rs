@@ -1,8 +1,12 @@
 //! School mathematics with worked answers: BELLE's school_math and GSM8K, for training or as questions to answer.
+//!
+//! The reference is the final number as it stands in the answer, in one width ([`numbers`]), so that a judge which reads
+//! numbers reads the same one in both. A problem is a question and an answer: rows that say more than that to a model, or
+//! are marked not to be learnt, are refused, and fields that are not used are told.
 
-mod number;
-
-use serde_json::{Map, Value};
+use fields::{Fault, Fields, Notes, check_learnt, tools};
+use numbers::final_number;
+use serde_json::Value;
 use tunebench_plugin_api::prelude::*;
 
 /// What a study may set.
@@ -28,6 +32,7 @@ pub enum Purpose {
 pub struct MathProblems {
     records: Records<Source>,
     options: Options,
+    notes: Notes,
 }
 
 impl Dataset for MathProblems {
@@ -36,12 +41,13 @@ impl Dataset for MathProblems {
     type Options = Options;
 
     fn open(source: Source, options: Options) -> Result<Self> {
-        Ok(Self { records: Records::new(source), options })
+        Ok(Self { records: Records::new(source), options, notes: Notes::default() })
     }
 
     fn next(&mut self) -> Result<Option<Row>> {
+        let (purpose, notes) = (self.options.purpose, &mut self.notes);
         let record = self.records.next()?;
-        Ok(record.map(|r| r.into_row(|place, value| example(place, value, self.options.purpose))))
+        Ok(record.map(|r| r.into_row(|place, value| example(place, value, purpose, notes))))
     }
 
     fn position(&self) -> Position {
@@ -49,9 +55,17 @@ impl Dataset for MathProblems {
     }
 
     fn seek(&mut self, position: &Position) -> Result<()> {
+        self.notes = Notes::default();
         self.records.seek(position)
     }
+
+    fn remarks(&self) -> Vec<String> {
+        self.notes.remarks()
+    }
 }
+
+/// What a model would be told beside the question.
+const CONTEXT: [&str; 3] = ["system", "system_prompt", "history"];
 
 /// A problem as both schemas give it.
 struct Problem {
@@ -61,11 +75,13 @@ struct Problem {
     result: Option<String>,
 }
 
-fn example(id: &str, row: &Value, purpose: Purpose) -> std::result::Result<Example, String> {
-    let Value::Object(fields) = row else { return Err("not a JSON object".into()) };
-    let problem = match (fields.contains_key("question"), fields.contains_key("instruction")) {
-        (true, _) => gsm8k(fields)?,
-        (false, true) => school_math(fields)?,
+fn example(id: &str, row: &Value, purpose: Purpose, notes: &mut Notes) -> std::result::Result<Example, Fault> {
+    let Value::Object(map) = row else { return Err("not a JSON object".into()) };
+    let fields = Fields::new(map);
+    check_whole(&fields)?;
+    let problem = match (fields.names("question"), fields.names("instruction")) {
+        (true, _) => gsm8k(&fields)?,
+        (false, true) => school_math(&fields)?,
         (false, false) => return Err("neither `question` nor `instruction`".into()),
     };
     let mut turns = vec![Turn::new(Role::User, problem.question)];
@@ -75,30 +91,47 @@ fn example(id: &str, row: &Value, purpose: Purpose) -> std::result::Result<Examp
         Purpose::Eval if problem.result.is_none() => return Err("no number in the answer to compare with".into()),
         Purpose::Eval => {}
     }
+    let mut noted = Notes::default();
+    noted.add_unused(fields.unused());
+    notes.add_row(&noted);
     Ok(Example { id: id.into(), turns, category: Some("math".into()), reference: problem.result, rubric: None })
 }
 
-/// `{question, answer}`; the answer has `<<48/2=24>>` marks for a calculator, and ends with `#### 72`.
-fn gsm8k(fields: &Map<String, Value>) -> std::result::Result<Problem, String> {
-    let answer = without_calculator_marks(text(fields, "answer")?);
-    let Some((_, last)) = answer.rsplit_once("####") else { return Err("no `####` before a final number".into()) };
-    let Some(result) = number::last(last) else { return Err("no number behind `####`".into()) };
-    Ok(Problem { question: text(fields, "question")?.into(), result: Some(result), answer })
+/// Refuses what a row says to a model beside its question, and a row that is not to be learnt.
+fn check_whole(fields: &Fields<'_>) -> std::result::Result<(), Fault> {
+    if let Some(key) = tools(fields) {
+        return Err(format!(
+            "has `{key}`, and problems are learnt without tools; the dataset `belle` can leave them out"
+        ));
+    }
+    if let Some(key) = CONTEXT.into_iter().find(|key| fields.stated(key).is_some()) {
+        return Err(format!("has `{key}`, and a problem is one question; the dataset `belle` learns conversations"));
+    }
+    check_learnt(fields)
 }
 
-/// `{instruction, input, output}`; the last number of the answer is its result.
-fn school_math(fields: &Map<String, Value>) -> std::result::Result<Problem, String> {
-    let input = match fields.get("input") {
-        None | Some(Value::Null) => "",
-        Some(Value::String(input)) => input,
-        Some(_) => return Err("`input` is not text".into()),
-    };
-    let answer = text(fields, "output")?;
+/// `{question, answer}`; the answer has `<<48/2=24>>` marks for a calculator, and ends with `#### 72`.
+fn gsm8k(fields: &Fields<'_>) -> std::result::Result<Problem, Fault> {
+    let answer = without_calculator_marks(fields.required("answer")?);
+    let Some((_, last)) = answer.rsplit_once("####") else { return Err("no `####` before a final number".into()) };
+    if final_number(last).is_none() {
+        return Err("no number behind `####`".into());
+    }
+    Ok(Problem { question: fields.required("question")?.into(), result: result(&answer), answer })
+}
+
+/// `{instruction, input, output}`.
+fn school_math(fields: &Fields<'_>) -> std::result::Result<Problem, Fault> {
+    let answer = fields.required("output")?;
     Ok(Problem {
-        question: [text(fields, "instruction")?, input].concat(),
+        question: [fields.required("instruction")?, fields.text("input")?].concat(),
         answer: answer.into(),
-        result: number::last(answer),
+        result: result(answer),
     })
+}
+
+fn result(answer: &str) -> Option<String> {
+    final_number(answer).map(|number| number.text)
 }
 
 /// The text without `<<…>>`; a mark that is not closed stays.
@@ -111,15 +144,6 @@ fn without_calculator_marks(text: &str) -> String {
         rest = after;
     }
     clean + rest
-}
-
-/// A text field that says something.
-fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> std::result::Result<&'a str, String> {
-    match fields.get(key) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
-        None | Some(Value::Null | Value::String(_)) => Err(format!("`{key}` is missing or empty")),
-        Some(_) => Err(format!("`{key}` is not text")),
-    }
 }
 
 export_plugin!(dataset: MathProblems);

@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use numbers::fold;
+
 use crate::items::items;
-use crate::text::{fold, normalised, tokens};
+use crate::text::{normalised, tokens};
 
 /// One demand.
 #[derive(Clone, Debug, PartialEq, Eq)]

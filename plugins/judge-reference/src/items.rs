@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::text::{fold, normalised};
+use numbers::fold;
+
+use crate::text::normalised;
 
 /// Items of one answer that are looked at.
 pub const MOST: usize = 1_000;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::text::fold;
+use numbers::fold;
 
 /// Words behind which a label stands.
 const COPULAS: [&str; 6] = ["属于", "归为", "归类为", "是", "为", ":"];

@@ -11,7 +11,7 @@
 //!
 //! | metric | score | applies when there is |
 //! |---|---|---|
-//! | `number` | 1 when the final numbers are equal ([`number`]) | a number in the reference, which is no fenced code |
+//! | `number` | 1 when the final numbers are equal ([`numbers`]) | a number in the reference, which is no fenced code |
 //! | `label` | 1 when the answer's label is the reference's ([`label`]) | a reference |
 //! | `exact` | 1 when equal but for width, punctuation marks' style and white space ([`text`]) | a reference |
 //! | `char_f1` | F1 over the bags of characters and words ([`overlap`]) | a reference |
@@ -24,12 +24,12 @@
 pub mod checks;
 pub mod items;
 pub mod label;
-pub mod number;
 pub mod overlap;
 pub mod text;
 
 use std::collections::BTreeMap;
 
+use numbers::{equal, final_number};
 use tunebench_plugin_api::prelude::*;
 
 /// What a study may set.
@@ -184,12 +184,12 @@ fn numbers_agree(reference: &str, answer: &str) -> Outcome {
     if reference.contains("```") {
         return Outcome::Inapplicable("the reference is code");
     }
-    let Some(wanted) = number::final_number(reference) else {
+    let Some(wanted) = final_number(reference).map(|number| number.value) else {
         return Outcome::Inapplicable("the reference has no number");
     };
-    match number::final_number(answer) {
+    match final_number(answer).map(|number| number.value) {
         None => Outcome::Score(0.0, format!("no number where the reference has {wanted}")),
-        Some(found) if number::equal(found, wanted) => Outcome::Score(1.0, format!("{found}")),
+        Some(found) if equal(found, wanted) => Outcome::Score(1.0, format!("{found}")),
         Some(found) => Outcome::Score(0.0, format!("{found} where the reference has {wanted}")),
     }
 }

@@ -1,23 +1,9 @@
 //! Normal forms of text: one width, one style of punctuation, white space only where it separates words.
 
+use numbers::fold;
+
 /// Characters of an answer shown in a reason.
 const EXCERPT: usize = 40;
-
-/// Full-width forms as ASCII, Chinese punctuation as its nearest ASCII relative; every other character itself.
-pub fn fold(c: char) -> char {
-    match c {
-        '\u{3000}' | '\u{a0}' => ' ',
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
-        '。' => '.',
-        '、' => ',',
-        '“' | '”' | '「' | '」' | '『' | '』' => '"',
-        '‘' | '’' => '\'',
-        '【' => '[',
-        '】' => ']',
-        '−' | '–' => '-',
-        _ => c,
-    }
-}
 
 /// Folded; white space dropped next to anything but ASCII, one space elsewhere; no quotes around the whole and no
 /// full stop behind it.

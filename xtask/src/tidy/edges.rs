@@ -66,7 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/cli", &["spec", "host", "kernels", "model", "study", "forecast", "analysis", "report", "serve", "watch"]),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis"]),
-    (PLUGINS, &["plugin-api", "lora", "marks"]),
+    (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "peft", "train", "generate"]),
     (
         "tests",

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokenizers::AddedToken;
 use tunebench_spec::escape;
 
+use crate::tokenizer;
+
 /// An added token as text.
 #[derive(Clone, Debug)]
 struct Added {
@@ -32,6 +34,10 @@ pub struct AddedTokens {
     by_first: BTreeMap<char, Vec<usize>>,
     /// Numbers of the special ones: they begin and end turns, and are no text.
     special: BTreeSet<u32>,
+    /// What a text that the vocabulary does not have is read as, special or not.
+    unknown: Option<u32>,
+    /// A special token that takes nothing of what stands behind it: its number and text.
+    anchor: Option<(u32, String)>,
 }
 
 /// A token of a text, and how many of the text's cuts stand before it.
@@ -76,7 +82,15 @@ impl AddedTokens {
         }
         let mut inner = inner.clone();
         inner.set_encode_special_tokens(false);
-        Self { inner, added, by_first, special }
+        let is_anchor = |token: &&Added| {
+            let behind = inner.encode_fast(format!("{}a", token.text), false);
+            token.is_special
+                && !token.takes_behind
+                && behind.is_ok_and(|found| found.get_ids().first() == Some(&token.id))
+        };
+        let anchor = added.iter().find(is_anchor).map(|token| (token.id, token.text.clone()));
+        let unknown = tokenizer::unknown(&inner);
+        Self { inner, added, by_first, special, unknown, anchor }
     }
 
     /// Whether it is a special token, which is no part of a text.
@@ -251,14 +265,14 @@ impl AddedTokens {
             return Ok(());
         }
         // What stands behind a token is not the beginning of a text, before which many tokenizers put a space.
-        let anchor = self.anchor().filter(|_| has_before);
-        let skipped = anchor.map_or(0, |anchor| anchor.text.len());
-        let whole = anchor.map_or_else(|| part.to_owned(), |anchor| format!("{}{part}", anchor.text));
+        let anchor = self.anchor.as_ref().filter(|_| has_before);
+        let skipped = anchor.map_or(0, |(_, text)| text.len());
+        let whole = anchor.map_or_else(|| part.to_owned(), |(_, text)| format!("{text}{part}"));
         let encoding = self.inner.encode(whole, false).map_err(|e| format!("tokenizer: {e}"))?;
         let (ids, offsets) = (encoding.get_ids(), encoding.get_offsets());
-        let first = usize::from(anchor.is_some_and(|anchor| ids.first() == Some(&anchor.id)));
+        let first = usize::from(anchor.is_some_and(|(id, _)| ids.first() == Some(id)));
         for (id, (start, end)) in ids.iter().zip(offsets).skip(first) {
-            if self.is_special(*id) && self.is_control(*id) {
+            if self.is_special(*id) && self.is_control(*id) && self.unknown != Some(*id) {
                 let token = self.inner.id_to_token(*id).unwrap_or_default();
                 return Err(format!("a message holds what the tokenizer reads as `{}`", escape::line(&token)));
             }
@@ -266,11 +280,6 @@ impl AddedTokens {
             found.push(Placed { id: *id, from: place(start), to: place(end) });
         }
         Ok(())
-    }
-
-    /// A special token that takes nothing of what stands behind it.
-    fn anchor(&self) -> Option<&Added> {
-        self.added.iter().find(|token| token.is_special && !token.takes_behind)
     }
 
     /// The tokens with which a text begins, the longest first.

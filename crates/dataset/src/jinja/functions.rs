@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
@@ -48,12 +48,43 @@ pub(crate) fn add_to(environment: &mut Environment<'static>) {
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
+    environment.add_filter("indent", indent);
     environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
 }
 
 /// As Python has it: nothing at all can be gone through, but `none` cannot.
 fn is_iterable(value: &Value) -> bool {
     !value.is_none() && value.try_iter().is_ok()
+}
+
+/// As Python has it: whatever has a length and elements, so a text and a dictionary are.
+fn is_sequence(value: &Value) -> bool {
+    value.as_str().is_some() || matches!(value.kind(), ValueKind::Seq | ValueKind::Map)
+}
+
+/// As Jinja's own: line breaks at the end stay.
+fn indent(
+    text: &str,
+    width: Option<usize>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    options: Kwargs,
+) -> Result<String, minijinja::Error> {
+    let width = options.get::<Option<usize>>("width")?.or(width).unwrap_or(4);
+    let first = options.get::<Option<bool>>("first")?.or(first).unwrap_or(false);
+    let blank = options.get::<Option<bool>>("blank")?.or(blank).unwrap_or(false);
+    options.assert_all_used()?;
+    if width > MOST_SPACES {
+        let why = format!("indentation by {width} spaces; at most {MOST_SPACES}");
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, why));
+    }
+    let spaces = " ".repeat(width);
+    let indented = |(index, line): (usize, &str)| {
+        let is_bare = if index == 0 { !first } else { line.is_empty() && !blank };
+        if is_bare { line.to_owned() } else { format!("{spaces}{line}") }
+    };
+    Ok(text.split('\n').enumerate().map(indented).collect::<Vec<_>>().join("\n"))
 }
 
 fn raise_exception(message: &str) -> Result<Value, minijinja::Error> {

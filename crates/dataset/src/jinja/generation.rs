@@ -13,8 +13,9 @@ pub(crate) fn with_signs(source: &str) -> (String, bool) {
     let mut found = false;
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let Some(end) = rest[start..].find("%}").map(|end| start + end + 2) else { break };
-        let inside = &rest[start + 2..end - 2];
+        let after = &rest[start + 2..];
+        let Some(length) = after.find("%}") else { break };
+        let (inside, end) = (&after[..length], start + length + 4);
         out.push_str(&rest[..start]);
         // How white space around the mark is treated goes with its outer edge.
         let before = inside.chars().next().filter(|c| matches!(c, '-' | '+')).map(String::from).unwrap_or_default();

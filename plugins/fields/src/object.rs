@@ -1,7 +1,7 @@
-//! The fields of a row, and which of them were read: what is left is told, and never lost without a word.
+//! An object's members, and which of them were read.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -63,14 +63,25 @@ impl<'a> Fields<'a> {
 
     /// A field that says something: neither null nor an empty list or object.
     pub fn get(&self, key: &'static str) -> Option<&'a Value> {
-        let value = self.map.get(key)?;
-        self.used.borrow_mut().insert(key);
-        (!is_void(value)).then_some(value)
+        if self.names(key) {
+            self.used.borrow_mut().insert(key);
+        }
+        self.peek(key)
+    }
+
+    /// Such a field, without using it.
+    pub fn peek(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !is_void(value))
     }
 
     /// Whether a field says something, without using it.
     pub fn has(&self, key: &str) -> bool {
-        self.map.get(key).is_some_and(|value| !is_void(value))
+        self.peek(key).is_some()
+    }
+
+    /// Such a field that is no word for nothing either, as null is in a cell of CSV; without using it.
+    pub fn stated(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !says_nothing(value))
     }
 
     /// Whether there is a field of the name, whatever it holds.
@@ -110,8 +121,7 @@ impl<'a> Fields<'a> {
     pub fn unused(&self) -> impl Iterator<Item = &'a str> {
         let used = self.used.borrow().clone();
         let left = self.map.iter().filter(move |(key, value)| {
-            let is_blank_text = matches!(value, Value::String(text) if is_blank(text));
-            !is_void(value) && !is_blank_text && !used.contains(key.as_str()) && !ABOUT.contains(&key.as_str())
+            !says_nothing(value) && !used.contains(key.as_str()) && !ABOUT.contains(&key.as_str())
         });
         left.map(|(key, _)| key.as_str())
     }
@@ -126,51 +136,13 @@ fn is_void(value: &Value) -> bool {
     }
 }
 
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::String(text) => matches!(text.trim(), "" | "[]" | "{}" | "null" | "None"),
+        other => is_void(other),
+    }
+}
+
 pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
-}
-
-/// Names counted apart; a row can call its fields as it likes.
-const MOST_NAMES: usize = 50;
-
-/// What was read of all rows so far, for a user to know.
-#[derive(Debug, Default)]
-pub struct Notes {
-    rows: u64,
-    /// Rows by the name of a field that was not used.
-    unused: BTreeMap<String, u64>,
-    /// Rows by what was done to them.
-    done: BTreeMap<&'static str, u64>,
-}
-
-impl Notes {
-    pub fn add_unused<'f>(&mut self, names: impl Iterator<Item = &'f str>) {
-        for name in names {
-            if let Some(count) = self.unused.get_mut(name) {
-                *count += 1;
-            } else if self.unused.len() < MOST_NAMES {
-                self.unused.insert(name.to_owned(), 1);
-            }
-        }
-    }
-
-    pub fn add(&mut self, what: &'static str) {
-        *self.done.entry(what).or_default() += 1;
-    }
-
-    /// Takes over what was noted of one row, each thing once.
-    pub fn add_row(&mut self, row: &Self) {
-        self.rows += 1;
-        self.add_unused(row.unused.keys().map(String::as_str));
-        row.done.keys().for_each(|what| self.add(what));
-    }
-
-    /// One sentence each.
-    pub fn remarks(&self) -> Vec<String> {
-        let rows = self.rows;
-        let unused =
-            self.unused.iter().map(|(name, count)| format!("field `{name}` in {count} of {rows} rows is not used"));
-        let done = self.done.iter().map(|(what, count)| format!("in {count} of {rows} rows {what}"));
-        unused.chain(done).collect()
-    }
 }
