@@ -55,8 +55,8 @@ def ask(route, body):
         return json.load(reply)
 
 
-def theirs(server, path):
-    command = [server, "-m", path, "--port", str(PORT), "--host", "127.0.0.1", "-c", "512", "-np", "1", "-t", "1"]
+def theirs(server, path, context):
+    command = [server, "-m", path, "--port", str(PORT), "--host", "127.0.0.1", "-c", str(context), "-np", "1", "-t", "1"]
     command += ["-ctk", "f32", "-ctv", "f32", "-fa", "off", "--no-warmup"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
@@ -72,9 +72,12 @@ def theirs(server, path):
         found = []
         for text in TEXTS:
             prompt = ask("tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
-            body = {"prompt": prompt, "n_predict": COUNT, "temperature": 0, "top_k": 1, "ignore_eos": True,
+            body = {"prompt": prompt, "n_predict": COUNT, "temperature": 0, "top_k": 1,
                     "return_tokens": True, "cache_prompt": False}
-            found.append({"prompt": prompt, "tokens": ask("completion", body)["tokens"]})
+            reply = ask("completion", body)
+            # What ends an answer is no part of it, whether it is listed or not.
+            count = reply["tokens_predicted"] - (reply["stop_type"] == "eos")
+            found.append({"prompt": prompt, "tokens": reply["tokens"][:count], "ended": reply["stop_type"] == "eos"})
         return found
     finally:
         process.kill()
@@ -83,15 +86,23 @@ def theirs(server, path):
 
 def compare(name, a, b):
     """Prints how far `b` gives the tokens of `a`, whose margins are known."""
-    whole, same, total, leads = 0, 0, 0, []
+    whole, same, total, ended, leads = 0, 0, 0, 0, []
     for one, other in zip(a, b):
-        first = next((i for i, (x, y) in enumerate(zip(one["tokens"], other["tokens"])) if x != y), None)
-        total += COUNT
-        same += COUNT if first is None else first
+        ours, others = one["tokens"], other["tokens"]
+        if other.get("ended") and ours[: len(others)] == others and len(ours) > len(others):
+            # It takes tokens such as <|im_end|> for an end by their text, whatever the file names.
+            ended += 1
+            ours = others
+        longest, shortest = max(len(ours), len(others)), min(len(ours), len(others))
+        first = next((i for i in range(shortest) if ours[i] != others[i]), None if longest == shortest else shortest)
+        total += longest
+        same += longest if first is None else first
         whole += first is None
         if first is not None:
-            leads.append(one["margins"][first])
+            leads.append(one["margins"][first] if first < len(one["margins"]) else float("nan"))
     said = f", first differing where our lead was {', '.join(f'{lead:.4f}' for lead in leads)}" if leads else ""
+    if ended:
+        said += f"; {ended} ended there at a token that the file does not name as an end"
     print(f"{name}: {whole} of {len(a)} answers alike, {same} of {total} tokens up to the first difference{said}")
 
 
@@ -101,10 +112,12 @@ def main():
     parser.add_argument("greedy")
     parser.add_argument("files", nargs="+")
     parser.add_argument("--reference")
+    # Of LongRoPE it takes the long factors for all texts where there is room for more than the original positions.
+    parser.add_argument("--context", type=int, default=512)
     args = parser.parse_args()
     reference = ours(args.greedy, args.reference) if args.reference else None
     for path in args.files:
-        own, other = ours(args.greedy, path), theirs(args.server, path)
+        own, other = ours(args.greedy, path), theirs(args.server, path, args.context)
         cut = [text for text, a, b in zip(TEXTS, own, other) if a["prompt"] != b["prompt"]]
         print(f"{path}\n  tokens of texts: {len(TEXTS) - len(cut)} of {len(TEXTS)} alike{': not ' + repr(cut) if cut else ''}")
         alike = [(a, b) for a, b in zip(own, other) if a["prompt"] == b["prompt"]]

@@ -1,6 +1,7 @@
 //! What a model on disk says when it always takes the likeliest token, for comparing exports with other programs:
 //! `greedy MODEL COUNT < PROMPTS` reads a prompt a line, a JSON text, and prints a line of JSON for each: the tokens of the
-//! prompt, the `COUNT` tokens that follow, and by how much the first was ahead of the second at each.
+//! prompt, the at most `COUNT` tokens that follow up to one that ends an answer, and by how much the first was ahead of the
+//! second at each, the end's too.
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -29,8 +30,11 @@ fn main() -> Result<(), Failure> {
         rows.prefill(&[&prompt], &mut logits)?;
         for _ in 0..count {
             let (token, margin) = likeliest(&logits);
-            tokens.push(token);
             margins.push(margin);
+            if tokenizer.eos.contains(&token) {
+                break;
+            }
+            tokens.push(token);
             rows.step(&[token], &mut logits)?;
         }
         writeln!(io::stdout(), "{}", json!({ "prompt": prompt, "tokens": tokens, "margins": margins }))?;

@@ -31,6 +31,12 @@ pub enum Error {
     Unexpected { place: String, name: String, found: Vec<usize> },
     #[error("{place}: tensor `{name}` is of type {found}; supported: {supported}")]
     Type { place: String, name: String, found: String, supported: String },
+    /// A weight of a file, a trained one too.
+    #[error(
+        "{}: tensor `{name}` has the number {number}; the weights are damaged, or the training that made them diverged",
+        path.display()
+    )]
+    NotFinite { path: PathBuf, name: String, number: f32 },
     #[error("{}: {fault}", path.display())]
     Tokenizer { path: PathBuf, fault: String },
     #[error("the tuning plan does not fit the model at `{weight}`: {fault}")]

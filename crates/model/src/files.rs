@@ -1,13 +1,16 @@
 //! Reading files whose content is not trusted.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
 /// Text files (configurations, tokenizers) are far smaller than this.
 const LARGEST_TEXT: u64 = 1 << 28;
+
+/// What a clone without Git LFS has in place of a large file begins so.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// A file read forward or from a given place, never past its end: no length in a file is believed further than
 /// the file reaches.
@@ -25,7 +28,12 @@ impl Reader {
         if !meta.is_file() {
             return Err(Error::unsupported(path, "is not a regular file"));
         }
-        Ok(Self { path: path.to_path_buf(), file: BufReader::with_capacity(1 << 16, file), at: 0, len: meta.len() })
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        if file.fill_buf().map_err(Error::io(path))?.starts_with(LFS_POINTER) {
+            let what = "is a Git LFS pointer in place of the file; `git lfs pull` in its folder fetches that";
+            return Err(Error::unsupported(path, what));
+        }
+        Ok(Self { path: path.to_path_buf(), file, at: 0, len: meta.len() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -80,7 +88,22 @@ impl Reader {
         Error::corrupt(&self.path, fault)
     }
 
-    fn check(&self, count: u64, what: &str) -> Result<(), Error> {
+    /// Whether numbers of the tensor `name` are such.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] has the first that is not.
+    pub(crate) fn check_finite<T: Copy + Into<f32>>(&self, numbers: &[T], name: &str) -> Result<(), Error> {
+        let is_finite = |number: &T| Into::<f32>::into(*number).is_finite();
+        // All of them are looked at, which is faster than to stop at one that is hardly ever there.
+        if numbers.iter().fold(true, |all, number| all & is_finite(number)) {
+            return Ok(());
+        }
+        let number = numbers.iter().find(|number| !is_finite(number)).map_or(f32::NAN, |number| (*number).into());
+        Err(Error::NotFinite { path: self.path.clone(), name: name.into(), number })
+    }
+
+    /// Whether so many bytes are left; `what` names the content for the error.
+    pub(crate) fn check(&self, count: u64, what: &str) -> Result<(), Error> {
         if count <= self.remaining() && usize::try_from(count).is_ok() {
             return Ok(());
         }

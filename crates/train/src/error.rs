@@ -60,7 +60,14 @@ impl From<tunebench_files::Error> for Error {
 impl Error {
     /// Whether the numbers of the training ran away, as they would again.
     pub fn is_divergence(&self) -> bool {
-        matches!(self, Self::Diverged { .. } | Self::BadGradient { .. } | Self::HeldOutDiverged { .. })
+        use tunebench_model::Error::NotFinite; // of a checkpoint: what trains is given the model's weights
+        matches!(
+            self,
+            Self::Diverged { .. }
+                | Self::BadGradient { .. }
+                | Self::HeldOutDiverged { .. }
+                | Self::Model(NotFinite { .. })
+        )
     }
 
     /// What a backend says of a step (from 1), with its number where the reader would ask for it.

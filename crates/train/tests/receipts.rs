@@ -12,6 +12,7 @@ use tunebench_model::backend::{Backend, FAST, REFERENCE};
 use tunebench_spec::plan::{RecordedPlan, SiteGraphs};
 use tunebench_spec::random::Stream;
 use tunebench_spec::{GradientReceipt, Init, Op, ParamSpec, Recipe, VirtualKind};
+use tunebench_testkit::examples::drawn;
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{adapted, behind, dora, frozen, full, ia3, lora};
 use tunebench_testkit::record::{Record, param};
@@ -23,13 +24,7 @@ fn recipe() -> Recipe {
 }
 
 fn examples() -> Vec<Tokenized> {
-    let mut stream = Stream::new(1, &[2]);
-    let example = |_| {
-        let length = 4 + stream.below(8) as usize;
-        let tokens = (0..length).map(|_| 3 + stream.below(93) as u32).collect();
-        Tokenized { tokens, is_label: (0..length).map(|i| i >= 2).collect() }
-    };
-    (0..12).map(example).collect()
+    drawn(Stream::new(1, &[2]), 12, 4, 8)
 }
 
 /// Trains until `stop` steps are made, all without it; what was told.

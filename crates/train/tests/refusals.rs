@@ -14,6 +14,7 @@ use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Decoder, Init, Recipe, WeightPlan};
 use tunebench_testkit::compare::{bits, flat};
+use tunebench_testkit::examples::drawn;
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, full, lora};
 use tunebench_testkit::record::param;
@@ -25,13 +26,7 @@ fn recipe() -> Recipe {
 }
 
 fn examples(count: usize) -> Vec<Tokenized> {
-    let mut stream = Stream::new(4, &[]);
-    let example = |_| {
-        let length = 3 + stream.below(12) as usize;
-        let tokens = (0..length).map(|_| 3 + stream.below(93) as u32).collect();
-        Tokenized { tokens, is_label: (0..length).map(|i| i >= 2).collect() }
-    };
-    (0..count).map(example).collect()
+    drawn(Stream::new(4, &[]), count, 3, 12)
 }
 
 /// Trains in a folder that is gone afterwards: the result and the losses.

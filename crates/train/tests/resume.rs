@@ -15,6 +15,7 @@ use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::random::Stream;
 use tunebench_spec::{Decoder, Recipe, StepLog};
 use tunebench_testkit::compare::bits;
+use tunebench_testkit::examples::drawn;
 use tunebench_testkit::golden::model;
 use tunebench_testkit::methods::{ALL, adapted, dora, full, lora};
 use tunebench_train::{Error, Job, Outcome, Progress, kept_step, load_result, losses, steps, train};
@@ -37,13 +38,7 @@ fn recipe() -> Recipe {
 }
 
 fn examples() -> Vec<Tokenized> {
-    let mut stream = Stream::new(1, &[2]);
-    let example = |_| {
-        let length = 4 + stream.below(8) as usize;
-        let tokens = (0..length).map(|_| 3 + stream.below(93) as u32).collect();
-        Tokenized { tokens, is_label: (0..length).map(|i| i >= 2).collect() }
-    };
-    (0..11).map(example).collect()
+    drawn(Stream::new(1, &[2]), 11, 4, 8)
 }
 
 fn run(

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tunebench_plugin_api::prelude::*;
 
+/// A LoRA whose rank is above a weight's dimensions is larger than the weight; no model has weights this wide.
+const LARGEST_RANK: usize = 1 << 16;
+
 /// Options of a LoRA tuner.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -143,8 +146,9 @@ impl Lora {
 
     fn check(&self) -> Result<()> {
         let o = &self.options;
-        if o.r == 0 || o.rank_pattern.values().any(|&r| r == 0) {
-            return Err(Error::new("r must be at least 1"));
+        let mut ranks = o.rank_pattern.values().chain([&o.r]);
+        if let Some(r) = ranks.find(|r| !(1..=LARGEST_RANK).contains(*r)) {
+            return Err(Error::new(format!("r = {r} must be at least 1 and at most {LARGEST_RANK}")));
         }
         if !(0.0..1.0).contains(&o.lora_dropout) {
             return Err(Error::new(format!("lora_dropout = {} must be at least 0 and below 1", o.lora_dropout)));

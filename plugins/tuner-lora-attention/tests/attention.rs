@@ -19,3 +19,15 @@ fn every_variant_begins_at_the_base_model_and_folds_in() {
         assert_eq!((report.sites.len(), report.starts_at_base, report.merges), (sites, true, true), "{options}");
     }
 }
+
+#[test]
+fn ranks_that_no_lora_has_are_refused() {
+    for (options, r) in [
+        (json!({ "r": 0 }), 0),
+        (json!({ "r": 1_000_000_000 }), 1_000_000_000),
+        (json!({ "rank_pattern": { "q_proj": 65537 } }), 65537),
+    ] {
+        let refused = check_tuner::<LoraAttention>(options).unwrap_err().to_string();
+        assert!(refused.contains(&format!("r = {r} must be at least 1 and at most 65536")), "{refused}");
+    }
+}

@@ -8,12 +8,12 @@ use tunebench_spec::decoder::{
 use tunebench_spec::names::{Names, Role};
 
 use super::config::Config;
-use super::{Family, Gguf};
+use super::{Family, Gguf, GgufWindow};
 
 pub const FAMILY: Family = Family {
     name: "bloom",
     architectures: &["BloomForCausalLM"],
-    gguf: Some(Gguf { architecture: "bloom", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "bloom", has_rotary_pairs: false, window: GgufWindow::Unsaid }),
     read,
     write,
 };
@@ -35,16 +35,15 @@ const NAMES: [(Role, &str); 10] = [
 const CONTEXT: usize = 2048;
 
 fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
-    let either = |new, old| if config.get(new).is_some() { config.dim(new) } else { config.dim(old) };
-    let hidden_size = either("n_embed", "hidden_size")?;
-    let heads = either("n_head", "num_attention_heads")?;
+    let hidden_size = config.dim(if config.get("n_embed").is_some() { "n_embed" } else { "hidden_size" })?;
+    let heads = either(config, "n_head", "num_attention_heads")?;
     let what = "a residual that begins behind the norm";
     config.only("apply_residual_connection_post_layernorm", false, false, what)?;
     let plain = Decoder::llama(Dims {
         vocab_size: config.dim("vocab_size")?,
         hidden_size,
         intermediate_size: 4 * hidden_size,
-        num_hidden_layers: either("n_layer", "num_hidden_layers")?,
+        num_hidden_layers: either(config, "n_layer", "num_hidden_layers")?,
         heads,
         kv_heads: heads,
         head_dim: hidden_size / heads,
@@ -64,6 +63,20 @@ fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
         names: Names::new("transformer.h.{}", &NAMES),
         ..plain
     })
+}
+
+/// A dimension under its own name or the one that other families have for it.
+fn either(config: &Config<'_>, own: &'static str, common: &'static str) -> Result<usize, ConfigError> {
+    if config.get(own).is_none() {
+        return config.dim(common);
+    }
+    let dim = config.dim(own)?;
+    let other = config.dim_or(common, dim)?;
+    if dim != other {
+        let why = format!("`{own}` is {dim} and `{common}` {other}, and both mean the same; remove one of them");
+        return Err(ConfigError::Unsupported(why));
+    }
+    Ok(dim)
 }
 
 fn write(decoder: &Decoder) -> Value {

@@ -9,12 +9,12 @@ use tunebench_spec::decoder::{
 use tunebench_spec::names::{Names, Role};
 
 use super::config::Config;
-use super::{Family, Gguf, llama};
+use super::{Family, Gguf, GgufWindow, llama};
 
 pub const FAMILY: Family = Family {
     name: "gemma2",
     architectures: &["Gemma2ForCausalLM"],
-    gguf: Some(Gguf { architecture: "gemma2", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "gemma2", has_rotary_pairs: false, window: GgufWindow::Computed }),
     read,
     write,
 };

@@ -6,12 +6,12 @@ use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Attention, ConfigError, Positions, Rotary};
 
 use super::config::Config;
-use super::{Family, Gguf, RopeWords, gemma2, rope};
+use super::{Family, Gguf, GgufWindow, RopeWords, gemma2, rope};
 
 pub const FAMILY: Family = Family {
     name: "gemma3_text",
     architectures: &["Gemma3ForCausalLM"],
-    gguf: Some(Gguf { architecture: "gemma3", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "gemma3", has_rotary_pairs: false, window: GgufWindow::Computed }),
     read,
     write,
 };
@@ -24,17 +24,16 @@ fn read(config: &Config<'_>) -> Result<Decoder, ConfigError> {
     if let Some(rest) = rest.as_object_mut() {
         rest.retain(|key, _| !["rope_parameters", "rope_scaling", "rope_theta"].contains(&key.as_str()));
     }
+    if config.get("attn_logit_softcapping").is_some_and(|cap| !cap.is_null()) {
+        let why = "`attn_logit_softcapping` has no effect on this family in transformers; set it to null";
+        return Err(ConfigError::Unsupported(why.into()));
+    }
     let decoder = gemma2::common(&Config(&rest))?;
     let window = gemma2::window(config, decoder.num_hidden_layers, config.dim_or("sliding_window_pattern", 6)?)?;
     Ok(Decoder {
         max_position_embeddings: context,
         positions: Positions::Rotary(rotary),
-        attention: Attention {
-            qk_norm: true,
-            window,
-            softcap: config.number_or_none("attn_logit_softcapping")?,
-            ..decoder.attention
-        },
+        attention: Attention { qk_norm: true, window, ..decoder.attention },
         logit_softcap: config.number_or_none("final_logit_softcapping")?,
         ..decoder
     })
@@ -75,10 +74,10 @@ fn rotary(config: &Config<'_>, context: usize) -> Result<Rotary, ConfigError> {
         if old.iter().any(contradicts) {
             return fault("`rope_scaling` and `rope_parameters` contradict each other; remove one of them".into());
         }
-        if !old.contains_key("rope_type") && old.contains_key("type") && both.contains_key("rope_type") {
-            let why =
-                "`rope_scaling` has a `type`, which the `rope_type` in `rope_parameters` outranks in transformers 5";
-            return fault(format!("{why}; remove one of them"));
+        let says = |key| old.get(key).is_some_and(|value| !value.is_null());
+        if says("type") && !says("rope_type") {
+            let why = "`rope_scaling` has a `type` and no `rope_type`, and transformers 5 has a `rope_type` of its own in this";
+            return fault(format!("{why} family, which outranks it: name the scaling by `rope_type`"));
         }
         both.extend(old.iter().map(|(key, value)| (key.clone(), value.clone())));
     }

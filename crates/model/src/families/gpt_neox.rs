@@ -9,12 +9,12 @@ use tunebench_spec::decoder::{
 use tunebench_spec::names::{Names, Role};
 
 use super::config::Config;
-use super::{Family, Gguf, RopeWords, llama, rope};
+use super::{Family, Gguf, GgufWindow, RopeWords, llama, rope};
 
 pub const FAMILY: Family = Family {
     name: "gpt_neox",
     architectures: &["GPTNeoXForCausalLM"],
-    gguf: Some(Gguf { architecture: "gptneox", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "gptneox", has_rotary_pairs: false, window: GgufWindow::Unsaid }),
     read,
     write,
 };

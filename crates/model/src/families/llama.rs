@@ -6,12 +6,12 @@ use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Activation, Attention, ConfigError, Dims, Mlp, Norm, Positions};
 
 use super::config::{ACTIVATIONS, Config};
-use super::{Family, Gguf, RopeWords, rope};
+use super::{Family, Gguf, GgufWindow, RopeWords, rope};
 
 pub const FAMILY: Family = Family {
     name: "llama",
     architectures: &["LlamaForCausalLM", "LLaMAForCausalLM"],
-    gguf: Some(Gguf { architecture: "llama", has_rotary_pairs: true }),
+    gguf: Some(Gguf { architecture: "llama", has_rotary_pairs: true, window: GgufWindow::Unsaid }),
     read,
     write,
 };

@@ -35,6 +35,18 @@ pub struct Gguf {
     pub architecture: &'static str,
     /// Whether rows (2i, 2i+1) of a rotated head stand together, where Hugging Face has them half a head apart.
     pub has_rotary_pairs: bool,
+    pub window: GgufWindow,
+}
+
+/// What llama.cpp makes of a sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GgufWindow {
+    /// Files of the family have no word for it.
+    Unsaid,
+    /// Files say it, and it computes the family without.
+    Ignored,
+    /// Files say it and its layers.
+    Computed,
 }
 
 macro_rules! families {
@@ -75,8 +87,9 @@ pub fn from_config_json(families: &[Family], text: &str) -> Result<Decoder, Conf
     let Some(family) = families.iter().find(is_named) else {
         return Err(unknown(families, architecture.or(model_type).unwrap_or_default()));
     };
-    if let Some(name) = model_type.filter(|name| *name != family.name) {
-        return Err(unknown(families, name));
+    if let (Some(architecture), Some(name)) = (architecture, model_type.filter(|name| *name != family.name)) {
+        let why = format!("`architectures` says {architecture} ({}) and `model_type` says {name}", family.name);
+        return Err(ConfigError::Unsupported(format!("{why}; set one to match the other")));
     }
     read(family, &config)
 }
@@ -110,6 +123,11 @@ pub fn notes(text: &str) -> Vec<String> {
 /// # Errors
 /// As [`from_config_json`].
 pub fn read(family: &Family, config: &Config<'_>) -> Result<Decoder, ConfigError> {
+    // Null is no default: whatever is not true makes transformers attend both ways.
+    if let Some(value) = config.0.get("is_causal").filter(|value| **value != Value::Bool(true)) {
+        let why = format!("`is_causal` is {value}: attention to later tokens is not supported");
+        return Err(ConfigError::Unsupported(why));
+    }
     let decoder = Decoder { family: family.name.into(), ..(family.read)(config)? };
     decoder.check()?;
     Ok(decoder)

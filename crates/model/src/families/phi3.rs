@@ -8,12 +8,12 @@ use tunebench_spec::decoder::{
 use tunebench_spec::names::{Names, Role};
 
 use super::config::Config;
-use super::{Family, Gguf, RopeWords, llama, rope};
+use super::{Family, Gguf, GgufWindow, RopeWords, llama, rope};
 
 pub const FAMILY: Family = Family {
     name: "phi3",
     architectures: &["Phi3ForCausalLM"],
-    gguf: Some(Gguf { architecture: "phi3", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "phi3", has_rotary_pairs: false, window: GgufWindow::Ignored }),
     read,
     write,
 };

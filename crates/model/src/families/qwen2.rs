@@ -5,12 +5,12 @@ use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Attention, ConfigError};
 
 use super::config::Config;
-use super::{Family, Gguf, llama};
+use super::{Family, Gguf, GgufWindow, llama};
 
 pub const FAMILY: Family = Family {
     name: "qwen2",
     architectures: &["Qwen2ForCausalLM"],
-    gguf: Some(Gguf { architecture: "qwen2", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "qwen2", has_rotary_pairs: false, window: GgufWindow::Unsaid }),
     read,
     write,
 };

@@ -5,12 +5,12 @@ use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Attention, ConfigError};
 
 use super::config::Config;
-use super::{Family, Gguf, llama};
+use super::{Family, Gguf, GgufWindow, llama};
 
 pub const FAMILY: Family = Family {
     name: "qwen3",
     architectures: &["Qwen3ForCausalLM"],
-    gguf: Some(Gguf { architecture: "qwen3", has_rotary_pairs: false }),
+    gguf: Some(Gguf { architecture: "qwen3", has_rotary_pairs: false, window: GgufWindow::Unsaid }),
     read,
     write,
 };

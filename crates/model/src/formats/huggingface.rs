@@ -34,7 +34,7 @@ impl Folder {
     /// Reads the configuration and the headers of the weight files.
     ///
     /// # Errors
-    /// Names the file and the tensor that is missing, of the wrong shape or left over.
+    /// Names the file and the tensor that is missing, of the wrong shape or type, or left over.
     pub fn open(families: &[Family], path: &Path) -> Result<Self, Error> {
         let config = path.join(CONFIG);
         if !config.is_file() {
@@ -47,13 +47,13 @@ impl Folder {
         let mut notes = families::notes(&text);
         let (mut tensors, mut seen) = (Vec::new(), BTreeSet::new());
         for file in weight_files(path)? {
-            let mut shapes = TensorFile::open(&file)?.shapes();
-            shapes.retain(|name, dims| !is_buffer(name, dims));
-            for (name, dims) in shapes {
+            let shard = TensorFile::open(&file)?;
+            for (name, dims) in shard.shapes().into_iter().filter(|(name, dims)| !is_buffer(name, dims)) {
                 if !seen.insert(name.clone()) {
                     return Err(Error::corrupt(&file, format!("tensor `{name}` is in another shard too")));
                 }
-                tensors.push((name, Stored { file: file.clone(), dims }));
+                let type_fault = shard.check_type(&name).err();
+                tensors.push((name, Stored { file: file.clone(), dims, type_fault }));
             }
         }
         let twice = |[one, other]: [String; 2]| {
@@ -65,6 +65,7 @@ impl Folder {
         check(&place(path), &shape, &found)?;
         let mut shards: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
         for (own, (name, stored)) in tensors {
+            stored.type_fault.map_or(Ok(()), Err)?;
             shards.entry(stored.file).or_default().push((name, own));
         }
         Ok(Self { path: path.into(), shape, shards, notes })
@@ -86,7 +87,7 @@ impl Folder {
     /// Reads every weight, bf16 if it is stored so, else as f32.
     ///
     /// # Errors
-    /// [`Error::Type`] for a tensor that is not f32, f16 or bf16; [`Error::Corrupt`] when a file has changed.
+    /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Corrupt`] when a file has changed.
     pub fn weights(&self) -> Result<Weights, Error> {
         let mut all = BTreeMap::new();
         for (path, names) in &self.shards {
@@ -124,6 +125,8 @@ impl Folder {
 struct Stored {
     file: PathBuf,
     dims: Vec<usize>,
+    /// Why its numbers cannot be read.
+    type_fault: Option<Error>,
 }
 
 /// What a head means that a checkpoint has although its configuration ties it to the embedding, as transformers 5 takes it:

@@ -58,7 +58,20 @@ impl TensorFile {
 
     /// How the numbers of a tensor are stored; none where there is no such tensor, or it holds other numbers.
     pub fn float(&self, name: &str) -> Option<Float> {
-        Float::of(self.header.info(name)?.dtype)
+        self.info(name).ok().map(|(float, _)| float)
+    }
+
+    /// What the header says of a tensor that can be read.
+    fn info(&self, name: &str) -> Result<(Float, &TensorInfo), Error> {
+        let place = || self.path().display().to_string();
+        let Some(info) = self.header.info(name) else {
+            return Err(Error::Missing { place: place(), name: name.into(), expected: vec![] });
+        };
+        let Some(float) = Float::of(info.dtype) else {
+            let (found, supported) = (format!("{:?}", info.dtype), "F32, F16, BF16".into());
+            return Err(Error::Type { place: place(), name: name.into(), found, supported });
+        };
+        Ok((float, info))
     }
 
     /// A note that the file's writer left under `key`, such as `format`.
@@ -71,18 +84,22 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Type`] names one that is not f32, f16 or bf16.
     pub fn check_types(&self) -> Result<(), Error> {
-        for name in self.header.offset_keys() {
-            let Some(info) = self.header.info(&name).filter(|info| Float::of(info.dtype).is_none()) else { continue };
-            let (place, found) = (self.path().display().to_string(), format!("{:?}", info.dtype));
-            return Err(Error::Type { place, name, found, supported: "F32, F16, BF16".into() });
-        }
-        Ok(())
+        self.header.offset_keys().iter().try_for_each(|name| self.check_type(name))
+    }
+
+    /// [`TensorFile::check_types`] of one tensor.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16.
+    pub fn check_type(&self, name: &str) -> Result<(), Error> {
+        self.info(name).map(drop)
     }
 
     /// One tensor on the CPU, converted to f32.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16.
+    /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16,
+    /// [`Error::NotFinite`] when a number of it is none.
     pub fn read(&mut self, name: &str) -> Result<Tensor, Error> {
         Ok(self.read_stored(name)?.to_dtype(DType::F32)?)
     }
@@ -92,22 +109,15 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::read`].
     pub fn read_stored(&mut self, name: &str) -> Result<Tensor, Error> {
-        let place = self.path().display().to_string();
-        let Some(info) = self.header.info(name) else {
-            return Err(Error::Missing { place, name: name.into(), expected: vec![] });
-        };
-        let (dtype, shape, (from, to)) = (info.dtype, info.shape.clone(), info.data_offsets);
-        let Some(float) = Float::of(dtype) else {
-            let (found, supported) = (format!("{dtype:?}"), "F32, F16, BF16".into());
-            return Err(Error::Type { place, name: name.into(), found, supported });
-        };
+        let (float, info) = self.info(name)?;
+        let (shape, (from, to)) = (info.shape.clone(), info.data_offsets);
         self.reader.seek(self.start + from as u64)?;
-        let bytes = self.reader.bytes((to - from) as u64, name)?;
+        let count = (to - from) / float.size();
         if let Float::BF16 = float {
-            let values: Vec<bf16> = bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b)).collect();
-            return Ok(Tensor::from_vec(values, shape, &Device::Cpu)?);
+            let numbers = numbers(&mut self.reader, count, name, bf16::from_le_bytes)?;
+            return Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?);
         }
-        Ok(Tensor::from_vec(float.decode(&bytes), shape, &Device::Cpu)?)
+        Ok(Tensor::from_vec(float.read(&mut self.reader, count, name)?, shape, &Device::Cpu)?)
     }
 }
 
@@ -181,6 +191,18 @@ impl Float {
         }
     }
 
+    /// The next numbers of a file as f32; `name` is their tensor's.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the file has fewer, [`Error::NotFinite`] when one of them is none.
+    pub(crate) fn read(self, reader: &mut Reader, count: usize, name: &str) -> Result<Vec<f32>, Error> {
+        match self {
+            Self::F32 => numbers(reader, count, name, f32::from_le_bytes),
+            Self::F16 => numbers(reader, count, name, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Self::BF16 => numbers(reader, count, name, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
     /// The numbers as bytes, rounded to the nearest, to even where two are as near.
     pub(crate) fn encode(self, numbers: &[f32]) -> Vec<u8> {
         match self {
@@ -198,6 +220,30 @@ impl Float {
             Self::BF16 => bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
         }
     }
+}
+
+/// Bytes that are read at once: so few that they are at hand until they have been converted and looked at.
+const PIECE: usize = 1 << 17;
+
+/// The next numbers of a file, each of `N` bytes.
+///
+/// # Errors
+/// As [`Float::read`].
+fn numbers<const N: usize, T: Copy + Into<f32>>(
+    reader: &mut Reader,
+    count: usize,
+    name: &str,
+    number: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>, Error> {
+    reader.check((N * count) as u64, name)?;
+    let (mut numbers, mut bytes) = (Vec::with_capacity(count), vec![0; PIECE.min(N * count)]);
+    while numbers.len() < count {
+        let (from, size) = (numbers.len(), PIECE.min(N * (count - numbers.len())));
+        reader.fill(&mut bytes[..size], name)?;
+        numbers.extend(bytes[..size].as_chunks().0.iter().map(|bytes| number(*bytes)));
+        reader.check_finite(&numbers[from..], name)?;
+    }
+    Ok(numbers)
 }
 
 /// Writes tensors as f32 with the metadata that PyTorch's readers ask for, whole or not at all.

@@ -66,7 +66,7 @@ impl Source {
     /// Reads every weight, bf16 if it is stored so, else as f32.
     ///
     /// # Errors
-    /// [`Error::Type`] or [`Error::Corrupt`] names file and tensor.
+    /// [`Error::NotFinite`] or [`Error::Corrupt`] names file and tensor.
     pub fn weights(&self) -> Result<Weights, Error> {
         match &self.kind {
             Kind::Folder(folder) => folder.weights(),
@@ -139,7 +139,7 @@ impl Source {
     /// `tokenizer_config.json`, of several the one named `default`; of a GGUF file `tokenizer.chat_template`.
     ///
     /// # Errors
-    /// When a file that may hold it cannot be read.
+    /// When a file that may hold it cannot be read, or has several by name and no `default`.
     pub fn chat_template(&self) -> Result<Option<String>, Error> {
         match &self.kind {
             Kind::Folder(folder) => crate::tokenizer::conversations::chat_template(folder.path()),

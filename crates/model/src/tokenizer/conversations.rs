@@ -13,8 +13,10 @@ use crate::formats::gguf::{GgufFile, Value};
 pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(super) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
-/// Names that templates have for special tokens.
-const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// How members of a configuration end that are special tokens, each under the name that templates have for it.
+pub(super) const TOKEN_NAME: &str = "_token";
+/// More of them, under any names, where it is an object.
+pub(super) const EXTRA_TOKENS: &str = "extra_special_tokens";
 
 /// What a tokenizer's files say of conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +33,11 @@ impl Conversations {
     /// `named` are the contents of the two files that name special tokens, the first outranking the second.
     ///
     /// # Errors
-    /// When a file that may hold the template cannot be read.
+    /// As [`chat_template`].
     pub(super) fn of_folder(folder: &Path, named: &[Json; 2]) -> Result<Self, Error> {
-        let token = |name: &&str| {
-            let text = named.iter().find_map(|file| token_text(file.get(*name)?))?;
-            Some(((*name).to_owned(), text.to_owned()))
-        };
         Ok(Self {
             chat_template: chat_template(folder)?,
-            special_tokens: NAMES.iter().filter_map(token).collect(),
+            special_tokens: named.iter().rev().flat_map(special_tokens).collect(),
             add_bos_token: named[0].get("add_bos_token").and_then(Json::as_bool),
         })
     }
@@ -69,6 +67,14 @@ impl Conversations {
     }
 }
 
+/// Special tokens by the names that templates have for them, as transformers gathers them from a file; the last of a name
+/// counts.
+fn special_tokens(file: &Json) -> Vec<(String, String)> {
+    let own = file.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with(TOKEN_NAME));
+    let extra = file.get(EXTRA_TOKENS).and_then(Json::as_object).into_iter().flatten();
+    own.chain(extra).filter_map(|(name, token)| Some((name.clone(), token_text(token)?.to_owned()))).collect()
+}
+
 /// The chat template in a GGUF file's metadata.
 pub(crate) fn gguf_chat_template(file: &GgufFile) -> Option<String> {
     match file.metadata("tokenizer.chat_template") {
@@ -81,7 +87,7 @@ pub(crate) fn gguf_chat_template(file: &GgufFile) -> Option<String> {
 /// named `default` counts.
 ///
 /// # Errors
-/// When a file that may hold it cannot be read.
+/// When a file that may hold it cannot be read, or has several by name and no `default`.
 pub(crate) fn chat_template(folder: &Path) -> Result<Option<String>, Error> {
     let file = folder.join(CHAT_TEMPLATE);
     if file.is_file() {
@@ -92,14 +98,21 @@ pub(crate) fn chat_template(folder: &Path) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     let text = |value: &Json| value.as_str().map(str::to_owned);
-    Ok(match read_json(&config)?.get("chat_template") {
-        Some(Json::Array(named)) => {
-            let default = named.iter().find(|entry| entry.get("name").and_then(Json::as_str) == Some("default"));
-            default.and_then(|entry| text(entry.get("template")?))
-        }
-        Some(template) => text(template),
-        None => None,
-    })
+    let found = read_json(&config)?;
+    let named = match found.get("chat_template") {
+        Some(Json::Array(named)) if !named.is_empty() => named,
+        template => return Ok(template.and_then(text)),
+    };
+    let names: Vec<&str> = named.iter().map(|entry| entry["name"].as_str().unwrap_or_default()).collect();
+    let Some(default) = names.iter().position(|name| *name == "default") else {
+        let what = format!(
+            "brings chat templates by name ({}) and none of them is `default`; name the one so that conversations are \
+             written with, or keep it as {CHAT_TEMPLATE} beside this file",
+            names.join(", ")
+        );
+        return Err(Error::unsupported(&config, what));
+    };
+    Ok(text(&named[default]["template"]))
 }
 
 /// A token as `"</s>"` or `{"content": "</s>", ..}`.

@@ -107,7 +107,7 @@ struct Vocabulary<'a> {
 /// The file's tokenizer as `tokenizer.json`, and its special tokens.
 pub(super) fn describe(file: &GgufFile) -> Result<(Json, Special), Error> {
     let vocabulary = Vocabulary::read(file)?;
-    let json = match vocabulary.text("tokenizer.ggml.model") {
+    let json = match vocabulary.text("tokenizer.ggml.model")? {
         Some("gpt2") => vocabulary.byte_level()?,
         Some("llama") => vocabulary.sentence_piece()?,
         other => {
@@ -134,34 +134,41 @@ impl<'a> Vocabulary<'a> {
                 return Err(fault("metadata `tokenizer.ggml.token_type` is not one number for each token".into()));
             }
         };
-        let id = |name: &str| match file.metadata(&format!("tokenizer.ggml.{name}_token_id")) {
-            None => Ok(None),
-            Some(Value::Int(id)) if (0..tokens.len() as i64).contains(id) => Ok(Some(*id as u32)),
-            Some(other) => Err(fault(format!("the {name} token is {other:?}, outside the vocabulary"))),
-        };
+        let mut found = Self { file, tokens, kinds, special: Special { bos: None, eos: vec![] } };
+        found.special.bos = found.id("bos")?;
         // End of text, of a turn, of a message: generation stops at each.
-        let mut eos = vec![];
         for name in ["eos", "eot", "eom"] {
-            eos.extend(id(name)?);
+            let id = found.id(name)?;
+            found.special.eos.extend(id);
         }
-        Ok(Self { file, tokens, kinds, special: Special { bos: id("bos")?, eos } })
+        Ok(found)
     }
 
     fn fault(&self, text: impl Into<String>) -> Error {
         Error::tokenizer(self.file.path(), text)
     }
 
-    fn text(&self, key: &str) -> Option<&'a str> {
-        match self.file.metadata(key) {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
+    fn id(&self, name: &str) -> Result<Option<u32>, Error> {
+        match self.file.metadata(&format!("tokenizer.ggml.{name}_token_id")) {
+            None => Ok(None),
+            Some(Value::Int(id)) if (0..self.tokens.len() as i64).contains(id) => Ok(Some(*id as u32)),
+            Some(other) => Err(self.fault(format!("the {name} token is {other:?}, outside the vocabulary"))),
         }
     }
 
-    fn flag(&self, key: &str, default: bool) -> bool {
+    fn text(&self, key: &str) -> Result<Option<&'a str>, Error> {
         match self.file.metadata(key) {
-            Some(Value::Bool(flag)) => *flag,
-            _ => default,
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(self.fault(format!("metadata `{key}` is no text"))),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, Error> {
+        match self.file.metadata(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.fault(format!("metadata `{key}` is neither true nor false"))),
         }
     }
 
@@ -170,7 +177,11 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn byte_level(&self) -> Result<Json, Error> {
-        let name = self.text("tokenizer.ggml.pre").unwrap_or("default");
+        let Some(name) = self.text("tokenizer.ggml.pre")? else {
+            return Err(
+                self.fault("metadata `tokenizer.ggml.pre`, how texts are split, is missing; convert the model again")
+            );
+        };
         let Some(family) = FAMILIES.iter().find(|f| f.names.contains(&name)) else {
             let known: Vec<&str> = FAMILIES.iter().flat_map(|f| f.names).copied().collect();
             let known = known.join(", ");
@@ -202,11 +213,9 @@ impl<'a> Vocabulary<'a> {
             _ => return Err(self.fault("metadata `tokenizer.ggml.scores` is not one number for each token")),
         };
         let ids = self.ids()?;
-        let prefix = self.flag("tokenizer.ggml.add_space_prefix", true);
-        let unknown = match self.file.metadata("tokenizer.ggml.unknown_token_id") {
-            Some(Value::Int(id)) => usize::try_from(*id).ok().and_then(|id| self.tokens.get(id)),
-            _ => self.tokens.iter().enumerate().find(|(id, _)| self.is(*id, &[UNKNOWN])).map(|(_, token)| token),
-        };
+        let prefix = self.flag("tokenizer.ggml.add_space_prefix", true)?;
+        let of_kind = || (0..self.tokens.len()).find(|id| self.is(*id, &[UNKNOWN]));
+        let unknown = self.id("unknown")?.map(|id| id as usize).or_else(of_kind).map(|id| &self.tokens[id]);
         let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
         let mut normalizers = vec![replace(" ", SPACE)];
         let mut decoders = vec![replace(SPACE, " "), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
@@ -281,7 +290,7 @@ impl<'a> Vocabulary<'a> {
 
     /// Puts the beginning and end of text where the file wants them.
     fn post_processor(&self, adds_bos: bool) -> Result<Json, Error> {
-        let wanted = |key: &str, default: bool, id: Option<&u32>| match (self.flag(key, default), id) {
+        let wanted = |key: &str, default: bool, id: Option<&u32>| match (self.flag(key, default)?, id) {
             (true, Some(id)) => Ok(Some(*id)),
             (true, None) if self.file.metadata(key).is_some() => {
                 Err(self.fault(format!("`{key}` without such a token")))

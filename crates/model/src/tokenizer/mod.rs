@@ -8,6 +8,7 @@ pub(crate) mod to_gguf;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -15,11 +16,12 @@ use tunebench_files::write_file;
 use tunebench_spec::guarded::guarded;
 
 pub use self::conversations::Conversations;
-use self::conversations::{CHAT_TEMPLATE, TOKENIZER_CONFIG, token_text};
+use self::conversations::{CHAT_TEMPLATE, EXTRA_TOKENS, TOKEN_NAME, TOKENIZER_CONFIG, token_text};
 use crate::Error;
 use crate::files::read_json;
 use crate::formats::gguf::GgufFile;
 
+const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
@@ -62,15 +64,29 @@ impl Tokenizer {
             _ => Ok(Value::Null),
         };
         let named = [beside(TOKENIZER_CONFIG)?, beside(SPECIAL_TOKENS)?];
-        let numbered = [beside(GENERATION_CONFIG)?, beside("config.json")?];
-        let token = |key: &str| {
-            let name = named.iter().find_map(|file| token_text(file.get(key)?));
-            let id = |n: &str| inner.token_to_id(n).ok_or_else(|| format!("{key} `{n}` is not in the vocabulary"));
-            name.map(id).transpose().map_err(|fault| Error::tokenizer(path, fault))
+        let numbered = [(GENERATION_CONFIG, beside(GENERATION_CONFIG)?), (CONFIG, beside(CONFIG)?)];
+        let foreign = |file: &str, key: &str, token: &dyn Display| {
+            let fault = format!("`{key}` {token} is not in the vocabulary of {}", path.display());
+            Error::tokenizer(&path.with_file_name(file), fault)
         };
-        let ids = |key: &str| numbered.iter().map(|file| token_ids(file.get(key))).find(|i| !i.is_empty());
-        let bos = token("bos_token")?.or_else(|| ids("bos_token_id")?.first().copied());
-        let eos = token("eos_token")?.into_iter().chain(ids("eos_token_id").unwrap_or_default());
+        let token = |key: &str| {
+            let mut files = [TOKENIZER_CONFIG, SPECIAL_TOKENS].into_iter().zip(&named);
+            let found = files.find_map(|(name, file)| Some((name, token_text(file.get(key)?)?)));
+            let id = |(file, token)| inner.token_to_id(token).ok_or_else(|| foreign(file, key, &format!("`{token}`")));
+            found.map(id).transpose()
+        };
+        let ids = |key: &str| -> Result<Vec<u32>, Error> {
+            let mut found = numbered.iter().map(|(name, file)| (name, token_ids(file.get(key))));
+            let Some((file, ids)) = found.find(|(_, ids)| !ids.is_empty()) else { return Ok(vec![]) };
+            let outside = ids.iter().find(|id| inner.id_to_token(**id).is_none());
+            outside.map_or(Ok(()), |id| Err(foreign(file, key, id)))?;
+            Ok(ids)
+        };
+        let bos = match token("bos_token")? {
+            Some(bos) => Some(bos),
+            None => ids("bos_token_id")?.first().copied(),
+        };
+        let eos = token("eos_token")?.into_iter().chain(ids("eos_token_id")?);
         let conversations = Conversations::of_folder(path.parent().unwrap_or(Path::new(".")), &named)?;
         Self::new(path, inner, bos, eos, conversations)
     }
@@ -99,9 +115,6 @@ impl Tokenizer {
             let fault = "no token is named that ends a text; set `eos_token` in a tokenizer_config.json beside it";
             return Err(Error::tokenizer(path, fault));
         }
-        if let Some(id) = eos.iter().chain(&bos).find(|id| inner.id_to_token(**id).is_none()) {
-            return Err(Error::tokenizer(path, format!("special token {id} is not in the vocabulary")));
-        }
         Ok(Self { inner, bos, eos, conversations })
     }
 
@@ -122,8 +135,13 @@ impl Tokenizer {
         if self.bos.is_some() && self.conversations.add_bos_token == Some(true) {
             return true;
         }
-        let Ok(empty) = self.inner.encode("", true) else { return false };
-        self.bos.is_some() && empty.get_ids().first() == self.bos.as_ref()
+        self.bos.is_some() && self.letter().first() == self.bos.as_ref()
+    }
+
+    /// The tokens of a text, with those that the tokenizer puts before and behind it: a token that begins texts may be the
+    /// one that ends them.
+    fn letter(&self) -> Vec<u32> {
+        self.inner.encode("a", true).map_or_else(|_| vec![], |found| found.get_ids().to_vec())
     }
 
     /// Writes `tokenizer.json`, the two small files that name the special tokens, and the chat template, each whole or not
@@ -136,7 +154,12 @@ impl Tokenizer {
         let text = self.inner.to_string(false).map_err(|e| Error::tokenizer(&path, e.to_string()))?;
         write_file(&path, |out| out.write_all(text.as_bytes()))?;
         let name = |id: Option<&u32>| id.and_then(|id| self.inner.id_to_token(*id));
-        let mut config = json!(self.conversations.special_tokens);
+        let (named, extra): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.conversations.special_tokens.iter().partition(|(name, _)| name.ends_with(TOKEN_NAME));
+        let mut config = json!(named);
+        if !extra.is_empty() {
+            config[EXTRA_TOKENS] = json!(extra);
+        }
         config["tokenizer_class"] = "PreTrainedTokenizerFast".into();
         config["bos_token"] = name(self.bos.as_ref()).into();
         config["eos_token"] = name(self.eos.first()).into();

@@ -35,9 +35,8 @@ pub(crate) fn entries(tokenizer: &Tokenizer, vocab_size: usize) -> Result<(Entri
 
 /// The tokens that begin and end a text, and whether they are put there.
 fn special(tokenizer: &Tokenizer) -> Entries {
-    let empty = tokenizer.inner.encode("", true);
-    let last = empty.ok().and_then(|found| found.get_ids().last().copied());
-    let ends = last.is_some_and(|id| Some(id) != tokenizer.bos && tokenizer.eos.contains(&id));
+    let letter = tokenizer.letter();
+    let ends = letter.len() > 1 && letter.last().is_some_and(|id| tokenizer.eos.contains(id));
     let mut all = vec![
         ("tokenizer.ggml.add_bos_token".into(), Meta::Bool(tokenizer.prepends_bos())),
         ("tokenizer.ggml.add_eos_token".into(), Meta::Bool(ends)),

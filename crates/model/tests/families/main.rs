@@ -61,7 +61,10 @@ fn what_cannot_be_built_is_refused_by_name() {
         (r#","hidden_act":"quick_gelu""#, "quick_gelu"),
         (r#","attention_bias":"yes""#, "attention_bias"),
         (r#","architectures":["MambaForCausalLM"]"#, "MambaForCausalLM"),
-        (r#","architectures":["MistralForCausalLM"]"#, "`llama` is not supported"),
+        (
+            r#","architectures":["MistralForCausalLM"]"#,
+            "`architectures` says MistralForCausalLM (mistral) and `model_type` says llama; set one to match the other",
+        ),
         (r#","rope_scaling":{"rope_type":"mrope","factor":2.0}"#, "`mrope`"),
         (r#","rope_scaling":{"factor":2.0}"#, "names no `rope_type`"),
         (r#","rope_scaling":{"type":"linear"}"#, "factor"),
@@ -279,12 +282,16 @@ fn both_spellings_of_rope_are_read_as_transformers_does_or_refused() {
 /// What a family's configuration may ask for and is not computed here.
 #[test]
 fn what_a_family_cannot_be_is_refused_by_name() {
-    for (folder, key, value, expected) in [
+    let all_ways = golden::FAMILIES.map(|folder| (folder, "is_causal", "false", "attention to later tokens"));
+    let own = [
+        ("qwen2", "is_causal", "null", "`is_causal` is null"),
         ("opt", "do_layer_norm_before", "false", "OPT-350m"),
         ("opt", "word_embed_proj_dim", "16", "OPT-350m"),
         ("opt", "_remove_final_layer_norm", "true", "last norm"),
         ("opt", "layer_norm_elementwise_affine", "false", "layer norms without weights"),
         ("bloom", "apply_residual_connection_post_layernorm", "true", "behind the norm"),
+        ("bloom", "num_attention_heads", "2", "`n_head` is 4 and `num_attention_heads` 2, and both mean the same"),
+        ("bloom", "num_hidden_layers", "3", "`n_layer` is 2 and `num_hidden_layers` 3"),
         ("gemma2", "use_bidirectional_attention", "true", "later tokens"),
         ("gemma2", "sliding_window", "null", "sliding_window"),
         ("gemma3", "rope_parameters", r#"{"rope_type":"default","rope_theta":5.0}"#, "has no effect"),
@@ -294,11 +301,15 @@ fn what_a_family_cannot_be_is_refused_by_name() {
             r#"{"sliding_attention":{"rope_type":"linear","factor":2}}"#,
             "layers with a window",
         ),
+        ("gemma3", "rope_scaling", r#"{"type":"linear","factor":8}"#, "a `type` and no `rope_type`"),
+        ("gemma3", "rope_scaling", r#"{"type":"linear","rope_type":null,"factor":8}"#, "a `type` and no `rope_type`"),
         ("phi3", "rope_scaling", r#"{"rope_type":"linear","factor":2}"#, "longrope"),
         ("gpt_neox", "hidden_act", r#""quick_gelu""#, "quick_gelu"),
         ("gpt_neox", "num_attention_heads", "5", "multiple"),
         ("qwen3", "architectures", r#"["Gemma3ForConditionalGeneration"]"#, "vision"),
-    ] {
+        ("qwen3", "model_type", r#""qwen4""#, "Qwen3ForCausalLM (qwen3) and `model_type` says qwen4"),
+    ];
+    for (folder, key, value, expected) in all_ways.into_iter().chain(own) {
         let text = std::fs::read_to_string(golden::path(&format!("{folder}/config.json"))).unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
         config[key] = serde_json::from_str(value).unwrap();

@@ -178,11 +178,52 @@ fn tensors_that_do_not_fit_are_named() {
         let mut tensors = tiny();
         change(&mut tensors);
         write_tiny(dir.path(), &tensors);
-        let message = refusal(open(dir.path()).and_then(|source| source.weights()));
+        let message = refusal(open(dir.path()));
         assert!(message.contains(dir.path().to_str().unwrap()), "{message}");
         for word in words {
             assert!(message.contains(word), "{message} lacks {word}");
         }
+    }
+}
+
+/// Numbers that are none are told with file and tensor, however they are stored.
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    const DOWN: &str = "model.layers.1.mlp.down_proj.weight";
+    for float in [DType::F32, DType::F16, DType::BF16] {
+        for (number, shown) in [(f32::NAN, "the number NaN"), (f32::NEG_INFINITY, "the number -inf")] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut tensors: BTreeMap<String, Tensor> =
+                tiny().into_iter().map(|(name, tensor)| (name, tensor.to_dtype(float).unwrap())).collect();
+            let (mut values, shape) = (numbers(&tensors[DOWN]), tensors[DOWN].shape().clone());
+            *values.last_mut().unwrap() = number;
+            let damaged = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(float).unwrap();
+            tensors.insert(DOWN.into(), damaged);
+            write_tiny(dir.path(), &tensors);
+            let message = refusal(open(dir.path()).unwrap().weights());
+            let words = ["model.safetensors: ", DOWN, shown, "are damaged, or the training that made them diverged"];
+            assert!(words.iter().all(|word| message.contains(word)), "{float:?}: {message}");
+        }
+    }
+}
+
+/// What a clone without Git LFS has in place of its large files.
+#[test]
+fn pointers_of_git_lfs_are_not_taken_for_files() {
+    const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1234\n";
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden("tiny").join(name), path(name)).unwrap();
+    }
+    fs::write(path("tokenizer.json"), POINTER).unwrap();
+    fs::write(path("model.gguf"), POINTER).unwrap();
+    let of_tokenizer = refusal(open(dir.path()).unwrap().tokenizer());
+    fs::write(path("model.safetensors"), POINTER).unwrap();
+    let messages = [of_tokenizer, refusal(open(dir.path())), refusal(open(&path("model.gguf")))];
+    for (name, message) in ["tokenizer.json", "model.safetensors", "model.gguf"].into_iter().zip(messages) {
+        let words = [name, "is a Git LFS pointer", "git lfs pull"];
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
 }
 

@@ -185,7 +185,7 @@ fn rotary_scaling() {
 #[test]
 fn what_is_not_supported_is_named() {
     type Change = fn(&mut Writer);
-    let faults: [(Change, &[&str]); 13] = [
+    let faults: [(Change, &[&str]); 17] = [
         (|w| w.version = 1, &["version 1", "2 and 3"]),
         (|w| w.version = 3 << 24, &["version", "little-endian"]),
         (|w| w.set("general.architecture", text("gemma")), &["`gemma`", "llama"]),
@@ -198,6 +198,24 @@ fn what_is_not_supported_is_named() {
                 w.set("llama.rope.dimension_count", Item::U32(4));
             },
             &["heads of 2, 4 of it rotated"],
+        ),
+        (
+            |w| w.set("llama.attention.causal", Item::Bool(false)),
+            &["`llama.attention.causal` is Bool(false)", "later tokens"],
+        ),
+        (|w| w.set("llama.attention.causal", Item::U32(0)), &["`llama.attention.causal` is Int(0)", "true or false"]),
+        (
+            |w| w.set("llama.attention.layer_norm_rms_epsilon", Item::U32(0)),
+            &["`llama.attention.layer_norm_rms_epsilon` is Int(0)", "positive number"],
+        ),
+        (
+            |w| {
+                for (key, number) in [("no", 1), ("count", 3), ("tensors.count", 30)] {
+                    w.set(&format!("split.{key}"), Item::U32(number));
+                }
+                w.entries.retain(|(key, _)| key.starts_with("split."));
+            },
+            &["is part 2 of 3", "llama-gguf-split --merge"],
         ),
         (|w| w.set("general.alignment", Item::U32(24)), &["general.alignment", "24"]),
         (|w| w.tensor("blk.0.ffn_up.weight").2 = 99, &["blk.0.ffn_up.weight", "GGML type 99", "Q4_K"]),
@@ -218,6 +236,54 @@ fn what_is_not_supported_is_named() {
         for word in words.iter().chain([&path.to_str().unwrap()]) {
             assert!(message.contains(word), "{message} lacks {word}");
         }
+    }
+}
+
+/// What decides numbers and llama.cpp does not do without is not guessed.
+#[test]
+fn keys_that_decide_numbers_must_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, key) in [
+        ("mistral", "llama.context_length"),
+        ("qwen3", "qwen3.attention.layer_norm_rms_epsilon"),
+        ("converted-gemma2", "gemma2.attention.layer_norm_rms_epsilon"),
+        ("converted-gemma3", "gemma3.attention.layer_norm_rms_epsilon"),
+        ("converted-phi3", "phi3.attention.layer_norm_rms_epsilon"),
+        ("converted-bloom", "bloom.attention.layer_norm_epsilon"),
+        ("converted-gpt_neox", "gptneox.attention.layer_norm_epsilon"),
+        ("converted-gpt_neox", "gptneox.use_parallel_residual"),
+    ] {
+        let mut bytes = std::fs::read(golden("gguf").join(format!("{file}.gguf"))).unwrap();
+        let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
+        bytes[at + key.len() - 1] ^= 1;
+        let path = dir.path().join("model.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        let message = refusal(open(&path));
+        assert!(message.contains(&format!("metadata `{key}` is missing")), "{file}: {message}");
+    }
+}
+
+/// Numbers that are none are told with file and tensor, of whatever type it is.
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    const DOWN: &str = "blk.0.ffn_down.weight";
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::model(&TOKENS);
+    writer.set("llama.feed_forward_length", Item::U32(32));
+    for name in ["blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"] {
+        *writer.tensor(name) = Data(name.into(), vec![8, 32], 0, vec![0; 8 * 32 * 4]);
+    }
+    // The last of a row: a number, or the scale of Q8_0's block of 32.
+    for (code, zeros, last, shown) in [
+        (0, vec![0; 31 * 4], &[0, 0, 0xc0, 0x7f][..], "the number NaN"),
+        (1, vec![0; 31 * 2], &[0, 0x7c], "the number inf"),
+        (30, vec![0; 31 * 2], &[0x80, 0xff], "the number -inf"),
+        (8, vec![], &[&[0, 0x7c][..], &[1; 32]].concat(), "the number inf"),
+    ] {
+        *writer.tensor(DOWN) = Data(DOWN.into(), vec![32, 8], code, [&zeros, last].concat().repeat(8));
+        let message = refusal(open(&writer.write(dir.path())).unwrap().weights());
+        let words = ["model.gguf: ", "model.layers.0.mlp.down_proj.weight", shown, "damaged"];
+        assert!(words.iter().all(|word| message.contains(word)), "{code}: {message}");
     }
 }
 

@@ -7,8 +7,8 @@ mod folders; // Hugging Face folders: reading, refusing, saving
 mod gguf; // GGUF files: values, shapes, refusals
 mod gguf_writer; // makes small GGUF files for the others
 mod real; // a published model, where there is one
-mod tokenizers;
-mod written_gguf; // GGUF files that are written, read back // tokenizer.json, its neighbours, and GGUF's own
+mod tokenizers; // tokenizer.json, its neighbours, and GGUF's own
+mod written_gguf; // GGUF files that are written, read back
 
 use std::path::PathBuf;
 

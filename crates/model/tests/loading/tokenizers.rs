@@ -162,7 +162,7 @@ fn gguf_sentence_piece() {
 #[test]
 fn gguf_vocabularies_that_cannot_be_used_say_why() {
     type Change = fn(&mut Writer);
-    let faults: [(Change, &str); 9] = [
+    let faults: [(Change, &str); 16] = [
         (|w| w.set("tokenizer.ggml.model", text("bert")), "`bert` is not supported"),
         (|w| w.entries.retain(|(key, _)| key != "tokenizer.ggml.model"), "`(none)` is not supported"),
         (|w| w.set("tokenizer.ggml.pre", text("tekken")), "`tekken` is not supported; known are gpt-2, default"),
@@ -172,6 +172,25 @@ fn gguf_vocabularies_that_cannot_be_used_say_why() {
         (|w| w.set("tokenizer.ggml.merges", Item::Texts(vec!["1234 abc".into()])), "merge \"1234 abc\" makes no token"),
         (|w| w.set("tokenizer.ggml.merges", Item::U32(1)), "merges` is missing or not"),
         (|w| w.set("tokenizer.ggml.model", text("llama")), "scores"),
+        (|w| w.set("tokenizer.ggml.model", Item::U32(1)), "`tokenizer.ggml.model` is no text"),
+        (|w| w.entries.retain(|(key, _)| key != "tokenizer.ggml.pre"), "`tokenizer.ggml.pre`, how texts are split, is"),
+        (|w| w.set("tokenizer.ggml.pre", Item::U32(1)), "`tokenizer.ggml.pre` is no text"),
+        (|w| w.set("tokenizer.ggml.add_bos_token", Item::U32(1)), "`tokenizer.ggml.add_bos_token` is neither true nor"),
+        (|w| w.set("tokenizer.ggml.add_eos_token", text("yes")), "`tokenizer.ggml.add_eos_token` is neither true nor"),
+        (
+            |w| {
+                *w = sentence_piece();
+                w.set("tokenizer.ggml.add_space_prefix", Item::U32(0));
+            },
+            "`tokenizer.ggml.add_space_prefix` is neither true nor",
+        ),
+        (
+            |w| {
+                *w = sentence_piece();
+                w.set("tokenizer.ggml.unknown_token_id", Item::U32(9999));
+            },
+            "the unknown token is Int(9999), outside the vocabulary",
+        ),
     ];
     let dir = tempfile::tempdir().unwrap();
     for (change, word) in faults {
@@ -231,14 +250,101 @@ fn special_tokens_come_from_the_files_beside() {
     }
 }
 
+/// Chat templates of these names.
+fn templates(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({ "name": name, "template": format!("the {name} one") })).collect()
+}
+
+/// What transformers' `special_tokens_map` has, which is what it gives to a chat template.
+#[test]
+fn every_named_token_is_there_for_chat_templates() {
+    let config = json!({
+        "eos_token": { "content": "</s>" },
+        "image_token": "<img>",
+        "audio_token": { "__type": "AddedToken", "content": "<audio>", "lstrip": false },
+        "pad_token": null,
+        "add_bos_token": false,
+        "extra_special_tokens": { "boi": "<boi>", "image_token": "<image>" },
+        "chat_template": templates(&["rag", "default"]),
+    });
+    let map = json!({ "eos_token": "<turn>", "pad_token": "a", "extra_special_tokens": ["<turn>"] });
+    let tokenizer = from_folder(&[("tokenizer_config.json", config), ("special_tokens_map.json", map)]).unwrap();
+    let expected = [
+        ("audio_token", "<audio>"),
+        ("boi", "<boi>"),
+        ("eos_token", "</s>"),
+        ("image_token", "<image>"),
+        ("pad_token", "a"),
+    ];
+    let expected = expected.map(|(name, token)| (name.to_owned(), token.to_owned())).into();
+    assert_eq!(tokenizer.template_names(), expected);
+    assert_eq!(tokenizer.conversations.chat_template.as_deref(), Some("the default one"));
+
+    let dir = tempfile::tempdir().unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    assert_eq!(Tokenizer::from_file(&dir.path().join("tokenizer.json")).unwrap().template_names(), expected);
+}
+
+/// As transformers, which would be told which one to take.
+#[test]
+fn of_chat_templates_by_name_one_is_the_default() {
+    let of = |names: &[&str]| {
+        let config = json!({ "eos_token": "</s>", "chat_template": templates(names) });
+        from_folder(&[("tokenizer_config.json", config)])
+    };
+    assert_eq!(of(&[]).unwrap().conversations.chat_template, None);
+    for names in [&["rag"][..], &["rag", "tool_use"]] {
+        let refused = refusal(of(names));
+        let known = format!("chat templates by name ({}) and none of them is `default`", names.join(", "));
+        assert!(refused.contains("tokenizer_config.json: brings") && refused.contains(&known), "{refused}");
+    }
+}
+
+/// One token may begin texts and end them.
+#[test]
+fn what_is_put_behind_a_text_is_not_taken_for_what_begins_it() {
+    let special = |end: &str| json!({ "SpecialToken": { "id": end, "type_id": 0 } });
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    for (single, begins) in [
+        (json!([text]), false),
+        (json!([text, special("</s>")]), false),
+        (json!([special("</s>"), text]), true),
+        (json!([special("</s>"), text, special("</s>")]), true),
+    ] {
+        let json = json!({
+            "version": "1.0",
+            "added_tokens": [],
+            "post_processor": {
+                "type": "TemplateProcessing", "single": single, "pair": [text],
+                "special_tokens": { "</s>": { "id": "</s>", "ids": [1], "tokens": ["</s>"] } },
+            },
+            "model": { "type": "BPE", "vocab": { "</s>": 1, "a": 3 }, "merges": [] },
+        });
+        let config = json!({ "bos_token": "</s>", "eos_token": "</s>" });
+        let tokenizer = from_folder(&[("tokenizer.json", json), ("tokenizer_config.json", config)]).unwrap();
+        assert_eq!(tokenizer.prepends_bos(), begins, "{single}");
+    }
+}
+
 #[test]
 fn tokenizer_files_that_cannot_be_used_say_why() {
     let eos = |id: Value| ("config.json", json!({ "eos_token_id": id }));
     let model = |model: Value| ("tokenizer.json", json!({ "version": "1.0", "model": model }));
-    let rows: [(Vec<(&str, Value)>, &str); 8] = [
+    let rows: [(Vec<(&str, Value)>, &str); 10] = [
         (vec![], "no token is named that ends a text"),
-        (vec![eos(json!(77))], "special token 77 is not in the vocabulary"),
-        (vec![("tokenizer_config.json", json!({ "eos_token": "<end>" }))], "`<end>` is not in the vocabulary"),
+        (vec![eos(json!(77))], "config.json: `eos_token_id` 77 is not in the vocabulary"),
+        (
+            vec![eos(json!(1)), ("generation_config.json", json!({ "eos_token_id": [1, 78] }))],
+            "generation_config.json: `eos_token_id` 78 is not in the vocabulary",
+        ),
+        (
+            vec![("tokenizer_config.json", json!({ "eos_token": "<end>" }))],
+            "tokenizer_config.json: `eos_token` `<end>` is not in the vocabulary",
+        ),
+        (
+            vec![eos(json!(1)), ("special_tokens_map.json", json!({ "bos_token": { "content": "<begin>" } }))],
+            "special_tokens_map.json: `bos_token` `<begin>` is not in the vocabulary",
+        ),
         // The library itself would panic at this one.
         (vec![model(json!({ "type": "BPE", "vocab": { "a": 0, "b": 1 }, "merges": [["a", "b"]] }))], "makes no token"),
         (vec![model(json!({ "type": "BPE", "vocab": { "a": 0 }, "merges": ["a"] }))], "makes no token"),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tunebench_model::formats::gguf::{Content, GgufType, quantized, write};
+use tunebench_model::formats::gguf::{Content, GgufType, as_read, quantized, write};
 use tunebench_model::{Tokenizer, Weights, open};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Attention, Dims, Positions, RopeScaling, Rotary};
+use tunebench_testkit::golden;
 
 use crate::folders::numbers;
 use crate::refusal;
@@ -154,6 +155,30 @@ fn families_and_scalings_come_back() {
     }
 }
 
+/// Families whose files say other things than LLaMA's: a window where llama.cpp knows one, rotary factors, fused weights.
+#[test]
+fn every_family_is_read_as_what_is_said_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = tokenizer(dir.path(), true);
+    for family in ["gemma2", "gemma3", "phi3", "phi3-longrope", "bloom", "gpt_neox", "mistral"] {
+        let shape = Decoder { vocab_size: VOCAB, ..golden::model(family).0 };
+        let weights = Weights::init(&shape, 3).unwrap();
+        let path = dir.path().join("model.gguf");
+        write(&path, &content(&shape, &weights, &tokenizer, GgufType::F32)).unwrap();
+        let (source, said) = (open(&path).unwrap(), as_read(&shape));
+        assert_eq!(source.shape.attention.window, said.attention.window, "{family}");
+        assert_eq!(source.shape.max_position_embeddings, said.max_position_embeddings, "{family}");
+        let attention_factor = |shape: &Decoder| match &shape.positions {
+            Positions::Rotary(Rotary { scaling: Some(RopeScaling::Longrope(longrope)), .. }) => {
+                longrope.attention_factor.map(|factor| factor as f32)
+            }
+            _ => None,
+        };
+        assert_eq!(attention_factor(&source.shape), attention_factor(&said), "{family}");
+        assert!(errors(&weights, &source.weights().unwrap()).values().all(|error| *error <= 1e-6), "{family}");
+    }
+}
+
 #[test]
 fn tokenizers_come_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,6 +196,41 @@ fn tokenizers_come_back() {
             assert_eq!(ids(&before), ids(&after), "{text:?}, over bytes: {is_byte_level}");
             let back = |tokenizer: &Tokenizer| tokenizer.inner.decode(&ids(tokenizer), false).unwrap();
             assert_eq!(back(&before), back(&after), "{text:?}");
+        }
+    }
+}
+
+/// What a tokenizer puts before and behind a text comes back, of one token for both ends too.
+#[test]
+fn ends_of_texts_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = shape(96);
+    let weights = Weights::init(&shape, 7).unwrap();
+    tokenizer(dir.path(), true);
+    let file = dir.path().join("tokenizer.json");
+    let plain: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    for bos in ["<|begin|>", "<|end|>"] {
+        let special = |token: &str| json!({ "SpecialToken": { "id": token, "type_id": 0 } });
+        let (begin, end) = (special(bos), special("<|end|>"));
+        let config = json!({ "bos_token": bos, "eos_token": "<|end|>" });
+        std::fs::write(dir.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        for single in [json!([text]), json!([begin, text]), json!([text, end]), json!([begin, text, end])] {
+            let mut json = plain.clone();
+            json["post_processor"] = json!({
+                "type": "TemplateProcessing", "single": single, "pair": [text],
+                "special_tokens": {
+                    "<|begin|>": { "id": "<|begin|>", "ids": [262], "tokens": ["<|begin|>"] },
+                    "<|end|>": { "id": "<|end|>", "ids": [263], "tokens": ["<|end|>"] },
+                },
+            });
+            std::fs::write(&file, json.to_string()).unwrap();
+            let before = Tokenizer::from_file(&file).unwrap();
+            let path = dir.path().join("model.gguf");
+            write(&path, &content(&shape, &weights, &before, GgufType::F32)).unwrap();
+            let after = open(&path).unwrap().tokenizer().unwrap();
+            let ids = |of: &Tokenizer| of.inner.encode("hello", true).unwrap().get_ids().to_vec();
+            assert_eq!((ids(&after), after.prepends_bos()), (ids(&before), before.prepends_bos()), "{bos} {single}");
         }
     }
 }

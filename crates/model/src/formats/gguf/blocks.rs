@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use candle_core::quantized::{QStorage, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::{CpuStorage, Device, Storage, Tensor};
 
 use crate::Error;
 use crate::files::Reader;
@@ -13,7 +13,15 @@ use crate::formats::gguf::header::TensorInfo;
 /// Reads one tensor as f32, in its order in the file.
 pub(crate) fn read(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Tensor, Error> {
     reader.seek(info.offset)?;
-    decode(info.block, &info.shape, info.size as usize, |data| reader.fill(data, name))
+    if let Values::Plain(float) = info.block.values {
+        let numbers = float.read(reader, info.shape.iter().product(), name)?;
+        return Ok(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?);
+    }
+    let tensor = decode(info.block, &info.shape, info.size as usize, |data| reader.fill(data, name))?;
+    if let Storage::Cpu(CpuStorage::F32(numbers)) = &*tensor.storage_and_layout().0 {
+        reader.check_finite(numbers, name)?;
+    }
+    Ok(tensor)
 }
 
 /// The numbers of a tensor that is stored as `size` bytes of blocks; `fill` gives those.

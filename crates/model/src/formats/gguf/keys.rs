@@ -14,6 +14,8 @@ pub(super) struct Keys<'a> {
     pub(super) path: &'a Path,
     pub(super) metadata: &'a BTreeMap<String, Value>,
     pub(super) architecture: &'a str,
+    /// Whether its files have a word for a sliding window.
+    pub(super) says_window: bool,
 }
 
 impl Keys<'_> {
@@ -47,11 +49,21 @@ impl Keys<'_> {
         if self.get(key).is_some() { self.dim(key) } else { Ok(default) }
     }
 
-    pub(super) fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
+    pub(super) fn number(&self, key: &str) -> Result<f64, Error> {
         match self.get(key) {
-            None => Ok(default),
             Some(Value::Float(v)) if v.is_finite() && *v > 0.0 => Ok(*v),
-            Some(_) => Err(self.fault(key, "a positive number")),
+            _ => Err(self.fault(key, "a positive number")),
+        }
+    }
+
+    pub(super) fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
+        if self.get(key).is_some() { self.number(key) } else { Ok(default) }
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Result<bool, Error> {
+        match self.get(key) {
+            Some(Value::Bool(flag)) => Ok(*flag),
+            _ => Err(self.fault(key, "true or false")),
         }
     }
 

@@ -76,6 +76,7 @@ impl GgufFile {
     /// kin when it describes another architecture.
     pub fn open(families: &[Family], path: &Path) -> Result<Self, Error> {
         let mut header = Header::read(path)?;
+        check_whole(path, &header)?;
         let mut factors = |name: &str| match header.tensors.remove(name) {
             Some(info) => Ok(blocks::read(&mut Reader::open(path)?, name, &info)?.flatten_all()?.to_vec1()?),
             None => Ok::<_, Error>(vec![]),
@@ -110,7 +111,8 @@ impl GgufFile {
     /// Reads every weight, as f32 in Hugging Face's order of rows.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Corrupt`] when the file has changed since it was opened.
+    /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Io`] or [`Error::Corrupt`] when the file has
+    /// changed since it was opened.
     pub fn weights(&self) -> Result<Weights, Error> {
         let mut reader = Reader::open(&self.path)?;
         let mut all = BTreeMap::new();
@@ -142,6 +144,21 @@ impl GgufFile {
     pub(crate) fn metadata(&self, key: &str) -> Option<&Value> {
         self.metadata.get(key)
     }
+}
+
+/// Refuses one part of several: the first has all metadata, the others none.
+fn check_whole(path: &Path, header: &Header) -> Result<(), Error> {
+    let number = |key: &str| match header.metadata.get(key) {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    };
+    let count = number("split.count");
+    if count <= 1 || header.tensors.len() as i64 >= number("split.tensors.count") {
+        return Ok(());
+    }
+    let part = number("split.no").saturating_add(1);
+    let what = format!("is part {part} of {count}; join the parts with `llama-gguf-split --merge` and name the result");
+    Err(Error::unsupported(path, what))
 }
 
 /// The decoder's own name by GGUF's. A name that is not there stays as it is, and is refused as unexpected.

@@ -27,6 +27,21 @@ pub(super) fn q5_0(x: &[f32], out: &mut Vec<u8>) {
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
     let quant = |v: f32| ((v * inverse + 16.5) as i8).min(31) as u8;
     out.extend(f16::from_f32(d).to_le_bytes());
+    five_bits(x, quant, out);
+}
+
+/// One block of 32 numbers: `x = d q + m`, 5 bits each.
+pub(super) fn q5_1(x: &[f32], out: &mut Vec<u8>) {
+    let (min, max) = x.iter().fold((x[0], x[0]), |(min, max), v| (min.min(*v), max.max(*v)));
+    let d = (max - min) / 31.0;
+    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+    out.extend(f16::from_f32(d).to_le_bytes());
+    out.extend(f16::from_f32(min).to_le_bytes());
+    five_bits(x, |v| ((v - min) * inverse + 0.5) as u8, out);
+}
+
+/// 32 quants: their fifth bits, then the low four of the first and second half.
+fn five_bits(x: &[f32], quant: impl Fn(f32) -> u8, out: &mut Vec<u8>) {
     let (mut high, mut low) = (0u32, [0u8; SMALL_BLOCK / 2]);
     let (first, second) = x.split_at(SMALL_BLOCK / 2);
     for (j, (a, b)) in first.iter().zip(second).enumerate() {
@@ -41,7 +56,45 @@ pub(super) fn q5_0(x: &[f32], out: &mut Vec<u8>) {
 
 /// One block of 256 numbers: eight groups of `x = d s q - m t`, 4 bits each, with 6 bits each for `s` and `t`.
 pub(super) fn q4_k(x: &[f32], out: &mut Vec<u8>) {
-    let groups: Vec<Affine> = x.chunks(32).map(|group| affine(group, 15)).collect();
+    let Scaled { head, quants } = scaled(x, &FOUR_BITS);
+    out.extend(head);
+    low_bits(&quants, out);
+}
+
+/// As `q4_k`, with 5 bits for each number.
+pub(super) fn q5_k(x: &[f32], out: &mut Vec<u8>) {
+    let Scaled { head, quants } = scaled(x, &FIVE_BITS);
+    out.extend(head);
+    out.extend((0..32).map(|l| (0..8).map(|group| (quants[32 * group + l] >> 4) << group).sum::<u8>()));
+    low_bits(&quants, out);
+}
+
+/// The low four bits of quants, two groups of 32 in each 32 bytes.
+fn low_bits(quants: &[u8; K_BLOCK], out: &mut Vec<u8>) {
+    for pair in quants.chunks(64) {
+        out.extend((0..32).map(|l| (pair[l] & 15) | ((pair[l + 32] & 15) << 4)));
+    }
+}
+
+/// Ranges that are tried for a group of 32: its quants end at `most`, and its inverse scale is that of the numbers' own
+/// range with `most` larger by `from` to `from + 0.1 steps`.
+struct Ranges {
+    most: i32,
+    from: f32,
+    steps: u8,
+}
+
+const FOUR_BITS: Ranges = Ranges { most: 15, from: -1.0, steps: 20 };
+const FIVE_BITS: Ranges = Ranges { most: 31, from: -0.5, steps: 15 };
+
+/// The scales of a block of 256 as its first 16 bytes have them, and its quants.
+struct Scaled {
+    head: Vec<u8>,
+    quants: [u8; K_BLOCK],
+}
+
+fn scaled(x: &[f32], ranges: &Ranges) -> Scaled {
+    let groups: Vec<Affine> = x.chunks(32).map(|group| affine(group, ranges)).collect();
     let largest = |of: fn(&Affine) -> f32| groups.iter().map(of).fold(0f32, f32::max);
     let (max_scale, max_min) = (largest(|g| g.scale), largest(|g| g.min));
     let inverse = |max: f32| if max > 0.0 { 63.0 / max } else { 0.0 };
@@ -65,16 +118,11 @@ pub(super) fn q4_k(x: &[f32], out: &mut Vec<u8>) {
     for (j, group) in groups.iter().enumerate() {
         let (scale, min) = (d.to_f32() * f32::from(six[j].0), m.to_f32() * f32::from(six[j].1));
         for (i, quant) in quants[32 * j..32 * (j + 1)].iter_mut().enumerate() {
-            *quant =
-                if scale == 0.0 { group.quants[i] } else { nearest((x[32 * j + i] + min) / scale).clamp(0, 15) as u8 };
+            let found = || nearest((x[32 * j + i] + min) / scale).clamp(0, ranges.most) as u8;
+            *quant = if scale == 0.0 { group.quants[i] } else { found() };
         }
     }
-    out.extend(d.to_le_bytes());
-    out.extend(m.to_le_bytes());
-    out.extend(packed);
-    for pair in quants.chunks(64) {
-        out.extend((0..32).map(|l| pair[l] | (pair[l + 32] << 4)));
-    }
+    Scaled { head: [&d.to_le_bytes()[..], &m.to_le_bytes(), &packed].concat(), quants }
 }
 
 /// One block of 256 numbers: sixteen groups of `x = d s q`, 6 bits each, with 8 bits for `s`.
@@ -117,8 +165,9 @@ struct Affine {
     quants: [u8; 32],
 }
 
-/// The best of twenty-one ranges for 32 numbers, by squared error with more weight on large ones (`make_qkx2_quants`).
-fn affine(x: &[f32], most: i32) -> Affine {
+/// The best of some ranges for 32 numbers, by squared error with more weight on large ones (`make_qkx2_quants`).
+fn affine(x: &[f32], ranges: &Ranges) -> Affine {
+    let most = ranges.most;
     let mean_size = (x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32).sqrt();
     let weights: Vec<f32> = x.iter().map(|v| mean_size + v.abs()).collect();
     let (mut min, mut max) = (x[0], x[0]);
@@ -146,10 +195,10 @@ fn affine(x: &[f32], most: i32) -> Affine {
     best.scale = 1.0 / plain;
     best.quants = quantised(plain, min);
     let mut best_error = error(best.scale, min, &best.quants);
-    for step in 0..=20 {
+    for step in 0..=ranges.steps {
         // From the best range so far.
         let least = -best.min;
-        let quants = quantised((-1.0 + 0.1 * step as f32 + most as f32) / (max - least), least);
+        let quants = quantised((ranges.from + 0.1 * f32::from(step) + most as f32) / (max - least), least);
         let (mut sum_l, mut sum_l2, mut sum_xl) = (0f32, 0f32, 0f32);
         for ((v, q), w) in x.iter().zip(&quants).zip(&weights) {
             let l = f32::from(*q);

@@ -4,16 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::Positions;
+use tunebench_spec::decoder::{NormKind, Positions};
 
 use crate::Error;
-use crate::families::{self, Config, Family, Gguf};
+use crate::families::{self, Config, Family, Gguf, GgufWindow};
 use crate::formats::gguf::header::{Header, Value};
 use crate::formats::gguf::keys::Keys;
 use crate::formats::gguf::rope::{self, RopeFactors};
-
-/// Architectures whose readers know a sliding window.
-const WITH_WINDOW: [&str; 3] = ["gemma2", "gemma3", "phi3"];
 
 /// Architectures whose heads may be rotated in part.
 const PARTLY_ROTATED: [&str; 2] = ["phi3", "gptneox"];
@@ -39,10 +36,11 @@ pub(super) fn read(
         let what = format!("has architecture `{architecture}`; supported: {}", known.join(", "));
         return Err(Error::unsupported(path, what));
     };
-    let keys = Keys { path, metadata: &header.metadata, architecture };
+    let keys = Keys { path, metadata: &header.metadata, architecture, says_window: gguf.window != GgufWindow::Unsaid };
     let config = config(&keys, header, factors)?;
     let invalid = |source| Error::Config { path: path.into(), source };
     let mut shape = families::read(family, &Config(&config)).map_err(invalid)?;
+    shape.norm.eps = keys.number(epsilon(shape.norm.kind))?;
     if !factors.divisors.is_empty() {
         let stated = keys.dim_or("rope.scaling.original_context_length", rope::LLAMA3_CONTEXT)?;
         let found = rope::llama3(path, &shape, stated, &factors.divisors)?;
@@ -51,6 +49,14 @@ pub(super) fn read(
         }
     }
     Ok((shape, gguf))
+}
+
+/// What the number that is added under a norm's root is called.
+pub(super) fn epsilon(kind: NormKind) -> &'static str {
+    match kind {
+        NormKind::Rms { .. } => "attention.layer_norm_rms_epsilon",
+        NormKind::Layer => "attention.layer_norm_epsilon",
+    }
 }
 
 /// The header in Hugging Face's words, those of every family: each reads the ones that it knows.
@@ -72,7 +78,7 @@ fn config(keys: &Keys<'_>, header: &Header, factors: &RopeFactors) -> Result<Jso
             format!("has heads of {head_dim}, {rotated} of it rotated, and values of {value_dim}; all must be equal");
         return Err(Error::unsupported(keys.path, what));
     }
-    let context = keys.dim_or("context_length", 2048)?;
+    let context = keys.dim("context_length")?;
     let theta = keys.number_or("rope.freq_base", 10000.0)?;
     let share = (rotated as f64 + 0.5) / head_dim as f64; // rounded down by whoever reads it
     let share = if rotated == head_dim { 1.0 } else { share };
@@ -86,6 +92,7 @@ fn config(keys: &Keys<'_>, header: &Header, factors: &RopeFactors) -> Result<Jso
         "num_key_value_heads": keys.dim_or("attention.head_count_kv", heads)?,
         "head_dim": head_dim,
         "max_position_embeddings": context,
+        "original_max_position_embeddings": keys.dim_or("rope.scaling.original_context_length", context)?,
         "seq_length": context,
         "rope_theta": theta,
         "rotary_emb_base": theta,
@@ -93,9 +100,6 @@ fn config(keys: &Keys<'_>, header: &Header, factors: &RopeFactors) -> Result<Jso
         "partial_rotary_factor": share,
         "rope_scaling": rope::scaling(keys, factors)?,
         "rope_local_base_freq": keys.number_or("rope.freq_base_swa", 10000.0)?,
-        "rms_norm_eps": keys.number_or("attention.layer_norm_rms_epsilon", 1e-6)?,
-        "layer_norm_eps": keys.number_or("attention.layer_norm_epsilon", 1e-5)?,
-        "layer_norm_epsilon": keys.number_or("attention.layer_norm_epsilon", 1e-5)?,
         "tie_word_embeddings": !has("output.weight"),
         "attention_bias": has("blk.0.attn_output.bias"),
         "mlp_bias": has("blk.0.ffn_down.bias"),
@@ -104,11 +108,11 @@ fn config(keys: &Keys<'_>, header: &Header, factors: &RopeFactors) -> Result<Jso
             false => head_dim,
         },
     });
-    if keys.get("rope.scaling.original_context_length").is_some() {
-        config["original_max_position_embeddings"] = keys.dim("rope.scaling.original_context_length")?.into();
+    if keys.architecture == "gptneox" {
+        config["use_parallel_residual"] = keys.flag("use_parallel_residual")?.into();
     }
-    if let Some(Value::Bool(is_parallel)) = keys.get("use_parallel_residual") {
-        config["use_parallel_residual"] = (*is_parallel).into();
+    if keys.get("attention.causal").is_some() && !keys.flag("attention.causal")? {
+        return Err(keys.fault("attention.causal", "true: attention to later tokens is not supported"));
     }
     for cap in ["attn_logit_softcapping", "final_logit_softcapping"] {
         if keys.get(cap).is_some() {
@@ -126,10 +130,10 @@ fn window(keys: &Keys<'_>, layers: usize, context: usize, config: &mut Json) -> 
     let size = match keys.get(SIZE) {
         Some(Value::Int(0)) => None, // so a Phi-4 says that it has none
         Some(_) => Some(keys.dim(SIZE)?),
-        None if keys.architecture == "gemma2" => return Ok(()), // its default holds
+        None if keys.architecture == "gemma2" => Some(4096), // as llama.cpp has it
         None => None,
     };
-    if !WITH_WINDOW.contains(&keys.architecture) {
+    if !keys.says_window {
         return match size.filter(|size| *size < context) {
             Some(size) => {
                 let what = format!("has a sliding window of {size}, which no reader of this architecture knows");

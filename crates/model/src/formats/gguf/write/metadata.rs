@@ -3,27 +3,26 @@
 //! What has no key here is no part of what is written; whoever writes a file opens it again and compares the decoders.
 
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::{NormKind, Positions, RopeScaling, Rotary, Window, Yarn};
+use tunebench_spec::decoder::{Positions, RopeScaling, Rotary, Window, Yarn};
 
 use super::container::Meta;
+use crate::families::{Gguf, GgufWindow};
+use crate::formats::gguf::shape::epsilon;
 use crate::rotary::rotation;
-
-/// Architectures that llama.cpp computes with a sliding window.
-pub(super) const WITH_WINDOW: [&str; 3] = ["gemma2", "gemma3", "phi3"];
 
 /// Divisors of the rotary frequencies by the name of their tensor.
 pub(super) type Factors = Vec<(&'static str, Vec<f32>)>;
 
 /// The metadata of a decoder, with the architecture's name in front of each key; and tensors of rotary factors.
-pub(super) fn of(shape: &Decoder, architecture: &str, context: usize) -> (Vec<(String, Meta)>, Factors) {
-    let attention = &shape.attention;
+pub(super) fn of(shape: &Decoder, gguf: Gguf, context: usize) -> (Vec<(String, Meta)>, Factors) {
+    let (attention, architecture) = (&shape.attention, gguf.architecture);
     let u32 = |value: usize| Meta::U32(value as u32);
     let f32 = |value: f64| Meta::F32(value as f32);
-    let eps = match shape.norm.kind {
-        NormKind::Rms { .. } => "attention.layer_norm_rms_epsilon",
-        NormKind::Layer => "attention.layer_norm_epsilon",
+    let window = attention.window.as_ref().filter(|_| gguf.window != GgufWindow::Unsaid);
+    let flags = |window: &Window| {
+        let has_window = (0..shape.num_hidden_layers).map(|layer| !window.full_layers.contains(&layer));
+        Meta::I32s(has_window.map(i32::from).collect())
     };
-    let has_window = |_: &&Window| WITH_WINDOW.contains(&architecture);
     let mut entries = vec![
         ("vocab_size", u32(shape.vocab_size)),
         ("context_length", u32(context)),
@@ -34,12 +33,13 @@ pub(super) fn of(shape: &Decoder, architecture: &str, context: usize) -> (Vec<(S
         ("attention.head_count_kv", u32(attention.kv_heads)),
         ("attention.key_length", u32(attention.head_dim)),
         ("attention.value_length", u32(attention.head_dim)),
-        (eps, f32(shape.norm.eps)),
+        (epsilon(shape.norm.kind), f32(shape.norm.eps)),
     ];
     let optional = [
         ("attn_logit_softcapping", attention.softcap.map(f32)),
         ("final_logit_softcapping", shape.logit_softcap.map(f32)),
-        ("attention.sliding_window", attention.window.as_ref().filter(has_window).map(|window| u32(window.size))),
+        ("attention.sliding_window", window.map(|window| u32(window.size))),
+        ("attention.sliding_window_pattern", window.filter(|_| gguf.window == GgufWindow::Computed).map(flags)),
         ("use_parallel_residual", (architecture == "gptneox").then(|| Meta::Bool(is_parallel(shape)))),
     ];
     entries.extend(optional.into_iter().filter_map(|(key, value)| Some((key, value?))));

@@ -13,11 +13,11 @@ use tunebench_spec::decoder::{ConfigError, Positions, RopeScaling, Rotary, Weigh
 
 use super::block_type::{BlockType, Values};
 use super::{GgufFile, Value, blocks, file_name, to_file};
-use crate::families::{self, Gguf};
+use crate::families::{self, Gguf, GgufWindow};
+use crate::rotary::rotation;
 use crate::{Error, Tokenizer, Weights, tokenizer};
 pub(crate) use container::Meta;
 use container::Planned;
-use metadata::WITH_WINDOW;
 pub use types::GgufType;
 
 /// Families that llama.cpp has under another's name.
@@ -49,7 +49,7 @@ pub fn write(path: &Path, content: &Content<'_>) -> Result<Vec<String>, Error> {
     let gguf = gguf_of(shape).map_err(|source| Error::Config { path: path.into(), source })?;
     let (context, mut said) = context(shape);
     let mut entries = general(content, gguf);
-    let (own, factors) = metadata::of(shape, gguf.architecture, context);
+    let (own, factors) = metadata::of(shape, gguf, context);
     entries.extend(own);
     match content.from {
         Some(file) => entries.extend(file.metadata.iter().filter_map(kept)),
@@ -111,14 +111,24 @@ pub fn as_read(shape: &Decoder) -> Decoder {
     if let Some((_, other)) = UNDER_ANOTHER_NAME.iter().find(|(own, _)| *own == shape.family) {
         read.family = (*other).into();
     }
-    if !WITH_WINDOW.contains(&read.family.as_str()) {
+    if window_of(shape) == GgufWindow::Unsaid {
         read.attention.window = None;
     }
-    if let Positions::Rotary(Rotary { scaling: scaling @ Some(RopeScaling::Dynamic { .. }), .. }) = &mut read.positions
-    {
-        *scaling = None;
+    let factor = rotation(shape).map(|rotation| f64::from(rotation.factor));
+    if let Positions::Rotary(Rotary { scaling, .. }) = &mut read.positions {
+        match scaling {
+            Some(RopeScaling::Dynamic { .. }) => *scaling = None,
+            // The file has what its factor comes to.
+            Some(RopeScaling::Longrope(longrope)) => (longrope.factor, longrope.attention_factor) = (None, factor),
+            _ => {}
+        }
     }
     read
+}
+
+/// What llama.cpp makes of a decoder's sliding window.
+fn window_of(shape: &Decoder) -> GgufWindow {
+    gguf_of(shape).map_or(GgufWindow::Unsaid, |gguf| gguf.window)
 }
 
 /// How llama.cpp keeps the family of a decoder.
@@ -137,15 +147,24 @@ fn gguf_of(shape: &Decoder) -> Result<Gguf, ConfigError> {
 /// Positions that the file promises, and what is to be said of them.
 fn context(shape: &Decoder) -> (usize, Vec<String>) {
     let longest = shape.max_position_embeddings;
-    match &shape.attention.window {
-        Some(window) if !WITH_WINDOW.contains(&shape.family.as_str()) && window.size < longest => {
+    let Some(window) = shape.attention.window.as_ref().filter(|window| window.size < longest) else {
+        return (longest, vec![]);
+    };
+    let size = window.size;
+    match window_of(shape) {
+        GgufWindow::Computed => (longest, vec![]),
+        GgufWindow::Ignored => {
             let said = format!(
-                "llama.cpp computes this family without its sliding window, so the file promises {} positions and not {longest}",
-                window.size
+                "llama.cpp computes this family without its sliding window, so it answers otherwise beyond {size} positions"
             );
-            (window.size, vec![said])
+            (longest, vec![said])
         }
-        _ => (longest, vec![]),
+        GgufWindow::Unsaid => {
+            let said = format!(
+                "llama.cpp computes this family without its sliding window, so the file promises {size} positions and not {longest}"
+            );
+            (size, vec![said])
+        }
     }
 }
 

@@ -63,6 +63,7 @@ impl GgufType {
         let fits = |name: &str| BlockType::named(name).filter(|block| row.is_multiple_of(block.elements));
         let fallback = match wish {
             "Q4_K" => "Q5_0",
+            "Q5_K" => "Q5_1",
             "Q6_K" => "Q8_0",
             other => other,
         };
@@ -104,7 +105,8 @@ fn mixed(shape: &Decoder, weight: &Weight) -> &'static str {
                 "Q8_0"
             }
         }
-        Role::Value | Role::QueryKeyValue | Role::Down if is_sensitive => "Q6_K",
+        Role::QueryKeyValue => "Q5_K",
+        Role::Value | Role::Down if is_sensitive => "Q6_K",
         _ => "Q4_K",
     }
 }
