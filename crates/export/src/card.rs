@@ -1,26 +1,58 @@
 //! The README of an export: a model card as the Hugging Face hub reads it.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 use tunebench_files::write_file;
+use tunebench_model::Source;
 
 use crate::{About, Error};
+
+const README: &str = "README.md";
+
+/// Keys of a card that say what a model may be used for.
+const LICENSE: [&str; 3] = ["license", "license_name", "license_link"];
 
 /// Writes `README.md`: what it is, what it comes from, and how it was trained. `library` is whom it is for, `form` what it is
 /// in a few words.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(dir: &Path, about: &About<'_>, library: &str, form: &str) -> Result<(), Error> {
-    let text = text(about, library, form);
-    Ok(write_file(&dir.join("README.md"), |out| out.write_all(text.as_bytes()))?)
+pub fn write(dir: &Path, about: &About<'_>, base: Option<&Source>, library: &str, form: &str) -> Result<(), Error> {
+    let of_base = base.and_then(Source::folder).and_then(|folder| fs::read_to_string(folder.join(README)).ok());
+    let text = text(about, &license(&of_base.unwrap_or_default()), library, form);
+    Ok(write_file(&dir.join(README), |out| out.write_all(text.as_bytes()))?)
 }
 
-fn text(about: &About<'_>, library: &str, form: &str) -> String {
+/// What a card says of its license, as it says it: a line, or several where there is a list.
+fn license(card: &str) -> String {
+    let mut lines = card.trim_start_matches('\u{feff}').lines().map(str::trim_end);
+    if lines.next() != Some("---") {
+        return String::new();
+    }
+    let matter: Vec<&str> = lines.clone().take_while(|line| *line != "---").collect();
+    if matter.len() == lines.count() {
+        // It does not end, so it is none.
+        return String::new();
+    }
+    let (mut found, mut is_license) = (String::new(), false);
+    for text in matter {
+        if !text.starts_with([' ', '\t', '-']) {
+            is_license = text.split_once(':').is_some_and(|(key, _)| LICENSE.contains(&key.trim()));
+        }
+        if is_license {
+            line(&mut found, format_args!("{text}"));
+        }
+    }
+    found
+}
+
+fn text(about: &About<'_>, license: &str, library: &str, form: &str) -> String {
     let record = about.record;
     let mut text = String::from("---\n");
+    text.push_str(license);
     // The hub knows models by owner and name; a path on this machine would lead nowhere.
     let base = about.base_name;
     if base.split('/').count() == 2 && !base.starts_with(['/', '.']) && !Path::new(base).exists() {

@@ -7,7 +7,7 @@ use tunebench_model::{Source, Tokenizer, Tuning, Weights};
 use tunebench_spec::Decoder;
 
 use crate::compare::{Scores, check_folding};
-use crate::{Error, Report, Target, Trained, card, modelfile};
+use crate::{Error, Report, Target, Trained, card, kept, modelfile};
 
 /// How far a number may come back from where it went: norms of some families are written with 1 added.
 const ROUNDING: f32 = 4e-7;
@@ -65,7 +65,8 @@ pub fn write(model: Trained<'_>, target: &Target, kind: GgufType) -> Result<Repo
         said.extend(notes);
         said.extend(begins_otherwise(tokenizer, about.chat_template));
         write_file(&dir.join("Modelfile"), |out| out.write_all(text.as_bytes()))?;
-        card::write(dir, &about, "gguf", &format!("GGUF, {}", kind.name()))
+        kept::terms(dir, base)?;
+        card::write(dir, &about, base, "gguf", &format!("GGUF, {}", kind.name()))
     })?;
     let what = format!("{file}, {}, with a Modelfile for Ollama", kind.name());
     Ok(Report { what, difference: difference.unwrap_or_default(), said })

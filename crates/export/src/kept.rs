@@ -20,8 +20,8 @@ const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// Before there was a file of its own.
 const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
 
-/// What decides how text becomes tokens, in any of the forms that tools look for, and what the model may be used for.
-const BYTE_FOR_BYTE: [&str; 14] = [
+/// What decides how text becomes tokens, in any of the forms that tools look for, and how it is generated.
+const BYTE_FOR_BYTE: [&str; 10] = [
     TOKENIZER,
     TOKENIZER_CONFIG,
     "special_tokens_map.json",
@@ -32,10 +32,41 @@ const BYTE_FOR_BYTE: [&str; 14] = [
     GENERATION_CONFIG,
     CHAT_TEMPLATE,
     CHAT_TEMPLATE_JSON,
-    "LICENSE",
-    "LICENSE.txt",
-    "LICENSE.md",
-    "NOTICE",
+];
+
+/// Words in the names of files that say what the model may be used for.
+const TERMS: [&str; 4] = ["LICENSE", "LICENCE", "NOTICE", "POLICY"];
+
+/// Code that a configuration names, for programs that do not have the model's architecture.
+const CODE: &str = "auto_map";
+
+/// Settings under which transformers' most likely answer is another, each with the number that does nothing.
+const NUMBERS: [(&str, f64); 9] = [
+    ("repetition_penalty", 1.0),
+    ("encoder_repetition_penalty", 1.0),
+    ("no_repeat_ngram_size", 0.0),
+    ("encoder_no_repeat_ngram_size", 0.0),
+    ("min_length", 0.0),
+    ("min_new_tokens", 0.0),
+    ("num_beams", 1.0),
+    ("penalty_alpha", 0.0),
+    ("guidance_scale", 1.0),
+];
+/// Others, which change it wherever they say anything.
+const OTHERS: [&str; 13] = [
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+    "force_words_ids",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "forced_decoder_ids",
+    "sequence_bias",
+    "exponential_decay_length_penalty",
+    "constraints",
+    "dola_layers",
+    "stop_strings",
+    "watermarking_config",
 ];
 
 /// Writes the tokenizer's files and the settings of generation, and says what in them is not as the base has it, a sentence
@@ -58,6 +89,10 @@ pub fn write(
                 copy(&folder.join(name), &dir.join(name))?;
             }
             generation(dir, tokenizer, &mut said)?;
+            let config = dir.join(TOKENIZER_CONFIG);
+            if config.is_file() && read(&config)?.get(CODE).is_some() {
+                change(&config, |config| said.extend(without_code(config, TOKENIZER_CONFIG)))?;
+            }
         }
         None => {
             if of_base.is_some() {
@@ -72,7 +107,34 @@ pub fn write(
         }
     }
     template(dir, base, about, &mut said)?;
+    terms(dir, base)?;
     Ok(said)
+}
+
+/// Copies what says what the base model may be used for, which holds for what was made of it.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn terms(dir: &Path, base: Option<&Source>) -> Result<(), Error> {
+    let Some(folder) = base.and_then(Source::folder) else { return Ok(()) };
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let upper = name.to_uppercase();
+        if path.is_file() && TERMS.iter().any(|word| upper.contains(word)) {
+            copy(&path, &dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes code out of a configuration, and says so: its files are not exported, and whoever opens an export has the
+/// architectures that are read here.
+pub fn without_code(config: &mut Value, file: &str) -> Option<String> {
+    config.as_object_mut()?.remove(CODE)?;
+    Some(format!(
+        "{file}: {CODE} is left out: the Python files that it names are not exported, and this architecture needs none"
+    ))
 }
 
 /// Whether the base model's folder has the very tokenizer.
@@ -90,6 +152,7 @@ fn generation(dir: &Path, tokenizer: &Tokenizer, said: &mut Vec<String>) -> Resu
         return Ok(write_file(&path, |out| writeln!(out, "{config:#}"))?);
     }
     let named = read(&path)?;
+    said.extend(changes_answers(&named));
     let ids: Vec<u64> = match &named["eos_token_id"] {
         Value::Array(all) => all.iter().filter_map(Value::as_u64).collect(),
         one => one.as_u64().into_iter().collect(),
@@ -101,6 +164,29 @@ fn generation(dir: &Path, tokenizer: &Tokenizer, said: &mut Vec<String>) -> Resu
     let all: Vec<u64> = ids.into_iter().chain(missing.iter().copied()).collect();
     said.push(format!("{GENERATION_CONFIG}: eos_token_id has {missing:?} too, at which the arm was taught to stop"));
     change(&path, |config| config["eos_token_id"] = all.into())
+}
+
+/// What to say where the settings of generation change the most likely answer.
+fn changes_answers(config: &Value) -> Option<String> {
+    let number = |(key, nothing): (&str, f64)| {
+        let value = config.get(key)?.as_f64().filter(|value| *value != nothing)?;
+        Some(format!("{key} {value}"))
+    };
+    let says = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(all) => !all.is_empty(),
+        Value::Object(all) => !all.is_empty(),
+        _ => true,
+    };
+    let others = OTHERS.into_iter().filter(|key| config.get(key).is_some_and(says)).map(str::to_owned);
+    let found: Vec<String> = NUMBERS.into_iter().filter_map(number).chain(others).collect();
+    if found.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "{GENERATION_CONFIG}: the base's {} stay, which change what transformers answers; tunebench answers without",
+        found.join(", ")
+    ))
 }
 
 /// The template that the model was trained with, where the base has none or another.

@@ -37,9 +37,10 @@ pub fn write(model: Trained<'_>, target: &Target, options: Options) -> Result<Re
     target.write(|dir| {
         said = kept::write(dir, shape, tokenizer, base, &about)?;
         files = huggingface::save_weights(dir, shape, &merged, &float, options.shard_bytes)?;
-        card::write(dir, &about, "transformers", &format!("a Hugging Face folder, {}", most.torch_name()))?;
+        card::write(dir, &about, base, "transformers", &format!("a Hugging Face folder, {}", most.torch_name()))?;
         let mut config = kept::config(shape, base, most)?;
         kept::name_base(&mut config, about.base_name);
+        said.extend(kept::without_code(&mut config, "config.json"));
         if base.is_none_or(|base| base.folder().is_none()) {
             config["bos_token_id"] = tokenizer.bos.into();
             config["eos_token_id"] = tokenizer.eos.clone().into();

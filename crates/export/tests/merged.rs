@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 use serde_json::{Value, json};
 use tunebench_export::merged::{Options, write};
-use tunebench_export::{About, Report, Target, Trained};
+use tunebench_export::{About, Report, Target, Trained, card, kept};
 use tunebench_model::backend::REFERENCE;
 use tunebench_model::formats::huggingface::{SHARD_BYTES, config, save_config, save_weights};
 use tunebench_model::formats::safetensors::{Float, TensorFile};
-use tunebench_model::{Source, Tuning, Weights, open};
+use tunebench_model::{Source, Tokenizer, Tuning, Weights, open};
 use tunebench_spec::decoder::Dims;
 use tunebench_spec::{ArmRecord, Decoder};
 
@@ -216,4 +216,144 @@ fn numbers_that_do_not_fit_are_refused_and_nothing_is_left() {
     let error = exported(&open(&own).unwrap(), &out, "{{ t }}", Some(Float::F16), SHARD_BYTES).unwrap_err();
     assert!(error.contains(name) && error.contains("F16"), "{error}");
     assert!(!out.exists() && names(dir.path()) == ["base"], "{:?}", names(dir.path()));
+}
+
+#[test]
+fn settings_that_change_the_likeliest_answer_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    // (the base's settings of generation, those that are named)
+    let cases = [
+        (json!({ "do_sample": true, "temperature": 0.7, "top_k": 3, "top_p": 0.9, "max_length": 99 }), vec![]),
+        (
+            json!({
+                "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": null, "num_beams": 1,
+                "suppress_tokens": [], "sequence_bias": {}, "bad_words_ids": null, "forced_bos_token_id": null,
+            }),
+            vec![],
+        ),
+        (
+            json!({ "repetition_penalty": 1.3, "suppress_tokens": [33], "bad_words_ids": [[44]] }),
+            vec!["repetition_penalty 1.3", "suppress_tokens", "bad_words_ids"],
+        ),
+        (
+            json!({
+                "no_repeat_ngram_size": 3, "min_new_tokens": 2, "min_length": 4, "num_beams": 2, "begin_suppress_tokens": [7],
+                "sequence_bias": [[[1], 2.5]], "forced_bos_token_id": 0, "forced_eos_token_id": [257], "stop_strings": ["x"],
+            }),
+            vec![
+                "no_repeat_ngram_size 3",
+                "min_length 4",
+                "min_new_tokens 2",
+                "num_beams 2",
+                "begin_suppress_tokens",
+                "forced_bos_token_id",
+                "forced_eos_token_id",
+                "sequence_bias",
+                "stop_strings",
+            ],
+        ),
+    ];
+    for (number, (mut settings, named)) in cases.into_iter().enumerate() {
+        let (own, out) = (dir.path().join(format!("base{number}")), dir.path().join(format!("out{number}")));
+        fs::create_dir(&own).unwrap();
+        base(&own, Float::F32, None);
+        settings["eos_token_id"] = json!([256, 257]);
+        write_json(&own.join("generation_config.json"), &settings);
+        let report = exported(&open(&own).unwrap(), &out, "{{ t }}", None, SHARD_BYTES).unwrap();
+        let said: Vec<&String> = report.said.iter().filter(|said| said.contains("change what transformers")).collect();
+        match named.is_empty() {
+            true => assert!(said.is_empty(), "{said:?}"),
+            false => assert!(said[0].contains(&format!("the base's {} stay", named.join(", "))), "{said:?}"),
+        }
+        assert_eq!(read_json(&out.join("generation_config.json")), settings);
+    }
+}
+
+#[test]
+fn code_stays_behind_and_terms_come_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, out) = (dir.path().join("base"), dir.path().join("out"));
+    fs::create_dir(&own).unwrap();
+    base(&own, Float::F32, None);
+    for (file, value) in [
+        ("config.json", json!({ "AutoModelForCausalLM": "modeling_x.X" })),
+        ("tokenizer_config.json", json!({ "AutoTokenizer": ["tokenization_x.X", null] })),
+    ] {
+        let mut config = read_json(&own.join(file));
+        config["auto_map"] = value;
+        write_json(&own.join(file), &config);
+    }
+    let terms = ["LICENSE", "USE_POLICY.md", "Notice.txt", "LICENSE-MODEL", "acceptable_use_policy.pdf"];
+    for name in terms.into_iter().chain(["modeling_x.py", "tokenization_x.py", "other.txt"]) {
+        fs::write(own.join(name), format!("this is {name}")).unwrap();
+    }
+    fs::create_dir(own.join("NOTICES")).unwrap();
+    let source = open(&own).unwrap();
+    let report = exported(&source, &out, "{{ t }}", None, SHARD_BYTES).unwrap();
+    for name in terms {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), format!("this is {name}"));
+    }
+    let names = names(&out);
+    assert!(!names.iter().any(|name| name.ends_with(".py") || name == "other.txt" || name == "NOTICES"), "{names:?}");
+    for file in ["config.json", "tokenizer_config.json"] {
+        let (mut before, after) = (read_json(&own.join(file)), read_json(&out.join(file)));
+        before.as_object_mut().unwrap().remove("auto_map").unwrap();
+        before.as_object_mut().unwrap().remove("_name_or_path");
+        let mut rest = after.clone();
+        rest.as_object_mut().unwrap().remove("_name_or_path");
+        assert_eq!(rest, before, "{file}");
+        let said = format!("{file}: auto_map is left out");
+        assert_eq!(report.said.iter().filter(|found| found.starts_with(&said)).count(), 1, "{:?}", report.said);
+    }
+    // A tokenizer of the arm's own changes nothing of it.
+    let mut settings = read_json(&own.join("tokenizer_config.json"));
+    let record = record();
+    settings["eos_token"] = "<|stop|>".into();
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::copy(own.join("tokenizer.json"), other.join("tokenizer.json")).unwrap();
+    write_json(&other.join("tokenizer_config.json"), &settings);
+    let tokenizer = Tokenizer::from_file(&other.join("tokenizer.json")).unwrap();
+    let about = About { record: &record, base_name: "owner/small", chat_template: None };
+    let written = dir.path().join("written");
+    fs::create_dir(&written).unwrap();
+    kept::write(&written, &source.shape, &tokenizer, Some(&source), &about).unwrap();
+    // Nor does another form.
+    let gguf = dir.path().join("gguf");
+    fs::create_dir(&gguf).unwrap();
+    kept::terms(&gguf, Some(&source)).unwrap();
+    for folder in [written, gguf] {
+        assert!(terms.iter().all(|name| folder.join(name).is_file()), "{folder:?}");
+    }
+}
+
+#[test]
+fn a_card_says_the_license_of_the_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("base");
+    fs::create_dir(&own).unwrap();
+    let source = base(&own, Float::F32, None);
+    let record = record();
+    let about = About { record: &record, base_name: "owner/small", chat_template: None };
+    // (the base's card, what of it is in the export's)
+    let cases = [
+        ("---\nlicense: llama3\nlanguage: zh\n---\nhello", "license: llama3\n"),
+        (
+            "---\nlanguage:\n- zh\nlicense: other\nlicense_name: \"a name\"\ntags: [license]\nlicense_link: LICENSE\n---\n",
+            "license: other\nlicense_name: \"a name\"\nlicense_link: LICENSE\n",
+        ),
+        ("---\r\nlicense:\r\n- mit\r\n- apache-2.0\r\ntags:\r\n- x\r\n---\r\n", "license:\n- mit\n- apache-2.0\n"),
+        ("---\ndatasets: x\nmodel:\n  license: mit\nlicensed: no\n---\nlicense: mit\n", ""),
+        ("license: mit\n---\n", ""),
+        ("---\nlicense: mit\n", ""),
+        ("", ""),
+    ];
+    for (number, (of_base, expected)) in cases.into_iter().enumerate() {
+        fs::write(own.join("README.md"), of_base).unwrap();
+        let out = dir.path().join(format!("out{number}"));
+        fs::create_dir(&out).unwrap();
+        card::write(&out, &about, Some(&source), "transformers", "a folder").unwrap();
+        let text = fs::read_to_string(out.join("README.md")).unwrap();
+        assert!(text.starts_with(&format!("---\n{expected}base_model: \"owner/small\"\nlibrary_name: ")), "{text}");
+    }
 }

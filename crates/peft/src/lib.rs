@@ -11,7 +11,8 @@
 //! - [`recognise`]: whether a recorded plan computes one of these, whatever its tuner is called
 //! - [`stack`]: several over each other as one over the first one's base
 //! - [`write`](mod@write): what PEFT loads
-//! - [`targets`], [`settings`], [`folder`]: which modules a configuration names; what it may say; where it lies
+//! - [`targets`], [`tensors`], [`settings`], [`folder`]: which modules a configuration names; which tensor is what; what the
+//!   configuration may say; where it lies
 //!
 //! What PEFT would pass over with a warning, tensors that are missing or left over, is an error here.
 
@@ -24,6 +25,7 @@ mod record;
 mod settings;
 pub mod stack;
 mod targets;
+mod tensors;
 pub mod write;
 
 use std::path::Path;

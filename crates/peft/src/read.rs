@@ -1,15 +1,14 @@
-//! A PEFT folder as an adapter: first what can be known from its configuration and from the names and shapes of its tensors,
-//! which is all that a plan needs; then the numbers.
+//! A PEFT folder as an adapter: first what can be known from its configuration and from the names and shapes of its tensors;
+//! then the numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde_json::Value;
-use tunebench_model::formats::safetensors::TensorFile;
+use tunebench_model::formats::safetensors::{Float, TensorFile};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::Decoder;
-use tunebench_spec::names::Role;
 
 use crate::Error;
 use crate::error::some;
@@ -18,12 +17,12 @@ use crate::form::{Form, Ia3Site, Kind, LoraSite, VirtualForm, module};
 use crate::record::{A, B, L, MAGNITUDE};
 use crate::settings::{MERGE, Settings};
 use crate::targets::{Pattern, is_feedforward, targeted};
+use crate::tensors::{Beside, Shapes, Sorted, sorted};
 
 /// Largest configuration that is read.
 const LARGEST_CONFIG: u64 = 1 << 24;
-const PREFIX: &str = "base_model.model.";
 
-/// What a folder is, before a number of it is read.
+/// What a folder is, without its numbers.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// Where its files are.
@@ -43,15 +42,19 @@ pub struct Adapter {
     pub form: Form,
     /// Weights that were trained whole beside it (`modules_to_save`, biases), by name.
     pub whole: BTreeMap<String, Tensor>,
+    /// The base model's weights that PEFT saved from below it, and the format that each was rounded to.
+    under: BTreeMap<String, (Tensor, Float)>,
     pub inspection: Inspection,
 }
 
-/// Checks the adapter in `dir` for a model of `shape`, reading no number of it.
+/// Checks the adapter in `dir` for a model of `shape`. Weights that are there as a whole, embeddings perhaps, are not read.
 ///
 /// # Errors
-/// [`Error::Folder`], [`Error::Setting`] or [`Error::Tensors`] say what is missing or not supported, and what to do.
+/// [`Error::Folder`], [`Error::Setting`] or [`Error::Tensors`] say what is missing, damaged or not supported, and what to do.
 pub fn inspect(dir: &Path, shape: &Decoder) -> Result<Inspection, Error> {
-    Ok(Opened::new(dir, shape)?.inspection)
+    let Opened { inspection, layout, mut file, .. } = Opened::new(dir, shape)?;
+    form(layout, inspection.kind, &mut file)?;
+    Ok(inspection)
 }
 
 /// Reads the adapter in `dir` for a model of `shape`.
@@ -59,8 +62,22 @@ pub fn inspect(dir: &Path, shape: &Decoder) -> Result<Inspection, Error> {
 /// # Errors
 /// As [`inspect`]; the model's errors when the file is damaged.
 pub fn load(dir: &Path, shape: &Decoder) -> Result<Adapter, Error> {
-    let Opened { inspection, layout, whole, mut file } = Opened::new(dir, shape)?;
-    let form = match layout {
+    let Opened { inspection, layout, beside, mut file } = Opened::new(dir, shape)?;
+    let form = form(layout, inspection.kind, &mut file)?;
+    let (mut whole, mut under) = (BTreeMap::new(), BTreeMap::new());
+    for (weight, name) in beside.whole {
+        whole.insert(weight, file.read(&name)?);
+    }
+    for (weight, name) in beside.under {
+        let float = file.float(&name).unwrap_or(Float::F32);
+        under.insert(weight, (file.read(&name)?, float));
+    }
+    Ok(Adapter { form, whole, under, inspection })
+}
+
+/// The numbers of the adapter itself.
+fn form(layout: Layout, kind: Kind, file: &mut TensorFile) -> Result<Form, Error> {
+    Ok(match layout {
         Layout::Lora(sites) => Form::Lora(
             sites
                 .into_iter()
@@ -78,16 +95,13 @@ pub fn load(dir: &Path, shape: &Decoder) -> Result<Adapter, Error> {
                 })
                 .collect::<Result<_, Error>>()?,
         ),
-        Layout::Virtual(name) => Form::Virtual(VirtualForm { kind: inspection.kind, value: file.read(&name)? }),
-    };
-    let whole =
-        whole.into_iter().map(|(weight, name)| Ok((weight, file.read(&name)?))).collect::<Result<_, Error>>()?;
-    Ok(Adapter { form, whole, inspection })
+        Layout::Virtual(name) => Form::Virtual(VirtualForm { kind, value: file.read(&name)? }),
+    })
 }
 
 impl Adapter {
     /// The adapter over its base model, computed beside the weights. Not all of an (IA)³ whose modules have biases: PEFT
-    /// scales those too, which [`Adapter::applied`] does.
+    /// scales those too, which [`Adapter::applied`] does; nor are weights compared that PEFT saved from below it.
     ///
     /// # Errors
     /// When a tensor does not fit the model.
@@ -99,8 +113,9 @@ impl Adapter {
     /// them.
     ///
     /// # Errors
-    /// When a tensor does not fit the model.
+    /// When a tensor does not fit the model, or a weight that PEFT saved from below the adapter is not the model's.
     pub fn applied(&self, shape: &Decoder, weights: Weights) -> Result<(Weights, Tuning), Error> {
+        self.check_under(&weights)?;
         let tuning = self.tuning(shape)?;
         if self.inspection.kind.is_virtual() {
             return Ok((weights, tuning));
@@ -110,13 +125,33 @@ impl Adapter {
             for (weight, site) in sites.iter().filter(|(_, site)| !site.scales_input) {
                 let name = format!("{}.bias", module(weight));
                 if let Some(bias) = merged.get(&name) {
-                    let scaled = (bias.to_dtype(candle_core::DType::F32)? * &site.l)?;
+                    let scaled = (bias.to_dtype(DType::F32)? * &site.l)?;
                     merged.insert(name, scaled);
                 }
             }
         }
         Ok((Weights::new(shape, merged)?, Tuning::none()))
     }
+
+    /// That the adapter stood on these weights, as far as PEFT saved them: that of an adapted head it saves unasked.
+    fn check_under(&self, weights: &Weights) -> Result<(), Error> {
+        for (name, (saved, float)) in &self.under {
+            // It may have stood on them in a narrower format than the model's files have.
+            let Ok(own) = float.rounded(name, &weights.get(name)?) else { return Err(other_base(name)) };
+            let apart = (own.to_dtype(DType::F32)? - saved)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            if apart != 0.0 {
+                return Err(other_base(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn other_base(weight: &str) -> Error {
+    Error::Tensors(format!(
+        "`{weight}` was saved from below the adapter (base_layer), and this model's differs from it; give the model that the \
+         adapter was trained on, or {MERGE}"
+    ))
 }
 
 /// Which tensor is what.
@@ -138,7 +173,7 @@ struct LoraLayout {
 struct Opened {
     inspection: Inspection,
     layout: Layout,
-    whole: BTreeMap<String, String>,
+    beside: Beside,
     file: TensorFile,
 }
 
@@ -153,23 +188,23 @@ impl Opened {
             remarks.insert(0, format!("it was found in {}", folder.display()));
         }
         let shapes = file.shapes();
-        let (kind, layout, whole, virtual_count) = match settings.peft_type() {
+        let (kind, layout, beside, virtual_count) = match settings.peft_type() {
             "LORA" => {
-                let (sites, whole) = lora(&settings, shape, &shapes)?;
+                let (sites, beside) = lora(&settings, shape, &shapes)?;
                 let kind = if settings.flag("use_dora") { Kind::Dora } else { Kind::Lora };
-                (kind, Layout::Lora(sites), whole, 0)
+                (kind, Layout::Lora(sites), beside, 0)
             }
             "IA3" => {
-                let (sites, whole) = ia3(&settings, shape, &shapes)?;
-                (Kind::Ia3, Layout::Ia3(sites), whole, 0)
+                let (sites, beside) = ia3(&settings, shape, &shapes)?;
+                (Kind::Ia3, Layout::Ia3(sites), beside, 0)
             }
             _ => {
                 let (kind, name, count) = virtual_tokens(&settings, shape, &shapes)?;
-                (kind, Layout::Virtual(name), BTreeMap::new(), count)
+                (kind, Layout::Virtual(name), Beside::default(), count)
             }
         };
         let base = settings.get("base_model_name_or_path").as_str().filter(|name| !name.is_empty()).map(str::to_owned);
-        Ok(Self { inspection: Inspection { folder, kind, base, virtual_count, remarks }, layout, whole, file })
+        Ok(Self { inspection: Inspection { folder, kind, base, virtual_count, remarks }, layout, beside, file })
     }
 }
 
@@ -188,142 +223,6 @@ fn settings(path: &Path) -> Result<Settings, Error> {
         Value::Object(values) => Settings::new(values),
         _ => Err(Error::folder(path, "is no JSON object")),
     }
-}
-
-type Shapes = BTreeMap<String, Vec<usize>>;
-
-/// The tensors by weight and parameter, and whole weights.
-struct Sorted {
-    sites: BTreeMap<String, BTreeMap<&'static str, String>>,
-    whole: BTreeMap<String, String>,
-}
-
-/// Sorts the tensors of an adapter with these parameters at its sites.
-fn sorted(settings: &Settings, shape: &Decoder, shapes: &Shapes, params: &[&'static str]) -> Result<Sorted, Error> {
-    let weights: BTreeMap<String, (Role, Vec<usize>)> =
-        shape.weights().into_iter().map(|w| (w.name, (w.role, w.shape))).collect();
-    let saved = settings.names("modules_to_save")?;
-    let biases = settings.get("bias").as_str().unwrap_or("none") != "none";
-    let mut this = Sorted { sites: BTreeMap::new(), whole: BTreeMap::new() };
-    let mut adapters = BTreeSet::new();
-    for name in shapes.keys() {
-        if let Some((module, param, adapter)) = site_of(name, params) {
-            adapters.insert(adapter);
-            let of_site = this.sites.entry(format!("{module}.weight")).or_default();
-            if of_site.insert(param, name.clone()).is_some() || adapters.len() > 1 {
-                let fault = format!("`{module}.{param}` is there twice, or of several adapters; only one can be read");
-                return Err(Error::Tensors(fault));
-            }
-            continue;
-        }
-        let plain = name.strip_prefix(PREFIX).unwrap_or(name);
-        let plain = plain.replace(".modules_to_save.default.", ".").replace(".base_layer.", ".");
-        // PEFT goes by how a name ends here, parts or not.
-        let is_saved = saved.iter().any(|end| module_of(&plain).ends_with(end.as_str()));
-        let known = weights.get(&plain);
-        if is_saved && shape.tie_word_embeddings && known.is_some_and(|(role, _)| *role == Role::Embedding) {
-            let fault = "trained apart, the embeddings are no longer tied to the head, as this model's are";
-            return Err(settings.fault("modules_to_save", format!("{fault}; {MERGE}")));
-        }
-        let is_read = is_saved
-            || known.is_some_and(|(role, _)| {
-                (biases && plain.ends_with(".bias")) || matches!(role, Role::Embedding | Role::Head)
-            });
-        match known {
-            Some((_, expected)) if is_read && *expected == shapes[name] => {
-                this.whole.insert(plain, name.clone());
-            }
-            Some((_, expected)) if is_read => {
-                let found = &shapes[name];
-                return Err(Error::Tensors(format!(
-                    "`{name}` has shape {found:?}, and this model's is {expected:?}; was its vocabulary changed? {MERGE}"
-                )));
-            }
-            _ => return Err(Error::Tensors(unknown(name, &plain, is_saved, shape))),
-        }
-    }
-    if let Some(weight) = this.sites.keys().find(|weight| this.whole.contains_key(*weight)) {
-        let fault = format!("`{}` is adapted and there as a whole, too, which is not read", module_of(weight));
-        return Err(Error::Tensors(format!("{fault}; {MERGE}")));
-    }
-    check_whole(settings, &this, weights.keys())?;
-    Ok(this)
-}
-
-/// That all weights are there that were trained whole.
-fn check_whole<'a>(
-    settings: &Settings,
-    found: &Sorted,
-    weights: impl Iterator<Item = &'a String>,
-) -> Result<(), Error> {
-    let saved = settings.names("modules_to_save")?;
-    let bias = settings.get("bias").as_str().unwrap_or("none");
-    let is_biased = |weight: &str| match bias {
-        "all" => true,
-        "lora_only" => found.sites.contains_key(&format!("{}.weight", module_of(weight))),
-        _ => false,
-    };
-    let mut named = BTreeSet::new();
-    let (mut missing, mut biases) = (Vec::new(), Vec::new());
-    for weight in weights {
-        let ends: Vec<&String> = saved.iter().filter(|end| module_of(weight).ends_with(end.as_str())).collect();
-        let is_saved = !ends.is_empty();
-        named.extend(ends);
-        if is_saved && !found.whole.contains_key(weight) {
-            missing.push(weight.clone());
-        } else if weight.ends_with(".bias") && is_biased(weight) && !found.whole.contains_key(weight) {
-            biases.push(weight.clone());
-        }
-    }
-    missing.extend(saved.iter().filter(|end| !named.contains(end)).cloned());
-    if !missing.is_empty() {
-        return Err(settings.fault("modules_to_save", format!("there is no tensor of {}", some(&missing))));
-    }
-    if !biases.is_empty() {
-        return Err(settings.fault("bias", format!("there is no tensor of {}", some(&biases))));
-    }
-    Ok(())
-}
-
-/// The module of a tensor: its name without `.weight` or `.bias`.
-fn module_of(tensor: &str) -> &str {
-    tensor.rsplit_once('.').map_or(tensor, |(module, _)| module)
-}
-
-/// Why a tensor cannot be taken.
-fn unknown(name: &str, plain: &str, is_saved: bool, shape: &Decoder) -> String {
-    if plain.contains("lora_embedding_") {
-        return format!("`{name}` adapts an embedding, which is not read; {MERGE}");
-    }
-    if plain.ends_with("lora_B.bias") {
-        return format!("`{name}` is a bias of `lora_B` (lora_bias), which is not read; {MERGE}");
-    }
-    if is_saved && shape.tie_word_embeddings && plain.starts_with(shape.names.module(Role::Head)) {
-        return format!(
-            "`{name}` is a head of its own (modules_to_save), and this model's is tied to its embeddings; {MERGE}"
-        );
-    }
-    if is_saved {
-        return format!("`{name}` (modules_to_save) is no weight of this model; is the adapter another model's?");
-    }
-    format!("`{name}` is none that such an adapter has; is the file another adapter's?")
-}
-
-/// Module, parameter and adapter of `base_model.model.MODULE.lora_A.weight`; older files put the adapter's name after the
-/// parameter's.
-fn site_of<'a>(name: &'a str, params: &[&'static str]) -> Option<(&'a str, &'static str, &'a str)> {
-    let name = name.strip_prefix(PREFIX)?;
-    params.iter().find_map(|param| {
-        let (module, rest) = name.rsplit_once(&format!(".{param}"))?;
-        let rest = rest.strip_suffix(".weight").unwrap_or(rest);
-        match rest.strip_prefix('.') {
-            None if rest.is_empty() => Some((module, *param, "")),
-            Some(adapter) if !adapter.contains('.') && !adapter.is_empty() && adapter != "bias" => {
-                Some((module, *param, adapter))
-            }
-            _ => None,
-        }
-    })
 }
 
 /// That there is a site for each targeted weight and no other.
@@ -361,10 +260,12 @@ fn check_sites(
     Ok(())
 }
 
-type Whole = BTreeMap<String, String>;
-
-fn lora(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(BTreeMap<String, LoraLayout>, Whole), Error> {
-    let Sorted { sites, whole } = sorted(settings, shape, shapes, &[A, B, MAGNITUDE])?;
+fn lora(
+    settings: &Settings,
+    shape: &Decoder,
+    shapes: &Shapes,
+) -> Result<(BTreeMap<String, LoraLayout>, Beside), Error> {
+    let Sorted { sites, beside } = sorted(settings, shape, shapes, &[A, B, MAGNITUDE])?;
     check_sites(settings, shape, &sites)?;
     let is_dora = settings.flag("use_dora");
     let expected: BTreeSet<&str> = [A, B, MAGNITUDE].into_iter().take(if is_dora { 3 } else { 2 }).collect();
@@ -405,7 +306,7 @@ fn lora(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(BTreeM
         let (a, b, magnitude) = (take(A).unwrap_or_default(), take(B).unwrap_or_default(), take(MAGNITUDE));
         found.insert(weight, LoraLayout { a, b, magnitude, scale, dropout });
     }
-    Ok((found, whole))
+    Ok((found, beside))
 }
 
 fn words(names: &BTreeSet<&str>) -> String {
@@ -422,8 +323,8 @@ fn check_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), Er
 /// Weights with the tensor that scales each, and whether it scales what goes in.
 type Ia3Sites = BTreeMap<String, (String, bool)>;
 
-fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(Ia3Sites, Whole), Error> {
-    let Sorted { sites, whole } = sorted(settings, shape, shapes, &[L])?;
+fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(Ia3Sites, Beside), Error> {
+    let Sorted { sites, beside } = sorted(settings, shape, shapes, &[L])?;
     check_sites(settings, shape, &sites)?;
     let mut found = BTreeMap::new();
     for (weight, names) in sites {
@@ -444,7 +345,7 @@ fn ia3(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(Ia3Site
         })?;
         found.insert(weight, (name, scales_input));
     }
-    Ok((found, whole))
+    Ok((found, beside))
 }
 
 fn virtual_tokens(settings: &Settings, shape: &Decoder, shapes: &Shapes) -> Result<(Kind, String, usize), Error> {

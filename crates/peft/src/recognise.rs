@@ -291,6 +291,7 @@ impl<'a> Trial<'a> {
 
     /// The scale and the magnitudes by which the graph is LoRA or DoRA over these two matrices.
     fn scale_of(&self, a: &Matrix, b: &Matrix, scales: &[f64]) -> Result<Option<(f64, Option<String>)>, Error> {
+        let matrices = [&a.name, &b.name];
         let (a, b) = (self.matrix(a)?, self.matrix(b)?);
         let term = self.x.matmul(&a.t()?)?.matmul(&b.t()?)?;
         let base = self.base(&self.x)?;
@@ -305,7 +306,9 @@ impl<'a> Trial<'a> {
                 }
             }
             [..] if self.params.len() == 3 => {
-                let Some(magnitude) = self.params.iter().find(|p| p.len() == self.linear[0] as u64) else {
+                let Some(magnitude) =
+                    self.params.iter().find(|p| !matrices.contains(&&p.name) && p.len() == self.linear[0] as u64)
+                else {
                     return Ok(None);
                 };
                 let row = self.values[&magnitude.name].flatten_all()?;

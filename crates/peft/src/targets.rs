@@ -76,7 +76,9 @@ pub(crate) fn targeted(settings: &Settings, shape: &Decoder) -> Result<Vec<Weigh
             }
         }
         let has = targets.have(module, is_all_linear)?;
-        Ok(has && (!matches!(targets, Modules::Ends(_)) || layers.have(module)?))
+        let Modules::Ends(names) = &targets else { return Ok(has) };
+        // PEFT asks for the layer only where a name is not there in full.
+        Ok(has && (names.iter().any(|name| name == module) || layers.have(module)?))
     };
     let head = shape.names.module(Role::Head);
     if shape.tie_word_embeddings && is_targeted(head, false)? {

@@ -1,5 +1,4 @@
-//! Adapters that compute otherwise, or are not whole, are refused before a number is read, by a sentence that names what is
-//! wrong and what to do.
+//! Adapters that compute otherwise, or are not whole, are refused by a sentence that names what is wrong and what to do.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
@@ -9,7 +8,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use tunebench_peft::{Kind, folder, inspect};
+use tunebench_model::Weights;
+use tunebench_peft::{Kind, folder, inspect, load};
 use tunebench_testkit::golden::{self, model, path};
 
 type Tensors = HashMap<String, Tensor>;
@@ -162,6 +162,31 @@ fn what_names_the_same_modules_in_another_way_is_read() {
     assert!(said("tiny", &config, &half(&tensors, "layers.0")).contains("does not target"));
 }
 
+/// As PEFT's `check_target_module_exists`: a layer is asked for only where no name is there in full.
+#[test]
+fn a_name_in_full_is_taken_in_any_layer() {
+    let (good, tensors) = lora();
+    let full = "model.layers.0.self_attn.q_proj";
+    let (q0, q1, v1) = ("layers.0.self_attn.q_proj", "layers.1.self_attn.q_proj", "layers.1.self_attn.v_proj");
+    for (targets, layers, pattern, adapted) in [
+        (json!([full, "v_proj"]), json!([1]), Value::Null, vec![q0, v1]),
+        (json!([full, "v_proj"]), json!(1), json!("layers"), vec![q0, v1]),
+        (json!([full, "v_proj"]), json!([1]), json!(["blocks", "layers"]), vec![q0, v1]),
+        (json!([full]), json!([7]), Value::Null, vec![q0]),
+        (json!([full, "q_proj"]), json!([1]), Value::Null, vec![q0, q1]),
+        (json!(["layers.0.self_attn.q_proj", "v_proj"]), json!([1]), Value::Null, vec![v1]),
+    ] {
+        let mut config = good.clone();
+        config["target_modules"] = targets.clone();
+        config["layers_to_transform"] = layers;
+        config["layers_pattern"] = pattern;
+        let is_adapted = |name: &str| adapted.iter().any(|module| name.contains(module));
+        let tensors =
+            tensors.iter().filter(|(name, _)| is_adapted(name)).map(|(n, t)| (n.clone(), t.clone())).collect();
+        assert_eq!(said("tiny", &config, &tensors), "fine: LoRA", "{targets}");
+    }
+}
+
 #[test]
 fn weights_that_were_trained_whole_come_with_it() {
     let (shape, weights) = model("tiny");
@@ -290,4 +315,155 @@ fn what_nobody_here_knows_is_said() {
     let found = inspect(dir.path(), &shape).unwrap().remarks;
     assert_eq!(found.len(), 1);
     assert!(found[0].contains("`use_tomorrow` = true, which tunebench does not know") && !found[0].contains("never"));
+}
+
+/// What is said when it is opened and put over `weights`.
+fn applied(config: &Value, tensors: &Tensors, weights: Weights) -> Result<Weights, String> {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), config, tensors);
+    let (shape, _) = model("tiny");
+    let adapter = load(dir.path(), &shape).map_err(|error| error.to_string())?;
+    adapter.applied(&shape, weights).map(|(weights, _)| weights).map_err(|error| error.to_string())
+}
+
+fn row_of(number: f32) -> Tensor {
+    let mut numbers = vec![0f32; 4 * 32];
+    numbers[17] = number;
+    Tensor::from_vec(numbers, (4, 32), &Device::Cpu).unwrap()
+}
+
+#[test]
+fn numbers_that_are_none_are_found_before_training() {
+    let (mut config, good) = lora();
+    let a = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+    for (number, dtype, word) in [
+        (f32::NAN, DType::F32, "NaN"),
+        (f32::INFINITY, DType::F32, "inf"),
+        (f32::NEG_INFINITY, DType::BF16, "-inf"),
+        (70_000.0, DType::F16, "inf"),
+    ] {
+        let mut tensors = good.clone();
+        tensors.insert(a.into(), row_of(number).to_dtype(dtype).unwrap());
+        let expected = format!("adapter_model.safetensors: tensor `{a}` has the number {word}; ");
+        let found = said("tiny", &config, &tensors);
+        assert!(found.contains(&expected), "{found}");
+    }
+    // Of other kinds, and of weights beside an adapter, which are not read before they are needed.
+    let nan = |dims: &[usize]| (zeros(dims) / 0.0).unwrap();
+    let prompt = json!({ "peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4 });
+    let found = said("tiny", &prompt, &HashMap::from([("prompt_embeddings".to_owned(), nan(&[4, 32]))]));
+    assert!(found.contains("`prompt_embeddings` has the number NaN"), "{found}");
+    let ia3 = json!({ "peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": [] });
+    let name = |layer: usize| format!("base_model.model.model.layers.{layer}.self_attn.k_proj.ia3_l");
+    let found = said("tiny", &ia3, &HashMap::from([(name(0), zeros(&[24, 1])), (name(1), nan(&[24, 1]))]));
+    assert!(found.contains(&format!("`{}` has the number NaN", name(1))), "{found}");
+    let (_, weights) = model("tiny");
+    config["modules_to_save"] = json!(["lm_head"]);
+    let mut tensors = good;
+    tensors.insert(HEAD.into(), nan(weights.get("lm_head.weight").unwrap().dims()));
+    assert_eq!(said("tiny", &config, &tensors), "fine: LoRA");
+    let found = applied(&config, &tensors, weights).unwrap_err();
+    assert!(found.contains(&format!("`{HEAD}` has the number NaN")), "{found}");
+}
+
+const HEAD: &str = "base_model.model.lm_head.weight";
+
+/// PEFT saves a module that was trained whole once more, and what it was, where the vocabulary was resized.
+#[test]
+fn modules_that_were_trained_whole_are_read_however_they_are_saved() {
+    let (mut config, good) = lora();
+    config["modules_to_save"] = json!(["embed_tokens", "lm_head"]);
+    let (_, weights) = model("tiny");
+    let modules = ["model.embed_tokens", "lm_head"];
+    let of = |suffixes: &[(&str, f64)], rows: usize| {
+        let mut tensors = good.clone();
+        for module in modules {
+            let own = weights.get(&format!("{module}.weight")).unwrap();
+            let more = Tensor::cat(&[&own, &own], 0).unwrap().narrow(0, 0, own.dims()[0] + rows).unwrap();
+            for (suffix, times) in suffixes {
+                tensors.insert(format!("base_model.model.{module}.{suffix}weight"), (&more * *times).unwrap());
+            }
+        }
+        tensors
+    };
+    for suffixes in [
+        &[("", 2.0)][..],
+        &[("modules_to_save.", 2.0)],
+        &[("modules_to_save.default.", 2.0)],
+        &[("modules_to_save.other.", 2.0), ("original_module.", 1.0)],
+        &[("", 3.0), ("modules_to_save.", 2.0), ("original_module.", 1.0)],
+    ] {
+        let found = applied(&config, &of(suffixes, 0), weights.clone()).unwrap();
+        for module in modules {
+            let name = format!("{module}.weight");
+            assert_eq!(
+                found.distance(&name, &(weights.get(&name).unwrap() * 2.0).unwrap()).unwrap(),
+                0.0,
+                "{suffixes:?}"
+            );
+        }
+        let found = said("tiny", &config, &of(suffixes, 8));
+        assert!(found.contains("was its vocabulary changed? merge it in Python"), "{suffixes:?}: {found}");
+    }
+    for (suffixes, expected) in [
+        (&[("original_module.", 1.0)][..], "there is no tensor of"),
+        (&[("modules_to_save.a.", 1.0), ("modules_to_save.b.", 1.0)], "are one weight, of several adapters"),
+    ] {
+        let found = said("tiny", &config, &of(suffixes, 0));
+        assert!(found.contains(expected), "{suffixes:?}: {found}");
+    }
+    config["modules_to_save"] = Value::Null;
+    let found = said("tiny", &config, &of(&[("", 1.0), ("original_module.", 1.0)], 0));
+    assert!(found.contains("original_module.weight` is none that such an adapter has"), "{found}");
+}
+
+/// PEFT saves the weight below an adapted head with it.
+#[test]
+fn a_weight_from_below_an_adapter_must_be_the_models() {
+    let (_, weights) = model("tiny");
+    let head = weights.get("lm_head.weight").unwrap();
+    let vocabulary = head.dims()[0];
+    let (mut of_lora, tensors) = lora();
+    let targets = of_lora["target_modules"].as_array_mut().unwrap();
+    targets.push(json!("lm_head"));
+    let name = |end: &str| format!("base_model.model.lm_head.{end}");
+    let ones = |dims: &[usize]| Tensor::ones(dims, DType::F32, &Device::Cpu).unwrap();
+    let mut lora = tensors.clone();
+    lora.insert(name("lora_A.weight"), ones(&[4, 32]));
+    lora.insert(name("lora_B.weight"), ones(&[vocabulary, 4]));
+    let of_ia3 = json!({ "peft_type": "IA3", "target_modules": ["lm_head"], "feedforward_modules": [] });
+    let ia3 = HashMap::from([(name("ia3_l"), (ones(&[vocabulary, 1]) * 2.0).unwrap())]);
+    for (config, tensors) in [(&of_lora, lora), (&of_ia3, ia3)] {
+        let alone = applied(config, &tensors, weights.clone()).unwrap();
+        assert!(alone.distance("lm_head.weight", &head).unwrap() > 0.1);
+        let rounded = |dtype| head.to_dtype(dtype).unwrap();
+        for (base, expected) in [
+            (rounded(DType::F32), ""),
+            (rounded(DType::BF16), ""),
+            (rounded(DType::F16), ""),
+            ((&head * 1.001).unwrap(), "this model's differs from it; give the model that the adapter was trained on"),
+            (zeros(&[vocabulary + 8, 32]), "was its vocabulary changed? merge it in Python"),
+        ] {
+            let mut tensors = tensors.clone();
+            tensors.insert(name("base_layer.weight"), base);
+            match applied(config, &tensors, weights.clone()) {
+                Ok(found) => {
+                    assert_eq!(expected, "");
+                    assert_eq!(found.distance("lm_head.weight", &alone.get("lm_head.weight").unwrap()).unwrap(), 0.0);
+                }
+                Err(found) => assert!(!expected.is_empty() && found.contains(expected), "{found}"),
+            }
+        }
+    }
+    for (base, expected) in [
+        ("lm_head.base_layer.weight", "is none that such an adapter has"),
+        ("model.embed_tokens.base_layer.weight", "is none that such an adapter has"),
+        ("model.layers.0.self_attn.q_proj.base_layer.bias", "is none that such an adapter has"),
+        ("model.layers.9.self_attn.q_proj.base_layer.weight", "is none that such an adapter has"),
+    ] {
+        let mut tensors = tensors.clone();
+        tensors.insert(format!("base_model.model.{base}"), head.clone());
+        let found = said("tiny", &golden::json("tiny-peft/adapter_config.json"), &tensors);
+        assert!(found.contains(expected), "{base}: {found}");
+    }
 }
