@@ -148,7 +148,14 @@ fn a_run_tells_its_observer_what_happens_and_a_second_does_nothing_again() {
     };
     let lines = |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| (*line).to_owned()).collect() };
     let want = [
-        lines(&["read questions: 3, 0", "read few: 20, 0", "tokenized few: 8", "tokenized more: 12", "base tiny"]),
+        lines(&[
+            "read questions: 3, 0",
+            "read few: 20, 0",
+            "tokenized few: 8",
+            "tokenized more: 12",
+            "not asked of tiny: 1 of 3, questions.jsonl:3",
+            "base tiny",
+        ]),
         lines(&evaluated),
         lines(&["finished tiny"]),
         trained(&["arm 1/3 full", "train full: 2"], 2, "full"),

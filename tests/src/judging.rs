@@ -211,7 +211,7 @@ fn nothing_is_trained_before_a_judge_that_cannot_work() {
         assert!(error.contains(named) && !error.contains("trained"), "{line}: {error}");
         assert!(!error.contains("sk-literal"), "{error}");
         assert!(!place.path("out/study.toml").exists(), "{line}: nothing of it is kept");
-        let plan = place.run(&["plan", "study.toml"]);
+        let plan = place.fails(&["plan", "study.toml"]);
         assert!(plan.contains(named), "{line}: {plan}");
     }
 }

@@ -219,7 +219,7 @@ fn a_misspelt_option_is_refused_by_name() {
 fn options_out_of_range_are_refused() {
     let registry = all();
     for (tuner, given, want) in [
-        ("lora-attention", json!({ "r": 0 }), "r must"),
+        ("lora-attention", json!({ "r": 0 }), "r = 0 must"),
         ("lora-attention", json!({ "targets": ["up_proj"] }), "up_proj"),
         ("lora-all-linear", json!({ "targets": "papre" }), "papre"),
         ("lora-all-linear", json!({ "lora_dropout": 1.0 }), "lora_dropout"),

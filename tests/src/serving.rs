@@ -22,6 +22,8 @@ fn ask(address: &str, head: &str, body: &Value) -> Value {
 #[test]
 fn arms_and_base_models_are_served_by_their_names() {
     let study = Study::new();
+    let arm = "tuner = \"lora-all-linear\"\ndataset = \"few\"";
+    study.edit("study.toml", arm, &format!("{arm}\ntemplate = \"plain\""));
     study.run(&["study", "study.toml", "--out", "out", "--only", "all"]);
     let error = study.fails(&["serve", "out", "nobody", "--port", "0"]);
     assert!(error.contains("nobody") && error.contains("all@3"), "{error}");
@@ -46,6 +48,13 @@ fn arms_and_base_models_are_served_by_their_names() {
     };
     assert_eq!(score("all"), score("all@3"));
     assert_ne!(score("all"), score("tiny"));
+
+    // The base model is asked by the study's template, not by that of an arm over it.
+    let asked = |model: &str| {
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "第1题" }], "max_tokens": 1 });
+        ask(&address, "POST /v1/chat/completions", &body)["usage"]["prompt_tokens"].as_u64().unwrap()
+    };
+    assert!(asked("all") < asked("tiny"), "{} {}", asked("all"), asked("tiny"));
 
     let body = json!({ "model": "all", "messages": [{ "role": "user", "content": "第1题" }], "max_tokens": 8, "temperature": 0 });
     let found = ask(&address, "POST /v1/chat/completions", &body);

@@ -169,7 +169,10 @@ fn results(folder: &Path) -> Vec<(PathBuf, String)> {
 #[test]
 fn a_study_runs_resumes_and_reuses() {
     let study = Study::new();
-    study.run(&["study", "study.toml", "--out", "out"]);
+    let said = study.run(&["study", "study.toml", "--out", "out"]);
+    // Of the long question one knows before anything is trained.
+    let (before, _) = said.split_once("[1/").unwrap();
+    assert!(before.contains("1 of 4 items cannot be asked of `tiny`") && before.contains("questions.json:4"), "{said}");
 
     let arms = study.query("SELECT arm, tuner, additional_params, steps, skipped_examples FROM arms");
     let rows = arms["rows"].as_array().unwrap();
@@ -326,6 +329,28 @@ fn the_papers_arms_have_the_papers_parameters() {
     assert_eq!(additional, [small, small, small, large, 0, 0, small, 0]);
     let trainable: Vec<u64> = rows.iter().map(|r| r["trainable_params"].as_u64().unwrap()).collect();
     assert_eq!(trainable[4..], [6_738_415_616, 6_738_415_616, small, 6_738_415_616]);
+}
+
+/// What no run could survive fails the plan; what is only not here yet is told.
+#[test]
+fn a_plan_fails_where_the_study_would() {
+    let study = Study::new();
+    for (from, to, want) in [
+        ("seed = 3", "seed = 3\ntemplate = \"bele\"", "unknown template `bele`"),
+        ("seed = 3", "seed = 3\ntemplate = \"model\"", "no chat template"),
+        ("plugin = \"math\"", "plugin = \"maths\"", "`maths`"),
+        ("plugin = \"math\"", "plugin = \"math\"\ncolumns = { question = \"nobody\" }", "nobody"),
+        ("judge = \"reference\"", "judge = \"refrence\"", "`refrence`"),
+        ("examples = 12", "examples = 1200", "1200"),
+    ] {
+        study.edit("study.toml", from, to);
+        let error = study.fails(&["plan", "study.toml"]);
+        assert!(error.contains(want), "{to}: {error}");
+        study.edit("study.toml", to, from);
+    }
+    study.edit("study.toml", "sums.jsonl", "elsewhere.jsonl");
+    let plan = study.run(&["plan", "study.toml"]);
+    assert!(plan.contains("Time is not predicted: ") && plan.contains("elsewhere.jsonl: no such file"), "{plan}");
 }
 
 /// A study may come from anywhere: that it names a plugin file is not enough to run it.

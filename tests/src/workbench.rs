@@ -136,6 +136,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::SourceRemark { dataset, remark } => format!("{dataset}: {remark}"),
         Event::Tokenized { dataset, stats } => format!("tokenized {dataset}: {}", stats.examples),
         Event::ItemsSkipped(skips) => format!("no items: {skips}"),
+        Event::NotAsked { model, items, of, first, .. } => format!("not asked of {model}: {items} of {of}, {first}"),
         Event::PreparationFailed(error) => format!("not prepared: {error}"),
         Event::ArmLeftOut(error) => format!("left out: {error}"),
         Event::ArmForecast(forecast) => format!("forecast {}: {}", forecast.model, forecast.steps),

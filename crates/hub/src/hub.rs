@@ -84,8 +84,15 @@ impl Hub {
     }
 
     /// Whether all of it is in the cache; nothing is asked of the network.
-    pub fn is_here(&self, address: &Address, wanted: Wanted) -> bool {
-        self.request(address, wanted).here().is_ok()
+    ///
+    /// # Errors
+    /// When what is there cannot be used, whatever the hub has besides.
+    pub fn is_here(&self, address: &Address, wanted: Wanted) -> Result<bool, Error> {
+        match self.request(address, wanted).here() {
+            Ok(_) => Ok(true),
+            Err(Error::Offline { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn request<'a>(&'a self, address: &'a Address, wanted: Wanted) -> Request<'a> {
@@ -254,7 +261,9 @@ impl Request<'_> {
         let snapshot = cached.snapshot(commit);
         let names_a_file = chosen.iter().any(|file| address.path.as_ref() == Some(&file.name));
         let paths = match (wanted, &address.path) {
-            (Wanted::Data | Wanted::Tokenizer, _) => chosen.iter().map(|file| snapshot.join(&file.name)).collect(),
+            // The others are read where they stand beside it.
+            (Wanted::Tokenizer, _) => chosen.iter().take(1).map(|file| snapshot.join(&file.name)).collect(),
+            (Wanted::Data, _) => chosen.iter().map(|file| snapshot.join(&file.name)).collect(),
             (_, Some(path)) if names_a_file => vec![snapshot.join(path)],
             (_, Some(folder)) => vec![snapshot.join(folder)],
             (_, None) => vec![snapshot],

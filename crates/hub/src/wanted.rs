@@ -11,7 +11,7 @@ pub enum Wanted {
     Config,
     /// A model with its weights, tokenizer and chat template; or the GGUF file that the address names.
     Model,
-    /// A `tokenizer.json`.
+    /// A `tokenizer.json`, with the files beside it that name its special tokens and its template.
     Tokenizer,
     /// A PEFT folder.
     Adapter,
@@ -82,6 +82,9 @@ impl Wanted {
             chosen.push(weights.ok_or_else(|| instead(self, WEIGHTS, &folder, files))?);
             chosen.extend(BESIDE.iter().filter_map(|name| find(name)));
         }
+        if self == Self::Tokenizer {
+            chosen.extend(beside(&folder, files));
+        }
         Ok(chosen)
     }
 
@@ -98,8 +101,21 @@ impl Wanted {
         if !path.ends_with(ending) {
             return Err(format!("`{path}` is no {ending} file; for safetensors name the repository or the folder"));
         }
-        Ok(files.iter().filter(|file| file.name == path).collect())
+        let named = files.iter().filter(|file| file.name == path);
+        let folder = path.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        Ok(match self {
+            Self::Tokenizer => {
+                named.chain(beside(&folder, files).into_iter().filter(|file| file.name != path)).collect()
+            }
+            _ => named.collect(),
+        })
     }
+}
+
+/// What a tokenizer of this folder is read with.
+fn beside<'f>(folder: &str, files: &'f [RepoFile]) -> Vec<&'f RepoFile> {
+    let with = BESIDE.iter().filter(|name| **name != TOKENIZER).chain([&CONFIG]);
+    with.filter_map(|name| files.iter().find(|file| file.name.strip_prefix(folder) == Some(name))).collect()
 }
 
 /// The files of rows that a path or pattern means; without one, the only one.

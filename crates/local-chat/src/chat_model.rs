@@ -101,16 +101,18 @@ impl ChatModel {
         let template = template.resolved(&name, &tokenizer)?;
         let writer = PromptWriter::new(&name, &template, &tokenizer)?;
         let vocabulary = Arc::new(Vocabulary::new(&tokenizer.inner, writer.added(), shape.vocab_size));
+        let no_bos = || Error::Dataset { model: name.clone(), source: tunebench_dataset::Error::NoBosToAdd };
+        let bos = add_bos_token.then(|| tokenizer.bos.ok_or_else(no_bos)).transpose()?;
         let level = SimdLevel::chosen().map_err(tunebench_model::Error::from)?;
         Ok(Self {
-            url: identity::url(&name, &identity, &tokenizer, &template, writer.stop_tokens())?,
+            url: identity::url(&name, &identity, &tokenizer, (&template, bos.is_some()), writer.stop_tokens())?,
             fingerprint: identity::fingerprint(backend, level),
             model: backend.generator(Parts { shape: &shape, weights, tuning })?,
             drops_first_space: drops_first_space(&vocabulary, &writer),
             writer,
             vocabulary,
             backend,
-            bos: tokenizer.bos.filter(|_| add_bos_token),
+            bos,
             raw: {
                 let mut raw = tokenizer.inner;
                 raw.set_encode_special_tokens(false);

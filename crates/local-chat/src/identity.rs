@@ -37,7 +37,7 @@ pub(crate) fn url(
     model: &str,
     weights: &str,
     tokenizer: &Tokenizer,
-    template: &ChatTemplate,
+    (template, adds_bos): (&ChatTemplate, bool),
     stop_tokens: &[u32],
 ) -> Result<String, Error> {
     let fault = |e: tokenizers::Error| tunebench_model::Error::Tokenizer { path: model.into(), fault: e.to_string() };
@@ -46,13 +46,17 @@ pub(crate) fn url(
         ChatTemplate::Jinja(source) => ("jinja", source),
         ChatTemplate::Named(name) => ("named", name),
     };
-    let all = json!({
+    let mut all = json!({
         "weights": weights,
         "tokenizer": hash::of_bytes(text.as_bytes()),
         "bos": tokenizer.bos,
         "stop": stop_tokens,
         "template": [kind, template],
     });
+    // Absent where it says nothing, so that replies from before it was there keep their names.
+    if adds_bos {
+        all["add_bos_token"] = true.into();
+    }
     let name = hash::of_json(&all).map_err(|source| Error::Identity { model: model.to_owned(), source })?;
     Ok(format!("local:{}", &name[..DIGITS]))
 }

@@ -131,8 +131,13 @@ pub(crate) fn prepare(
     (number, model): (usize, &OpenModel),
     prompts: Vec<Vec<u32>>,
     (manner, wanted): (&Manner, Wanted),
-    draws: &Draws,
+    (draws, max_queue): (&Draws, usize),
 ) -> Result<Prepared, ApiError> {
+    let count = prompts.len().saturating_mul(manner.n);
+    if count > max_queue {
+        let why = format!("{count} answers at once are more than the {max_queue} that may wait; ask for fewer");
+        return Err(ApiError::field("n", why));
+    }
     for prompt in &prompts {
         check_length(model, prompt, &wanted)?;
     }

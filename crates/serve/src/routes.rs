@@ -215,7 +215,7 @@ async fn chat_completions(State(shared): App, request: Request) -> Answer {
     let read = read(&shared, request, |fields, (number, model), shared| {
         let ChatRequest { manner, prompt, wanted, has_logprobs, adapted } = ChatRequest::read(fields, model)?;
         let prompt_tokens = prompt.len();
-        let prepared = prepare((number, model), vec![prompt], (&manner, wanted), &shared.draws)?;
+        let prepared = prepare((number, model), vec![prompt], (&manner, wanted), (&shared.draws, shared.max_queue))?;
         let head = head("chatcmpl", shared, model, prompt_tokens);
         let (include_usage, count) = (manner.include_usage, prepared.choices.len());
         Ok((manner, prepared, ChatShape { head, has_logprobs, include_usage, count }, adapted))
@@ -230,7 +230,7 @@ async fn completions(State(shared): App, request: Request) -> Answer {
         let CompletionRequest { manner, prompts, wanted, echo, has_logprobs } = CompletionRequest::read(fields, model)?;
         let prompt_tokens = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let tokens = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
-        let prepared = prepare((number, model), tokens, (&manner, wanted), &shared.draws)?;
+        let prepared = prepare((number, model), tokens, (&manner, wanted), (&shared.draws, shared.max_queue))?;
         let head = head("cmpl", shared, model, prompt_tokens);
         let (include_usage, n, count) = (manner.include_usage, manner.n, prepared.choices.len());
         let echoed = if echo { prompts } else { vec![] };
@@ -256,11 +256,6 @@ async fn respond<S: Shape + Unpin>(
 ) -> Answer {
     let Prepared { choices, mut events } = prepared;
     let count = choices.len();
-    if count > shared.max_queue {
-        let fault =
-            format!("{count} answers at once are more than the {} that may wait; ask for fewer", shared.max_queue);
-        return Err(ApiError::field("n", fault));
-    }
     model.queue(count, shared.max_queue)?;
     if !shared.worker.ask(choices) {
         return Err(ApiError::server("The model answers no more; start the server again"));

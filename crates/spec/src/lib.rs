@@ -2,7 +2,7 @@
 //!
 //! Nothing here computes, reads a file or knows a framework; every other crate may depend on this one.
 //!
-//! - [`study`]: the study file (TOML) and its validation; [`form`]: an arm in another form, untrained
+//! - [`study`]: what a study file says, read (TOML) and validated by `study_file.rs`; [`form`]: an arm in another form, untrained
 //! - [`decoder`]: a decoder as plain data; [`names`]: what its weights are called, and their roles
 //! - [`plan`]: what a tuner does with each weight, and parameter counts; [`param`]: what it adds
 //! - [`recipe`]: the hyper-parameters of a training run; [`fit`]: how defaults fit the size of the data, and warnings
@@ -38,6 +38,7 @@ pub mod recipe;
 pub mod records;
 pub mod shapes;
 pub mod study;
+mod study_file;
 pub mod virtual_tokens;
 mod wire;
 

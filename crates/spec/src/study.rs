@@ -156,7 +156,7 @@ impl Dataset {
         self.max_skipped_share.unwrap_or(0.01)
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.max_skipped_share()) {
             return Err("max_skipped_share must be between 0 and 1, e.g. 0.05".into());
         }
@@ -219,24 +219,6 @@ pub enum StudyError {
 }
 
 impl Study {
-    /// Parses and checks a study file.
-    ///
-    /// # Errors
-    /// [`StudyError`] says which line or which name is wrong.
-    pub fn from_toml(text: &str) -> Result<Self, StudyError> {
-        let study: Self = toml::from_str(text).map_err(|e| StudyError::Toml(toml_fault(&e)))?;
-        study.check()?;
-        Ok(study)
-    }
-
-    /// The study as TOML, as kept in a run folder.
-    ///
-    /// # Errors
-    /// [`StudyError::Toml`] when an option has no TOML form (a null).
-    pub fn to_toml(&self) -> Result<String, StudyError> {
-        toml::to_string(self).map_err(|e| StudyError::Toml(e.to_string()))
-    }
-
     pub fn model(&self, id: &str) -> Option<&Model> {
         self.models.iter().find(|m| m.id == id)
     }
@@ -318,158 +300,4 @@ impl Study {
     pub fn training_seed(&self, arm: &Arm, number: u32) -> u64 {
         arm.seed.unwrap_or(self.study.seed).wrapping_add(number.into())
     }
-
-    /// What no study may say of seeds, grids and selection.
-    fn check_trainings(&self) -> Result<(), StudyError> {
-        let fault = |place: &str, fault: String| Err(StudyError::Value { place: place.into(), fault });
-        if self.study.seeds == 0 {
-            return fault("[study]", "seeds must be at least 1".into());
-        }
-        if let Some(selection) = &self.selection {
-            selection.check().or_else(|e| fault("[selection]", e))?;
-            if let Some(id) = &selection.dataset {
-                let datasets: Vec<&str> = self.datasets.iter().map(|d| d.id.as_str()).collect();
-                known("[selection]", "dataset", id, &datasets)?;
-                let items = self.eval.iter().map(|eval| eval.items.as_str()).find(|items| *items == id);
-                if items.is_some() {
-                    return fault(
-                        "[selection]",
-                        format!(
-                            "`{id}` are the evaluation items; choosing by them would make every score too good; name other rows"
-                        ),
-                    );
-                }
-            }
-        }
-        for arm in &self.arms {
-            let place = format!("arm `{}`", arm.name);
-            let seeds = self.seeds(arm);
-            if seeds == 0 {
-                return fault(&place, "seeds must be at least 1".into());
-            }
-            if let Some(parent) = self.arm(&arm.base).filter(|parent| ![1, seeds].contains(&self.seeds(parent))) {
-                let (name, of) = (&parent.name, self.seeds(parent));
-                return fault(
-                    &place,
-                    format!(
-                        "seeds = {seeds}, but `{name}`, which it starts from, has {of}; give both the same, or `{name}` one"
-                    ),
-                );
-            }
-            if let Some(ArmGrid::Named(name)) = &arm.grid {
-                let grids: Vec<&str> = self.grids.keys().map(String::as_str).collect();
-                known(&place, "grid", name, &grids)?;
-            }
-            if self.grid(arm).is_some() && self.selection.is_none() {
-                return fault(&place, "a grid needs [selection], which says what its candidates are compared on: share = 0.05, or dataset = \"ID\"".into());
-            }
-            self.candidates(arm)?;
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Result<(), StudyError> {
-        unique("model", self.models.iter().map(|m| &m.id))?;
-        unique("dataset", self.datasets.iter().map(|d| &d.id))?;
-        let variants = || self.arms.variants.iter().map(|variant| &variant.name);
-        let arms = self.arms.iter().map(|a| &a.name).chain(variants());
-        unique("arm or model", self.models.iter().map(|m| &m.id).chain(arms))?;
-        let datasets: Vec<&str> = self.datasets.iter().map(|d| d.id.as_str()).collect();
-        let mut bases: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
-        for model in &self.models {
-            if (model.source == "init:") != model.shape.is_some() {
-                let fault = "`source = \"init:\"` and [model.shape] go together".into();
-                return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
-            }
-            if model.shape.is_some() && model.adapter.is_some() {
-                let fault = "an `adapter` belongs to the weights it was trained on, not to fresh ones".into();
-                return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
-            }
-        }
-        for dataset in &self.datasets {
-            let place = || format!("dataset `{}`", dataset.id);
-            dataset.check().map_err(|fault| StudyError::Value { place: place(), fault })?;
-        }
-        for arm in &self.arms {
-            let place = format!("arm `{}`", arm.name);
-            if self.variant(&arm.base).is_some() {
-                let fault = format!(
-                    "`{}` is an arm in another form; an arm starts from a model, or one that is trained",
-                    arm.base
-                );
-                return Err(StudyError::Value { place, fault });
-            }
-            if Form::named(&arm.tuner).is_some() {
-                let fault = format!(
-                    "`{}` is a form of an arm and no tuner; write `of = \"ARM\"` and `as = \"{}\"`",
-                    arm.tuner, arm.tuner
-                );
-                return Err(StudyError::Value { place, fault });
-            }
-            known(&place, "model or earlier arm", &arm.base, &bases)?;
-            known(&place, "dataset", &arm.dataset, &datasets)?;
-            bases.push(&arm.name);
-        }
-        let trained: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
-        for variant in &self.arms.variants {
-            known(&format!("arm `{}`", variant.name), "arm that is trained", &variant.of, &trained)?;
-            bases.push(&variant.name);
-        }
-        self.check_trainings()?;
-        if let Some(eval) = &self.eval {
-            known("[eval]", "dataset", &eval.items, &datasets)?;
-            let models: Vec<&str> = self.models.iter().map(|m| m.id.as_str()).collect();
-            for base in &eval.bases {
-                known("[eval] bases", "model", base, &models)?;
-            }
-            if eval.generation.max_new_tokens == 0 || eval.generation.batch_size == 0 {
-                let fault = "max_new_tokens and batch_size must be at least 1".into();
-                return Err(StudyError::Value { place: "[eval.generation]".into(), fault });
-            }
-            let judges = eval.judges();
-            unique("judge", judges.iter().map(|judge| judge.name().to_owned()).collect::<Vec<_>>().iter())?;
-            // `bases` holds the arms by now.
-            for judge in &judges {
-                let place = format!("judge `{}`", judge.name());
-                judge.check().map_err(|fault| StudyError::Value { place: place.clone(), fault })?;
-                if let Some(baseline) = &judge.baseline {
-                    known(&format!("{place}: baseline"), "arm or model", baseline, &bases)?;
-                }
-            }
-            if !(eval.generation.temperature.is_finite() && eval.generation.temperature >= 0.0) {
-                let fault = "temperature must be 0 or more".into();
-                return Err(StudyError::Value { place: "[eval.generation]".into(), fault });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is wrong in a study file, with the remedy for the commonest fault that its message does not name.
-fn toml_fault(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let text = text.trim_end();
-    match text.contains("escape") {
-        true => format!(
-            "{text}\na backslash in double quotes begins an escape; write paths with `/`, or in single quotes: 'C:\\data\\rows.jsonl'"
-        ),
-        false => text.to_owned(),
-    }
-}
-
-fn unique<'a>(kind: &'static str, names: impl Iterator<Item = &'a String>) -> Result<(), StudyError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(StudyError::Twice { kind, name: name.clone() });
-        }
-    }
-    Ok(())
-}
-
-fn known(place: &str, kind: &'static str, name: &str, names: &[&str]) -> Result<(), StudyError> {
-    if names.contains(&name) {
-        return Ok(());
-    }
-    Err(StudyError::Unknown { place: place.into(), kind, name: name.into(), known: names.join(", ") })
 }

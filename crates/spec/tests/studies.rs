@@ -55,6 +55,13 @@ fn each_fault_is_named() {
         ("items = \"d\"", "items = \"x\"", "no dataset `x`"),
         ("[eval]", "[eval]\nrepeats = 0", "at least 1"),
         ("[study]", "[study", "TOML parse error"),
+        ("seed = 7", "seed = 7\nseeds = 4000000000", "at most 1000 trainings of an arm"),
+        ("name = \"first\"", "name = \"\"", "arm ``: a name must say something, on one line"),
+        ("name = \"first\"", "name = \"a\\nb\"", "arm `a\\nb`: a name must say something"),
+        ("name = \"s\"", "name = \"../x\"", "[study]: name = \"../x\" is a path"),
+        ("name = \"s\"", "name = \"..\"", "is a path"),
+        ("name = \"s\"", "name = \"a\\\\b\"", "is a path"),
+        ("name = \"s\"", "name = \" \"", "study ` `: a name must say something"),
     ] {
         assert!(GOOD.contains(from));
         let error = Study::from_toml(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();

@@ -59,7 +59,7 @@ pub fn save(root: &Path, identity: &str, out: &Path, home: &Path) -> Result<Adap
         && let Ok(form) = tunebench_peft::stack(forms)
     {
         if files.identity()? != *known {
-            return Err(StudyError::BaseChanged { path: files.source.clone() });
+            return Err(StudyError::BaseChanged { files: files.to_string() });
         }
         tunebench_peft::write::write(out, shape, &files.source.display().to_string(), &form)?;
         return Ok(AdapterExport { kind, base: AdapterBase::Original(files.source.clone()), stacked });

@@ -3,22 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tunebench_dataset::Template;
 use tunebench_export::compare::{self, Scores};
 use tunebench_export::{About, Difference, Report, Source as Kept, Target, Trained, gguf, merged};
 use tunebench_files as files;
-use tunebench_model::Source;
 use tunebench_model::backend::{self, Backend};
 use tunebench_model::formats::gguf::GgufType;
 use tunebench_model::formats::safetensors::Float;
+use tunebench_model::{Source, Tokenizer};
 use tunebench_spec::Study;
 
-use crate::adapter_export::{self, AdapterBase, AdapterExport};
+use crate::adapter_export::{self, AdapterExport};
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
 use crate::judge_servers::LocalModels;
 use crate::memory;
-use crate::model_files::ModelFiles;
+use crate::model_encoder::ModelEncoder;
 use crate::run_folder;
 use crate::trained_arm::{self, ArmFile, TrainedArm};
 
@@ -116,8 +115,9 @@ fn with_trained(
     let base = root_files(root, &file.base)?;
     let base_name = base.as_ref().map_or_else(|| file.record.base.clone(), |(path, _)| shown(path));
     let base = base.map(|(_, source)| source);
-    let template = chat_template(&file, base.as_ref()).at(format_args!("arm `{arm}`: its chat template"))?;
-    let about = About { record: &file.record, base_name: &base_name, chat_template: template.as_deref() };
+    let template =
+        chat_template(&file, &tokenizer, base.as_ref()).at(format_args!("arm `{arm}`: its chat template"))?;
+    let about = About { record: &file.record, base_name: &base_name, chat_template: Some(&template) };
     let backend = scorer(&file, engine);
     let trained =
         Trained { shape: &file.shape, weights, tuning, tokenizer: &tokenizer, base: base.as_ref(), about, backend };
@@ -131,12 +131,13 @@ fn shown(path: &Path) -> String {
 }
 
 /// The template that an arm was trained with, in Jinja.
-fn chat_template(file: &ArmFile, base: Option<&Source>) -> Result<Option<String>, StudyError> {
-    match (Template::named(&file.template), base) {
-        (Ok(named), _) => Ok(Some(named.as_jinja(file.add_bos_token))),
-        (Err(_), Some(base)) => Ok(base.chat_template()?),
-        (Err(_), None) => Ok(None),
+fn chat_template(file: &ArmFile, tokenizer: &Tokenizer, base: Option<&Source>) -> Result<String, StudyError> {
+    let mut tokenizer = tokenizer.clone();
+    // Run folders of earlier versions did not keep it beside the tokenizer.
+    if let (None, Some(base)) = (&tokenizer.conversations.chat_template, base) {
+        tokenizer.conversations.chat_template = base.chat_template()?;
     }
+    Ok(ModelEncoder::new(file.form(), tokenizer, file.shape.vocab_size)?.encoder.chat_template())
 }
 
 /// What computes the scores that are compared: the reference engine in f32, unless the model would not fit so.
@@ -212,13 +213,7 @@ pub fn save_adapter(
         let TrainedArm { file, weights, tuning, tokenizer } = trained_arm::open(root, &identity)?;
         let (shape, backend) = (&file.shape, scorer(&file, engine));
         let before = Scores::of(backend, shape, weights, tuning, &tokenizer)?;
-        // As whoever loads it does.
-        let base = match &export.base {
-            AdapterBase::Original(path) => path.clone(),
-            AdapterBase::Written(_) => dir.join(adapter_export::BASE),
-        };
-        let weights = ModelFiles { source: base, adapter: None }.open()?.weights()?;
-        let (weights, tuning) = tunebench_peft::load(dir, shape)?.applied(shape, weights)?;
+        let (_, weights, tuning) = adapter_export::open(dir, &export)?;
         let after = Scores::of(backend, shape, weights, tuning, &tokenizer)?;
         compare::check_folding(&before, &after)?;
         saved = Some((export, before.difference(&after)));

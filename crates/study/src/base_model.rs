@@ -58,7 +58,7 @@ impl<'a> BaseModel<'a> {
         }
         if model.source.starts_with("preset:") {
             let fault = format!("`{}` is a shape without weights; it can be planned but not trained", model.source);
-            return Err(StudyError::Invalid(fault));
+            return Err(StudyError::Absent(fault));
         }
         let path = |text: &str, wanted| located(context, model, text, wanted);
         let adapter = model.adapter.as_deref().map(|text| path(text, Wanted::Adapter)).transpose()?;

@@ -1,5 +1,6 @@
 //! A study file, resolved: where its paths point and which plugins it may name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tunebench_host::Registry;
@@ -7,10 +8,12 @@ use tunebench_hub::Wanted;
 use tunebench_model::backend::Backend;
 use tunebench_rows::Expanded;
 use tunebench_spec::Study;
+use tunebench_spec::study::Model;
 
 use crate::error::{Locate, StudyError};
 use crate::hub_files::{HubFiles, is_address};
 use crate::judge_servers::LocalModels;
+use crate::judges::LOCAL;
 use crate::token_cache::TokenCache;
 
 /// A study with what it needs around it.
@@ -52,18 +55,28 @@ impl StudyContext {
         Ok(Self { study, home, plugins, backend, calibration_file: None, hub, token_cache })
     }
 
-    /// Where the models are that our own engine may run for a judge.
-    pub fn local_models(&self) -> LocalModels {
+    /// Where the models are that our own engine may run for a judge. Of those on the hub what a judge names is fetched.
+    ///
+    /// # Errors
+    /// What the hub refuses.
+    pub fn local_models(&self) -> Result<LocalModels, StudyError> {
+        let judges = self.study.eval.iter().flat_map(|eval| eval.judges()).filter_map(|judge| judge.chat);
+        let named: Vec<String> =
+            judges.filter_map(|chat| Some(chat.base_url.strip_prefix(LOCAL)?.to_owned())).collect();
         let is_path = |source: &str| !source.starts_with("init:") && !source.starts_with("preset:");
         let models = self.study.models.iter().filter(|model| is_path(&model.source) && model.adapter.is_none());
-        let path = |source: &str| match is_address(source) {
-            // Of the hub's what is here: nothing large is fetched for a judge that may ask another model.
-            true if !self.hub.is_here(source, Wanted::Model).ok()? => None,
-            true => self.hub.paths(source, Wanted::Model).ok()?.pop(),
-            false => resolve(&self.home, source).ok(),
-        };
-        let by_id = models.filter_map(|model| Some((model.id.clone(), path(&model.source)?)));
-        LocalModels { home: self.home.clone(), by_id: by_id.collect() }
+        let mut by_id = BTreeMap::new();
+        for Model { id, source, .. } in models {
+            let path = match is_address(source) {
+                true if named.contains(id) => self.hub.paths(source, Wanted::Model)?.pop(),
+                // Nothing large is fetched for a judge that may ask another model.
+                true if !self.hub.is_here(source, Wanted::Model)? => None,
+                true => self.hub.paths(source, Wanted::Model)?.pop(),
+                false => resolve(&self.home, source).ok(),
+            };
+            by_id.extend(path.map(|path| (id.clone(), path)));
+        }
+        Ok(LocalModels { home: self.home.clone(), by_id })
     }
 
     /// Where a path of the study points, or an address of the hub; the latter may be several files, and is downloaded where it
@@ -114,11 +127,14 @@ impl StudyContext {
     /// Names the first that is not.
     pub fn must_be_here(&self) -> Result<(), StudyError> {
         for (place, text, wanted) in self.addresses() {
-            if !self.hub.is_here(text, wanted).at(&place)? {
-                let fault =
-                    format!("`{text}` is not in the hub's cache; `tunebench fetch` with this study downloads it");
-                return Err(StudyError::Invalid(fault)).at(place);
+            if self.hub.is_here(text, wanted).at(&place)? {
+                continue;
             }
+            let remedy = match self.hub.is_offline()? {
+                true => "and HF_HUB_OFFLINE forbids to fetch it",
+                false => "and `tunebench fetch` with this study downloads it",
+            };
+            return Err(StudyError::Absent(format!("`{text}` is not in the hub's cache, {remedy}"))).at(place);
         }
         Ok(())
     }
@@ -152,11 +168,11 @@ impl StudyContext {
         let found = resolve(&self.home, text).and_then(|path| match path.exists() {
             true => Ok(path),
             false => {
-                Err(StudyError::Invalid(format!("{}: no such file or folder{}", path.display(), windows_advice(text))))
+                Err(StudyError::Absent(format!("{}: no such file or folder{}", path.display(), windows_advice(text))))
             }
         });
         match hint {
-            Some(hint) => found.map_err(|error| StudyError::Invalid(format!("{error}; {hint}"))),
+            Some(hint) => found.map_err(|error| StudyError::Absent(format!("{error}; {hint}"))),
             None => found,
         }
     }
@@ -198,7 +214,7 @@ fn resolve(home: &Path, text: &str) -> Result<PathBuf, StudyError> {
         };
         let Some(value) = std::env::var(name).ok().filter(|v| !v.is_empty()) else {
             let fault = format!("the environment variable {name} is not set, which `{text}` needs");
-            return Err(StudyError::Invalid(fault));
+            return Err(StudyError::Absent(fault));
         };
         path += before;
         path += &value;

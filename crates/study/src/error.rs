@@ -26,6 +26,9 @@ pub enum StudyError {
     /// The study asks for what cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// What the study names is not on this machine, or not yet.
+    #[error("{0}")]
+    Absent(String),
     #[error(
         "the study names the plugin file {0}, which may run any code; if you trust it, run `tunebench plugins add {0}`, \
          or give it with --plugin",
@@ -40,12 +43,15 @@ pub enum StudyError {
         memory::REMEDY
     )]
     TooLarge { needed: u64, limit: Box<MemoryLimit> },
-    #[error("`{0}` is a base model as it came; nothing was trained")]
+    #[error(
+        "`{0}` is a model as the study names it, and no arm of this run was trained on it, so the run folder has nothing of it to open"
+    )]
     NothingTrained(String),
     #[error("{}: its training is not finished", folder.display())]
     Unfinished { folder: PathBuf },
-    #[error("{}: its files are not those the arm was trained on; bring those back or run the study again", path.display())]
-    BaseChanged { path: PathBuf },
+    /// `files` are a model's, its adapter's too.
+    #[error("{files}: the files are not those the arm was trained on; bring those back or run the study again")]
+    BaseChanged { files: String },
     #[error("{}: another run is writing to it; let it end first", folder.display())]
     Busy { folder: PathBuf },
     #[error("stopped; what was computed is kept, run the study again to go on")]
@@ -116,6 +122,15 @@ impl StudyError {
             Self::Plugin(error) => error.is_fault(),
             Self::ParentFailed { .. } => true,
             Self::Arm { source, .. } | Self::At { source, .. } => source.fails_its_arm_only(),
+            _ => false,
+        }
+    }
+
+    /// Whether something that the study names is not here, which hinders nobody from planning it.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Arm { source, .. } | Self::At { source, .. } => source.is_absence(),
             _ => false,
         }
     }

@@ -105,7 +105,7 @@ impl EvaluatedModel<'_> {
         };
         if let Some(evaluation) = evaluation.filter(|_| is_evaluated) {
             let answer = evaluation.request(self.encoder(), self.key()).identity(self.identity())?;
-            work.judge = Some(evaluation.judging_identity(&answer)?);
+            work.judge = evaluation.judging_identity(&answer)?;
             work.answer = Some(answer);
             work.items = evaluation.items().len() as u64;
         }

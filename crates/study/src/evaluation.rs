@@ -55,7 +55,7 @@ impl<'a> Evaluation<'a> {
             let fault = format!("dataset `{}`: two items have the id `{}`", eval.items, item.id);
             return Err(StudyError::Invalid(fault));
         }
-        let servers = JudgeServers::new(context.local_models(), context.backend);
+        let servers = JudgeServers::new(context.local_models()?, context.backend);
         let this = Self { eval, items, judges, servers, seed: context.study.study.seed, backend: context.backend };
         this.remarks(observer);
         Ok(this)
@@ -185,15 +185,18 @@ impl<'a> Evaluation<'a> {
         GenerationRequest { items, settings, encoder, model, seed, backend }
     }
 
-    /// Names what the judges that do not wait for all answers say of the generations of this identity.
+    /// Names what the judges that do not wait for all answers say of the generations of this identity; none where all wait.
     ///
     /// # Errors
     /// When an option has no JSON form.
-    pub fn judging_identity(&self, generations: &str) -> Result<String, StudyError> {
+    pub fn judging_identity(&self, generations: &str) -> Result<Option<String>, StudyError> {
         let identities = self.judges.iter().filter(|judge| !judge.waits());
         let identities: Vec<String> =
             identities.map(|judge| judge.identity(&self.items, generations)).collect::<Result<_, _>>()?;
-        Ok(hash::of_json(&identities)?)
+        if identities.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(hash::of_json(&identities)?))
     }
 
     /// Has these answers judged by the judges that do not wait for all, as [`Judging::judge`].

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
-use tunebench_dataset::Unusable;
+use tunebench_dataset::{Encoder, Unusable};
 use tunebench_files::JsonLines;
 use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::backend::{Backend, Generator};
@@ -43,6 +43,19 @@ struct Prompts<'a> {
     /// Item and text of each prompt.
     items: Vec<(&'a Example, String)>,
     skipped: Vec<(&'a Example, Unusable)>,
+}
+
+/// An item as a prompt for a model with so many positions.
+///
+/// # Errors
+/// Why the model cannot be asked it.
+pub fn asked(encoder: &Encoder, item: &Example, positions: usize) -> Result<tunebench_dataset::Prompt, Unusable> {
+    let prompt = encoder.prompt(&item.turns)?;
+    match prompt.tokens.len() {
+        0 => Err(Unusable("the prompt is empty".into())),
+        n if n >= positions => Err(Unusable(format!("{n} tokens of prompt; the model has positions for {positions}"))),
+        _ => Ok(prompt),
+    }
 }
 
 impl<'a> GenerationRequest<'a> {
@@ -146,14 +159,7 @@ impl<'a> GenerationRequest<'a> {
     fn prompts(&self, positions: usize) -> Prompts<'a> {
         let mut all = Prompts { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
         for item in self.items {
-            let found = self.encoder.encoder.prompt(&item.turns).and_then(|prompt| match prompt.tokens.len() {
-                0 => Err(Unusable("the prompt is empty".into())),
-                n if n >= positions => {
-                    Err(Unusable(format!("{n} tokens of prompt; the model has positions for {positions}")))
-                }
-                _ => Ok(prompt),
-            });
-            match found {
+            match asked(&self.encoder.encoder, item, positions) {
                 Ok(prompt) => {
                     let key = Stream::named(self.seed, &item.id).next_u64();
                     all.prompts.push(Prompt { tokens: prompt.tokens, key });

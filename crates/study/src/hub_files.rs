@@ -15,7 +15,16 @@ pub type OnDownload = Box<dyn Fn(Download<'_>) + Send + Sync>;
 /// The hub as a study uses it.
 pub struct HubFiles {
     on_download: OnDownload,
-    found: Mutex<BTreeMap<(Address, Wanted), Vec<PathBuf>>>,
+    found: Mutex<Known>,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Known {
+    paths: BTreeMap<(Address, Wanted), Vec<PathBuf>>,
+    /// What a revision of a repository is, of a dataset or not: one commit for all that is taken of it, whatever it becomes
+    /// meanwhile.
+    commits: BTreeMap<(String, String, bool), String>,
 }
 
 /// Whether a study's path is an address of the hub.
@@ -37,21 +46,35 @@ impl HubFiles {
         let address: Address = text.parse()?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (address, wanted);
-        if let Some(paths) = found.get(&key) {
+        if let Some(paths) = found.paths.get(&key) {
             return Ok(paths.clone());
         }
+        let repository = (key.0.repo.clone(), key.0.revision.clone(), wanted == Wanted::Data);
+        let mut address = key.0.clone();
+        if let Some(commit) = found.commits.get(&repository) {
+            address.revision.clone_from(commit);
+        }
         let hub = Hub::new(Settings::from_env()?);
-        let paths = hub.get(&key.0, wanted, &mut |progress| (self.on_download)(progress))?.paths;
-        found.insert(key, paths.clone());
-        Ok(paths)
+        let now = hub.get(&address, wanted, &mut |progress| (self.on_download)(progress))?;
+        found.commits.insert(repository, now.commit);
+        found.paths.insert(key, now.paths.clone());
+        Ok(now.paths)
+    }
+
+    /// Whether the environment forbids to fetch anything.
+    ///
+    /// # Errors
+    /// When there is no cache.
+    pub fn is_offline(&self) -> Result<bool, StudyError> {
+        Ok(Settings::from_env()?.is_offline)
     }
 
     /// Whether all of an address is in the cache.
     ///
     /// # Errors
-    /// When it is no address, or there is no cache.
+    /// When it is no address, there is no cache, or what is in it cannot be used.
     pub fn is_here(&self, text: &str, wanted: Wanted) -> Result<bool, StudyError> {
-        Ok(Hub::new(Settings::from_env()?).is_here(&text.parse()?, wanted))
+        Ok(Hub::new(Settings::from_env()?).is_here(&text.parse()?, wanted)?)
     }
 }
 

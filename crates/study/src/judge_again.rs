@@ -47,9 +47,7 @@ impl JudgedRun {
     /// # Errors
     /// When it is none, or another run is writing to it, or it keeps no items.
     pub fn open(root: &Path, backend: &'static dyn Backend) -> Result<Self, StudyError> {
-        let file = root.join("study.toml");
-        let text = std::fs::read_to_string(&file).at(format_args!("{}: no run folder", file.display()))?;
-        let study = Study::from_toml(&text).at(file.display())?;
+        let study = run_folder::study(root)?;
         let folder = RunFolder::open(root)?;
         let items: Vec<Example> = human_labels::items(root)?.into_values().collect();
         let frames = RunFrames::read(root)?;

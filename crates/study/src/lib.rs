@@ -202,6 +202,7 @@ impl Study {
     /// What is wrong with the study's evaluation, or why a server cannot be used.
     pub fn probe(&self, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let Some(eval) = &self.context.study.eval else { return Ok(()) };
+        self.context.must_be_here()?;
         let mut datasets = examples::Datasets::new(&self.context);
         evaluation::Evaluation::open(&self.context, eval, &mut datasets, observer)?.probe(observer)
     }

@@ -2,6 +2,7 @@
 //! is virtual tokens, in front of everything that it reads.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +25,16 @@ pub struct ModelFiles {
     pub adapter: Option<PathBuf>,
 }
 
+impl Display for ModelFiles {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source.display())?;
+        match &self.adapter {
+            Some(adapter) => write!(f, " with the adapter {}", adapter.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl ModelFiles {
     /// The model without its adapter, opened; no weight is read.
     ///
@@ -36,7 +47,7 @@ impl ModelFiles {
         }
     }
 
-    /// What its adapter is, by its configuration and the names of its tensors; no weight is read.
+    /// What its adapter is, by its configuration and its tensors; no weight of the model is read.
     ///
     /// # Errors
     /// When it is none that can be read, or does not fit a model of `shape`.

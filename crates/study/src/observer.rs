@@ -105,6 +105,14 @@ pub enum Event<'a> {
         of: &'a str,
         check: &'a TextCheck,
     },
+    /// Items that a model cannot be asked, so that its scores are of fewer; the first of them, and why.
+    NotAsked {
+        model: &'a str,
+        items: u64,
+        of: u64,
+        first: &'a str,
+        why: &'a str,
+    },
     /// What is to be known of a template with a model's tokenizer.
     TemplateRemark {
         remark: &'a str,

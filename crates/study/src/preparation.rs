@@ -22,6 +22,7 @@ use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
 use crate::forecast::{StudyForecast, arm_time, variant_time};
+use crate::generations::asked;
 use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
@@ -41,7 +42,7 @@ pub struct Preparation<'a> {
     /// Whether base models answer too.
     with_bases: bool,
     /// How those are asked.
-    base_encoders: Vec<(&'a str, Arc<ModelEncoder>)>,
+    base_encoders: Vec<(&'a str, usize, Arc<ModelEncoder>)>,
     /// The choices among candidates that were told already.
     announced: BTreeSet<String>,
     /// Arms that are left out because a plugin broke, or because none of their candidates can be trained, and what starts
@@ -112,16 +113,28 @@ impl<'a> Preparation<'a> {
         if self.with_bases {
             for id in evaluation.bases() {
                 let encoder = self.base_models.encoder(id, header_form(&self.context.study.study))?;
-                self.base_encoders.push((id, encoder));
+                self.base_encoders.push((id, self.base_models.open(id)?.shape.context(), encoder));
             }
         }
         let mut seen = BTreeSet::new();
-        for (model, encoder) in self.encoders().filter(|(_, encoder)| seen.insert(encoder.identity.clone())) {
+        let is_new = |(_, positions, encoder): &(_, usize, &Arc<ModelEncoder>)| {
+            seen.insert((encoder.identity.clone(), *positions))
+        };
+        for (model, positions, encoder) in self.encoders().filter(is_new) {
             let mut check = TextCheck::default();
+            let (mut items, mut first) = (0, None);
             for item in evaluation.items() {
-                // What cannot be asked at all is told where it is to be answered.
-                let Ok(prompt) = encoder.encoder.prompt(&item.turns) else { continue };
-                check.add(&encoder.encoder, item, &prompt.tokens, &[]);
+                match asked(&encoder.encoder, item, positions) {
+                    Ok(prompt) => check.add(&encoder.encoder, item, &prompt.tokens, &[]),
+                    Err(why) => {
+                        items += 1;
+                        first.get_or_insert((&item.id, why.to_string()));
+                    }
+                }
+            }
+            if let Some((first, why)) = &first {
+                let of = evaluation.items().len() as u64;
+                observer.on_event(&Event::NotAsked { model, items, of, first, why });
             }
             if !check.sentences().is_empty() {
                 observer.on_event(&Event::TextChecked { of: &format!("items asked of `{model}`"), check: &check });
@@ -131,17 +144,21 @@ impl<'a> Preparation<'a> {
         Ok(())
     }
 
-    /// The encoders of what is to be run, with the model that each belongs to.
-    fn encoders(&self) -> impl Iterator<Item = (&'a str, &Arc<ModelEncoder>)> {
+    /// The encoders of what is to be run, with the model that each belongs to and the positions that it leaves to text.
+    fn encoders(&self) -> impl Iterator<Item = (&'a str, usize, &Arc<ModelEncoder>)> {
         let arms = self.arms.iter().filter(|(name, _)| self.chosen.contains(name));
-        let of_arms = arms.map(|(_, candidates)| (candidates[0].plan.root_model, &candidates[0].encoder));
-        of_arms.chain(self.base_encoders.iter().map(|(id, encoder)| (*id, encoder)))
+        let of_arms = arms.map(|(_, candidates)| {
+            let plan = candidates[0].plan;
+            let positions = plan.shape.context().saturating_sub(plan.recorded.plan.virtual_count());
+            (plan.root_model, positions, &candidates[0].encoder)
+        });
+        of_arms.chain(self.base_encoders.iter().map(|(id, positions, encoder)| (*id, *positions, encoder)))
     }
 
     /// Says of each arm that is to be run what was adapted in its recipe, and of what little can come.
     pub fn remarks(&self, observer: &mut dyn Observer) {
         let mut said = BTreeSet::new();
-        for (model, encoder) in self.encoders() {
+        for (model, _, encoder) in self.encoders() {
             let remarks = self.context.study.model(model).map(|model| encoder.remarks(model));
             for remark in remarks.into_iter().flatten().filter(|remark| said.insert(remark.clone())) {
                 observer.on_event(&Event::TemplateRemark { remark: &remark });

@@ -65,7 +65,7 @@ pub fn run(
     tunebench_files::write_file(&out.join("study.toml"), |file| file.write_all(text.as_bytes()))?;
     if let Some(evaluation) = &preparation.evaluation {
         write_items(out, evaluation.items())?;
-        let models = context.local_models();
+        let models = context.local_models()?;
         let home = models.home.canonicalize().unwrap_or_else(|_| models.home.clone());
         tunebench_files::write_json(&run_folder::local_models(out), &LocalModels { home, ..models })?;
     }

@@ -18,6 +18,7 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_files as files;
+use tunebench_spec::Study;
 
 use crate::error::{Locate, StudyError};
 
@@ -65,6 +66,16 @@ impl RunFolder {
     pub fn batches(&self) -> PathBuf {
         self.root.join("work/batches")
     }
+}
+
+/// The study as it was run.
+///
+/// # Errors
+/// When it is not there, or no study.
+pub fn study(root: &Path) -> Result<Study, StudyError> {
+    let file = root.join("study.toml");
+    let text = std::fs::read_to_string(&file).at(format_args!("{}: no run folder", file.display()))?;
+    Study::from_toml(&text).at(file.display())
 }
 
 /// The evaluation items within a run folder.

@@ -20,6 +20,7 @@ pub struct Servable {
     pub trained: u64,
     /// The template that its conversations are written in.
     pub template: String,
+    add_bos_token: bool,
     root: PathBuf,
     file: ArmFile,
     is_base: bool,
@@ -45,11 +46,20 @@ fn one(root: &Path, name: &str, arms: &[ArmRecord]) -> Result<Servable, StudyErr
     let Some(file) = trained_arm::finished(root, &record.identity)? else {
         return Err(StudyError::Unfinished { folder: run_folder::training(root, &record.identity) });
     };
+    // A base model is asked as the study asks it, whatever the arms over it say.
+    let (template, add_bos_token) = match child {
+        None => (file.template.clone(), file.add_bos_token),
+        Some(_) => {
+            let header = run_folder::study(root)?.study;
+            (header.template, header.add_bos_token)
+        }
+    };
     Ok(Servable {
         id: name.to_owned(),
         shape: file.shape.clone(),
         trained: if child.is_some() { 0 } else { record.trainable_params },
-        template: file.template.clone(),
+        template,
+        add_bos_token,
         root: root.to_owned(),
         file,
         is_base: child.is_some(),
@@ -62,9 +72,8 @@ impl Servable {
     /// # Errors
     /// When a file is missing or damaged, or a base model is not what was trained on.
     pub fn open(self) -> Result<LocalModel, StudyError> {
-        let Self { id, shape, template, root, file, is_base, .. } = self;
+        let Self { id, shape, template, add_bos_token, root, file, is_base, .. } = self;
         let identity = file.record.identity.clone();
-        let add_bos_token = file.add_bos_token;
         let TrainedArm { weights, tuning, tokenizer, .. } = match is_base {
             false => trained_arm::open(&root, &identity)?,
             true => TrainedArm {

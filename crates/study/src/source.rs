@@ -72,7 +72,7 @@ impl<'a> SourceReader<'a> {
     ) -> Result<Self, StudyError> {
         let paths = dataset.source.paths();
         if paths.is_empty() {
-            return Err(StudyError::Invalid("it has no `source`; this study can be planned but not run".to_owned()));
+            return Err(StudyError::Absent("it has no `source`; this study can be planned but not run".to_owned()));
         }
         let hint = dataset.hint.as_deref();
         let mut files = SourceFiles { columns: dataset.columns.clone(), ..SourceFiles::default() };

@@ -180,7 +180,7 @@ pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights
             parent.tuning.merge(shape, parent.weights).at(format_args!("folding `{name}` into its weights"))
         }
         Base::Files { files, identity } if files.identity()? != *identity => {
-            Err(StudyError::BaseChanged { path: files.source.clone() })
+            Err(StudyError::BaseChanged { files: files.to_string() })
         }
         Base::Files { files, .. } => files.weights(),
     }

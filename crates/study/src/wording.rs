@@ -21,6 +21,7 @@ pub fn beforehand(event: &Event<'_>) -> Option<String> {
         | Event::EndNotLearnt { .. }
         | Event::EndCutOff { .. }
         | Event::TextChecked { .. }
+        | Event::NotAsked { .. }
         | Event::TemplateRemark { .. }
         | Event::JudgeCannotScore { .. }
         | Event::JudgeRemark { .. }
@@ -92,6 +93,9 @@ pub fn line(event: &Event<'_>) -> Option<String> {
              learnt from the other {learnt}"
         ),
         Event::TextChecked { of, check } => checked(of, check),
+        Event::NotAsked { model, items, of, first, why } => format!(
+            "warning: {items} of {of} items cannot be asked of `{model}` and will not count in its scores; first {first}: {why}"
+        ),
         Event::TemplateRemark { remark } => format!("warning: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
         Event::JudgeCannotScore { judge, items, unscorable } => format!(
@@ -136,11 +140,12 @@ fn not_moving(receipt: &GradientReceipt) -> Option<String> {
     let fewer: Vec<String> = fewer.map(|(count, what)| format!("{} {what}", tensors - count)).collect();
     let mut words = Vec::new();
     if !fewer.is_empty() {
-        words.push(format!(
-            "of {tensors} trained tensors {} by step {step}: {still}; what they are part of is not learnt, or the learning rate \
-             is next to nothing there",
-            fewer.join(" and ")
-        ));
+        // The first matrix of LoRA has a gradient once the second one has moved.
+        let why = match step {
+            0..=2 => "a training of so few steps does not tell whether they are learnt",
+            _ => "what they are part of is not learnt, or the learning rate is next to nothing there",
+        };
+        words.push(format!("of {tensors} trained tensors {} by step {step}: {still}; {why}", fewer.join(" and ")));
     }
     if !receipt.frozen_unchanged {
         words.push("frozen weights have changed, which is a fault of tunebench".to_owned());

@@ -19,14 +19,15 @@ pub fn run(args: &Plan, shared: &Shared, signals: &Signals) -> Result<()> {
     // A study may be planned without the data that it would be run with.
     let forecast = study.forecast(&mut Terminal::new(signals.clone()));
     if args.json {
-        let (forecast, fault) = match forecast {
-            Ok(forecast) => (Some(forecast), None),
-            Err(error) => (None, Some(error.to_string())),
+        let because = forecast.as_ref().err().map(ToString::to_string);
+        let plan = json!({ "arms": arms, "forecast": forecast.as_ref().ok(), "not_forecast_because": because });
+        print(&format!("{}\n", serde_json::to_string_pretty(&plan)?))?;
+        return match forecast {
+            Err(error) if !error.is_absence() => Err(error.into()),
+            _ => Ok(()),
         };
-        let plan = json!({ "arms": arms, "forecast": forecast, "not_forecast_because": fault });
-        return print(&format!("{}\n", serde_json::to_string_pretty(&plan)?));
     }
-    let mut tables = vec![arms_table(name, &arms)];
+    let (mut tables, mut fault) = (vec![arms_table(name, &arms)], None);
     match forecast {
         Ok(forecast) => {
             tables.push(time_table(&forecast));
@@ -38,7 +39,10 @@ pub fn run(args: &Plan, shared: &Shared, signals: &Signals) -> Result<()> {
                 Err(error) => tables[0].notes.push(format!("What its scores could show is not said: {error}")),
             }
         }
-        Err(error) => tables[0].notes.push(format!("Time is not predicted, for that takes the data: {error}")),
+        Err(error) if error.is_absence() => tables[0].notes.push(format!("Time is not predicted: {error}")),
+        // What is known all the same is shown.
+        Err(error) => fault = Some(error),
     }
-    print_tables(&tables, OutputFormat::Text)
+    print_tables(&tables, OutputFormat::Text)?;
+    fault.map_or(Ok(()), |error| Err(error.into()))
 }

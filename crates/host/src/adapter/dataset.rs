@@ -43,6 +43,10 @@ impl Dataset {
         let json = json.map_err(fault)?;
         let rows: Vec<PositionedRow> =
             serde_json::from_slice(json.as_bytes()).map_err(|e| HostError::invalid(&self.name, operation, e))?;
+        // A plugin that takes a failed read for the end of the file has read a part of it.
+        if let Some(fault) = self.files.fault() {
+            return Err(fault);
+        }
         if rows.len() as u64 > most {
             let error = format!("{} rows, where at most {most} were asked for", rows.len());
             return Err(HostError::invalid(&self.name, operation, error));

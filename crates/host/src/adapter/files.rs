@@ -168,7 +168,10 @@ impl AbiSource for Files {
             Ok(bytes) => ROk(bytes.into()),
             Err(reason) => {
                 let error = AbiError::new(code::REFUSED, &reason);
-                self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+                // A file that there is not is the plugin's own question.
+                if (file as usize) < self.0.contents.len() {
+                    self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+                }
                 RErr(error)
             }
         }

@@ -47,7 +47,7 @@ fn of_a_model_what_it_is_made_of_is_taken_and_nothing_else() {
         "chat_template.jinja",
         "onnx/model.onnx",
     ];
-    let cases: [(&[&str], &str, Wanted, &[&str]); 7] = [
+    let cases: [(&[&str], &str, Wanted, &[&str]); 8] = [
         (
             &sharded,
             "hf:o/n",
@@ -63,6 +63,7 @@ fn of_a_model_what_it_is_made_of_is_taken_and_nothing_else() {
         ),
         (&sharded, "hf:o/n", Wanted::Config, &["config.json"]),
         (&sharded, "hf:o/n", Wanted::Tokenizer, &["tokenizer.json"]),
+        (&["x/tokenizer.json", "x/config.json"], "hf:o/n/x/tokenizer.json", Wanted::Tokenizer, &["x/tokenizer.json"]),
         (&["a.gguf", "b.gguf"], "hf:o/n/b.gguf", Wanted::Model, &["b.gguf"]),
         (
             &["x/config.json", "x/model.safetensors", "config.json"],
@@ -141,5 +142,28 @@ fn what_is_there_instead_is_said_before_anything_is_downloaded() {
     ] {
         let error = get(kind, names, address, wanted).unwrap_err();
         assert!(error.contains(fault), "{address} of {names:?}: {error}");
+    }
+}
+
+#[test]
+fn a_tokenizer_comes_with_what_names_its_tokens() {
+    let files: [(&str, &[u8], bool); 4] = [
+        ("tokenizer.json", b"{}", false),
+        ("tokenizer_config.json", b"{}", false),
+        ("chat_template.jinja", b"x", false),
+        ("model.safetensors", b"w", true),
+    ];
+    let server = server::Hub::start(&[("models/o/n", &files)]);
+    for address in ["hf:o/n", "hf:o/n/tokenizer.json"] {
+        let cache = tempfile::tempdir().unwrap();
+        let found =
+            Hub::new(server.settings(cache.path())).get(&address.parse().unwrap(), Wanted::Tokenizer, &mut |_| {});
+        let [tokenizer]: [std::path::PathBuf; 1] = found.unwrap().paths.try_into().unwrap();
+        let folder = tokenizer.parent().unwrap();
+        assert!(
+            folder.join("tokenizer_config.json").exists() && folder.join("chat_template.jinja").exists(),
+            "{address}"
+        );
+        assert!(!folder.join("model.safetensors").exists(), "{address}");
     }
 }

@@ -114,9 +114,9 @@ fn is_here_asks_nobody() {
     let cache = tempfile::tempdir().unwrap();
     let hub = Hub::new(server.settings(cache.path()));
     let address: Address = "hf:o/n".parse().unwrap();
-    assert!(!hub.is_here(&address, Wanted::Config));
+    assert!(!hub.is_here(&address, Wanted::Config).unwrap());
     hub.get(&address, Wanted::Config, &mut |_| {}).unwrap();
     let before = server.seen().len();
-    assert!(hub.is_here(&address, Wanted::Config) && !hub.is_here(&address, Wanted::Model));
+    assert!(hub.is_here(&address, Wanted::Config).unwrap() && !hub.is_here(&address, Wanted::Model).unwrap());
     assert_eq!(server.seen().len(), before);
 }
