@@ -211,7 +211,9 @@ fn nothing_is_trained_before_a_judge_that_cannot_work() {
         assert!(error.contains(named) && !error.contains("trained"), "{line}: {error}");
         assert!(!error.contains("sk-literal"), "{error}");
         assert!(!place.path("out/study.toml").exists(), "{line}: nothing of it is kept");
-        let plan = place.fails(&["plan", "study.toml"]);
+        // What concerns the server alone is a warning there: it may be another one, or there, when the study is run.
+        let plan = place.command(&["plan", "study.toml"]).output().unwrap();
+        let plan = String::from_utf8_lossy(&plan.stdout).into_owned() + &String::from_utf8_lossy(&plan.stderr);
         assert!(plan.contains(named), "{line}: {plan}");
     }
 }
