@@ -77,7 +77,8 @@ fn page_size(header: &[u8]) -> Option<u64> {
         let (bytes, after) = rest.split_at(length);
         rest = after;
         let value = bytes.iter().rev().fold(0u64, |value, byte| (value << 7) | u64::from(byte & 0x7f));
-        (value % 2 == 0).then_some(value / 2)
+        // Below zero, a size is as wrong as one that is too large, and no less is made ready for it.
+        Some(value / 2)
     };
     let kind = number()?;
     let (size, _compressed) = (number()?, number()?);

@@ -145,6 +145,14 @@ fn damaged_parquet_files_are_errors() {
         let error = read("r.parquet", &whole[..cut], &[]).unwrap_err();
         assert!(error.contains("r.parquet"), "{error}");
     }
+    // What a fuzzer found: a page that promises too much, and a place below zero.
+    for (name, fault) in
+        [("parquet-huge-page", "bytes, where 419430400 is the most"), ("parquet-below-zero", "below zero")]
+    {
+        let found = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/rows").join(name);
+        let error = read("r.parquet", &fs::read(found).unwrap(), &[]).unwrap_err();
+        assert!(error.contains(fault), "{error}");
+    }
     let mut state = 1_u64;
     let mut next = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
