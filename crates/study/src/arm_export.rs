@@ -10,7 +10,6 @@ use tunebench_model::backend::{self, Backend};
 use tunebench_model::formats::gguf::GgufType;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Source, Tokenizer};
-use tunebench_spec::Study;
 
 use crate::adapter_export::{self, AdapterExport};
 use crate::base_model::Base;
@@ -173,7 +172,7 @@ fn sources(root: &Path) -> Vec<Kept> {
         all.extend(adapter.map(|path| Kept { what: format!("an adapter that arm `{arm}` starts from"), path }));
     }
     let home = files::read_json::<LocalModels>(&run_folder::local_models(root)).map(|models| models.home);
-    let study = fs::read_to_string(root.join("study.toml")).ok().and_then(|text| Study::from_toml(&text).ok());
+    let study = run_folder::study(root).ok();
     // Where the study file lay is known of a study with an evaluation; without it, absolute paths are found all the same.
     let home = home.unwrap_or_else(|_| PathBuf::from("/"));
     for study in study.iter() {

@@ -49,8 +49,32 @@ impl ArmPlan<'_> {
         let stated = Stated { study, arm, grid: &self.candidate.recipe };
         let recipe = arm_recipe(&self.recorded.plan.recipe, stated, examples);
         recipe
-            .and_then(|recipe| check(&self.shape, &self.recorded, &recipe.recipe).map(|()| recipe))
+            .and_then(|recipe| self.check(&recipe.recipe).map(|()| recipe))
             .map_err(|fault| StudyError::Invalid(format!("recipe: {fault}")))
+    }
+
+    /// Positions for an example's own tokens: the model's without those of virtual tokens.
+    pub fn positions(&self) -> usize {
+        self.shape.context().saturating_sub(self.recorded.plan.virtual_count())
+    }
+
+    /// Whether the recipe can be followed by this model.
+    fn check(&self, recipe: &Recipe) -> Result<(), String> {
+        recipe.check().map_err(|e| e.to_string())?;
+        let (length, positions, room) = (recipe.max_length, self.shape.context(), self.positions());
+        if length <= room {
+            return Ok(());
+        }
+        let count = self.recorded.plan.virtual_count();
+        let taken = if count > 0 { format!(", of which {count} virtual tokens leave {room}") } else { String::new() };
+        let why = if positions < self.shape.max_position_embeddings {
+            " (LongRoPE turns longer texts otherwise, which is not computed)"
+        } else {
+            ""
+        };
+        Err(format!(
+            "max_length = {length}, but the model has {positions} positions{why}{taken}; lower it to {room} or less"
+        ))
     }
 
     /// Bytes of memory at the peak of training by this engine and recipe, where that can be said beforehand.
@@ -256,26 +280,6 @@ fn plan_candidate<'a>(
     };
     plan.recipe(None)?;
     Ok(plan)
-}
-
-/// Whether the recipe can be followed by this model.
-fn check(shape: &Decoder, recorded: &RecordedPlan, recipe: &Recipe) -> Result<(), String> {
-    recipe.check().map_err(|e| e.to_string())?;
-    let (length, positions) = (recipe.max_length, shape.context());
-    let count = recorded.plan.virtual_count();
-    let room = positions.saturating_sub(count);
-    if length <= room {
-        return Ok(());
-    }
-    let taken = if count > 0 { format!(", of which {count} virtual tokens leave {room}") } else { String::new() };
-    let why = if positions < shape.max_position_embeddings {
-        " (LongRoPE turns longer texts otherwise, which is not computed)"
-    } else {
-        ""
-    };
-    Err(format!(
-        "max_length = {length}, but the model has {positions} positions{why}{taken}; lower it to {room} or less"
-    ))
 }
 
 fn check_foldable(parent: &ArmPlan<'_>, how: &str) -> Result<(), StudyError> {

@@ -69,6 +69,15 @@ impl<'a> BaseModel<'a> {
         Ok(Self { context, model, shape, files: Some(files), notes, identity })
     }
 
+    /// Positions for an example's own tokens: the model's without those of an adapter's virtual tokens.
+    ///
+    /// # Errors
+    /// When the adapter is none that can be read, or does not fit the model.
+    pub fn positions(&self) -> Result<usize, StudyError> {
+        let inspection = self.files.as_ref().map(|files| files.inspect(&self.shape)).transpose()?.flatten();
+        Ok(self.shape.context().saturating_sub(inspection.map_or(0, |found| found.virtual_count)))
+    }
+
     /// Its id in the study.
     pub fn id(&self) -> &'a str {
         &self.model.id

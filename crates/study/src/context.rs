@@ -68,9 +68,8 @@ impl StudyContext {
         let mut by_id = BTreeMap::new();
         for Model { id, source, .. } in models {
             let path = match is_address(source) {
-                true if named.contains(id) => self.hub.paths(source, Wanted::Model)?.pop(),
                 // Nothing large is fetched for a judge that may ask another model.
-                true if !self.hub.is_here(source, Wanted::Model)? => None,
+                true if !named.contains(id) && !self.hub.is_here(source, Wanted::Model)? => None,
                 true => self.hub.paths(source, Wanted::Model)?.pop(),
                 false => resolve(&self.home, source).ok(),
             };

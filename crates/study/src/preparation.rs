@@ -41,7 +41,7 @@ pub struct Preparation<'a> {
     chosen: BTreeSet<&'a str>,
     /// Whether base models answer too.
     with_bases: bool,
-    /// How those are asked.
+    /// How those are asked, and the positions that they leave to text.
     base_encoders: Vec<(&'a str, usize, Arc<ModelEncoder>)>,
     /// The choices among candidates that were told already.
     announced: BTreeSet<String>,
@@ -113,7 +113,7 @@ impl<'a> Preparation<'a> {
         if self.with_bases {
             for id in evaluation.bases() {
                 let encoder = self.base_models.encoder(id, header_form(&self.context.study.study))?;
-                self.base_encoders.push((id, self.base_models.open(id)?.shape.context(), encoder));
+                self.base_encoders.push((id, self.base_models.open(id)?.positions()?, encoder));
             }
         }
         let mut seen = BTreeSet::new();
@@ -149,8 +149,7 @@ impl<'a> Preparation<'a> {
         let arms = self.arms.iter().filter(|(name, _)| self.chosen.contains(name));
         let of_arms = arms.map(|(_, candidates)| {
             let plan = candidates[0].plan;
-            let positions = plan.shape.context().saturating_sub(plan.recorded.plan.virtual_count());
-            (plan.root_model, positions, &candidates[0].encoder)
+            (plan.root_model, plan.positions(), &candidates[0].encoder)
         });
         of_arms.chain(self.base_encoders.iter().map(|(id, positions, encoder)| (*id, *positions, encoder)))
     }

@@ -78,10 +78,8 @@ impl<'a> ArmData<'a> {
         if set.count() == 0 {
             return Err(StudyError::Invalid(format!("no example can be trained on: {}", set.stats.skips)));
         }
-        let virtual_count = plan.recorded.plan.virtual_count();
-        let positions = plan.shape.context().saturating_sub(virtual_count);
         let plain = models.encoder(plan.root_model, Form::plain(crate::losses::PLAIN_TEMPLATE))?;
-        let losses = datasets.loss_sets(id, &encoder, &plain, positions, observer)?;
+        let losses = datasets.loss_sets(id, &encoder, &plain, plan.positions(), observer)?;
         if recipe.recipe.goes_by_held_out() && losses.held_out().is_none() {
             return Err(StudyError::Invalid(
                 "recipe: early_stopping_patience and load_best_model_at_end go by held-out loss; say in [selection] what that is measured on"

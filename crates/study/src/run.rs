@@ -140,9 +140,8 @@ fn dry_run(mut preparation: Preparation<'_>, out: &Path, observer: &mut dyn Obse
 
 /// Whether the folder is that of this study, or of none: another one's frames would be lost.
 fn check_folder(context: &StudyContext, out: &Path) -> Result<(), StudyError> {
-    let Ok(text) = std::fs::read_to_string(out.join("study.toml")) else { return Ok(()) };
     // One that cannot be read any more names nothing to lose but frames, which are checked when they are read.
-    let Ok(earlier) = tunebench_spec::Study::from_toml(&text) else { return Ok(()) };
+    let Ok(earlier) = run_folder::study(out) else { return Ok(()) };
     let (found, name) = (earlier.study.name, context.study.study.name.clone());
     if found == name { Ok(()) } else { Err(StudyError::OtherStudy { folder: out.to_owned(), found, name }) }
 }

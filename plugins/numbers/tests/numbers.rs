@@ -10,6 +10,13 @@ fn check(text: &str, want: Option<(&str, f64)>) {
     assert_eq!(final_number(text), want, "{text:?}");
 }
 
+#[track_caller]
+fn check_texts(cases: &[(&str, &str)]) {
+    for (text, want) in cases {
+        assert_eq!(final_number(text).unwrap().text, *want, "{text:?}");
+    }
+}
+
 #[test]
 fn the_final_number_and_how_it_is_written() {
     let cases = [
@@ -83,9 +90,7 @@ fn exponents_are_no_numbers() {
         ("m2.5", "2.5"),
         ("m 2", "2"),
     ];
-    for (text, want) in cases {
-        assert_eq!(final_number(text).unwrap().text, want, "{text:?}");
-    }
+    check_texts(&cases);
 }
 
 #[test]
@@ -108,9 +113,7 @@ fn a_point_can_begin_a_number_and_end_a_sentence() {
         ("还剩...5", "5"),
         ("3．5", "3.5"),
     ];
-    for (text, want) in cases {
-        assert_eq!(final_number(text).unwrap().text, want, "{text:?}");
-    }
+    check_texts(&cases);
 }
 
 #[test]
@@ -132,9 +135,7 @@ fn groups_of_three_join() {
         ("1\n000", "000"),
         ("1.5 000", "000"),
     ];
-    for (text, want) in cases {
-        assert_eq!(final_number(text).unwrap().text, want, "{text:?}");
-    }
+    check_texts(&cases);
 }
 
 /// All combinations of what may stand before, in and behind a number.

@@ -16,33 +16,34 @@ pub fn run(args: &Plan, shared: &Shared, signals: &Signals) -> Result<()> {
     if args.probe {
         study.probe(&mut Terminal::default())?;
     }
-    // A study may be planned without the data that it would be run with.
-    let forecast = study.forecast(&mut Terminal::new(signals.clone()));
+    // A study may be planned without the data that it would be run with; what is known all the same is shown.
+    let (forecast, fault) = match study.forecast(&mut Terminal::new(signals.clone())) {
+        Ok(forecast) => (Some(forecast), None),
+        Err(error) => (None, Some(error)),
+    };
     if args.json {
-        let because = forecast.as_ref().err().map(ToString::to_string);
-        let plan = json!({ "arms": arms, "forecast": forecast.as_ref().ok(), "not_forecast_because": because });
+        let because = fault.as_ref().map(ToString::to_string);
+        let plan = json!({ "arms": arms, "forecast": forecast, "not_forecast_because": because });
         print(&format!("{}\n", serde_json::to_string_pretty(&plan)?))?;
-        return match forecast {
-            Err(error) if !error.is_absence() => Err(error.into()),
-            _ => Ok(()),
-        };
-    }
-    let (mut tables, mut fault) = (vec![arms_table(name, &arms)], None);
-    match forecast {
-        Ok(forecast) => {
-            tables.push(time_table(&forecast));
-            tables.extend(judging_tables(&forecast));
-            match power_table(args.seen.as_deref(), args.margin, name, &forecast) {
+    } else {
+        let mut tables = vec![arms_table(name, &arms)];
+        if let Some(forecast) = &forecast {
+            tables.push(time_table(forecast));
+            tables.extend(judging_tables(forecast));
+            match power_table(args.seen.as_deref(), args.margin, name, forecast) {
                 Ok(table) => tables.extend(table),
                 Err(error) if args.seen.is_some() => return Err(error.into()),
                 // A study too small for statistics can be run all the same.
                 Err(error) => tables[0].notes.push(format!("What its scores could show is not said: {error}")),
             }
         }
-        Err(error) if error.is_absence() => tables[0].notes.push(format!("Time is not predicted: {error}")),
-        // What is known all the same is shown.
-        Err(error) => fault = Some(error),
+        if let Some(absent) = fault.as_ref().filter(|error| error.is_absence()) {
+            tables[0].notes.push(format!("Time is not predicted: {absent}"));
+        }
+        print_tables(&tables, OutputFormat::Text)?;
     }
-    print_tables(&tables, OutputFormat::Text)?;
-    fault.map_or(Ok(()), |error| Err(error.into()))
+    match fault.filter(|error| !error.is_absence()) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }

@@ -21,9 +21,9 @@ pub fn are_given() -> bool {
 
 /// Becomes a process of the same program and arguments with `products` threads. candle's own pool is kept at one,
 /// unless another number is given: it waits by spinning, so that with two threads and anything else running on the
-/// machine a step takes up to six times as long. glibc's heaps are kept to one for each thread that computes and a
-/// few for the others: what is given back to one heap no other can use, so that each arm of a study would leave memory behind
-/// in eight for each core, as many as glibc would make.
+/// machine a step takes up to six times as long. glibc's heaps are kept to one for each thread that computes and two
+/// for the others, where it would make eight for each core: what is given back to one heap no other can use, so that each arm
+/// of a study would leave memory behind in all.
 ///
 /// # Errors
 /// When the program cannot be found or started again.

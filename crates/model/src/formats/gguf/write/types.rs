@@ -88,23 +88,10 @@ fn mixed(shape: &Decoder, weight: &Weight) -> &'static str {
     let (layer, layers) = (weight.layer.unwrap_or(0), shape.num_hidden_layers);
     let first = layers / 8;
     let is_sensitive = layer < first || layer >= 7 * layers / 8 || (layer - first) % 3 == 2;
-    let is_whole = weight.shape.last().is_some_and(|row| row.is_multiple_of(256));
     match weight.role {
         // What the head multiplies with; of a tied model that is the embedding.
-        Role::Head => {
-            if is_whole {
-                "Q6_K"
-            } else {
-                "Q8_0"
-            }
-        }
-        Role::Embedding if shape.tie_word_embeddings => {
-            if is_whole {
-                "Q6_K"
-            } else {
-                "Q8_0"
-            }
-        }
+        Role::Head => "Q6_K",
+        Role::Embedding if shape.tie_word_embeddings => "Q6_K",
         Role::QueryKeyValue => "Q5_K",
         Role::Value | Role::Down if is_sensitive => "Q6_K",
         _ => "Q4_K",
