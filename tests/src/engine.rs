@@ -111,7 +111,8 @@ impl Place {
     /// Runs the study into `out`; how that ended, and what was told.
     fn run(&self, only: &[&str]) -> (Result<(), StudyError>, Vec<String>) {
         let mut told = Vec::new();
-        let options = RunOptions { only: only.iter().map(|name| (*name).to_owned()).collect(), dry_run: false };
+        let options =
+            RunOptions { only: only.iter().map(|name| (*name).to_owned()).collect(), ..RunOptions::default() };
         let result = self.open().run(&self.path("out"), &options, &mut |event: &Event<'_>| told.extend(shown(event)));
         (result, told)
     }

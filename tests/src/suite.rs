@@ -80,3 +80,6 @@ mod variants;
 mod virtual_tokens;
 /// Small studies in this process.
 mod workbench;
+/// Several processes on one run.
+#[cfg(unix)]
+mod workers;

@@ -180,6 +180,8 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::JudgingFinished { judgements, .. } => format!("judged {}", judgements.len()),
         Event::ModelFailed { model, error } => format!("failed {model}: {error}"),
         Event::ModelFinished { model } => format!("finished {model}"),
+        Event::Elsewhere { model, by } => format!("elsewhere {model}: {by}"),
+        Event::JoinedElsewhere => "joined elsewhere".to_owned(),
         Event::JudgeRemark { judge, remark } => format!("{judge}: {remark}"),
         Event::JudgingForecast { forecast } => format!("{} takes {} requests", forecast.judge, forecast.requests),
         Event::JudgingTogether { judge } => format!("{judge} judges together"),
@@ -272,7 +274,7 @@ impl Workbench {
     /// What a run would do.
     #[allow(clippy::result_large_err)] // an error ends the test
     pub fn dry_run(&self, out: &str) -> Result<(), StudyError> {
-        let options = RunOptions { only: Vec::new(), dry_run: true };
+        let options = RunOptions { dry_run: true, ..RunOptions::default() };
         self.open().run(&self.path(out), &options, &mut Told::default())
     }
 
@@ -282,7 +284,8 @@ impl Workbench {
     }
 
     fn run_as(&self, out: &str, only: &[&str], mut told: Told) -> (Result<(), StudyError>, Told) {
-        let options = RunOptions { only: only.iter().map(|name| (*name).to_owned()).collect(), dry_run: false };
+        let options =
+            RunOptions { only: only.iter().map(|name| (*name).to_owned()).collect(), ..RunOptions::default() };
         let result = self.open().run(&self.path(out), &options, &mut told);
         (result, told)
     }

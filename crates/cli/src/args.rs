@@ -103,6 +103,9 @@ pub struct Quickstart {
     /// Seed of data, weights and order; the base models come with seed 1 and are trained for any other.
     #[arg(long, default_value_t = bases::SEED)]
     pub seed: u64,
+    /// Processes that work side by side, each with its share of cores and memory; as many as gain by it unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub jobs: Option<u32>,
     /// Train the two base models that come with tunebench anew, write them into this folder and do nothing else.
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub pretrain: Option<PathBuf>,
@@ -121,6 +124,34 @@ pub struct Study {
     /// Check everything, say what would be done, train nothing.
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub part: StudyPart,
+}
+
+/// Which part of a run a process takes.
+#[derive(Clone, Copy, clap::Args)]
+pub struct StudyPart {
+    /// Processes that work side by side, each with its share of cores and memory; as many as gain by it unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["worker", "join", "dry_run"])]
+    pub jobs: Option<u32>,
+    /// Take pieces of work that no other process does, until none is left: on any machine that sees the run folder.
+    #[arg(long, conflicts_with_all = ["join", "dry_run"])]
+    pub worker: bool,
+    /// Of a worker: end when the work on so many models is done.
+    #[arg(long, value_name = "N", requires = "worker", value_parser = clap::value_parser!(u32).range(1..))]
+    pub models: Option<u32>,
+    /// Of a worker: leave judging to whoever joins.
+    #[arg(long, requires = "worker")]
+    pub leave_judging: bool,
+    /// Train nothing: judge what is answered, and join the frames of what is done.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub join: bool,
+    /// How long a process on another machine may give no sign before its work is taken over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
+    pub lost_after: u64,
+    /// End with the process that started this one, which holds its standard input open.
+    #[arg(long, hide = true, requires = "worker")]
+    pub attached: bool,
 }
 
 #[derive(clap::Args)]

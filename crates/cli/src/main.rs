@@ -1,12 +1,14 @@
 //! `tunebench`: the command line over the study engine and the analyses.
 //!
-//! [`args`] is what may be said, [`commands`] answers it, [`output`] prints, [`downloads`] shows what comes from the hub, [`plugin_files`] finds plugins,
+//! [`args`] is what may be said, [`commands`] answers it, [`output`] prints, [`downloads`] shows what comes from the hub, [`jobs`] runs workers side by side,
+//! [`plugin_files`] finds plugins,
 //! [`quickstart`] is the embedded study, [`signals`] end a run early.
 //! Exit status: 0 done, 1 failed, 2 wrong usage, 128 and the number of the signal that ended a run.
 
 mod args;
 mod commands;
 mod downloads;
+mod jobs;
 mod output;
 mod plugin_files;
 mod quickstart;

@@ -29,6 +29,15 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Takes the end of standard input for a SIGTERM: whoever holds it open has ended.
+    pub fn end_with_input(&self) {
+        let number = self.number.clone();
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            number.store(SIGTERM as usize, Ordering::Relaxed);
+        });
+    }
+
     /// The number of the signal that came, if one did.
     pub fn received(&self) -> Option<u8> {
         u8::try_from(self.number.load(Ordering::Relaxed)).ok().filter(|number| *number > 0)

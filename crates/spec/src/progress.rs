@@ -76,6 +76,9 @@ pub struct PieceProgress {
     /// Why it failed or was skipped.
     #[serde(default)]
     pub error: Option<String>,
+    /// The process that does it or did it last: the machine's name, its number, and the job of a scheduler that it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
 }
 
 /// How it stands with a piece of work.
@@ -117,6 +120,7 @@ mod tests {
             predicted_seconds: Some(61.5),
             log: Some("work/train-1/steps.jsonl".into()),
             error: Some("no memory".into()),
+            by: "n1, process 7".into(),
         };
         let progress = Progress {
             study: "s".into(),

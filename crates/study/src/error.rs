@@ -54,8 +54,26 @@ pub enum StudyError {
     BaseChanged { files: String },
     #[error("{}: another run is writing to it; let it end first", folder.display())]
     Busy { folder: PathBuf },
+    /// The folder holds another text of the study than a worker was given.
+    #[error(
+        "{}: it holds another version of this study, which a worker cannot change; start `study` without --worker first, or give \
+         all workers the same file",
+        folder.display()
+    )]
+    OtherVersion { folder: PathBuf },
     #[error("stopped; what was computed is kept, run the study again to go on")]
     Stopped,
+    /// Another process took this work over, because it had no sign of this one for too long.
+    #[error(
+        "another process took this work over, as nothing was heard of this one for too long; nothing more is written here"
+    )]
+    ClaimLost,
+    /// What another process noted.
+    #[error("{error} (on {by}; run `study` without --worker to try it again)")]
+    FailedElsewhere { error: String, by: String },
+    /// Asked to join what is there, and this is not.
+    #[error("`{model}`: {pieces} not done yet; workers (`study --worker`), or `study` by itself, go on with it")]
+    Unjoined { model: String, pieces: String },
     #[error(
         "{}: it holds the study `{found}`, and this is `{name}`: its frames would be lost; give this one another folder with --out",
         folder.display()

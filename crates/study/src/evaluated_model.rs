@@ -131,6 +131,31 @@ impl EvaluatedModel<'_> {
         }
     }
 
+    /// Whether it is trained as far as is asked for now.
+    ///
+    /// # Errors
+    /// When a file of its training, or the losses of the plain base model, cannot be read.
+    pub fn is_trained(&self, folder: &RunFolder) -> Result<bool, StudyError> {
+        match self {
+            Self::Base { .. } | Self::Variant(_) => Ok(true),
+            Self::Arm(arm) => training::is_done(arm, folder),
+        }
+    }
+
+    /// Whether its losses are there.
+    ///
+    /// # Errors
+    /// Never in practice: names and hashes have a JSON form.
+    pub fn is_measured(&self, backend: &'static dyn Backend, root: &Path) -> Result<bool, StudyError> {
+        let (arm, identity) = match self {
+            Self::Base { .. } => return Ok(true),
+            Self::Arm(arm) => (arm, &arm.identity),
+            Self::Variant(variant) => (&variant.parent, &variant.identity),
+        };
+        let file = run_folder::losses(root, &arm.data.losses.identity(identity, backend)?);
+        Ok(file.exists() || trained_arm::has_diverged(root, &arm.identity))
+    }
+
     /// Trains it, where there is something to train.
     ///
     /// # Errors

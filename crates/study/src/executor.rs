@@ -1,31 +1,24 @@
-//! Does a piece of work: one of training, answering and judging.
+//! Does a piece of work: one of training, measuring, answering and judging. Its result is in the run folder, where whoever needs
+//! it finds it by name.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tunebench_model::backend::{Backend, Parts};
-use tunebench_spec::{Generation, Judgement};
+use tunebench_spec::Generation;
 
 use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
+use crate::judged_file;
 use crate::judgements::Judgements;
 use crate::model_key::ModelKey;
 use crate::observer::Observer;
 use crate::run_folder::RunFolder;
 use crate::work::{Piece, PieceKind};
-
-/// What came of the pieces of one model so far.
-#[derive(Default)]
-pub struct ArmOutcome {
-    pub generations: Vec<Generation>,
-    pub judgements: Vec<Judgement>,
-    /// Why not all of its answers could be judged.
-    pub stopped: Option<String>,
-}
 
 /// What does pieces of work, and where.
 pub struct Executor<'a> {
@@ -52,30 +45,49 @@ impl<'a> Executor<'a> {
         self.models = models.into_iter().map(|model| (model.key().clone(), model)).collect();
     }
 
-    /// Does a piece of work, or finds it done. What it yields joins the outcome of the model's earlier pieces, from which
-    /// it takes what it needs; what it needs of other models is in the run folder.
+    /// Does a piece of work, or finds it done.
     ///
     /// # Errors
     /// When the work fails.
-    pub fn execute(
-        &self,
-        piece: &Piece,
-        outcome: &mut ArmOutcome,
-        observer: &mut dyn Observer,
-    ) -> Result<(), StudyError> {
+    pub fn execute(&self, piece: &Piece, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let model = self.model(&piece.model)?;
         match piece.kind {
-            PieceKind::Train => {
-                model.train(self.backend, &self.folder, &mut self.calibration.borrow_mut(), observer)?
-            }
-            PieceKind::Measure => model.measure(self.backend, &self.folder)?,
-            PieceKind::Answer => outcome.generations = self.answer(model, &piece.id, observer)?,
+            PieceKind::Train => model.train(self.backend, &self.folder, &mut self.calibration.borrow_mut(), observer),
+            PieceKind::Measure => model.measure(self.backend, &self.folder),
+            PieceKind::Answer => self.answer(model, &piece.id, observer),
             PieceKind::Judge => {
-                let found = self.evaluation()?.judge(&outcome.generations, &self.folder, observer)?;
-                Judgements { judgements: outcome.judgements, stopped: outcome.stopped } = found;
+                if self.judgements(piece)?.is_some() {
+                    return Ok(());
+                }
+                let said = self.evaluation()?.judge(&self.answers(model)?, &self.folder, observer)?;
+                judged_file::write(self.folder.root(), &piece.id, &said)
             }
         }
-        Ok(())
+    }
+
+    /// Whether a piece need not be done any more.
+    ///
+    /// # Errors
+    /// When what it left cannot be read.
+    pub fn is_done(&self, piece: &Piece) -> Result<bool, StudyError> {
+        let model = self.model(&piece.model)?;
+        match piece.kind {
+            PieceKind::Train => model.is_trained(&self.folder),
+            PieceKind::Measure => model.is_measured(self.backend, self.folder.root()),
+            PieceKind::Answer => {
+                let request = self.evaluation()?.request(model.encoder(), model.key());
+                Ok(request.finished(&self.folder.generations(&piece.id))?.is_some())
+            }
+            PieceKind::Judge => Ok(self.judgements(piece)?.is_some()),
+        }
+    }
+
+    /// What was said in a piece of judging; none while it is not done.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn judgements(&self, piece: &Piece) -> Result<Option<Judgements>, StudyError> {
+        judged_file::read(self.folder.root(), &piece.id, &piece.model)
     }
 
     /// The run folder.
@@ -83,12 +95,24 @@ impl<'a> Executor<'a> {
         &self.folder
     }
 
-    /// The rows of a trained model in `arms` and `steps`.
+    /// The rows of a model in all frames, by the pieces of work on it that are done.
     ///
     /// # Errors
-    /// When what training wrote cannot be read.
-    pub fn rows(&self, model: &ModelKey) -> Result<ArmRows, StudyError> {
-        self.model(model)?.rows(self.backend, self.folder.root())
+    /// When what they wrote cannot be read.
+    pub fn rows(&self, pieces: &[Piece]) -> Result<ArmRows, StudyError> {
+        let Some(first) = pieces.first() else { return Ok(ArmRows::default()) };
+        let model = self.model(&first.model)?;
+        let mut rows = model.rows(self.backend, self.folder.root())?;
+        for piece in pieces {
+            match piece.kind {
+                PieceKind::Train | PieceKind::Measure => {}
+                PieceKind::Answer => rows.generations = self.answers(model)?,
+                PieceKind::Judge => {
+                    rows.judgements = self.judgements(piece)?.map(|said| said.judgements).unwrap_or_default();
+                }
+            }
+        }
+        Ok(rows)
     }
 
     /// Drops what was prepared for a model, its tokens above all.
@@ -96,21 +120,23 @@ impl<'a> Executor<'a> {
         self.models.remove(model);
     }
 
-    /// A model's generations; it is opened only when some are missing.
-    fn answer(
-        &self,
-        model: &EvaluatedModel<'_>,
-        id: &str,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Generation>, StudyError> {
+    /// Has a model answer; it is opened only when answers are missing.
+    fn answer(&self, model: &EvaluatedModel<'_>, id: &str, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let request = self.evaluation()?.request(model.encoder(), model.key());
         let path = self.folder.generations(id);
-        if let Some(found) = request.finished(&path)? {
-            return Ok(found);
+        if request.finished(&path)?.is_some() {
+            return Ok(());
         }
         let (shape, weights, tuning) = model.load(self.folder.root())?;
         let answering = self.backend.generator(Parts { shape: &shape, weights, tuning })?;
         request.generate(answering.as_ref(), &path, observer)?;
+        self.answers(model).map(drop)
+    }
+
+    /// A model's answers, all of them.
+    fn answers(&self, model: &EvaluatedModel<'_>) -> Result<Vec<Generation>, StudyError> {
+        let request = self.evaluation()?.request(model.encoder(), model.key());
+        let path = self.folder.generations(&request.identity(model.identity())?);
         request.finished(&path)?.ok_or(StudyError::AnswersMissing { path })
     }
 

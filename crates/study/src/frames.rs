@@ -15,7 +15,7 @@ use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 
 /// The rows of one model.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ArmRows {
     /// One row.
     pub arms: Vec<ArmRecord>,
@@ -57,8 +57,13 @@ impl RunFrames {
     }
 
     /// Keeps of what is there what still is as the study describes it, which names each model by an identity; and puts it
-    /// into the study's order. What is dropped is told.
-    pub fn keep(&mut self, order: &[ModelKey], identities: &BTreeMap<ModelKey, String>, observer: &mut dyn Observer) {
+    /// into the study's order. What is dropped is told; whether that changes what was read.
+    pub fn keep(
+        &mut self,
+        order: &[ModelKey],
+        identities: &BTreeMap<ModelKey, String>,
+        observer: &mut dyn Observer,
+    ) -> bool {
         self.order = order.iter().map(row_key).collect();
         let identities: BTreeMap<RowKey, &String> = identities.iter().map(|(key, id)| (row_key(key), id)).collect();
         let is_current = |key: &RowKey, rows: &ArmRows| {
@@ -67,10 +72,15 @@ impl RunFrames {
         let dropped: BTreeSet<String> =
             self.rows.iter().filter(|(key, rows)| !is_current(key, rows)).map(|(key, _)| key.0.clone()).collect();
         self.rows.retain(|key, rows| is_current(key, rows));
+        let mut places: Vec<(usize, &RowKey)> = self.rows.iter().map(|(key, rows)| (rows.place, key)).collect();
+        places.sort();
+        let order = self.order.iter().filter(|key| self.rows.contains_key(key));
+        let is_other = !dropped.is_empty() || !places.iter().map(|(_, key)| *key).eq(order);
         if !dropped.is_empty() {
             let arms: Vec<String> = dropped.into_iter().collect();
             observer.on_event(&Event::RowsDropped { arms: &arms });
         }
+        is_other
     }
 
     /// All that is in the frames of a run folder, in its order.
@@ -86,17 +96,21 @@ impl RunFrames {
 
     /// Puts in the rows of a model, in place of those it had. What judges said that are none of `judges` stays, where it is of
     /// the answers that are there now: it was paid for.
-    pub fn replace(&mut self, model: &ModelKey, judges: &BTreeSet<String>, mut rows: ArmRows) {
+    ///
+    /// Whether that changes anything.
+    pub fn replace(&mut self, model: &ModelKey, judges: &BTreeSet<String>, mut rows: ArmRows) -> bool {
         let key = row_key(model);
-        if let Some(earlier) = self.rows.get_mut(&key) {
+        if let Some(earlier) = self.rows.get(&key) {
             let answers = answer_hashes(&rows.generations);
-            let others = std::mem::take(&mut earlier.judgements)
-                .into_iter()
-                .filter(|row| !judges.contains(&row.judge) && answers.get(row.item.as_str()) == Some(&row.answer_hash));
-            rows.judgements.extend(others);
+            let is_kept = |row: &&Judgement| {
+                !judges.contains(&row.judge) && answers.get(row.item.as_str()) == Some(&row.answer_hash)
+            };
+            rows.judgements.extend(earlier.judgements.iter().filter(is_kept).cloned());
             rows.place = earlier.place;
         }
+        let is_new = self.rows.get(&key) != Some(&rows);
         self.rows.insert(key, rows);
+        is_new
     }
 
     /// Puts in what one judge says of a model's answers, in place of what it said before. Where it could not be asked now, and the

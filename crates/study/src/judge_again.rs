@@ -17,7 +17,7 @@ use crate::judge_servers::{JudgeServers, LocalModels};
 use crate::judgements::{Judging, JudgingOptions};
 use crate::judges::OpenJudge;
 use crate::observer::{Event, Observer};
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::{self, RunFolder, Sharing};
 use crate::together::judge_together;
 
 /// What of a run folder is judged again, and how.
@@ -48,7 +48,7 @@ impl JudgedRun {
     /// When it is none, or another run is writing to it, or it keeps no items.
     pub fn open(root: &Path, backend: &'static dyn Backend) -> Result<Self, StudyError> {
         let study = run_folder::study(root)?;
-        let folder = RunFolder::open(root)?;
+        let folder = RunFolder::open(root, Sharing::Alone)?;
         let items: Vec<Example> = human_labels::items(root)?.into_values().collect();
         let frames = RunFrames::read(root)?;
         if frames.answered(&study).is_empty() {

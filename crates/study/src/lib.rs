@@ -17,9 +17,10 @@
 //!   the [`evaluation`]
 //! - [`variant`]: a training in another form
 //! - [`selection`]: which candidate of a grid is the arm; [`candidates`]: those in a run folder
-//! - [`work`]: the order of work as plain data
-//! - [`run`](mod@run): the loop over it; [`executor`]: one piece of it, for one [`evaluated_model`]
-//! - [`training`], [`generations`], [`judgements`]: the three kinds of work
+//! - [`work`]: the order of work as plain data; [`work_ahead`]: how much of it there is, and how many processes gain by it
+//! - [`run`](mod@run): a run of it, whose loop is `round.rs`; [`joining`]: frames of what is done; [`workers`]: which of several processes does what, with [`failures`] noted for the others;
+//!   [`executor`]: one piece of work, for one [`evaluated_model`]
+//! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work
 //! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`together`]: those
 //!   that wait for all answers
 //! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
@@ -53,6 +54,7 @@ pub mod evaluated_model;
 pub mod evaluation;
 pub mod examples;
 pub mod executor;
+pub mod failures;
 mod file_content;
 pub mod forecast;
 pub mod frames;
@@ -61,10 +63,12 @@ pub mod hub_files;
 pub mod human_labels;
 pub mod identity;
 pub mod items;
+pub mod joining;
 pub mod judge_again;
 pub mod judge_cost;
 pub mod judge_probes;
 pub mod judge_servers;
+pub mod judged_file;
 pub mod judgements;
 pub mod judges;
 pub mod labels;
@@ -77,6 +81,7 @@ pub mod observer;
 pub mod preparation;
 pub mod prepared_arm;
 pub mod progress_file;
+mod round;
 pub mod run;
 pub mod run_folder;
 pub mod selection;
@@ -90,6 +95,8 @@ pub mod training_set;
 pub mod variant;
 pub mod wording;
 pub mod work;
+pub mod work_ahead;
+pub mod workers;
 
 use std::path::Path;
 use tunebench_model::backend::Backend;
@@ -113,11 +120,13 @@ pub use judge_cost::{JudgingForecast, Tokens};
 pub use labels::{ArmLabels, ExampleLabels};
 pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
-pub use run::RunOptions;
+pub use run::{Beside, RunOptions};
 pub use servable::{Servable, servable};
 pub use token_cache::TokenCache;
 pub use trained_arm::TrainedArm;
 pub use work::{Piece, PieceKind, WorkGraph};
+pub use work_ahead::WorkAhead;
+pub use workers::Part;
 
 /// A study, opened: from here it is planned and run.
 pub struct Study {
@@ -235,7 +244,21 @@ impl Study {
     /// # Errors
     /// As [`run::run`].
     pub fn run(&self, out: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        run::run(&self.context, out, options, observer)
+        run::run(&self.context, out, options, &mut |_| Ok(()), observer)
+    }
+
+    /// As [`Study::run`], with workers: `beside` has them do their part.
+    ///
+    /// # Errors
+    /// As [`run::run`], and those of `beside`.
+    pub fn run_beside(
+        &self,
+        out: &Path,
+        options: &RunOptions,
+        beside: &mut run::Beside<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
+        run::run(&self.context, out, options, beside, observer)
     }
 }
 

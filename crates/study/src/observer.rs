@@ -260,6 +260,13 @@ pub enum Event<'a> {
         judge: &'a str,
         judgements: &'a [Judgement],
     },
+    /// Another process does work on a model.
+    Elsewhere {
+        model: &'a ModelKey,
+        by: &'a str,
+    },
+    /// Another process joins the frames, or did.
+    JoinedElsewhere,
     /// A model's work failed; the run goes on without it and what starts from it.
     ModelFailed {
         model: &'a ModelKey,

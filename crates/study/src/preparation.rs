@@ -27,8 +27,10 @@ use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
 use crate::prepared_arm::{ArmData, PreparedArm};
+use crate::trained_arm;
 use crate::variant::PreparedVariant;
 use crate::work::{ModelWork, WorkGraph, chosen_arms};
+use crate::work_ahead::WorkAhead;
 
 /// A study, prepared as far as what does not depend on its results.
 pub struct Preparation<'a> {
@@ -167,6 +169,31 @@ impl<'a> Preparation<'a> {
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             candidates.iter().for_each(|data| data.remarks(name, observer));
         }
+    }
+
+    /// What of it is to be trained in this run folder, as far as that is known.
+    pub fn ahead(&self, root: &Path) -> WorkAhead {
+        let mut ahead = WorkAhead::default();
+        for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
+            for data in candidates {
+                let plan = data.plan;
+                let starts_from = self.context.study.arm(&plan.arm.base);
+                let trained = plan.seeds.iter().enumerate().filter(|(number, _)| {
+                    let training = PreparedArm::new(data, *number, None, self.context.backend);
+                    // One that starts from another arm has a name when that one is decided.
+                    training.is_ok_and(|arm| matches!(trained_arm::finished(root, &arm.identity), Ok(Some(_))))
+                });
+                let trained = if starts_from.is_none() { trained.count() } else { 0 };
+                let parameters = plan.shape.params();
+                if starts_from.is_none() {
+                    ahead.trainings += plan.seeds.len() - trained;
+                }
+                ahead.operations += 6.0 * parameters as f64 * data.tokens as f64 * (plan.seeds.len() - trained) as f64;
+                ahead.parameters = ahead.parameters.max(parameters);
+                ahead.memory = ahead.memory.max(data.memory(self.context.backend));
+            }
+        }
+        ahead
     }
 
     /// What the study will take, from nothing. `warnings` are those that were told.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tunebench_files::{Lock, Owner};
 use tunebench_spec::progress::{FILE, PieceProgress, PieceState, Progress, RunState};
 
 use crate::error::StudyError;
+use crate::failures::shown;
 use crate::model_key::ModelKey;
 use crate::run_folder;
 use crate::work::{Piece, PieceKind, WorkGraph};
@@ -14,77 +16,103 @@ use crate::work::{Piece, PieceKind, WorkGraph};
 /// Most messages that are kept.
 const MOST_MESSAGES: usize = 50;
 
-/// The file, written anew whenever the work changes.
+/// The file, changed whenever the work changes, by all processes that work on the run.
 pub struct ProgressFile {
     root: PathBuf,
-    progress: Progress,
+    study: String,
+    me: Owner,
 }
 
 impl ProgressFile {
-    /// Of a run of this study that begins now.
-    pub fn new(root: &Path, study: &str) -> Self {
-        // A clock before 1970 tells no time.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let progress = Progress {
-            study: study.to_owned(),
-            process: std::process::id(),
-            host: host.trim().to_owned(),
-            started_unix_seconds: now,
-            state: RunState::Running,
-            pieces: Vec::new(),
-            messages: Vec::new(),
-        };
-        Self { root: root.to_owned(), progress }
+    /// Of a run of this study that begins now, or, for a worker, goes on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn new(root: &Path, study: &str, me: &Owner, is_worker: bool) -> Result<Self, StudyError> {
+        let this = Self { root: root.to_owned(), study: study.to_owned(), me: me.clone() };
+        this.change(|progress| {
+            if !is_worker {
+                *progress = this.begin();
+            }
+            progress.state = RunState::Running;
+        })?;
+        Ok(this)
     }
 
     /// The work that is known now; a piece that was there before keeps its state.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn work(&mut self, graph: &WorkGraph, identities: &BTreeMap<ModelKey, String>) -> Result<(), StudyError> {
-        let mut before: BTreeMap<String, PieceProgress> =
-            self.progress.pieces.drain(..).map(|piece| (piece.id.clone(), piece)).collect();
-        let known = |piece: &Piece| {
-            let id = name(piece);
-            before.remove(&id).unwrap_or_else(|| described(piece, id, identities))
-        };
-        let mut pieces: Vec<PieceProgress> = graph.pieces.iter().map(known).collect();
-        // What was done in an earlier round is no part of this one's work, but of the run's.
-        pieces.splice(0..0, before.into_values());
-        self.progress.pieces = pieces;
-        self.write()
+    pub fn work(&self, graph: &WorkGraph, identities: &BTreeMap<ModelKey, String>) -> Result<(), StudyError> {
+        self.change(|progress| {
+            let mut before: BTreeMap<String, PieceProgress> =
+                progress.pieces.drain(..).map(|piece| (piece.id.clone(), piece)).collect();
+            let known = |piece: &Piece| {
+                let id = name(piece);
+                before.remove(&id).unwrap_or_else(|| described(piece, id, identities))
+            };
+            let mut pieces: Vec<PieceProgress> = graph.pieces.iter().map(known).collect();
+            // What was done in an earlier round is no part of this one's work, but of the run's.
+            pieces.splice(0..0, before.into_values());
+            progress.pieces = pieces;
+        })
     }
 
-    /// A piece is in another state.
+    /// A piece is in another state, by this process.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn piece(&mut self, piece: &Piece, state: PieceState, error: Option<&StudyError>) -> Result<(), StudyError> {
+    pub fn piece(&self, piece: &Piece, state: PieceState, error: Option<&StudyError>) -> Result<(), StudyError> {
         let id = name(piece);
-        if let Some(found) = self.progress.pieces.iter_mut().find(|found| found.id == id) {
-            found.state = state;
-            found.error = error.map(ToString::to_string);
-        }
-        if let Some(error) = error {
-            self.progress.messages.push(error.to_string());
-            let surplus = self.progress.messages.len().saturating_sub(MOST_MESSAGES);
-            self.progress.messages.drain(..surplus);
-        }
-        self.write()
+        self.change(|progress| {
+            if let Some(found) = progress.pieces.iter_mut().find(|found| found.id == id) {
+                // Who did it stays, where another process only finds it done.
+                if found.state != state || found.by.is_empty() {
+                    found.by = shown(&self.me);
+                }
+                found.state = state;
+                found.error = error.map(ToString::to_string);
+            }
+            if let Some(error) = error {
+                progress.messages.push(error.to_string());
+                let surplus = progress.messages.len().saturating_sub(MOST_MESSAGES);
+                progress.messages.drain(..surplus);
+            }
+        })
     }
 
     /// The run is over.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn end(&mut self, state: RunState) -> Result<(), StudyError> {
-        self.progress.state = state;
-        self.write()
+    pub fn end(&self, state: RunState) -> Result<(), StudyError> {
+        self.change(|progress| progress.state = state)
     }
 
-    fn write(&self) -> Result<(), StudyError> {
-        Ok(tunebench_files::write_json(&self.root.join(FILE), &self.progress)?)
+    /// Reads the file, changes it and writes it, while no other process does.
+    fn change(&self, change: impl FnOnce(&mut Progress)) -> Result<(), StudyError> {
+        let _lock = Lock::wait(&self.root.join("work/progress.lock"))?;
+        let path = self.root.join(FILE);
+        // One that is missing or damaged is made anew: it says nothing that is not to be seen in the folder itself.
+        let found = tunebench_files::read_json::<Progress>(&path).ok();
+        let mut progress = found.filter(|found| found.study == self.study).unwrap_or_else(|| self.begin());
+        (progress.process, progress.host) = (self.me.process, self.me.host.clone());
+        change(&mut progress);
+        Ok(tunebench_files::write_json(&path, &progress)?)
+    }
+
+    fn begin(&self) -> Progress {
+        // A clock before 1970 tells no time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Progress {
+            study: self.study.clone(),
+            process: self.me.process,
+            host: self.me.host.clone(),
+            started_unix_seconds: now,
+            state: RunState::Running,
+            pieces: Vec::new(),
+            messages: Vec::new(),
+        }
     }
 }
 
@@ -103,5 +131,17 @@ fn described(piece: &Piece, id: String, identities: &BTreeMap<ModelKey, String>)
     let ModelKey { arm, candidate, seed, .. } = piece.model.clone();
     let (state, total) = (PieceState::Waiting, piece.until.or(piece.total));
     let kind = kind.to_owned();
-    PieceProgress { id, kind, arm, seed, candidate, state, total, predicted_seconds: None, log, error: None }
+    PieceProgress {
+        id,
+        kind,
+        arm,
+        seed,
+        candidate,
+        state,
+        total,
+        predicted_seconds: None,
+        log,
+        error: None,
+        by: String::new(),
+    }
 }

@@ -11,6 +11,10 @@
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
 //! OUT/work/items.jsonl       the evaluation items, so that answers can be judged again without the study's data
 //! OUT/work/local_models.json where models are that a judge may ask, as local:ID
+//! OUT/work/judgements-ID.json what judges said of one model's answers
+//! OUT/work/failed-ID.json    a piece of work that failed, and why; the next run tries it again
+//! OUT/work/claims/           which process does which piece of work
+//! OUT/work/joined.json       what was joined into the frames last
 //! OUT/work/replies.jsonl     every reply of a judge model, with its request
 //! OUT/work/batches/          what is known of a judge's batches that were sent
 //! ```
@@ -25,22 +29,39 @@ use crate::error::{Locate, StudyError};
 /// A run folder, locked while a study writes to it.
 pub struct RunFolder {
     root: PathBuf,
-    _lock: files::Lock,
+    _locks: Vec<files::Lock>,
+}
+
+/// Who else may write to a run folder meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    Alone,
+    /// Workers.
+    WithWorkers,
+    /// One of those workers: another run, and other workers.
+    AsWorker,
 }
 
 impl RunFolder {
     /// Opens or makes the folder for writing.
     ///
     /// # Errors
-    /// When it cannot be made, or another run is writing to it.
-    pub fn open(root: &Path) -> Result<Self, StudyError> {
+    /// When it cannot be made, or somebody is writing to it with whom it is not shared.
+    pub fn open(root: &Path, sharing: Sharing) -> Result<Self, StudyError> {
         let work = root.join("work");
         files::create_folder(&work).at(format_args!("run folder {}", root.display()))?;
-        let lock = files::Lock::acquire(&work.join("lock")).map_err(|error| match error {
+        let (run, workers) = (work.join("lock"), work.join("workers.lock"));
+        let locked = match sharing {
+            Sharing::Alone => vec![files::Lock::acquire(&run), files::Lock::acquire(&workers)],
+            Sharing::WithWorkers => vec![files::Lock::acquire(&run), files::Lock::share(&workers)],
+            Sharing::AsWorker => vec![files::Lock::share(&workers)],
+        };
+        let locks = locked.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
             files::Error::Locked { .. } => StudyError::Busy { folder: root.to_owned() },
             error => error.into(),
         })?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), _locks: locks })
     }
 
     pub fn root(&self) -> &Path {
@@ -60,6 +81,14 @@ impl RunFolder {
     /// The file of a judge model's replies.
     pub fn replies(&self) -> PathBuf {
         self.root.join("work/replies.jsonl")
+    }
+
+    /// The right to write the frames, which is waited for.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn frames(&self) -> Result<files::Lock, StudyError> {
+        Ok(files::Lock::wait(&self.root.join("work/frames.lock"))?)
     }
 
     /// What is known of a judge's batches that were sent.
@@ -98,6 +127,37 @@ pub fn labels(root: &Path) -> PathBuf {
     root.join("labels.jsonl")
 }
 
+/// What the judges said of a model's answers, within a run folder.
+pub fn judgements(root: &Path, identity: &str) -> PathBuf {
+    root.join("work").join(format!("judgements-{}.json", short(identity)))
+}
+
+/// Why a piece of work failed, within a run folder.
+pub fn failure(root: &Path, identity: &str) -> PathBuf {
+    root.join("work").join(format!("failed-{}.json", short(identity)))
+}
+
+/// What of a run was joined last, within a run folder.
+pub fn joined(root: &Path) -> PathBuf {
+    root.join("work/joined.json")
+}
+
+/// Forgets what was joined, so that it is done again.
+///
+/// # Errors
+/// When the file cannot be removed.
+pub fn forget_joined(root: &Path) -> Result<(), StudyError> {
+    match std::fs::remove_file(joined(root)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Where processes say which piece of work they do, within a run folder.
+pub fn claims(root: &Path) -> PathBuf {
+    root.join("work/claims")
+}
+
 /// The folder of an arm's training within a run folder.
 pub fn training(root: &Path, identity: &str) -> PathBuf {
     root.join("work").join(format!("train-{}", short(identity)))
@@ -118,6 +178,7 @@ pub fn losses(root: &Path, identity: &str) -> PathBuf {
     root.join("work").join(format!("losses-{}.json", short(identity)))
 }
 
-fn short(identity: &str) -> &str {
+/// The beginning of a name of 64 digits, which tells it from all others of a run.
+pub fn short(identity: &str) -> &str {
     identity.get(..16).unwrap_or(identity)
 }

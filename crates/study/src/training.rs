@@ -52,6 +52,14 @@ pub fn train(
     }
 }
 
+/// Whether nothing is left to train of what is asked for now.
+///
+/// # Errors
+/// When a file of the training cannot be read.
+pub fn is_done(arm: &PreparedArm<'_>, folder: &RunFolder) -> Result<bool, StudyError> {
+    Ok(trained_arm::finished(folder.root(), &arm.identity)?.is_some() || is_far_enough(arm, folder)?)
+}
+
 /// Whether a candidate was compared at the step that is asked for, or is known to diverge.
 fn is_far_enough(arm: &PreparedArm<'_>, folder: &RunFolder) -> Result<bool, StudyError> {
     if arm.is_candidate() && trained_arm::has_diverged(folder.root(), &arm.identity) {

@@ -127,6 +127,8 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::Trained { record, .. } => trained(record),
         Event::JudgingNote(note) => (*note).to_owned(),
         Event::JudgingFinished { judge, judgements, .. } => format!("  {judge}: {}", summary(judgements)),
+        Event::Elsewhere { model, by } => format!("{model} is worked on by another process: {by}"),
+        Event::JoinedElsewhere => "all pieces are done; another process joins the frames".to_owned(),
         Event::ModelFailed { error, .. } => format!("  failed: {error}"),
         _ => return None,
     })

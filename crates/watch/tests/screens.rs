@@ -63,6 +63,7 @@ impl Run {
             candidate: candidate.into(),
             state: PieceState::Waiting,
             total: Some(total),
+            by: String::new(),
             predicted_seconds: Some(if kind == "train" { 50.0 } else { 10.0 }),
             log: Some(log),
             error: None,

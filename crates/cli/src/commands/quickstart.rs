@@ -7,10 +7,11 @@ use tunebench_analysis as analysis;
 use tunebench_analysis::estimates::MARGIN;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_report::data::Language;
-use tunebench_study::{RunOptions, trained_arm};
+use tunebench_study::{RunOptions, WorkAhead, trained_arm};
 
 use crate::args::{Quickstart, Shared};
 use crate::commands::report;
+use crate::jobs::{self, Jobs};
 use crate::output::{OutputFormat, Terminal, print, print_tables, status};
 use crate::plugin_files;
 use crate::quickstart::{study::Sizes, write_all};
@@ -32,7 +33,10 @@ pub fn run(args: &Quickstart, shared: &Shared, signals: &Signals) -> Result<()> 
         return pretrain(&data, folder, shared, signals);
     }
     let study = plugin_files::open_study(&data.join("study.toml"), shared)?;
-    study.run(out, &RunOptions::default(), &mut Terminal::new(signals.clone()))?;
+    let options = RunOptions::default();
+    let jobs = Jobs { file: &data.join("study.toml"), out, options: &options, shared };
+    let mut beside = |ahead: &WorkAhead| jobs::run(&jobs, args.jobs, ahead, signals);
+    study.run_beside(out, &options, &mut beside, &mut Terminal::new(signals.clone()))?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     print("\n")?;
     report::write(out, &out.join("report.html"), MARGIN, Language::En)?;

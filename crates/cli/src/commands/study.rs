@@ -1,12 +1,14 @@
 //! `tunebench study`: runs a study, or goes on with one that was interrupted.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use tunebench_analysis as analysis;
-use tunebench_study::RunOptions;
+use tunebench_study::{Part, RunOptions, WorkAhead};
 
-use crate::args::{Shared, Study as StudyArgs};
+use crate::args::{Shared, Study as StudyArgs, StudyPart};
+use crate::jobs;
 use crate::output::{OutputFormat, Terminal, print_decisions, print_tables};
 use crate::plugin_files;
 use crate::signals::Signals;
@@ -14,9 +16,25 @@ use crate::signals::Signals;
 pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
-    let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run };
-    study.run(&out, &options, &mut Terminal::new(signals.clone()))?;
-    if args.dry_run || study.definition().eval.is_none() {
+    let StudyPart { worker, models, leave_judging, join, lost_after, attached, jobs } = args.part;
+    if attached {
+        signals.end_with_input();
+    }
+    let part = match (worker, join) {
+        (true, _) => Part::Worker { models, leaves_judging: leave_judging },
+        (false, true) => Part::Join,
+        (false, false) => Part::Whole,
+    };
+    let patience = Duration::from_secs(lost_after);
+    let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run, part, job: jobs::scheduled(), patience };
+    let mut beside = |ahead: &WorkAhead| match part {
+        Part::Whole => {
+            jobs::run(&jobs::Jobs { file: &args.file, out: &out, options: &options, shared }, jobs, ahead, signals)
+        }
+        Part::Worker { .. } | Part::Join => Ok(()),
+    };
+    study.run_beside(&out, &options, &mut beside, &mut Terminal::new(signals.clone()))?;
+    if worker || args.dry_run || study.definition().eval.is_none() {
         return Ok(());
     }
     print_tables(&analysis::scores(&out)?, OutputFormat::Text)?;

@@ -24,6 +24,10 @@ pub enum LimitSource {
     AddressSpace,
     /// RLIMIT_DATA, `ulimit -d`.
     Data,
+    /// What a job of Slurm has on its node.
+    Slurm,
+    /// `TUNEBENCH_MEMORY_GIB`: the share of one of several processes.
+    Given,
 }
 
 impl fmt::Display for MemoryLimit {
@@ -46,6 +50,8 @@ impl fmt::Display for LimitSource {
             }
             Self::AddressSpace => f.write_str("limit of the process's address space, ulimit -v"),
             Self::Data => f.write_str("limit of the process's data, ulimit -d"),
+            Self::Slurm => f.write_str("what Slurm gave the job on its node, --mem"),
+            Self::Given => write!(f, "the share of this process, {SHARE}"),
         }
     }
 }
@@ -63,6 +69,21 @@ const PROCESS_LIMITS: [ProcessLimit; 2] = [
     ProcessLimit { source: LimitSource::AddressSpace, line: "Max address space", bounded: "VmSize:" },
     ProcessLimit { source: LimitSource::Data, line: "Max data size", bounded: "VmData:" },
 ];
+
+/// The memory of this process among several, in GiB.
+pub const SHARE: &str = "TUNEBENCH_MEMORY_GIB";
+
+/// What the environment says that this process may have: what Slurm gave its job, or its share among several processes.
+pub fn given(variable: impl Fn(&str) -> Option<String>) -> Option<MemoryLimit> {
+    let number = |name: &str| variable(name)?.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
+    let mib = f64::from(1 << 20);
+    // 0 stands for all that the node has.
+    let job = number("SLURM_MEM_PER_NODE");
+    let job = job.or_else(|| Some(number("SLURM_MEM_PER_CPU")? * number("SLURM_CPUS_ON_NODE")?));
+    let job = job.map(|of| MemoryLimit { bytes: (of * mib) as u64, source: LimitSource::Slurm });
+    let share = number(SHARE).map(|gib| MemoryLimit { bytes: (gib * mib * 1024.0) as u64, source: LimitSource::Given });
+    job.into_iter().chain(share).min_by_key(|limit| limit.bytes)
+}
 
 /// The least of all limits; none where the system says nothing. `root` is `/`, or the folder that stands for it in a test.
 pub fn total(root: &Path) -> Option<MemoryLimit> {

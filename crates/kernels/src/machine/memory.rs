@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::limits::{self, kib_field};
 
-pub use super::limits::{LimitSource, MemoryLimit};
+pub use super::limits::{LimitSource, MemoryLimit, SHARE, given};
 
 const ROOT: &str = "/";
 
@@ -20,9 +20,10 @@ pub fn reset_peak() {
 }
 
 /// What this process may have: what the machine has, or less where a container, another control group or a limit of the
-/// process allows less; and which of them it is.
+/// process allows less, Slurm gave its job less, or it has a share among several; and which of them it is.
 pub fn limit() -> Option<MemoryLimit> {
-    limit_under(Path::new(ROOT))
+    let given = limits::given(|name| std::env::var(name).ok());
+    limit_under(Path::new(ROOT)).into_iter().chain(given).min_by_key(|limit| limit.bytes)
 }
 
 /// The bytes of [`limit`].
@@ -32,7 +33,8 @@ pub fn total() -> Option<u64> {
 
 /// What this process could get now, within [`limit`]: file caches that would be given back count as free.
 pub fn available() -> Option<u64> {
-    available_under(Path::new(ROOT))
+    let given = limits::given(|name| std::env::var(name).ok()).map(|limit| limit.bytes);
+    available_under(Path::new(ROOT)).into_iter().chain(given).min()
 }
 
 /// [`limit`] by the files below another root than `/`: the `proc` and `sys` of another machine.

@@ -19,6 +19,11 @@ pub fn are_given() -> bool {
     [ELEMENTS, PRODUCTS].iter().all(|name| std::env::var_os(name).is_some())
 }
 
+/// How many threads this process was given for products; one where that is not said.
+pub fn products() -> usize {
+    std::env::var(PRODUCTS).ok().and_then(|text| text.parse().ok()).filter(|count| *count > 0).unwrap_or(1)
+}
+
 /// Becomes a process of the same program and arguments with `products` threads. candle's own pool is kept at one,
 /// unless another number is given: it waits by spinning, so that with two threads and anything else running on the
 /// machine a step takes up to six times as long. glibc's heaps are kept to one for each thread that computes and two

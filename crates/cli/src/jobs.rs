@@ -1,0 +1,109 @@
+//! Workers side by side on this machine: processes of this program, each with its share of cores and memory.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tunebench_kernels::machine::{memory, threads};
+use tunebench_study::{RunOptions, StudyError, WorkAhead};
+
+use crate::args::Shared;
+use crate::output::{status, warn};
+use crate::signals::Signals;
+
+/// What workers work on.
+pub struct Jobs<'a> {
+    pub file: &'a Path,
+    pub out: &'a Path,
+    pub options: &'a RunOptions,
+    pub shared: &'a Shared,
+}
+
+/// The job of a scheduler that this process is: of Slurm or of Kubernetes; empty without one.
+pub fn scheduled() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let slurm = || {
+        let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+        array.map(|(job, task)| format!("{job}_{task}")).or_else(|| variable("SLURM_JOB_ID"))
+    };
+    slurm()
+        .or_else(|| Some(format!("{}-{}", variable("HOSTNAME")?, variable("JOB_COMPLETION_INDEX")?)))
+        .unwrap_or_default()
+}
+
+/// Starts workers, shows what they say, and returns when all have ended. `asked` is how many, else as many as gain by it; one is
+/// this process itself.
+pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<(), StudyError> {
+    let cores = threads::products();
+    let there = memory::limit().map(|limit| limit.bytes);
+    let count = asked.map_or_else(|| ahead.jobs(cores, there), |count| count as usize);
+    if count < 2 {
+        return Ok(());
+    }
+    if let (Some(there), Some(needed)) = (there, ahead.memory)
+        && needed.saturating_mul(count as u64) > there
+    {
+        return Err(StudyError::Invalid(format!(
+            "--jobs {count}: a training takes up to {:.1} GiB, so many at once take more than the {:.1} GiB there are; ask for fewer",
+            gib(needed),
+            gib(there)
+        )));
+    }
+    status(format!("{count} workers side by side, {} of {cores} threads each (--jobs)", (cores / count).max(1)));
+    let mut workers = Vec::new();
+    for number in 1..=count {
+        match start(jobs, count, cores, there) {
+            Ok(worker) => workers.push((number, worker)),
+            Err(error) => {
+                workers.iter_mut().for_each(|(_, worker): &mut (usize, Child)| drop(worker.stdin.take()));
+                workers.into_iter().for_each(|(_, mut worker)| drop(worker.wait()));
+                return Err(StudyError::Invalid(format!("starting a worker: {error}")));
+            }
+        }
+    }
+    std::thread::scope(|scope| {
+        for (number, worker) in &mut workers {
+            let lines = worker.stderr.take();
+            scope.spawn(move || {
+                for line in lines.into_iter().flat_map(|lines| BufReader::new(lines).lines()).map_while(Result::ok) {
+                    status(format!("{number}: {line}"));
+                }
+            });
+        }
+    });
+    for (number, mut worker) in workers {
+        match worker.wait() {
+            // What it could not do was noted, and is told by whoever joins.
+            Ok(code) if code.code().is_some() => {}
+            Ok(code) => warn(&format!("worker {number} was ended by the system ({code}); what it left is done now")),
+            Err(error) => warn(&format!("worker {number}: {error}")),
+        }
+    }
+    if signals.received().is_some() { Err(StudyError::Stopped) } else { Ok(()) }
+}
+
+/// One worker of so many.
+fn start(jobs: &Jobs<'_>, count: usize, cores: usize, there: Option<u64>) -> std::io::Result<Child> {
+    let Jobs { file, out, options, shared } = jobs;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("study").arg(file).arg("--out").arg(out).args(["--worker", "--attached"]);
+    command.args(["--lost-after", &options.patience.as_secs().to_string()]);
+    for arm in &options.only {
+        command.arg("--only").arg(arm);
+    }
+    for plugin in &shared.plugins {
+        command.arg("--plugin").arg(plugin);
+    }
+    command.args(shared.isolate.then_some("--isolate"));
+    command.args(["--plugin-timeout", &shared.plugin_timeout.to_string(), "--engine", shared.backend.name()]);
+    command.env(threads::PRODUCTS, (cores / count).max(1).to_string());
+    if let Some(there) = there {
+        command.env(memory::SHARE, format!("{:.3}", gib(there / count as u64)));
+    }
+    // Its standard input tells it when this process has ended, however that came.
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
