@@ -21,8 +21,9 @@ pub fn remains(root: &Path) -> BTreeMap<PathBuf, String> {
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
-                // Who did what.
+                // Who did what, and who may write.
                 true if path.ends_with("work/claims") => {}
+                false if path.extension().is_some_and(|kind| kind == "lock") || path.ends_with("work/lock") => {}
                 true => folders.push(path),
                 false => drop(found.insert(name(path.strip_prefix(root).unwrap()), content(&path))),
             }

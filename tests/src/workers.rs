@@ -82,7 +82,7 @@ fn one_model_at_a_time_without_judging_and_joined_at_the_end() {
         assert!(!said.contains("judged"), "{said}");
     }
     let said = study.run(&join);
-    assert!(said.contains("reference: 3 answers judged"), "{said}");
+    assert!(said.contains("reference: 4 answers judged"), "{said}");
     assert_alike(&remains(&study.path("out")), &remains(&study.path("alone")), "one by one");
     join.extend(["--only", "full"]);
     study.run(&join);

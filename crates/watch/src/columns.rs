@@ -22,12 +22,15 @@ pub enum Column {
     HeldOut,
     Speed,
     Left,
+    /// The process that works on it, or did last.
+    By,
 }
 
-use Column::{Arm, Bar, Candidate, Count, HeldOut, Left, Loss, Percent, Seed, Sign, Speed, Work};
+use Column::{Arm, Bar, By, Candidate, Count, HeldOut, Left, Loss, Percent, Seed, Sign, Speed, Work};
 
 /// From the richest to the poorest; the first that fits is shown.
-const LAYOUTS: [&[Column]; 10] = [
+const LAYOUTS: [&[Column]; 11] = [
+    &[Sign, Arm, Candidate, Seed, Work, Bar, Count, Loss, HeldOut, Speed, Left, By],
     &[Sign, Arm, Candidate, Seed, Work, Bar, Count, Loss, HeldOut, Speed, Left],
     &[Sign, Arm, Candidate, Seed, Work, Bar, Loss, HeldOut, Speed, Left],
     &[Sign, Arm, Candidate, Seed, Bar, Loss, HeldOut, Speed, Left],
@@ -41,7 +44,7 @@ const LAYOUTS: [&[Column]; 10] = [
 ];
 
 /// What plain lines show.
-const PLAIN: &[Column] = &[Sign, Arm, Candidate, Seed, Work, Percent, Count, Loss, HeldOut, Speed, Left];
+const PLAIN: &[Column] = &[Sign, Arm, Candidate, Seed, Work, Percent, Count, Loss, HeldOut, Speed, Left, By];
 
 /// Between two columns.
 pub const GAP: usize = 1;
@@ -91,6 +94,8 @@ fn speaking(view: &View<'_>, layout: &[Column]) -> impl Iterator<Item = Column> 
     let says_something = |column: &Column| match column {
         Candidate => view.rows.iter().any(|row| !row.candidate.is_empty()),
         Seed => view.rows.iter().any(|row| Some(row.seed) != view.rows.first().map(|first| first.seed)),
+        // Where one process does all of it, it is named above.
+        By => view.rows.iter().any(|row| !row.by.is_empty() && row.by != view.by()),
         _ => true,
     };
     layout.iter().copied().filter(says_something)
@@ -110,7 +115,7 @@ fn natural(view: &View<'_>, column: Column) -> usize {
         Speed => 7,
         Left => 6,
         Sign => 1,
-        Arm | Candidate | Seed | Work | Count => text::width(heading(column)),
+        Arm | Candidate | Seed | Work | Count | By => text::width(heading(column)),
     };
     match column {
         Bar | Percent | Loss | HeldOut | Speed | Left | Sign => least,
@@ -118,7 +123,7 @@ fn natural(view: &View<'_>, column: Column) -> usize {
             let digits = |row: &Row<'_>| row.current.total.map_or(4, |total| 2 * total.to_string().len() + 1);
             view.rows.iter().map(digits).fold(least, usize::max)
         }
-        Arm | Candidate | Seed | Work => {
+        Arm | Candidate | Seed | Work | By => {
             view.rows.iter().map(|row| text::width(&cell(column, row))).fold(least, usize::max)
         }
     }
@@ -139,6 +144,7 @@ pub fn heading(column: Column) -> &'static str {
         HeldOut => "held out",
         Speed => "token/s",
         Left => "left",
+        By => "by",
     }
 }
 
@@ -168,6 +174,7 @@ pub fn cell(column: Column, row: &Row<'_>) -> String {
         Loss => or_none(row.loss.map(text::loss)),
         HeldOut => or_none(row.held_out.map(text::loss)),
         Speed => or_none(row.tokens_per_second.map(text::count)),
+        By => row.by.clone(),
         Left => or_none(row.left_seconds.filter(|seconds| *seconds > 0.0).map(text::short_duration)),
     }
 }

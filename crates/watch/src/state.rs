@@ -77,6 +77,8 @@ pub struct Row<'a> {
     pub left_seconds: Option<f64>,
     /// Why it failed or was skipped.
     pub error: Option<String>,
+    /// The process that works on it, or did last.
+    pub by: String,
     pub training: Option<&'a TrainingLog>,
     /// Steps of that training.
     pub training_total: Option<u64>,
@@ -145,6 +147,13 @@ impl<'a> View<'a> {
     }
 }
 
+impl View<'_> {
+    /// The process that is named above, as pieces name theirs.
+    pub fn by(&self) -> String {
+        format!("{}, process {}", self.host, self.process)
+    }
+}
+
 /// The pieces of each arm, candidate and seed, in the order in which each is named first.
 fn groups<'w, 'a>(works: &'w [Work<'a>]) -> Vec<Vec<&'w Work<'a>>> {
     let mut groups: Vec<Vec<&Work<'_>>> = Vec::new();
@@ -177,6 +186,9 @@ fn row<'a>(group: &[&Work<'a>], speeds: &Speeds<'a>, goes_on: bool) -> Row<'a> {
     let left: Option<f64> = group.iter().map(|work| work.seconds_left(speeds)).sum();
     let is_training = training.is_some_and(|work| work.mark == Mark::Running);
     let error = group.iter().find_map(|work| work.piece.error.as_deref().filter(|_| work.mark != Mark::Done));
+    let by = current
+        .filter(|work| !work.piece.by.is_empty())
+        .or_else(|| group.iter().rev().find(|work| !work.piece.by.is_empty()));
     let piece = group.first().map(|work| work.piece);
     Row {
         arm: piece.map_or(String::new(), |piece| clean(if piece.arm.is_empty() { &piece.kind } else { &piece.arm })),
@@ -195,6 +207,7 @@ fn row<'a>(group: &[&Work<'a>], speeds: &Speeds<'a>, goes_on: bool) -> Row<'a> {
         tokens_per_second: log.filter(|_| is_training).and_then(TrainingLog::tokens_per_second),
         left_seconds: left.filter(|_| goes_on),
         error: error.map(clean),
+        by: by.map_or(String::new(), |work| clean(&work.piece.by)),
         training: log,
         training_total: training.and_then(|work| work.piece.total),
     }
