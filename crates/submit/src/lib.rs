@@ -1,0 +1,15 @@
+//! A study as jobs of a cluster. What is to be done is plain data, and becomes text: scripts for Slurm.
+//!
+//! The jobs share the run folder. Each runs `tunebench study FILE --out DIR --worker`, which claims open work in the folder,
+//! so tasks are interchangeable: what one loses, another takes, and no task is told what to do.
+//!
+//! - [`Submission`]: stages of tasks, what each needs, and the join that ends a study
+//! - `slurm`: [`scripts`](slurm::scripts), [`submit`](slurm::submit), [`status`](slurm::status)
+
+mod error;
+mod shell;
+pub mod slurm;
+mod submission;
+
+pub use error::Error;
+pub use submission::{Resources, STOPPED, Stage, Submission};
