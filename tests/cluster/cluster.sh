@@ -10,7 +10,8 @@
 #
 # Inside, `kill -9 $(cat /run/cluster/n1.pid)` is n1's power failure.
 #
-# Needs root, Linux, and (Debian's names): slurmctld slurmd slurm-client munge iproute2 util-linux.
+# Folders under /mnt cannot be shared: all hosts hide it. Needs root, Linux, and, by Debian's names, slurmctld, slurmd,
+# slurm-client, munge, iproute2 and util-linux.
 set -eu
 
 if [ -z "${TUNEBENCH_IN_CLUSTER:-}" ]; then
@@ -22,6 +23,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 folders=$1
 shift
 
+case ":$folders:" in
+  *:/mnt*) echo "$0: no folder under /mnt can be shared" >&2; exit 2 ;;
+esac
 # Folders are held at /mnt/shared/N, which no host hides, and put back where they were once /tmp is another.
 mount -t tmpfs tmpfs /mnt
 number=0

@@ -8,6 +8,9 @@ use crate::error::Error;
 /// sysexits.h. Whoever started it starts it again.
 pub const STOPPED: u8 = 75;
 
+/// The most tasks of a stage: Slurm's own bound of arrays is 4,000,001, and clusters set less.
+pub(crate) const MOST_TASKS: u32 = 1_000_000;
+
 /// A study to be done by the nodes of a cluster, which all see the same paths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
@@ -77,6 +80,10 @@ impl Submission {
         for stage in &self.stages {
             if stage.tasks == 0 {
                 return Err(Error::value(format!("stage `{}`", stage.name), "has no tasks; leave it out"));
+            }
+            if stage.tasks > MOST_TASKS {
+                let fault = format!("has {} tasks, and no cluster takes more than {MOST_TASKS} at once", stage.tasks);
+                return Err(Error::value(format!("stage `{}`", stage.name), fault));
             }
             stage.needs.check(&stage.name)?;
         }

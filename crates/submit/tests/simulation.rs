@@ -71,7 +71,8 @@ fn stages_wait_for_each_other_and_tasks_for_room() {
 #[test]
 fn a_task_out_of_time_goes_on_after_a_pause() {
     let mut cluster = cluster(vec![node("n", 1, 1, 10)]);
-    cluster.limits.seconds = Some(20.0);
+    // A task is stopped two minutes early.
+    cluster.limits.seconds = Some(140.0);
     // While it pauses, the one behind it has the place; and then it is before the third.
     let work = [stage("t", &[(30.0, 1, 1), (15.0, 1, 1), (1.0, 1, 1)])];
     let (schedule, text) = runs(&cluster, &work);
@@ -100,14 +101,24 @@ fn a_faster_node_takes_less_and_a_submission_is_simulated_as_it_is() {
         stages: vec![Stage { name: "arms".into(), tasks: 3, needs: needs(100.0) }],
         join: needs(10.0),
     };
-    let (schedule, text) = runs(&cluster, &stages(&submission));
+    let (schedule, text) = runs(&cluster, &stages(&submission).unwrap());
     assert_eq!(text, "arms 0@fast 0 0-50, arms 1@slow 0 0-100, arms 2@fast 0 50-100, join 0@fast 0 100-105");
     expect![[r#"
-        arms                 0.00 h to     0.03 h; ends with arms 2; waited 0.01 h for room, devices idle 0.00 h
-        join                 0.03 h to     0.03 h; ends with join 0; waited 0.00 h for room, devices idle 0.01 h
-        0.03 h in all, 98 % of the devices' time used; costs 0.00 by use, 0.00 for the nodes held
+        arms             from 0 s to 1.7 min; ends with arms 2; tasks waited 50 s for room, devices idle 0 s
+        join             from 1.7 min to 1.8 min; ends with join 0; tasks waited 0 s for room, devices idle 20 s
+        1.8 min in all, 98 % of the devices' time used; costs 0.00 by use, 0.00 for nodes held
     "#]]
     .assert_eq(&schedule.to_string());
+}
+
+/// A hundred thousand tasks on a thousand nodes, each cut into pieces.
+#[test]
+fn many_tasks_are_reckoned() {
+    let mut cluster = cluster(vec![node("n", 1000, 1, 10)]);
+    cluster.limits.seconds = Some(220.0);
+    let schedule = run(&cluster, &[stage("t", &vec![(350.0, 1, 1); 100_000])]).unwrap();
+    assert_eq!(schedule.runs.len(), 400_000);
+    assert!((schedule.makespan - 35_000.0).abs() < 500.0, "{}", schedule.makespan);
 }
 
 #[test]
@@ -134,12 +145,20 @@ fn what_cannot_be_reckoned() {
     assert_eq!(said(&one), "task `t` on node `n`: its devices exchange, and the node states no `bandwidth`");
     one.nodes[0].bandwidth = Some(1e6);
     assert_eq!(run(&one, &stage_of(&training)).unwrap().makespan, 500.0 + 10.0);
-    one.limits.seconds = Some(1e-3);
+    one.limits.seconds = Some(120.01);
     assert_eq!(said(&one), "task `t`: takes 510 s, in pieces of 0 s; the limit is too short for it");
+    one.limits.seconds = Some(120.0);
+    let early =
+        "cluster `test`: limits: seconds: leaves no time to work: a task is stopped 120 s before its time is up";
+    assert_eq!(said(&one), early);
 
     let texts = [
         ("name = 1", "the cluster: TOML parse error"),
         ("name = 'c'\nnode = []", "cluster `c`: node: there is none"),
+        (
+            "name='c'\n[[node]]\nname='n'\ncount=4000000000\ndevices=1\nmemory=1",
+            "cluster `c`: node: there are more than 1000000",
+        ),
         (
             "name='c'\n[[node]]\nname='n'\ncount=0\ndevices=1\nmemory=1",
             "cluster `c`: node `n`: count, devices and memory: are all",

@@ -3,6 +3,10 @@
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::slurm::WARNING;
+
+/// More than any cluster has; each takes memory here.
+const MOST_NODES: u64 = 1_000_000;
 
 /// Nodes and limits.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,7 +50,7 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// The longest that a task runs at a stretch, in seconds.
+    /// The longest that the partition lets a task run at a stretch, in seconds.
     pub seconds: Option<f64>,
     /// How long a requeued task waits: two minutes where Slurm is not told otherwise.
     #[serde(default = "two_minutes")]
@@ -86,6 +90,9 @@ impl Cluster {
         if self.nodes.is_empty() {
             return Err(Error::value(about("node"), "there is none"));
         }
+        if self.nodes.iter().map(|node| u64::from(node.count)).sum::<u64>() > MOST_NODES {
+            return Err(Error::value(about("node"), format!("there are more than {MOST_NODES}")));
+        }
         for node in &self.nodes {
             let what = |field: &str| format!("node `{}`: {field}", node.name);
             if node.count == 0 || node.devices == 0 || node.memory == 0 {
@@ -113,7 +120,10 @@ impl Cluster {
                 return Err(Error::value(about(&what("cost_per_hour")), format!("{} is no price", node.cost_per_hour)));
             }
         }
-        positive("limits: seconds", self.limits.seconds)?;
+        if self.limits.seconds.is_some_and(|limit| limit.is_nan() || limit <= f64::from(WARNING)) {
+            let fault = format!("leaves no time to work: a task is stopped {WARNING} s before its time is up");
+            return Err(Error::value(about("limits: seconds"), fault));
+        }
         if !self.limits.requeue_seconds.is_finite() || self.limits.requeue_seconds < 0.0 {
             return Err(Error::value(about("limits: requeue_seconds"), "is no time"));
         }

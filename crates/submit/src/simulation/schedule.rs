@@ -1,11 +1,13 @@
 //! Stages on a cluster, event by event.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
 use crate::error::Error;
 use crate::simulation::cluster::{Cluster, Node};
 use crate::simulation::work::{SimulatedStage, Task};
+use crate::slurm::WARNING;
 
 /// What would happen, in seconds from the first task that may start.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,19 +65,21 @@ struct Place {
     memory: u64,
 }
 
-/// A task that waits, in the order of the queue.
+/// A task that may start.
 struct Waiting {
-    task: usize,
     ready: f64,
     /// Of its work, 1 at first.
     left: f64,
 }
 
-struct Running {
+/// Something that happens to a task: its run ends, or its pause.
+struct Event {
+    time: f64,
     task: usize,
-    place: usize,
-    end: f64,
+    /// Of its work.
     left: f64,
+    /// Where it ran; none for a pause.
+    place: Option<usize>,
 }
 
 /// More pieces than anybody lets a task be cut into.
@@ -135,65 +139,83 @@ fn one_stage(
     for task in &stage.tasks {
         check_fits(cluster, task)?;
     }
-    let limits = &cluster.limits;
-    let at_once = limits.at_once.map_or(usize::MAX, |most| most as usize);
-    let mut queue: VecDeque<Waiting> =
-        (0..stage.tasks.len()).map(|task| Waiting { task, ready: begin, left: 1.0 }).collect();
-    let mut running: Vec<Running> = Vec::new();
-    let mut now = begin;
+    let at_once = cluster.limits.at_once.map_or(usize::MAX, |most| most as usize);
+    // By number, which is their order.
+    let mut queue: BTreeMap<usize, Waiting> =
+        (0..stage.tasks.len()).map(|task| (task, Waiting { ready: begin, left: 1.0 })).collect();
+    let mut events = BinaryHeap::new();
+    let (mut now, mut running) = (begin, 0);
     loop {
-        // First come, first served: whoever finds no room keeps those behind it waiting. Who waits for a time does not.
-        let mut index = 0;
-        while index < queue.len() && running.len() < at_once {
-            let waiting = &queue[index];
-            let task = &stage.tasks[waiting.task];
-            if waiting.ready > now {
-                index += 1;
-                continue;
-            }
+        // First come, first served: whoever finds no room keeps those behind it waiting.
+        while running < at_once {
+            let Some(first) = queue.first_entry() else { break };
+            let (id, task) = (*first.key(), &stage.tasks[*first.key()]);
             let fits = |place: &Place| place.devices >= task.devices && place.memory >= task.memory;
-            let Some(place) = places.iter().position(fits) else { break };
-            let whole = task.seconds(&cluster.nodes[places[place].kind])?;
-            let wanted = whole * waiting.left;
-            let given = limits.seconds.map_or(wanted, |most| wanted.min(most));
-            if whole / given > MOST_PIECES {
-                let fault = format!("takes {whole:.0} s, in pieces of {given:.0} s; the limit is too short for it");
-                return Err(Error::value(format!("task `{}`", task.name), fault));
-            }
-            let left = if given < wanted { waiting.left - given / whole } else { 0.0 };
-            places[place].devices -= task.devices;
-            places[place].memory -= task.memory;
-            running.push(Running { task: waiting.task, place, end: now + given, left });
-            runs.push(Run {
-                stage: number,
-                task: waiting.task,
-                kind: places[place].kind,
-                node: places[place].name.clone(),
-                ready: waiting.ready,
-                start: now,
-                end: now + given,
-                is_last: left <= 0.0,
-            });
-            queue.remove(index);
+            let Some(found) = places.iter().position(fits) else { break };
+            let (waiting, place) = (first.remove(), &mut places[found]);
+            let (given, left) = piece(cluster, task, &cluster.nodes[place.kind], waiting.left)?;
+            place.devices -= task.devices;
+            place.memory -= task.memory;
+            running += 1;
+            let end = now + given;
+            events.push(Event { time: end, task: id, left, place: Some(found) });
+            let (kind, node, is_last) = (place.kind, place.name.clone(), left == 0.0);
+            runs.push(Run { stage: number, task: id, kind, node, ready: waiting.ready, start: now, end, is_last });
         }
-        let ends = running.iter().map(|run| run.end);
-        let readies = queue.iter().map(|waiting| waiting.ready).filter(|ready| *ready > now);
-        let Some(next) = ends.chain(readies).min_by(f64::total_cmp) else { return Ok(()) };
-        now = next;
-        let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(|run| run.end <= now);
-        running = going;
-        for run in ended {
-            let task = &stage.tasks[run.task];
-            places[run.place].devices += task.devices;
-            places[run.place].memory += task.memory;
-            if run.left > 0.0 {
-                // It keeps its place in the queue.
-                let at = queue.iter().position(|waiting| waiting.task > run.task).unwrap_or(queue.len());
-                queue.insert(at, Waiting { task: run.task, ready: now + limits.requeue_seconds, left: run.left });
+        let Some(next) = events.peek() else { return Ok(()) };
+        now = next.time;
+        while events.peek().is_some_and(|event| event.time <= now) {
+            let Some(Event { task: id, left, place, .. }) = events.pop() else { break };
+            let Some(place) = place else {
+                queue.insert(id, Waiting { ready: now, left });
+                continue;
+            };
+            places[place].devices += stage.tasks[id].devices;
+            places[place].memory += stage.tasks[id].memory;
+            running -= 1;
+            if left > 0.0 {
+                events.push(Event { time: now + cluster.limits.requeue_seconds, task: id, left, place: None });
             }
         }
     }
 }
+
+/// How long a task runs that has so much of its work left, and what is left then.
+fn piece(cluster: &Cluster, task: &Task, node: &Node, left: f64) -> Result<(f64, f64), Error> {
+    let whole = task.seconds(node)?;
+    let wanted = whole * left;
+    // It is stopped that long before its time is up.
+    let most = cluster.limits.seconds.map_or(f64::INFINITY, |limit| limit - f64::from(WARNING));
+    if wanted <= most {
+        return Ok((wanted, 0.0));
+    }
+    if whole > most * MOST_PIECES {
+        let fault = format!("takes {whole:.0} s, in pieces of {most:.0} s; the limit is too short for it");
+        return Err(Error::value(format!("task `{}`", task.name), fault));
+    }
+    Ok((most, left - most / whole))
+}
+
+/// The earliest is the greatest, for the heap; at one time, that of the first task.
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.time.total_cmp(&self.time).then(other.task.cmp(&self.task))
+    }
+}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Event {}
 
 fn places(cluster: &Cluster) -> Vec<Place> {
     let mut places = Vec::new();
@@ -234,26 +256,27 @@ fn gigabytes(bytes: u64) -> f64 {
 /// A line for each stage, and what it comes to.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hours = |seconds: f64| seconds / 3600.0;
         for stage in &self.stages {
+            let [begin, end, waited, idle] = [stage.begin, stage.end, stage.waited, stage.idle].map(duration);
             writeln!(
                 f,
-                "{:<16} {:>8.2} h to {:>8.2} h; ends with {}; waited {:.2} h for room, devices idle {:.2} h",
-                stage.name,
-                hours(stage.begin),
-                hours(stage.end),
-                stage.last,
-                hours(stage.waited),
-                hours(stage.idle)
+                "{:<16} from {begin} to {end}; ends with {}; tasks waited {waited} for room, devices idle {idle}",
+                stage.name, stage.last
             )?;
         }
+        let (all, used) = (duration(self.makespan), self.used * 100.0);
+        let (by_use, held) = (self.cost_used, self.cost_held);
         writeln!(
             f,
-            "{:.2} h in all, {:.0} % of the devices' time used; costs {:.2} by use, {:.2} for the nodes held",
-            hours(self.makespan),
-            self.used * 100.0,
-            self.cost_used,
-            self.cost_held
+            "{all} in all, {used:.0} % of the devices' time used; costs {by_use:.2} by use, {held:.2} for nodes held"
         )
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        0.0..60.0 => format!("{seconds:.0} s"),
+        60.0..3600.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
     }
 }

@@ -79,7 +79,11 @@ impl Task {
 }
 
 /// The stages of a submission and its join, in the times that it states.
-pub fn stages(submission: &Submission) -> Vec<SimulatedStage> {
+///
+/// # Errors
+/// As [`Submission::check`].
+pub fn stages(submission: &Submission) -> Result<Vec<SimulatedStage>, Error> {
+    submission.check()?;
     let join = ("join", 1, submission.join);
     let all = submission.stages.iter().map(|stage| (stage.name.as_str(), stage.tasks, stage.needs)).chain([join]);
     let simulated = all.map(|(name, count, needs)| {
@@ -91,5 +95,5 @@ pub fn stages(submission: &Submission) -> Vec<SimulatedStage> {
         };
         SimulatedStage { name: name.to_owned(), tasks: (0..count).map(task).collect() }
     });
-    simulated.collect()
+    Ok(simulated.collect())
 }

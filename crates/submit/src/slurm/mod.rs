@@ -19,6 +19,7 @@ mod status;
 mod submit;
 
 pub use jobs::Job;
+pub(crate) use scripts::WARNING;
 pub use scripts::{Options, Script, scripts};
 pub use status::{JobStatus, State, Status, TaskStatus, status};
 pub use submit::{Submitted, submit};

@@ -57,7 +57,7 @@ pub struct Script {
 }
 
 /// How long before the end of its time a task is told, in seconds.
-const WARNING: u32 = 120;
+pub(crate) const WARNING: u32 = 120;
 /// The least time that is asked for, in minutes: what starting takes on a busy file system must not decide.
 const LEAST_MINUTES: u64 = 10;
 /// How often a task is requeued by its script at least, before it gives up.

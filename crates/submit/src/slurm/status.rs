@@ -10,6 +10,7 @@ use crate::slurm::commands::run;
 use crate::slurm::folder;
 use crate::slurm::jobs::{Job, Jobs};
 use crate::slurm::scripts::log_name;
+use crate::submission::MOST_TASKS;
 
 /// A submission at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ pub fn status(out: &Path) -> Result<Status, Error> {
     let rows = queue(&jobs)?;
     let folder = folder(out);
     let tasks_of = |job: &Job| {
-        let numbers: Vec<Option<u32>> = job.tasks.map_or(vec![None], |tasks| (0..tasks).map(Some).collect());
+        let numbers: Vec<Option<u32>> =
+            job.tasks.map_or(vec![None], |tasks| (0..tasks.min(MOST_TASKS)).map(Some).collect());
         let row = |task: Option<u32>| rows.iter().find(|row| row.job == job.id && row.task == task);
         let log = |task| folder.join(log_name(&jobs.study, &job.stage, job.id, task));
         numbers.into_iter().map(|task| Row::status(row(task), task, log(task))).collect()

@@ -32,7 +32,7 @@ fn it_takes_what_a_simulation_says(shared: &Path) {
         "name = 'test'\n[[node]]\nname = 'n'\ncount = 1\ndevices = 2\nmemory = 8000000000\n\
          [[node]]\nname = 'n, one taken'\ncount = 1\ndevices = 1\nmemory = 8000000000\n",
     );
-    let schedule = simulation::run(&cluster.unwrap(), &simulation::stages(&submission)).unwrap();
+    let schedule = simulation::run(&cluster.unwrap(), &simulation::stages(&submission).unwrap()).unwrap();
     assert_eq!(schedule.makespan, 3.0 * 2.0 + 2.0);
 
     study.submit();
@@ -89,6 +89,7 @@ fn a_node_dies(shared: &Path) {
     let status = study.status();
     let log = fs::read_to_string(&status.jobs[0].tasks[0].log).unwrap();
     assert!(log.contains("ended with status 0"), "{log}");
+    assert!(status.jobs[2].tasks[0].log.exists());
     eprintln!("a node dies: its pieces are done by the other, stages keep their order\n{status}");
 }
 
