@@ -191,7 +191,7 @@ const DECODERS: &[(&str, Decoder)] = &[
 ];
 
 /// LLaMA's tokens in a row, measured on the 631 evaluation items of the paper's study that have a reference answer, question
-/// and answer cut at 1,024 as in training. The training rows are not here to be measured.
+/// and answer cut at 1,024 as in training (llama-tokenizer-js 1.2.2, which has LLaMA's own tokens). The training rows are not here to be measured.
 const ROW: f64 = 433.0;
 /// Where each row is filled up to the longest that is allowed.
 const PADDED: f64 = 1024.0;
@@ -307,11 +307,11 @@ the paper's hours imply, with rows of 433 tokens and with all rows filled up to 
 const TAIL: &str = "
 What explains the differences:
 
-- LoRA over 2M and 4M rows takes what is reckoned, within a tenth: 0.37 where 0.4 was assumed. Filled up to 1,024 tokens the same
-  rows would imply 0.89, and 1.20 for 13B, more than the cards have; so LoRA's rows were not filled up.
-- FT of the same rows implies a third of LoRA's rate. Twice the operations do not explain it, nor does gathering the weights
-  in each step of 32 rows over NVLink; over PCIe it would. Optimizer states kept in the host's memory would as well. The paper
-  says neither, so this is a guess.
+- 7B by LoRA, over 2M and 4M rows, takes what is reckoned, within a tenth: it implies 0.37 where 0.4 was assumed, and 13B 0.50.
+  Had the rows been filled up to 1,024 tokens, that would be 0.89, and 1.20 for 13B, more than the cards have; so they were not.
+- FT of the same 2M rows implies 0.12, a third of LoRA's, though its operations are counted. Gathering the weights in each step
+  of 32 rows over NVLink does not explain it, over PCIe it would; optimizer states in the host's memory would as well. The
+  paper says nothing of either, so this is a guess.
 - The arms of 0.6M rows do not go with the others: 8.3 hours for a million rows by LoRA and 28 by FT, where 2M rows take 3.5 and
   15.5. Rows twice as long, or another machine, would be needed; LoRA of the 0.25M problems shows the same, FT of them does not.
 - 65B: FT does not fit the node, with 16 bytes a parameter; LoRA does, spread over the cards, at 2 bytes a parameter and

@@ -17,8 +17,10 @@ const INSTALL: &str = "apt-get install --no-install-recommends slurmctld slurmd 
 #[test]
 fn studies_on_a_cluster() {
     if std::env::var_os(INSIDE).is_some() {
-        scenarios::run(Path::new(&std::env::var_os("TUNEBENCH_SHARED").unwrap()));
-        return;
+        let shared = std::env::var_os("TUNEBENCH_SHARED").unwrap();
+        let is_to_be_killed = std::env::var_os(scenarios::KILLED).is_some();
+        let scenario = if is_to_be_killed { scenarios::submit_and_be_killed } else { scenarios::run };
+        return scenario(Path::new(&shared));
     }
     if let Some(missing) = missing() {
         assert!(std::env::var_os("TUNEBENCH_NEEDS_SLURM").is_none(), "{missing}; {INSTALL}");

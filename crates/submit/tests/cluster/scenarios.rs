@@ -17,6 +17,7 @@ pub fn run(shared: &Path) {
     it_takes_what_a_simulation_says(shared);
     a_node_dies(shared);
     a_stage_is_refused(shared);
+    a_killed_submission_knows_its_jobs(shared);
     a_cancelled_task_stays_so(shared);
     long.end();
 }
@@ -130,6 +131,43 @@ fn a_stage_is_refused(shared: &Path) {
     study.submit();
     study.wait_for_the_join();
     eprintln!("refused: {error}");
+}
+
+/// Killed when it has submitted two jobs of three, and written down one.
+fn a_killed_submission_knows_its_jobs(shared: &Path) {
+    if !cfg!(debug_assertions) {
+        return; // only debug builds can be killed at a write
+    }
+    let study = killed(shared);
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "studies_on_a_cluster"])
+        // Three scripts, no job, the first, the second.
+        .env("TUNEBENCH_KILL_AT_WRITE", "6:before")
+        .env(KILLED, "1")
+        .status();
+    assert!(!status.unwrap().success());
+    let known: Vec<u64> = study.status().jobs.iter().map(|job| job.job.id).collect();
+    let [first] = known[..] else { panic!("{known:?}") };
+    match slurm::submit(&study.submission, &study.options) {
+        Err(Error::Queued { jobs, .. }) => assert_eq!(jobs, first.to_string()),
+        other => panic!("{other:?}"),
+    }
+    shell(&format!("scancel {} {first}", first + 1));
+    wait("they are cancelled", || {
+        study.status().jobs.iter().flat_map(|job| &job.tasks).all(|task| !task.state.is_open())
+    });
+    eprintln!("killed while it submitted: what it had written down is known, and in the way of another");
+}
+
+/// Set in the process that is to be killed.
+pub const KILLED: &str = "TUNEBENCH_TEST_KILLED";
+
+pub fn submit_and_be_killed(shared: &Path) {
+    killed(shared).submit();
+}
+
+fn killed(shared: &Path) -> Study {
+    Study::new(shared, "killed", "z - 100\n", &[2, 1])
 }
 
 /// A program that is cancelled says that it would go on, as one that is out of time does; but it may not.
