@@ -39,6 +39,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/tensorboard", &["spec", "files"]),
     ("crates/watch", &["spec", "files"]),
     ("crates/report", &["spec", "files", "results", "statistics", "analysis"]),
+    // What a cluster is told; it knows of a study only what its caller says.
+    ("crates/submit", &["files"]),
     // The only wiring.
     (
         "crates/study",
@@ -63,7 +65,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
-    ("crates/cli", &["spec", "host", "kernels", "model", "study", "forecast", "analysis", "report", "serve", "watch"]),
+    (
+        "crates/cli",
+        &["spec", "host", "kernels", "model", "study", "forecast", "submit", "analysis", "report", "serve", "watch"],
+    ),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),
