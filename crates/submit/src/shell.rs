@@ -71,9 +71,9 @@ mod tests {
     /// A signal to the shell is passed on, and the status is the program's own.
     #[test]
     fn a_stopped_program_is_waited_for() {
-        let stopped = "trap 'sleep 0.2; exit 75' TERM; sleep 0.2; kill -USR1 $PPID; sleep 5 & wait";
+        let stopped = "trap 'sleep 0.2; exit 143' TERM; sleep 0.2; kill -USR1 $PPID; sleep 5 & wait";
         for shell in ["bash", "sh"] {
-            for (program, want) in [("exit 3", 3), ("exit 0", 0), (stopped, 75)] {
+            for (program, want) in [("exit 3", 3), ("exit 0", 0), (stopped, 143)] {
                 let script = format!("{RUN}trap stop USR1\nrun sh -c {}\nexit $status", quote(program));
                 let status = Command::new(shell).args(["-c", &script]).status().unwrap();
                 assert_eq!(status.code(), Some(want), "{shell}: {program}");

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// The exit status of a program that was stopped in the middle of its work, has kept it, and would go on: EX_TEMPFAIL of
-/// sysexits.h. Whoever started it starts it again.
-pub const STOPPED: u8 = 75;
+/// The exit status of a program that SIGTERM stopped in the middle of its work, which it has kept and would go on with: 128 and
+/// the signal's number, as a shell has it. Whoever started it starts it again.
+pub const STOPPED: u8 = 143;
 
 /// The most tasks of a stage: Slurm's own bound of arrays is 4,000,001, and clusters set less.
 pub(crate) const MOST_TASKS: u32 = 1_000_000;

@@ -66,7 +66,7 @@ fn one_job_of_as_many_pods_as_may_work_at_once() {
                 onExitCodes:
                   containerName: worker
                   operator: In
-                  values: [75]
+                  values: [143]
           template:
             spec:
               restartPolicy: Never
@@ -185,7 +185,7 @@ fn the_first_pod_joins_and_a_stopped_one_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let program = path("program");
-    let stopped = "trap 'sleep 0.1; exit 75' TERM; kill -TERM $PPID; sleep 5 & wait";
+    let stopped = "trap 'sleep 0.1; exit 143' TERM; kill -TERM $PPID; sleep 5 & wait";
     let text = format!(
         "#!/bin/sh\necho \"$*\" >> {}\n[ -e {} ] && {{ {stopped}; }}\nexit 0\n",
         path("calls").display(),
@@ -210,5 +210,5 @@ fn the_first_pod_joins_and_a_stopped_one_says_so() {
     assert_eq!(run("1"), (Some(0), worker.clone()));
     assert_eq!(run("0"), (Some(0), worker.clone() + &study("--join") + "report /volume/run\n"));
     std::fs::write(path("stop"), "").unwrap();
-    assert_eq!(run("0"), (Some(75), worker));
+    assert_eq!(run("0"), (Some(143), worker));
 }

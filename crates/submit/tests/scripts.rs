@@ -85,9 +85,9 @@ fn a_script_for_each_stage() {
         run /opt/tunebench study '/scratch/me/my studies/it'\''s.toml' --out '/scratch/me/run 1' --worker --models 1 --leave-judging --engine fast
         echo "$(date '+%F %T') ended with status $status"
 
-        # Stopped with work left (75), or out of time: once more, unless Slurm has done so, or a user has cancelled the task.
+        # Stopped with work left (143), or out of time: once more, unless Slurm has done so, or a user has cancelled the task.
         task="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
-        if [ "$status" = 75 ] || { [ -n "$warned" ] && [ "$status" != 0 ]; }; then
+        if [ "$status" = 143 ] || { [ -n "$warned" ] && [ "$status" != 0 ]; }; then
           if [ "${SLURM_RESTART_COUNT:-0}" -ge 20 ]; then
             echo "requeued 20 times already; submit the study again to go on"
           elif [ "$(squeue --noheader --jobs="$task" --states=RUNNING --format=%T)" = RUNNING ]; then

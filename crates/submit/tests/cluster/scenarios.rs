@@ -182,7 +182,7 @@ fn a_cancelled_task_stays_so(shared: &Path) {
     let status = study.status();
     assert_eq!(status.jobs[0].tasks[0].state, State::Ended("CANCELLED".into()), "{status}");
     let log = fs::read_to_string(&status.jobs[0].tasks[0].log).unwrap();
-    assert!(log.contains("ended with status 75") && !log.contains("could not be requeued"), "{log}");
+    assert!(log.contains("ended with status 143") && !log.contains("could not be requeued"), "{log}");
     eprintln!("cancelled: it saved its work, and was not requeued");
 }
 

@@ -45,7 +45,7 @@ while read -r piece parent steps; do
     if [ -n "$stopped" ]; then
       rmdir "$out/claims/$piece"
       event stop "$piece"
-      exit 75
+      exit 143
     fi
   done
   event done "$piece"
