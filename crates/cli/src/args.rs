@@ -9,8 +9,10 @@ use tunebench_model::formats::gguf::GgufType;
 use tunebench_model::formats::safetensors::Float;
 
 mod judge;
+mod submit;
 
 pub use judge::{CalibrateArgs, JudgeAgainArgs, JudgeArgs, JudgeCommand, ProbeArgs};
+pub use submit::{StatusArgs, SubmitArgs};
 
 use crate::quickstart::bases;
 
@@ -81,6 +83,14 @@ pub enum Command {
     /// Answer any OpenAI client with trained arms and base models of a run, many requests at once.
     #[command(after_help = "Example: tunebench serve runs/smollm2 \"LoRA-all-linear(zh)\" --port 8000")]
     Serve(Serve),
+    /// Hand a study to a cluster: Slurm's jobs, or a manifest for Kubernetes.
+    #[command(
+        after_help = "Example: tunebench submit data/studies/smollm2.toml --out /shared/smollm2 --slurm --partition cpu --dry-run"
+    )]
+    Submit(Box<SubmitArgs>),
+    /// How far a run is: which process works on what, and its jobs in Slurm's queue.
+    #[command(after_help = "Example: tunebench status /shared/smollm2")]
+    Status(StatusArgs),
     /// A running study: arms, seeds and candidates, losses, speed, memory and the time left.
     #[command(after_help = "Example: tunebench watch runs/smollm2")]
     Watch(Watch),
@@ -168,6 +178,9 @@ pub struct Plan {
     /// Ask each judge's server one small question: whether its key, model and limits work.
     #[arg(long)]
     pub probe: bool,
+    /// A described cluster, such as data/clusters/a100x8.toml: how long the whole study takes there, where it waits, what it costs.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub on: Option<PathBuf>,
     #[arg(long)]
     pub json: bool,
 }

@@ -17,7 +17,8 @@
 //!   the [`evaluation`]
 //! - [`variant`]: a training in another form
 //! - [`selection`]: which candidate of a grid is the arm; [`candidates`]: those in a run folder
-//! - [`work`]: the order of work as plain data; [`work_ahead`]: how much of it there is, and how many processes gain by it
+//! - [`work`]: the order of work as plain data; [`work_ahead`]: how much of it there is, and how many processes gain by it;
+//!   [`stages`](mod@stages): what a scheduler of jobs is told
 //! - [`run`](mod@run): a run of it, whose loop is `round.rs`; [`joining`]: frames of what is done; [`workers`]: which of several processes does what, with [`failures`] noted for the others;
 //!   [`executor`]: one piece of work, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work
@@ -87,6 +88,7 @@ pub mod run_folder;
 pub mod selection;
 pub mod servable;
 mod source;
+pub mod stages;
 pub mod together;
 pub mod token_cache;
 pub mod trained_arm;
@@ -122,6 +124,7 @@ pub use model_key::ModelKey;
 pub use observer::{ArmForecast, Event, Observer, Stop};
 pub use run::{Beside, RunOptions};
 pub use servable::{Servable, servable};
+pub use stages::{StageAhead, TaskAhead};
 pub use token_cache::TokenCache;
 pub use trained_arm::TrainedArm;
 pub use work::{Piece, PieceKind, WorkGraph};
@@ -203,6 +206,18 @@ impl Study {
         let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), &[], &mut notes)?;
         preparation.remarks(&mut notes);
         preparation.forecast(notes.warnings)
+    }
+
+    /// A run of `only` these arms and what they start from, all when empty, as stages of work that may be done at once.
+    ///
+    /// # Errors
+    /// What is wrong with the study or its data.
+    pub fn stages(&self, only: &[String], observer: &mut dyn Observer) -> Result<Vec<StageAhead>, StudyError> {
+        self.context.must_be_here()?;
+        let plans = arm_plan::plan(&self.context)?.whole()?;
+        let mut notes = Notes { warnings: Vec::new(), observer };
+        let preparation = preparation::Preparation::new(&self.context, &plans, Vec::new(), only, &mut notes)?;
+        stages::stages(&self.context, &preparation)
     }
 
     /// Asks each judge's server one small question.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_dataset::TextCheck;
-use tunebench_spec::study::Header;
+use tunebench_spec::study::{Header, Variant};
 
 use crate::arm_plan::ArmPlan;
 use crate::base_model::BaseModels;
@@ -171,10 +171,27 @@ impl<'a> Preparation<'a> {
         }
     }
 
+    /// The arms that are to be run and could be prepared, with their candidates, in the study's order.
+    pub(crate) fn chosen_arms(&self) -> impl Iterator<Item = (&'a str, &[Arc<ArmData<'a>>])> {
+        let chosen = self.arms.iter().filter(|(name, _)| self.chosen.contains(name));
+        chosen.map(|(name, candidates)| (*name, candidates.as_slice()))
+    }
+
+    /// The base models that are to answer.
+    pub(crate) fn answering_bases(&self) -> impl Iterator<Item = &'a str> {
+        self.evaluation.iter().filter(|_| self.with_bases).flat_map(|evaluation| evaluation.bases())
+    }
+
+    /// The forms of arms that are to be run.
+    pub(crate) fn chosen_variants(&self) -> impl Iterator<Item = &'a Variant> {
+        let variants = self.context.study.arms.variants.iter();
+        variants.filter(|variant| self.chosen.contains(variant.name.as_str()))
+    }
+
     /// What of it is to be trained in this run folder, as far as that is known.
     pub fn ahead(&self, root: &Path) -> WorkAhead {
         let mut ahead = WorkAhead::default();
-        for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
+        for (_, candidates) in self.chosen_arms() {
             for data in candidates {
                 let plan = data.plan;
                 let starts_from = self.context.study.arm(&plan.arm.base);
@@ -204,7 +221,7 @@ impl<'a> Preparation<'a> {
         let mut calibration = Calibration::open(self.context.calibration_file.clone());
         let (mut arms, mut models, mut evaluated) = (Vec::new(), 0, 0);
         let evaluation = self.evaluation.as_deref();
-        for (_, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
+        for (_, candidates) in self.chosen_arms() {
             for (index, data) in candidates.iter().enumerate() {
                 arms.push(arm_time(self.context, data, candidates.len(), index, evaluation, &mut calibration)?);
             }
@@ -214,7 +231,7 @@ impl<'a> Preparation<'a> {
                 evaluated += 1;
             }
         }
-        for variant in self.context.study.arms.variants.iter().filter(|v| self.chosen.contains(v.name.as_str())) {
+        for variant in self.chosen_variants() {
             let Some((_, candidates)) = self.arms.iter().find(|(name, _)| *name == variant.of) else { continue };
             arms.push(variant_time(self.context, &variant.name, &candidates[0], evaluation, &mut calibration)?);
             models += candidates[0].plan.seeds.len() as u64;

@@ -16,7 +16,7 @@ pub struct WorkAhead {
 /// A model of fewer parameters leaves cores idle when several threads share one training: a step's products are so short that
 /// threads wait for each other. Above it, one training with all threads is as fast, and takes the memory of one
 /// (BENCHMARKS.md).
-const SMALL: u64 = 10_000_000;
+pub const SMALL: u64 = 10_000_000;
 
 /// Less than this is done in the seconds that a worker takes to read the study's data.
 const LITTLE: f64 = 1e12;

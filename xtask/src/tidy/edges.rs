@@ -70,7 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["spec", "host", "kernels", "model", "study", "forecast", "submit", "analysis", "report", "serve", "watch"],
     ),
     // What the study engine foresees, as tables.
-    ("crates/forecast", &["chat", "study", "analysis"]),
+    ("crates/forecast", &["chat", "study", "analysis", "submit"]),
     (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),
     ("bench", &["spec", "host", "dataset", "kernels", "model", "peft", "train", "generate"]),
     (

@@ -14,6 +14,7 @@ mod quickstart;
 mod report;
 mod serve;
 mod study;
+mod submit;
 mod watch;
 
 use anyhow::Result;
@@ -37,6 +38,8 @@ pub fn run(args: Args, signals: &Signals) -> Result<()> {
         Command::Chat(args) => chat::run(&args, shared.backend),
         Command::Cache(args) => cache::run(&args),
         Command::Serve(args) => serve::run(args, shared.backend, signals),
+        Command::Submit(args) => submit::run(&args, shared, signals),
+        Command::Status(args) => submit::show(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Plugins(args) => plugins::run(&args.command, shared),

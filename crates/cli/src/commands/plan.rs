@@ -1,8 +1,10 @@
 //! `tunebench plan`: parameters, steps, memory, time and money of a study, and what is to be said before any of it is paid for.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
-use tunebench_forecast::{arms_table, judging_tables, power_table, time_table};
+use tunebench_forecast::{arms_table, cluster_tables, judging_tables, power_table, time_table};
+use tunebench_kernels::machine::threads;
+use tunebench_submit::simulation::Cluster;
 
 use crate::args::{Plan, Shared};
 use crate::output::{OutputFormat, Terminal, print, print_tables};
@@ -37,8 +39,15 @@ pub fn run(args: &Plan, shared: &Shared, signals: &Signals) -> Result<()> {
                 Err(error) => tables[0].notes.push(format!("What its scores could show is not said: {error}")),
             }
         }
+        if let Some(file) = args.on.as_ref().filter(|_| forecast.is_some()) {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let cluster = Cluster::from_toml(&text).with_context(|| file.display().to_string())?;
+            let stages = study.stages(&[], &mut Terminal::new(signals.clone()))?;
+            tables.extend(cluster_tables(&stages, &cluster, u32::try_from(threads::products()).unwrap_or(1))?);
+        }
         if let Some(absent) = fault.as_ref().filter(|error| error.is_absence()) {
-            tables[0].notes.push(format!("Time is not predicted: {absent}"));
+            let on = args.on.as_ref().map_or("", |_| ", here or on the cluster");
+            tables[0].notes.push(format!("Time is not predicted{on}: {absent}"));
         }
         print_tables(&tables, OutputFormat::Text)?;
     }
