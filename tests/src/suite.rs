@@ -6,6 +6,9 @@
 mod adapters;
 /// The benchmark program.
 mod bench;
+/// A study on a cluster of its own.
+#[cfg(target_os = "linux")]
+mod cluster;
 /// A judge of two answers, in this process and in another.
 mod comparing_judges;
 /// Files, crate edges and ARCHITECTURE.md: `cargo xtask tidy`.

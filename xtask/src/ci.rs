@@ -49,5 +49,9 @@ fn steps(workspace: &Workspace, out: &std::path::Path) -> Result<Vec<Command>> {
     let mut quickstart = cargo("xtask quickstart --out");
     quickstart.arg(out);
     steps.push(quickstart);
+    // The same study once more, on two nodes of which one dies.
+    let mut cluster = cargo("test --workspace --test suite -- --nocapture cluster");
+    cluster.env("TUNEBENCH_QUICKSTART", out);
+    steps.push(cluster);
     Ok(steps)
 }

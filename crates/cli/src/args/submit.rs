@@ -25,6 +25,9 @@ pub struct SubmitArgs {
     /// Cores of a task; those of this machine by default, one where the models are small.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub cpus: Option<u32>,
+    /// How long a process on another node may give no sign before its work is taken over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..))]
+    pub lost_after: u64,
     #[command(flatten)]
     pub slurm_options: SlurmArgs,
     #[command(flatten)]

@@ -80,6 +80,7 @@ fn passed_on(args: &SubmitArgs, shared: &Shared) -> Result<Vec<String>> {
     words.extend(args.only.iter().flat_map(|arm| ["--only".to_owned(), arm.clone()]));
     words.extend(shared.isolate.then(|| "--isolate".to_owned()));
     words.extend(["--plugin-timeout".to_owned(), shared.plugin_timeout.to_string()]);
+    words.extend(["--lost-after".to_owned(), args.lost_after.to_string()]);
     words.extend(["--engine".to_owned(), shared.backend.name().to_owned()]);
     Ok(words)
 }
