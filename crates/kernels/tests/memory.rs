@@ -5,7 +5,7 @@
 use std::fs;
 
 use tempfile::TempDir;
-use tunebench_kernels::machine::memory::{LimitSource, available_under, limit_under};
+use tunebench_kernels::machine::memory::{LimitSource, available_under, given, limit_under};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -180,5 +180,26 @@ fn limits_of_the_process() {
         let limit = limit_under(root.path()).unwrap();
         assert_eq!((limit.bytes, limit.source), (bytes, source), "{space} {data}");
         assert_eq!(available_under(root.path()), Some(left), "{space} {data}");
+    }
+}
+
+#[test]
+fn a_job_and_a_share_are_limits_too() {
+    const MIB: u64 = 1 << 20;
+    let limits = |variables: &[(&str, &str)]| {
+        let value = |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+        given(value).map(|limit| (limit.bytes, limit.source))
+    };
+    assert_eq!(limits(&[]), None);
+    assert_eq!(limits(&[("SLURM_MEM_PER_NODE", "2048")]), Some((2048 * MIB, LimitSource::Slurm)));
+    let by_core = [("SLURM_MEM_PER_CPU", "512"), ("SLURM_CPUS_ON_NODE", "3")];
+    assert_eq!(limits(&by_core), Some((1536 * MIB, LimitSource::Slurm)));
+    assert_eq!(limits(&by_core[..1]), None, "of how many is not known");
+    assert_eq!(limits(&[("TUNEBENCH_MEMORY_GIB", "1.5")]), Some((1536 * MIB, LimitSource::Given)));
+    let both = [("SLURM_MEM_PER_NODE", "2048"), ("TUNEBENCH_MEMORY_GIB", "1")];
+    assert_eq!(limits(&both), Some((1024 * MIB, LimitSource::Given)), "the least of both");
+    // 0 stands for all that the node has.
+    for nothing in ["0", "", "much", "-1", "inf", "NaN"] {
+        assert_eq!(limits(&[("SLURM_MEM_PER_NODE", nothing), ("TUNEBENCH_MEMORY_GIB", nothing)]), None, "{nothing}");
     }
 }

@@ -49,7 +49,7 @@ record!("arms", ArmRecord {
     held_out_examples: u64, "examples", "examples of the source kept from training, to measure the held-out loss";
     seed: u64, "", "seed of every random choice of the training";
     engine: String, "", "reference or fast";
-    precision: String, "", "what the engine computes in";
+    precision: String, "", "what the engine computes in, and of a training the level of CPU instructions";
     model_params: u64, "parameters", "parameters of the model, adapters excluded";
     trainable_params: u64, "parameters", "parameters that training changes";
     additional_params: u64, "parameters", "parameters added by adapters";

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tunebench_kernels::SimdLevel;
 use tunebench_model::backend::Backend;
 use tunebench_spec::study::Form;
 use tunebench_spec::{ArmRecord, StepLog};
@@ -47,6 +48,11 @@ pub fn of_training(
         predicted_seconds,
         predicted_peak_bytes: arm.data.memory(backend),
         final_loss: (!last.is_empty()).then_some(mean),
+        // Levels of CPU instructions round otherwise; arms of one run may be trained on several machines.
+        precision: SimdLevel::chosen().map_or_else(
+            |_| backend.precision().to_owned(),
+            |level| format!("{} ({})", backend.precision(), level.name()),
+        ),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };
     named(arm, record)
