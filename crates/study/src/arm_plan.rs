@@ -357,6 +357,6 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
         learning_rate: recipe.learning_rate,
         remarks: fitted.iter().map(ToString::to_string).chain(warned.iter().map(RecipeWarning::to_string)).collect(),
         memory_bytes,
-        fits: memory_bytes.zip(context.backend.memory_limit()).map(|(needed, limit)| needed <= limit.bytes),
+        fits: memory_bytes.zip(memory::limit()).map(|(needed, limit)| needed <= limit.bytes),
     })
 }

@@ -136,9 +136,8 @@ impl Calibration {
         }
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
-            let size = StepSize { tokens: count * length, longest: length };
-            let needed = backend.training_memory(&part, &plan, size, recipe.gradient_checkpointing);
-            if needed.is_some_and(|needed| memory::exceeded(2 * needed, backend).is_some()) {
+            let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
+            if needed.is_some_and(|needed| memory::exceeded(2 * needed).is_some()) {
                 return Ok(None);
             }
             train_step(&part, plan, count, length, recipe, backend).map(Some)

@@ -11,7 +11,7 @@ use tunebench_kernels::optim::adamw::{AdamW, Update, Weights as KernelWeights, u
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepSize, StepTotals, Trainable};
+use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
 use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::optim::{AdamWState, AdamWStates};
@@ -32,7 +32,7 @@ impl Backend for Reference {
         "f32"
     }
 
-    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: StepSize, _: bool) -> Option<u64> {
+    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: usize, _: bool) -> Option<u64> {
         None
     }
 
