@@ -19,15 +19,15 @@ const SCRIPT: &str = r#"
 set -eu
 "$PROGRAM" submit "$STUDY" --out "$OUT" --slurm --cpus 1 --lost-after 5
 begin=$(date +%s)
-late() { [ $(($(date +%s) - begin)) -lt 1200 ] || { echo "too late: $1"; squeue; tail -n 20 "$OUT"/work/slurm/*.log; exit 1; }; }
-until ls "$OUT"/work/train-*/arm.json >/dev/null 2>&1 && [ -n "$(squeue -h -t RUNNING -o %N)" ]; do sleep 0.2; late "nothing trained"; done
+late() { [ $(($(date +%s) - begin)) -lt 1200 ] || { echo "too late: $1"; squeue; tail -n 20 "${OUT}/work/slurm/"*.log; exit 1; }; }
+until ls "${OUT}/work/train-"*/arm.json >/dev/null 2>&1 && [ -n "$(squeue -h -t RUNNING -o %N)" ]; do sleep 0.2; late "nothing trained"; done
 node=$(squeue -h -t RUNNING -o %N | head -n 1)
 kill -9 "$(cat "/run/cluster/$node.pid")"
 scontrol update nodename="$node" state=down reason=died
 "$PROGRAM" status "$OUT"
 while squeue -h | grep -q .; do sleep 0.5; late "jobs are left"; done
-grep -h 'is worked on\|trained\|failed\|error' "$OUT"/work/slurm/*.log | sort | uniq -c | sort -rn | head -n 40
-tail -n 5 "$OUT"/work/slurm/*join*.log
+grep -h 'is worked on\|trained\|failed\|error' "${OUT}/work/slurm/"*.log | sort | uniq -c | sort -rn | head -n 40
+tail -n 5 "${OUT}/work/slurm/"*join*.log
 echo "$node died after $(($(date +%s) - begin)) s"
 "#;
 

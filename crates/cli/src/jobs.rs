@@ -31,14 +31,14 @@ pub fn scheduled() -> String {
         .unwrap_or_default()
 }
 
-/// Starts workers, shows what they say, and returns when all have ended. `asked` is how many, else as many as gain by it; one is
-/// this process itself.
-pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<(), StudyError> {
+/// Starts workers, shows what they say, and returns when all have ended. `asked` is how many, else as many as gain by it; whether
+/// there were any.
+pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<bool, StudyError> {
     let cores = threads::products();
     let there = memory::limit().map(|limit| limit.bytes);
     let count = asked.map_or_else(|| ahead.jobs(cores, there), |count| count as usize);
     if count < 2 {
-        return Ok(());
+        return Ok(false);
     }
     if let (Some(there), Some(needed)) = (there, ahead.memory)
         && needed.saturating_mul(count as u64) > there
@@ -79,7 +79,7 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
             Err(error) => warn(&format!("worker {number}: {error}")),
         }
     }
-    if signals.received().is_some() { Err(StudyError::Stopped) } else { Ok(()) }
+    if signals.received().is_some() { Err(StudyError::Stopped) } else { Ok(true) }
 }
 
 /// One worker of so many.

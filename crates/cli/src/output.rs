@@ -140,17 +140,28 @@ impl Drop for Progress {
 pub struct Terminal {
     progress: Option<Progress>,
     signals: Signals,
+    /// One of several workers, whose words stand beside those of the others.
+    is_worker: bool,
 }
 
 impl Terminal {
     /// For a run that the signals may end.
     pub fn new(signals: Signals) -> Self {
-        Self { progress: None, signals }
+        Self { progress: None, signals, is_worker: false }
+    }
+
+    /// For one of several workers of a run: what is said beforehand, the process that started them has said.
+    pub fn of_worker(signals: Signals) -> Self {
+        Self { is_worker: true, ..Self::new(signals) }
     }
 }
 
 impl Observer for Terminal {
     fn on_event(&mut self, event: &Event<'_>) {
+        let is_said = wording::beforehand(event).is_some() || wording::is_about_reading(event);
+        if self.is_worker && (is_said || matches!(event, Event::Elsewhere { .. } | Event::JoinedElsewhere)) {
+            return;
+        }
         if let Some((label, total)) = reading(event)
             && !self.progress.as_ref().is_some_and(|progress| progress.is_of(&label, total))
         {

@@ -259,7 +259,7 @@ impl Study {
     /// # Errors
     /// As [`run::run`].
     pub fn run(&self, out: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        run::run(&self.context, out, options, &mut |_| Ok(()), observer)
+        run::run(&self.context, out, options, &mut |_| Ok(false), observer)
     }
 
     /// As [`Study::run`], with workers: `beside` has them do their part.

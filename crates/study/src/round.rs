@@ -31,8 +31,6 @@ pub struct Run<'a> {
     pub joining: Joining<'a>,
     /// Whether the judges' servers were asked whether they work.
     is_probed: bool,
-    /// The names of all work so far.
-    pieces: BTreeSet<String>,
     /// The work that is done: by model, its pieces and whether it stands for its arm.
     finished: BTreeSet<(ModelKey, Vec<String>, bool)>,
     /// The models whose work failed.
@@ -40,6 +38,8 @@ pub struct Run<'a> {
     pub failures: Vec<StudyError>,
     /// Models that this process has done work on.
     worked_on: u32,
+    /// Workers have told what they did: it is not told again when it is found done.
+    pub follows_workers: bool,
 }
 
 /// The work on one model within a round.
@@ -80,11 +80,11 @@ impl<'a> Run<'a> {
             progress,
             joining,
             is_probed: false,
-            pieces: BTreeSet::new(),
             finished: BTreeSet::new(),
             failed: BTreeSet::new(),
             failures: Vec::new(),
             worked_on: 0,
+            follows_workers: false,
         }
     }
 
@@ -100,7 +100,6 @@ impl<'a> Run<'a> {
         observer.on_event(&Event::WorkKnown { graph: &graph });
         self.progress.work(&graph, &identities)?;
         (self.joining.order, self.joining.identities) = (order, identities);
-        self.pieces.extend(graph.pieces.iter().map(|piece| piece.id.clone()));
         let mut is_done = vec![false; graph.pieces.len()];
         let (mut waiting, mut number) = (Vec::new(), 0);
         for all in graph.by_model() {
@@ -280,15 +279,16 @@ impl<'a> Run<'a> {
             self.progress.piece(piece, PieceState::Failed, Some(&error))?;
             return Err(error);
         }
-        if !std::mem::replace(&mut model.is_announced, true) {
+        let was_done = self.executor.is_done(piece)?;
+        let is_told = !(was_done && self.follows_workers);
+        if is_told && !std::mem::replace(&mut model.is_announced, true) {
             self.announce(&graph.pieces[model.all.start], model.number, count, observer)?;
         }
-        let was_done = self.executor.is_done(piece)?;
         if !was_done {
             self.progress.piece(piece, PieceState::Running, None)?;
             model.is_worked_on = true;
         }
-        let done = self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim });
+        let done = self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told });
         match done {
             Ok(()) => self.progress.piece(piece, PieceState::Done, None)?,
             // Whoever took it over says how far it is.
@@ -378,10 +378,12 @@ impl<'a> Run<'a> {
         self.progress.end(if self.failures.is_empty() { RunState::Finished } else { RunState::Failed })
     }
 
-    /// What is joined, by name: the same for every process that has seen all of it.
+    /// What is joined, by name: the same for every process that has seen the end of it.
     fn joined(&self) -> Result<String, StudyError> {
+        let models: Vec<(String, &String)> =
+            self.joining.identities.iter().map(|(model, identity)| (model.to_string(), identity)).collect();
         let failed: Vec<String> = self.failed.iter().map(ToString::to_string).collect();
-        Ok(hash::of_json(&(&self.pieces, failed))?)
+        Ok(hash::of_json(&(models, failed))?)
     }
 }
 

@@ -99,11 +99,15 @@ impl Worker {
 pub struct Claimed<'o> {
     pub observer: &'o mut dyn Observer,
     pub claim: &'o Claim,
+    /// Whether what happens is told.
+    pub is_told: bool,
 }
 
 impl Observer for Claimed<'_> {
     fn on_event(&mut self, event: &Event<'_>) {
-        self.observer.on_event(event);
+        if self.is_told {
+            self.observer.on_event(event);
+        }
     }
 
     fn stop(&self) -> Stop {

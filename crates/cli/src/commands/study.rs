@@ -31,9 +31,14 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
         Part::Whole => {
             jobs::run(&jobs::Jobs { file: &args.file, out: &out, options: &options, shared }, jobs, ahead, signals)
         }
-        Part::Worker { .. } | Part::Join => Ok(()),
+        Part::Worker { .. } | Part::Join => Ok(false),
     };
-    study.run_beside(&out, &options, &mut beside, &mut Terminal::new(signals.clone()))?;
+    study.run_beside(
+        &out,
+        &options,
+        &mut beside,
+        &mut if attached { Terminal::of_worker(signals.clone()) } else { Terminal::new(signals.clone()) },
+    )?;
     if worker || args.dry_run || study.definition().eval.is_none() {
         return Ok(());
     }
