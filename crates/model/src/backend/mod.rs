@@ -2,8 +2,11 @@
 //!
 //! A backend is made here and nowhere else; the loop of `train` and the batching of `generate` know the traits alone.
 
+mod divided;
 mod fast;
+mod fast_divided;
 mod reference;
+mod reference_divided;
 mod registry;
 
 use std::borrow::Cow;
@@ -17,6 +20,7 @@ use tunebench_spec::plan::RecordedPlan;
 use crate::optim::{AdamWState, AdamWStates, ParamOptions};
 use crate::{Error, Tuning, Weights};
 
+pub use divided::{Divided, Moment};
 pub use registry::{ALL, FAST, REFERENCE, named};
 
 /// A way of computing a model: any that a decoder can say. All of them mean the same numbers and differ by rounding.
@@ -112,7 +116,7 @@ pub enum BatchLayout {
 }
 
 /// A model in training.
-pub trait Trainable {
+pub trait Trainable: Divided {
     fn layout(&self) -> BatchLayout;
 
     /// Forgets the gradients.
@@ -129,7 +133,22 @@ pub trait Trainable {
     ///
     /// # Errors
     /// As [`Trainable::accumulate`].
-    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error>;
+    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+        let mut loss = 0.0;
+        let totals = self.losses(micro_batches, &mut |term| loss += term)?;
+        Ok(StepTotals { loss, ..totals })
+    }
+
+    /// The terms that [`Trainable::loss`] adds up, in their order; what is returned has no loss yet. The terms of some
+    /// micro-batches and then of others are those of all of them.
+    ///
+    /// # Errors
+    /// As [`Trainable::accumulate`].
+    fn losses(
+        &mut self,
+        micro_batches: &[Vec<Sequence<'_>>],
+        term: &mut (dyn FnMut(f64) + Send),
+    ) -> Result<StepTotals, Error>;
 
     /// Shows the gradient of every trained tensor in the order of [`Trainable::params`], f32 and row-major, to be read or
     /// changed: where several processes add theirs. One that nothing has reached yet is zero, and counts as reached.
