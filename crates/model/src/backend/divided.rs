@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::OptimizerStep;
+use super::step::OptimizerStep;
 use crate::Error;
 use crate::optim::AdamWState;
 

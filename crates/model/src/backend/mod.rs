@@ -8,20 +8,21 @@ mod fast_divided;
 mod reference;
 mod reference_divided;
 mod registry;
+mod step;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tunebench_kernels::optim::adamw::{AdamW, AdamWParams};
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use crate::optim::{AdamWState, AdamWStates, ParamOptions};
+use crate::optim::{AdamWState, AdamWStates};
 use crate::{Error, Tuning, Weights};
 
 pub use divided::{Divided, Moment};
 pub use registry::{ALL, FAST, REFERENCE, named};
+pub use step::OptimizerStep;
 
 /// A way of computing a model: any that a decoder can say. All of them mean the same numbers and differ by rounding.
 pub trait Backend: fmt::Debug + Send + Sync {
@@ -84,26 +85,6 @@ pub struct StepTotals {
     pub labels: usize,
     /// Padding and virtual ones excluded.
     pub tokens: u64,
-}
-
-/// The numbers of an optimizer step that all tensors share.
-#[derive(Clone, Copy, Debug)]
-pub struct OptimizerStep {
-    pub adamw: AdamWParams,
-    /// From 1.
-    pub number: u64,
-    pub learning_rate: f64,
-    /// What gradients are multiplied with: one over the label tokens, times the clipping factor.
-    pub gradient_scale: f64,
-}
-
-impl OptimizerStep {
-    /// The numbers of the step for one tensor.
-    fn of(&self, options: ParamOptions) -> AdamW {
-        let weight_decay = if options.is_decayed { self.adamw.weight_decay } else { 0.0 };
-        let params = AdamWParams { weight_decay, ..self.adamw };
-        AdamW::new(&params, self.number, self.learning_rate * options.lr_scale, self.gradient_scale)
-    }
 }
 
 /// How a backend lays out a micro-batch of at most so many tokens.
