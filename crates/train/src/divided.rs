@@ -9,6 +9,9 @@ use crate::Error;
 use crate::division::Division;
 use crate::ranks::{Ranks, To};
 
+/// Names and shapes, in the order in which they are written.
+type Shapes = Vec<(String, Vec<usize>)>;
+
 /// A model in training, divided among ranks.
 pub(crate) struct Divided<'m, 'r> {
     pub ranks: &'m mut Ranks<'r>,
@@ -24,7 +27,7 @@ impl<'m> Divided<'m, '_> {
     }
 
     /// Names and shapes of all that is trained.
-    pub fn params(&self) -> Vec<(String, Vec<usize>)> {
+    pub fn params(&self) -> Shapes {
         self.model.params()
     }
 
@@ -34,7 +37,7 @@ impl<'m> Divided<'m, '_> {
     }
 
     /// What there is of the optimizer: names and shapes, and whose moments each is; by the names of the tensors.
-    pub fn moments(&self) -> (Vec<(String, Vec<usize>)>, Vec<(usize, Moment)>) {
+    pub fn moments(&self) -> (Shapes, Vec<(usize, Moment)>) {
         let mut params: Vec<(usize, String)> = self.params().into_iter().map(|(name, _)| name).enumerate().collect();
         params.sort_by(|a, b| a.1.cmp(&b.1));
         params.retain(|_| self.has_moments);

@@ -32,7 +32,7 @@ impl LossFile {
     /// The log to be continued after `done` steps. Later lines belong to steps that are made again, and a mark to a result
     /// that was about to be written. Losses on other examples than those of `held_out` are refused.
     pub fn open(ranks: &mut Ranks<'_>, dir: &Path, done: u64, held_out: &[HeldOut<'_>]) -> Result<Self, Error> {
-        let lines = ranks.from_first(|| Self::clean(dir, done, held_out))?;
+        let lines = ranks.told_by_first(|| Self::clean(dir, done, held_out))?;
         Ok(Self { path: ranks.is_first().then(|| dir.join(LOG)), file: None, lines })
     }
 

@@ -60,7 +60,7 @@ impl<'a> Ranks<'a> {
     }
 
     /// What the first rank finds, on all of them; the others do not look.
-    pub fn from_first<T: Serialize + DeserializeOwned>(
+    pub fn told_by_first<T: Serialize + DeserializeOwned>(
         &mut self,
         find: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {

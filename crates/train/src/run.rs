@@ -70,11 +70,11 @@ fn run(job: Job<'_>, mut ranks: Ranks<'_>, on_progress: &mut OnProgress<'_>) -> 
         }
         Ok(is_finished)
     };
-    if ranks.from_first(is_finished)? {
+    if ranks.told_by_first(is_finished)? {
         return Ok(Outcome::Finished);
     }
     job.check()?;
-    if ranks.from_first(|| is_done_so_far(&job))? {
+    if ranks.told_by_first(|| is_done_so_far(&job))? {
         return Ok(Outcome::Stopped);
     }
     let mut run = Run::open(job, ranks)?;
@@ -198,7 +198,7 @@ impl<'a, 'r> Run<'a, 'r> {
             receipt,
             done,
             saved: done,
-            best: ranks.from_first(|| checkpoint::best_step(dir))?,
+            best: ranks.told_by_first(|| checkpoint::best_step(dir))?,
             ranks,
         })
     }

@@ -41,7 +41,7 @@ impl Start {
     pub fn find(ranks: &mut Ranks<'_>, shape: &Decoder, tuning: Tuning, dir: &Path) -> Result<Self, Error> {
         let recorded = tuning.recorded().clone();
         let (mut values, mut states) = (BTreeMap::new(), AdamWStates::new());
-        let found = ranks.from_first(|| {
+        let found = ranks.told_by_first(|| {
             let Some(found) = checkpoint::load(dir)? else { return Ok(None) };
             checkpoint::fit(shape, &recorded, &found, dir)?;
             let Checkpoint { steps, receipt, .. } = found;
