@@ -10,7 +10,7 @@ use tunebench_model::flat::Flat;
 pub(crate) const CHUNK: usize = 1 << 16;
 
 /// Numbers of each part that are on their way at once.
-const WINDOW: usize = 1 << 22;
+pub(crate) const WINDOW: usize = 1 << 22;
 
 /// Who owns what.
 pub(crate) struct Division {

@@ -2,6 +2,7 @@
 
 use tunebench_exchange::greet as compare;
 use tunebench_kernels::SimdLevel;
+use tunebench_model::backend::REFERENCE;
 use tunebench_spec::hash;
 
 use crate::Error;
@@ -27,6 +28,10 @@ pub(crate) fn greet(job: &Job<'_>, ranks: &mut Ranks<'_>) -> Result<(), Error> {
         line("model", hash::of_json(job.shape).map_err(Error::Told)?),
         line("plan", hash::of_json(job.tuning.recorded()).map_err(Error::Told)?),
     ];
+    if job.backend.name() == REFERENCE.name() {
+        // Its products choose instructions by themselves, whatever level is forced.
+        lines.push(line("CPU", SimdLevel::best().name()));
+    }
     let recipe = serde_json::to_value(job.recipe).map_err(Error::Told)?;
     lines.extend(recipe.as_object().into_iter().flatten().map(|(name, value)| line(name, value)));
     let count = job.examples.count();

@@ -36,3 +36,4 @@ pub use job::{Job, OnProgress, Outcome, Progress};
 pub use loss_log::losses;
 pub use receipt::receipt;
 pub use run::{train, train_in_ranks};
+pub use sums::lanes_memory;

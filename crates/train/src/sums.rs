@@ -16,7 +16,7 @@ use tunebench_spec::Recipe;
 
 use crate::Error;
 use crate::batches::MicroBatch;
-use crate::division::{CHUNK, Division};
+use crate::division::{CHUNK, Division, WINDOW};
 use crate::ranks::Ranks;
 use crate::receipt::named;
 
@@ -25,6 +25,13 @@ pub(crate) enum Sums {
     /// With the engine.
     Whole,
     Lanes(Lanes),
+}
+
+/// Bytes that lanes take beside what an engine needs, by one rank, of so many trained numbers: their sum, and what is on its
+/// way into it. Of several ranks each needs less.
+pub fn lanes_memory(recipe: &Recipe, trained: u64) -> u64 {
+    let full = size_of::<f32>() as u64;
+    if recipe.lanes == 1 { 0 } else { full * (trained + 2 * trained.min(WINDOW as u64)) }
 }
 
 /// The sum of all lanes, of what this rank owns.
