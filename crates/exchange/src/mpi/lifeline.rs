@@ -2,10 +2,12 @@
 //! ends them; but the system closes a dead process's connections at once.
 //!
 //! Every rank is connected with rank 0. A connection that breaks off without a word is a rank that died: who sees it says so
-//! in one sentence and ends, and so do all.
+//! in one sentence and ends, and so do all. A machine that fails without a word is noticed half a minute later.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs as _};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,7 +57,10 @@ impl Lifeline {
         let faults = exchange.gather(fault.as_bytes())?;
         let fault = faults.iter().find(|fault| !fault.is_empty());
         let peers = match (peers, fault) {
-            (Ok(peers), None) => peers,
+            (Ok(peers), None) => {
+                peers.iter().for_each(|(_, peer)| keep_asking(peer));
+                peers
+            }
             (_, fault) => {
                 if exchange.rank() == 0 {
                     let why = String::from_utf8_lossy(fault.map_or(b"", Vec::as_slice));
@@ -112,6 +117,28 @@ impl Lifeline {
         }
     }
 }
+
+/// Has the system ask for a peer that says nothing, so that a machine without power or network is noticed, too: after 15
+/// seconds, then every 5, three times.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "options of a socket that the standard library does not set")]
+fn keep_asking(peer: &TcpStream) {
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 15),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 5),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3),
+    ];
+    for (level, name, value) in options {
+        let value: libc::c_int = value;
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the socket is open, and each of these options is one int. Where one cannot be set, the others serve.
+        unsafe { libc::setsockopt(peer.as_raw_fd(), level, name, (&raw const value).cast(), length) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_asking(_: &TcpStream) {}
 
 /// Ends this process: an MPI's own end would wait for ranks that are no more.
 #[expect(unsafe_code, reason = "a process that waits in MPI cannot be ended otherwise")]
