@@ -10,6 +10,7 @@ mod generation;
 mod model;
 mod products;
 mod shared;
+mod timed;
 mod tokens;
 mod training;
 
@@ -37,6 +38,7 @@ enum Command {
     /// Training steps: forward, backward, clipping, AdamW, every token a label.
     #[command(after_help = "Examples:
   tunebench-bench train --model smollm2 --tuner lora-all-linear --batch 4 --seq 256 --steps 6 --warmup 2
+  mpirun -n 2 tunebench-bench --threads 1 train --model smollm2 --tuner ft --lanes 2 --micro-batch-tokens 256
   tunebench-bench train --preset llama-7b --tuner lora-all-linear --batch 1 --seq 256 --steps 1 --warmup 0")]
     Train(training::Args),
     /// Greedy answers of a fixed length, all prompts at once.
@@ -77,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<Vec<Value>> {
     match command {
-        Command::Train(args) => Ok(vec![training::measure(args)?]),
+        Command::Train(args) => Ok(training::measure(args)?.into_iter().collect()),
         Command::Generate(args) => Ok(vec![generation::measure(args)?]),
         Command::Kernels(args) => products::measure(args),
         Command::Boundary(args) => boundary::measure(args),

@@ -8,16 +8,18 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tunebench_dataset::Tokenized;
+use tunebench_exchange::{Exchange as _, from_environment};
 use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{self, Backend, FAST, REFERENCE};
 use tunebench_model::{Tuning, fast};
 use tunebench_spec::Schedule;
 use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::batches::Steps;
-use tunebench_train::{Job, Progress, train};
+use tunebench_train::{Job, Progress, train_in_ranks};
 
 use crate::figures::{median, peak_rss_mib};
 use crate::model::{Choice, Model, Tuner};
+use crate::timed::Timed;
 use crate::tokens;
 use crate::tokens::SEED;
 
@@ -45,6 +47,12 @@ pub struct Args {
     /// Keep no layer's values; compute them again for the gradients.
     #[arg(long)]
     recompute: bool,
+    /// Runs of pieces that ranks compute at once; started by `mpirun`, each rank is one of them.
+    #[arg(long, default_value_t = 1)]
+    lanes: usize,
+    /// Tokens of a piece of a step; 4096 where it is not given.
+    #[arg(long)]
+    micro_batch_tokens: Option<usize>,
     /// Tokens to train on, as `shared` writes them; the same are drawn when it is not given.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -55,10 +63,14 @@ struct Seen {
     losses: Vec<f64>,
     seconds: Vec<f64>,
     peak_rss_mib: f64,
+    /// Of each step's seconds: that its ranks moved bytes, and that this one waited for others.
+    exchange: Vec<[f64; 2]>,
+    ranks: usize,
+    rank: usize,
 }
 
-/// Trains and prints the speed of the median step.
-pub fn measure(args: &Args) -> Result<Value> {
+/// Trains and prints the speed of the median step; of several ranks the first does.
+pub fn measure(args: &Args) -> Result<Option<Value>> {
     let total = args.warmup + args.steps;
     ensure!(args.steps > 0 && args.batch > 0 && args.seq > 1, "there is nothing to learn in no step, row or label");
     let model = args.model.load()?;
@@ -70,12 +82,17 @@ pub fn measure(args: &Args) -> Result<Value> {
     let planned = fast::memory::training(&model.shape, tuning.recorded(), args.batch * args.seq, args.recompute);
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
+    if seen.rank > 0 {
+        return Ok(None);
+    }
     let step_s = median(seen.seconds[args.warmup..].to_vec());
-    Ok(json!({
+    let [moving, waiting] = [0, 1].map(|i| median(seen.exchange[args.warmup..].iter().map(|of| of[i]).collect()));
+    Ok(Some(json!({
+        "ranks": seen.ranks, "lanes": args.lanes, "exchange_s": moving, "waiting_s": waiting, "exchange_share": moving / step_s,
         "tuner": args.tuner.name(), "batch": args.batch, "seq": args.seq, "recompute": args.recompute,
         "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
         "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable, "losses": seen.losses,
-    }))
+    })))
 }
 
 /// Trains to the end. Peak memory is taken after the last step, before the result is written.
@@ -109,15 +126,21 @@ fn steps(
         dir,
         until: None,
     };
-    let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0 };
-    train(job, &mut |progress| {
+    let mut exchange = Timed::new(from_environment()?);
+    let (ranks, rank) = (exchange.size(), exchange.rank());
+    let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0, exchange: vec![], ranks, rank };
+    // Progress is heard while the exchange is in use, so its times are taken from what it shares.
+    let times = exchange.times();
+    train_in_ranks(job, &mut exchange, &mut |progress| {
         if let Progress::Step(step) = progress {
             seen.losses.push(step.loss);
             seen.seconds.push(step.seconds);
             seen.peak_rss_mib = peak_rss_mib();
+            seen.exchange.push(times.take());
         }
         ControlFlow::Continue(())
     })?;
+    exchange.into_inner().finish()?;
     Ok(seen)
 }
 
@@ -135,6 +158,8 @@ fn recipe(args: &Args, tuning: &Tuning, total: usize) -> Recipe {
         mask_prompt: false,
         max_steps: total,
         checkpoint_steps: 0,
+        lanes: args.lanes,
+        micro_batch_tokens: args.micro_batch_tokens.unwrap_or(Recipe::base().micro_batch_tokens),
         ..Recipe::base().with(&tuning.recorded().plan.recipe)
     }
 }

@@ -27,8 +27,8 @@ pub struct Finding {
     pub why: String,
 }
 
-/// Settings that may differ, because they change speed and memory alone.
-const HARMLESS: [&str; 3] = ["micro_batch_tokens", "checkpoint_steps", "gradient_checkpointing"];
+/// Settings that may differ, because they change speed and memory, and nothing else but rounding.
+const HARMLESS: [&str; 4] = ["micro_batch_tokens", "lanes", "checkpoint_steps", "gradient_checkpointing"];
 
 /// Why a difference in a setting matters; any other setting has [`OTHER`].
 const REASONS: [(&str, &str); 16] = [

@@ -54,6 +54,9 @@ pub enum Error {
     BadGradient { name: String },
     #[error("no gradient reaches `{name}`: the tuner trains it, but its maths does not use it")]
     NoGradient { name: String },
+    /// Where ranks divide the numbers of trained tensors.
+    #[error("not all numbers of trained tensor {index} are with this rank; this is a fault of tunebench")]
+    OtherRanks { index: usize },
     #[error("a thread of the training step panicked; this is a fault of tunebench")]
     ThreadPanicked,
     #[error(transparent)]

@@ -7,7 +7,7 @@
 //! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`optim`]: moments, and which tensors decay
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
 //! - [`backend`]: what trains and answers, each of these two under its name
-//! - [`error`]: what can go wrong
+//! - [`flat`]: trained tensors end to end, as ranks divide them; [`error`]: what can go wrong
 
 pub mod backend;
 pub mod dropout;
@@ -15,6 +15,7 @@ pub mod error;
 pub mod families;
 pub mod fast;
 mod files;
+pub mod flat;
 pub mod formats;
 pub mod graph;
 pub mod optim;

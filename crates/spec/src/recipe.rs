@@ -21,6 +21,9 @@ pub enum Schedule {
     Constant,
 }
 
+/// More ranks than anybody gives to one training whose lanes are all its parallelism.
+pub const MOST_LANES: usize = 1024;
+
 /// The hyper-parameters of a training run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -56,6 +59,11 @@ pub struct Recipe {
     /// Most tokens, padding included where there is any, in a piece of a step. Each thread computes a piece at a time,
     /// so smaller ones take less memory and occupy more threads; the result differs by rounding only.
     pub micro_batch_tokens: usize,
+    /// Runs into which the pieces of a step are cut, one after the other; the gradients of each are added up by themselves,
+    /// and the sums then in the order of the runs. So many ranks can compute a step at once, one run each, and any number
+    /// of them comes to the same bytes; another number of lanes differs by rounding only.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub lanes: usize,
     /// Optimiser steps between checkpoints.
     pub checkpoint_steps: usize,
     /// Whether the fast engine keeps only each layer's input and computes the layer again on the way back: less memory,
@@ -82,6 +90,14 @@ fn is_off(value: &bool) -> bool {
 
 fn is_zero(value: &usize) -> bool {
     *value == 0
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 fn is_nought(value: &f64) -> bool {
@@ -148,8 +164,8 @@ recipe_overrides! {
     learning_rate: f64, epochs: f64, batch_size: usize, packing: bool, batch_tokens: usize, schedule: Schedule,
     warmup_steps: usize, warmup_ratio: f64, weight_decay: f64, beta1: f64, beta2: f64, epsilon: f64,
     max_grad_norm: f64, max_length: usize, mask_prompt: bool, max_steps: usize, micro_batch_tokens: usize,
-    checkpoint_steps: usize, gradient_checkpointing: bool, eval_steps: usize, early_stopping_patience: usize,
-    early_stopping_threshold: f64, load_best_model_at_end: bool,
+    lanes: usize, checkpoint_steps: usize, gradient_checkpointing: bool, eval_steps: usize,
+    early_stopping_patience: usize, early_stopping_threshold: f64, load_best_model_at_end: bool,
 }
 
 impl RecipeOverrides {
@@ -223,6 +239,7 @@ impl Recipe {
             mask_prompt: true,
             max_steps: 0,
             micro_batch_tokens: 4096,
+            lanes: 1,
             checkpoint_steps: 100,
             gradient_checkpointing: false,
             eval_steps: 0,
@@ -263,6 +280,9 @@ impl Recipe {
         }
         if self.max_length < 2 {
             return Err(format!("max_length must be at least 2, not {}", self.max_length));
+        }
+        if !(1..=MOST_LANES).contains(&self.lanes) {
+            return Err(format!("lanes must be from 1 to {MOST_LANES}, not {}", self.lanes));
         }
         if (1..self.max_length).contains(&self.batch_tokens) {
             let (tokens, length) = (self.batch_tokens, self.max_length);

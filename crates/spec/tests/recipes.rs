@@ -47,6 +47,7 @@ fn settings_that_are_off_leave_a_recipe_its_json() {
     let off = [
         "packing",
         "batch_tokens",
+        "lanes",
         "eval_steps",
         "early_stopping_patience",
         "early_stopping_threshold",
@@ -57,6 +58,7 @@ fn settings_that_are_off_leave_a_recipe_its_json() {
     let recipe = Recipe {
         packing: true,
         batch_tokens: 2048,
+        lanes: 4,
         eval_steps: 10,
         early_stopping_patience: 3,
         early_stopping_threshold: 0.01,
@@ -65,7 +67,8 @@ fn settings_that_are_off_leave_a_recipe_its_json() {
     };
     assert_eq!(recipe.check(), Ok(()));
     let json = serde_json::to_value(&recipe).unwrap();
-    assert_eq!((&json["packing"], &json["batch_tokens"]), (&true.into(), &2048.into()));
+    let [packing, tokens, lanes] = ["packing", "batch_tokens", "lanes"].map(|name| &json[name]);
+    assert_eq!((packing, tokens, lanes), (&true.into(), &2048.into(), &4.into()));
     assert_eq!((&json["eval_steps"], &json["early_stopping_threshold"]), (&10.into(), &0.01.into()));
     assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), recipe);
 }

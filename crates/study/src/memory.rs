@@ -5,6 +5,7 @@ use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::Backend;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
+use tunebench_train::lanes_memory;
 
 /// What to do about a training that does not fit.
 pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
@@ -42,5 +43,6 @@ pub(crate) fn training(
         (tokens, _) => tokens.saturating_mul(1 + count),
     };
     let tokens = step.min(micro_batch_tokens.max(longest));
-    backend.training_memory(shape, recorded, tokens, gradient_checkpointing)
+    let lanes = lanes_memory(recipe, recorded.plan.trainable_params(shape));
+    Some(backend.training_memory(shape, recorded, tokens, gradient_checkpointing)? + lanes)
 }

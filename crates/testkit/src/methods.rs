@@ -11,6 +11,8 @@ use crate::record::{Record, param};
 /// Rank and alpha/rank of the golden adapters.
 pub const RANK: usize = 4;
 pub const SCALE: f64 = 2.0;
+/// Rank of [`wide_lora`] and [`wide_dora`].
+const WIDE_RANK: usize = 48;
 
 /// Parameters and graphs of one way to adapt a weight `[out, in]`.
 pub type Method = fn([usize; 2], f64) -> (Vec<ParamSpec>, SiteGraphs);
@@ -35,23 +37,28 @@ fn low_rank(record: &mut Record<'_>, scale: f64, dropout: f64) -> usize {
     record.op(Op::Add, &[base, scaled])
 }
 
-fn lora_params([out, wide]: [usize; 2]) -> Vec<ParamSpec> {
-    let a = param("lora_A", &[RANK, wide], Init::KaimingUniform { a: 5f64.sqrt() });
-    vec![a, param("lora_B", &[out, RANK], Init::Zeros)]
+fn lora_params([out, wide]: [usize; 2], rank: usize) -> Vec<ParamSpec> {
+    let a = param("lora_A", &[rank, wide], Init::KaimingUniform { a: 5f64.sqrt() });
+    vec![a, param("lora_B", &[out, rank], Init::Zeros)]
 }
 
 /// LoRA (Hu et al. 2021), `W x + s B A dropout(x)`.
 pub fn lora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
-    scaled_lora(weight, SCALE, dropout)
+    scaled_lora(weight, RANK, SCALE, dropout)
+}
+
+/// The same with so many numbers that ranks have something to divide.
+pub fn wide_lora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    scaled_lora(weight, WIDE_RANK, SCALE, dropout)
 }
 
 /// The same scaled by alpha over the rank's root (Kalajdzievski 2023).
 pub fn rslora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
-    scaled_lora(weight, SCALE * (RANK as f64).sqrt(), dropout)
+    scaled_lora(weight, RANK, SCALE * (RANK as f64).sqrt(), dropout)
 }
 
-fn scaled_lora(weight: [usize; 2], scale: f64, dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
-    let params = lora_params(weight);
+fn scaled_lora(weight: [usize; 2], rank: usize, scale: f64, dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    let params = lora_params(weight, rank);
     let mut forward = Record::new(weight, &params);
     let y = low_rank(&mut forward, scale, dropout);
     let forward = forward.finish(y);
@@ -64,8 +71,17 @@ fn scaled_lora(weight: [usize; 2], scale: f64, dropout: f64) -> (Vec<ParamSpec>,
 }
 
 /// DoRA (Liu et al. 2024) as PEFT computes it: the row norms that divide the magnitudes get no gradient.
-pub fn dora(weight @ [out, _]: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
-    let mut params = lora_params(weight);
+pub fn dora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    dora_of(weight, RANK, dropout)
+}
+
+/// The same with so many numbers that ranks have something to divide.
+pub fn wide_dora(weight: [usize; 2], dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    dora_of(weight, WIDE_RANK, dropout)
+}
+
+fn dora_of(weight @ [out, _]: [usize; 2], rank: usize, dropout: f64) -> (Vec<ParamSpec>, SiteGraphs) {
+    let mut params = lora_params(weight, rank);
     let begin = |graph: &mut Record<'_>| {
         let w = graph.op(Op::Weight, &[]);
         let norm = graph.op(Op::Norm { axis: 1 }, &[w]);

@@ -9,9 +9,9 @@
 //! DIR/result/                what came of it: params.safetensors, recorded.json
 //! ```
 //!
-//! The folders are there whole or not at all ([`tunebench_files::write_folder`]).
+//! The folders are there whole or not at all ([`tunebench_files::write_folder`]). The first rank alone reads and writes; a
+//! checkpoint has the same bytes whatever the number of ranks, and any number of them goes on from it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 use tunebench_files::{
     JsonLines, current_folder, read_json, read_lines, remove_folder, write_file, write_folder, write_json,
 };
-use tunebench_model::backend::Trainable;
 use tunebench_model::formats::safetensors::{self, TensorFile};
 use tunebench_model::{AdamWState, AdamWStates, Tuning, tuning};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, StepLog};
 
 use crate::Error;
+use crate::divided::Divided;
 use crate::loss_log::losses;
 use crate::receipt::Draft;
 
@@ -58,20 +58,26 @@ const STATE: &str = "state.json";
 const PARAMS: &str = "params.safetensors";
 const RECORDED: &str = "recorded.json";
 
-/// Replaces the checkpoint by where `model` stands. No tensor but the one being written is there twice.
-pub(crate) fn save(dir: &Path, steps: u64, model: &dyn Trainable, receipt: Option<&Draft>) -> Result<(), Error> {
+/// Replaces the checkpoint by where `state` stands. No tensor but the one being written is there twice.
+pub(crate) fn save(dir: &Path, steps: u64, state: &mut Divided<'_, '_>, receipt: Option<&Draft>) -> Result<(), Error> {
+    if !state.is_first() {
+        state.send_values()?;
+        return state.send_moments();
+    }
     write_folder(&dir.join(CURRENT), |new| {
-        safetensors::write_each(&new.join("trained.safetensors"), model.params(), |i| model.value(i))?;
-        let (mut shapes, mut values) = (Vec::new(), Vec::new());
-        for (name, AdamWState { first, second }) in model.adamw_states() {
-            for (which, moment) in [("first", first), ("second", second)] {
-                shapes.push((format!("{which}.{name}"), vec![moment.len()]));
-                values.push(moment);
-            }
-        }
-        safetensors::write_each(&new.join("moments.safetensors"), shapes, |i| Ok(Cow::Borrowed(values[i])))?;
+        write_values(&new.join("trained.safetensors"), state)?;
+        let (shapes, moments) = state.moments();
+        let of = |i: usize| {
+            let (index, which) = moments[i];
+            state.moment(index, which)
+        };
+        safetensors::write_each(&new.join("moments.safetensors"), shapes, of)?;
         Ok(write_json(&new.join(STATE), &State { steps, receipt: receipt.cloned() })?)
     })
+}
+
+fn write_values(path: &Path, state: &mut Divided<'_, '_>) -> Result<(), Error> {
+    safetensors::write_each(path, state.params(), |index| state.value(index))
 }
 
 /// Steps at the checkpoint; 0 without one.
@@ -114,18 +120,24 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 /// Writes what came of training; the checkpoint is no longer needed.
-pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, model: &dyn Trainable) -> Result<(), Error> {
+pub(crate) fn save_result(dir: &Path, recorded: &RecordedPlan, state: &mut Divided<'_, '_>) -> Result<(), Error> {
+    if !state.is_first() {
+        return state.send_values();
+    }
     write_folder(&dir.join(RESULT), |new| -> Result<(), Error> {
-        safetensors::write_each(&new.join(PARAMS), model.params(), |i| model.value(i))?;
+        write_values(&new.join(PARAMS), state)?;
         Ok(write_json(&new.join(RECORDED), recorded)?)
     })?;
     clear(dir)
 }
 
-/// Replaces the best state by that of `model` after `steps` steps.
-pub(crate) fn save_best(dir: &Path, steps: u64, model: &dyn Trainable) -> Result<(), Error> {
+/// Replaces the best state by where `state` stands after `steps` steps.
+pub(crate) fn save_best(dir: &Path, steps: u64, state: &mut Divided<'_, '_>) -> Result<(), Error> {
+    if !state.is_first() {
+        return state.send_values();
+    }
     write_folder(&dir.join(BEST), |new| {
-        safetensors::write_each(&new.join(PARAMS), model.params(), |i| model.value(i))?;
+        write_values(&new.join(PARAMS), state)?;
         Ok(write_json(&new.join(STATE), &State { steps, receipt: None })?)
     })
 }

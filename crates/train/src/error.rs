@@ -43,6 +43,11 @@ pub enum Error {
         dir.display()
     )]
     PastStop { dir: PathBuf, done: u64, until: u64 },
+    /// Between ranks.
+    #[error(transparent)]
+    Exchange(#[from] tunebench_exchange::Error),
+    #[error("what rank 0 has told the others cannot be read: {0}; this is a fault of tunebench")]
+    Told(serde_json::Error),
 }
 
 /// A file of ours that is not what we wrote is damaged: the folder's remedy is said with it.
@@ -67,6 +72,23 @@ impl Error {
                 | Self::BadGradient { .. }
                 | Self::HeldOutDiverged { .. }
                 | Self::Model(NotFinite { .. })
+        )
+    }
+
+    /// Whether all ranks come to it by themselves, so that none waits for another.
+    pub(crate) fn is_of_all_ranks(&self) -> bool {
+        use tunebench_model::Error::{NoGradient, NotFinite};
+        matches!(
+            self,
+            Self::NothingTrained
+                | Self::NoLabels
+                | Self::NoHeldOut
+                | Self::HeldOut { .. }
+                | Self::Diverged { .. }
+                | Self::BadGradient { .. }
+                | Self::HeldOutDiverged { .. }
+                | Self::Model(NoGradient { .. } | NotFinite { .. })
+                | Self::Exchange(tunebench_exchange::Error::Differs { .. })
         )
     }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::f64::consts::LN_2;
 
 use tunebench_dataset::Examples;
+use tunebench_exchange::Alone;
 use tunebench_model::AdamWStates;
 use tunebench_model::backend::{Backend, Parts, Sequence, Trainable};
 use tunebench_spec::LossLog;
 
 use crate::Error;
 use crate::batches;
+use crate::ranks::Ranks;
 
 /// Examples to measure a loss on.
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +56,36 @@ impl HeldOut<'_> {
     }
 
     /// The loss of `model`, whose examples have so many virtual tokens in front, nothing dropped. Micro-batches hold at
-    /// most `micro_batch_tokens` tokens, in the order of the examples.
+    /// most `micro_batch_tokens` tokens, in the order of the examples; each rank computes a run of them, and what they come
+    /// to is added up as one rank adds it.
     pub(crate) fn measure(
         &self,
+        ranks: &mut Ranks<'_>,
         model: &mut dyn Trainable,
         virtual_tokens: usize,
         micro_batch_tokens: usize,
     ) -> Result<SetLoss, Error> {
         let micro_batches = batches::in_order(self.examples, model.layout(), virtual_tokens, micro_batch_tokens);
-        let read = micro_batches.iter().map(|of| of.read(self.examples)).collect::<Result<Vec<_>, _>>()?;
+        let border = |rank| rank * micro_batches.len() / ranks.size();
+        let own = &micro_batches[border(ranks.rank())..border(ranks.rank() + 1)];
+        let read = own.iter().map(|of| of.read(self.examples)).collect::<Result<Vec<_>, _>>()?;
         let sequences: Vec<Vec<Sequence<'_>>> =
-            micro_batches.iter().zip(&read).map(|(of, examples)| of.sequences(examples)).collect();
-        let totals = model.loss(&sequences)?;
-        if !totals.loss.is_finite() {
-            return Err(Error::HeldOutDiverged { set: self.set.to_owned(), loss: totals.loss });
+            own.iter().zip(&read).map(|(of, examples)| of.sequences(examples)).collect();
+        let (nats, tokens) = if ranks.is_alone() {
+            let totals = model.loss(&sequences)?;
+            (totals.loss, totals.labels as u64)
+        } else {
+            let mut terms = Vec::new();
+            let totals = model.losses(&sequences, &mut |term| terms.push(term))?;
+            let all = ranks.words([terms.len() as u64, totals.labels as u64])?;
+            let counts: Vec<usize> = all.iter().map(|[terms, _]| *terms as usize).collect();
+            let terms = ranks.doubles(&terms, &counts)?;
+            (terms.into_iter().fold(0.0, |sum, term| sum + term), all.iter().map(|[_, labels]| labels).sum())
+        };
+        if !nats.is_finite() {
+            return Err(Error::HeldOutDiverged { set: self.set.to_owned(), loss: nats });
         }
-        Ok(SetLoss { nats: totals.loss, tokens: totals.labels as u64 })
+        Ok(SetLoss { nats, tokens })
     }
 }
 
@@ -86,7 +102,9 @@ pub fn measure(
     check(held_out)?;
     let virtual_tokens = parts.tuning.recorded().plan.virtual_count();
     let mut model = backend.trainable(parts, AdamWStates::new(), false)?;
-    held_out.iter().map(|set| set.measure(model.as_mut(), virtual_tokens, micro_batch_tokens)).collect()
+    let mut alone = Alone;
+    let mut ranks = Ranks::new(&mut alone);
+    held_out.iter().map(|set| set.measure(&mut ranks, model.as_mut(), virtual_tokens, micro_batch_tokens)).collect()
 }
 
 /// Whether each set has a name of its own and a loss.

@@ -1,6 +1,7 @@
 //! Training: a plan, examples and a recipe become trained values, with a checkpoint to go on from and a log of steps.
 //!
-//! - [`train`]: the loop: batches, gradients, clipping, AdamW, schedule
+//! - [`train`]: the loop: batches, gradients, clipping, AdamW, schedule; [`train_in_ranks`]: the same by several processes,
+//!   with the same bytes (`sums.rs` says why)
 //! - [`measure`]: losses on examples that are held out, of a model in training or of one as it is; what they decide of
 //!   the training, its end and its best state, is in `stopping.rs`
 //! - [`batches`]: which examples make a step, and the micro-batches in which they are computed
@@ -12,14 +13,21 @@
 
 pub mod batches;
 pub mod checkpoint;
+mod divided;
+mod division;
 mod error;
+mod greeting;
 mod held_out;
 mod job;
 mod loss_log;
 mod packing;
+mod probe;
+mod ranks;
 mod receipt;
 mod run;
+mod start;
 mod stopping;
+mod sums;
 
 pub use checkpoint::{kept_step, load_plan, load_result, steps};
 pub use error::Error;
@@ -27,4 +35,5 @@ pub use held_out::{HeldOut, SetLoss, measure};
 pub use job::{Job, OnProgress, Outcome, Progress};
 pub use loss_log::losses;
 pub use receipt::receipt;
-pub use run::train;
+pub use run::{train, train_in_ranks};
+pub use sums::lanes_memory;

@@ -7,6 +7,7 @@ use tunebench_spec::LossLog;
 
 use crate::Error;
 use crate::held_out::HeldOut;
+use crate::ranks::Ranks;
 
 const LOG: &str = "losses.jsonl";
 
@@ -19,9 +20,9 @@ pub fn losses(dir: &Path) -> Result<Vec<LossLog>, Error> {
     Ok(read_lines(&dir.join(LOG))?)
 }
 
-/// The log while training goes on.
+/// The log while training goes on. All ranks have its lines, and the first one the file.
 pub(crate) struct LossFile {
-    path: PathBuf,
+    path: Option<PathBuf>,
     /// None until there is a line.
     file: Option<JsonLines<LossLog>>,
     lines: Vec<LossLog>,
@@ -30,7 +31,12 @@ pub(crate) struct LossFile {
 impl LossFile {
     /// The log to be continued after `done` steps. Later lines belong to steps that are made again, and a mark to a result
     /// that was about to be written. Losses on other examples than those of `held_out` are refused.
-    pub fn open(dir: &Path, done: u64, held_out: &[HeldOut<'_>]) -> Result<Self, Error> {
+    pub fn open(ranks: &mut Ranks<'_>, dir: &Path, done: u64, held_out: &[HeldOut<'_>]) -> Result<Self, Error> {
+        let lines = ranks.told_by_first(|| Self::clean(dir, done, held_out))?;
+        Ok(Self { path: ranks.is_first().then(|| dir.join(LOG)), file: None, lines })
+    }
+
+    fn clean(dir: &Path, done: u64, held_out: &[HeldOut<'_>]) -> Result<Vec<LossLog>, Error> {
         let path = dir.join(LOG);
         let found = losses(dir)?;
         for HeldOut { set, set_hash, .. } in held_out {
@@ -43,7 +49,7 @@ impl LossFile {
         if lines != found {
             write(&path, &lines)?;
         }
-        Ok(Self { path, file: None, lines })
+        Ok(lines)
     }
 
     pub fn lines(&self) -> &[LossLog] {
@@ -51,11 +57,13 @@ impl LossFile {
     }
 
     pub fn append(&mut self, line: LossLog) -> Result<(), Error> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(JsonLines::open(&self.path)?.0),
-        };
-        file.append(&line)?;
+        if let Some(path) = &self.path {
+            let file = match &mut self.file {
+                Some(file) => file,
+                none => none.insert(JsonLines::open(path)?.0),
+            };
+            file.append(&line)?;
+        }
         self.lines.push(line);
         Ok(())
     }
@@ -65,11 +73,14 @@ impl LossFile {
     }
 
     /// Marks the lines of the step that is the result.
-    pub fn finish(mut self, kept_step: u64) -> Result<(), Error> {
+    pub fn finish(&mut self, kept_step: u64) -> Result<(), Error> {
         self.sync()?;
         self.file = None;
         self.lines.iter_mut().for_each(|line| line.is_final = line.step == kept_step);
-        if self.lines.is_empty() { Ok(()) } else { write(&self.path, &self.lines) }
+        match &self.path {
+            Some(path) if !self.lines.is_empty() => write(path, &self.lines),
+            _ => Ok(()),
+        }
     }
 }
 

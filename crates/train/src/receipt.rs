@@ -15,6 +15,8 @@ use tunebench_model::backend::{Sequence, Trainable};
 use tunebench_spec::GradientReceipt;
 
 use crate::Error;
+use crate::division::Division;
+use crate::ranks::{Ranks, To};
 
 /// The step after which it is drawn up. LoRA's `A` gets its first gradient when `B` has moved, and with a warm-up from zero `B`
 /// moves in the second step.
@@ -45,7 +47,7 @@ pub(crate) struct Draft {
     without: BTreeSet<String>,
 }
 
-/// A receipt in the making, with what only this process needs of it.
+/// A receipt in the making, with what only this process needs of it. All ranks have the same one.
 pub(crate) struct Receipt {
     draft: Draft,
     /// Of all that is frozen, when this process began; none once the first steps are over.
@@ -98,56 +100,74 @@ impl Receipt {
         &self.draft
     }
 
-    /// Looks at the gradients of step `step`, before it is made.
-    pub fn gradients(&mut self, model: &dyn Trainable, step: u64) -> Result<(), Error> {
-        if step > self.until {
-            return Ok(());
-        }
-        for ((name, _), norm) in model.params().into_iter().zip(model.gradient_norms()?) {
-            if norm.is_some_and(|norm| norm > 0.0) {
-                self.draft.without.remove(&name);
-            }
+    /// Whether it looks at step `step`.
+    pub fn waits_for(&self, step: u64) -> bool {
+        step <= self.until
+    }
+
+    /// Looks at the gradients of step `step`, before it is made: of each trained tensor, whether it has one that is not zero.
+    pub fn gradients(&mut self, model: &dyn Trainable, arrived: &[bool], step: u64) {
+        for ((name, _), _) in model.params().into_iter().zip(arrived).filter(|(_, arrived)| **arrived) {
+            self.draft.without.remove(&name);
         }
         let receipt = &mut self.draft.receipt;
         receipt.gradients = receipt.tensors - self.draft.without.len() as u64;
         if step == 1 {
             receipt.gradients_first = receipt.gradients;
         }
-        Ok(())
     }
 
-    /// Looks at the tensors after step `step`; the receipt, when that was the last one it waited for.
-    pub fn moved(&mut self, model: &dyn Trainable, step: u64, dir: &Path) -> Result<Option<&GradientReceipt>, Error> {
+    /// Looks at the tensors after step `step`; the receipt, when that was the last one it waited for. The first rank writes
+    /// it into `dir`.
+    pub fn moved(
+        &mut self,
+        ranks: &mut Ranks<'_>,
+        model: &dyn Trainable,
+        division: &Division,
+        step: u64,
+        dir: &Path,
+    ) -> Result<Option<&GradientReceipt>, Error> {
         if step != self.until {
             return Ok(None);
         }
-        self.compare(model)?;
+        self.compare(ranks, model, division)?;
         let receipt = &mut self.draft.receipt;
         receipt.moved = receipt.tensors - self.draft.begin.len() as u64;
         if let Some(before) = self.frozen.take() {
             receipt.frozen_unchanged = before == model.frozen_fingerprint()?;
         }
         self.judge();
-        write_json(&dir.join(FILE), &self.draft.receipt)?;
+        self.write(ranks, dir)?;
         Ok(Some(&self.draft.receipt))
     }
 
     /// At the training's end: what had not moved may have by now, and the difference that all of it makes is known.
-    pub fn finish(mut self, model: &mut dyn Trainable, probe: Option<Sequence<'_>>, dir: &Path) -> Result<(), Error> {
-        self.compare(model)?;
+    pub fn finish(
+        mut self,
+        ranks: &mut Ranks<'_>,
+        model: &mut dyn Trainable,
+        division: &Division,
+        probe: Option<Sequence<'_>>,
+        dir: &Path,
+    ) -> Result<(), Error> {
+        self.compare(ranks, model, division)?;
         self.draft.receipt.loss_after = loss(model, probe)?;
         self.judge();
-        Ok(write_json(&dir.join(FILE), &self.draft.receipt)?)
+        self.write(ranks, dir)
+    }
+
+    fn write(&self, ranks: &Ranks<'_>, dir: &Path) -> Result<(), Error> {
+        if ranks.is_first() { Ok(write_json(&dir.join(FILE), &self.draft.receipt)?) } else { Ok(()) }
     }
 
     /// Forgets the tensors that have moved.
-    fn compare(&mut self, model: &dyn Trainable) -> Result<(), Error> {
+    fn compare(&mut self, ranks: &mut Ranks<'_>, model: &dyn Trainable, division: &Division) -> Result<(), Error> {
         if self.draft.begin.is_empty() {
             return Ok(());
         }
         for (index, (name, _)) in model.params().into_iter().enumerate() {
             let Some(before) = self.draft.begin.get(&name) else { continue };
-            if *before != fingerprint(&model.value(index)?) {
+            if *before != fingerprint(&ranks.value(model, division, index, To::All)?) {
                 self.draft.begin.remove(&name);
             }
         }

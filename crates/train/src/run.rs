@@ -1,26 +1,33 @@
 //! The training loop, read from top to bottom.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use tunebench_dataset::{Examples, Tokenized};
+use tunebench_dataset::Examples;
+use tunebench_exchange::{Alone, Exchange};
 use tunebench_files::{JsonLines, create_folder};
 use tunebench_kernels::optim::adamw::AdamWParams;
-use tunebench_model::Tuning;
-use tunebench_model::backend::{BatchLayout, OptimizerStep, Parts, Sequence, StepKey, StepTotals, Trainable};
+use tunebench_model::AdamWStates;
+use tunebench_model::backend::{BatchLayout, OptimizerStep, Parts, StepKey, StepTotals, Trainable};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{GradientReceipt, LossLog, Recipe, StepLog, WeightPlan};
 
 use crate::Error;
 use crate::batches::Steps;
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint;
+use crate::divided::Divided;
+use crate::division::Division;
+use crate::greeting::greet;
 use crate::held_out::HeldOut;
 use crate::job::{Job, OnProgress, Outcome, Progress};
 use crate::loss_log::{self, LossFile, losses};
-use crate::receipt::{Receipt, named};
+use crate::probe::Probe;
+use crate::ranks::Ranks;
+use crate::receipt::Receipt;
+use crate::start::{self, Start};
 use crate::stopping::{is_planned, verdict};
+use crate::sums::Sums;
 
 /// Trains, or goes on from the last checkpoint in the job's folder. `on_progress` hears of every step and of every
 /// measurement, and may stop the run. A job that has come as far as it is to is not opened at all.
@@ -29,46 +36,51 @@ use crate::stopping::{is_planned, verdict};
 /// When nothing is trained or learnt from, when there is nothing to measure a loss on that the recipe goes by, when a loss
 /// or a gradient is not finite, or when the folder cannot be read or written.
 pub fn train(job: Job<'_>, on_progress: &mut OnProgress<'_>) -> Result<Outcome, Error> {
-    if checkpoint::is_finished(job.dir) {
-        checkpoint::clear(job.dir)?;
+    train_in_ranks(job, &mut Alone, on_progress)
+}
+
+/// As [`train`], by all ranks of an exchange: each is given the same job, and hears of the same progress, and any may stop
+/// all. However many there are, the bytes are the same; the recipe's lanes say how many have something to compute. The first
+/// alone opens the job's folder; when this returns, what it has written is there.
+///
+/// # Errors
+/// As [`train`]; those that concern all ranks come on all of them, and after them other jobs may follow. At any other, the
+/// others are ended by [`Exchange::abort`]. When ranks are given different work, or differ in what its bytes depend on.
+pub fn train_in_ranks(
+    job: Job<'_>,
+    exchange: &mut dyn Exchange,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Outcome, Error> {
+    let arm = job.arm;
+    let result = run(job, Ranks::new(&mut *exchange), on_progress);
+    if let Err(error) = &result
+        && !error.is_of_all_ranks()
+    {
+        exchange.abort(&format!("arm `{arm}`: {error}"));
+    }
+    result
+}
+
+fn run(job: Job<'_>, mut ranks: Ranks<'_>, on_progress: &mut OnProgress<'_>) -> Result<Outcome, Error> {
+    greet(&job, &mut ranks)?;
+    let is_finished = || {
+        let is_finished = checkpoint::is_finished(job.dir);
+        if is_finished {
+            checkpoint::clear(job.dir)?;
+        }
+        Ok(is_finished)
+    };
+    if ranks.told_by_first(is_finished)? {
         return Ok(Outcome::Finished);
     }
     job.check()?;
-    if is_done_so_far(&job)? {
+    if ranks.told_by_first(|| is_done_so_far(&job))? {
         return Ok(Outcome::Stopped);
     }
-    let mut run = Run::open(job)?;
-    loop {
-        if run.measure(on_progress)?.is_break() {
-            run.save()?;
-            return Ok(Outcome::Stopped);
-        }
-        let verdict = verdict(run.losses.lines(), run.recipe, run.steps.total);
-        let best = verdict.best.filter(|_| run.recipe.load_best_model_at_end);
-        if run.is_at_the_end() || verdict.is_over {
-            run.finish(best)?;
-            return Ok(Outcome::Finished);
-        }
-        if let Some(best) = best {
-            run.keep(best)?;
-        }
-        if Some(run.done) == run.until {
-            run.save()?;
-            return Ok(Outcome::Stopped);
-        }
-        let is_stopped = run.step(on_progress)?.is_break();
-        if run.is_at_the_end() {
-            // Too late to stop, and nothing to come back to.
-            continue;
-        }
-        let every = run.recipe.checkpoint_steps as u64;
-        if is_stopped || every > 0 && run.done.is_multiple_of(every) {
-            run.save()?;
-        }
-        if is_stopped {
-            return Ok(Outcome::Stopped);
-        }
-    }
+    let mut run = Run::open(job, ranks)?;
+    let outcome = run.go(on_progress)?;
+    run.ranks.barrier()?;
+    Ok(outcome)
 }
 
 /// Whether the checkpoint is at the step that the job is to stop after, or beyond it, and the losses there are known: then
@@ -92,8 +104,21 @@ fn is_done_so_far(job: &Job<'_>) -> Result<bool, Error> {
     Ok(is_measured)
 }
 
-/// A training under way.
-struct Run<'a> {
+/// Where a [`Run`] stands, its other fields left free.
+macro_rules! divided {
+    ($run:expr) => {
+        Divided {
+            ranks: &mut $run.ranks,
+            model: $run.model.as_ref(),
+            division: &$run.division,
+            has_moments: $run.has_moments,
+        }
+    };
+}
+
+/// A training under way, as one of its ranks has it.
+struct Run<'a, 'r> {
+    ranks: Ranks<'r>,
     arm: &'a str,
     candidate: &'a str,
     seed: u64,
@@ -104,8 +129,13 @@ struct Run<'a> {
     until: Option<u64>,
     recorded: RecordedPlan,
     model: Box<dyn Trainable>,
+    division: Division,
+    sums: Sums,
+    /// Whether the optimizer has made a step.
+    has_moments: bool,
     steps: Steps<'a>,
-    log: JsonLines<StepLog>,
+    /// With the first rank.
+    log: Option<JsonLines<StepLog>>,
     losses: LossFile,
     /// None of a training that began before receipts were kept.
     receipt: Option<Receipt>,
@@ -117,25 +147,23 @@ struct Run<'a> {
     best: Option<u64>,
 }
 
-impl<'a> Run<'a> {
-    fn open(job: Job<'a>) -> Result<Self, Error> {
+impl<'a, 'r> Run<'a, 'r> {
+    fn open(job: Job<'a>, mut ranks: Ranks<'r>) -> Result<Self, Error> {
         let Job { shape, weights, tuning, recipe, seed, dir, examples, .. } = job;
-        create_folder(dir)?;
         let recorded = tuning.recorded().clone();
-        let found = checkpoint::load(dir)?;
-        let (tuning, states, done, draft) = match found {
-            None => (tuning, BTreeMap::new(), 0, None),
-            Some(found) => {
-                checkpoint::fit(shape, &recorded, &found, dir)?;
-                let Checkpoint { steps, values, states, receipt } = found;
-                (Tuning::new(shape, recorded.clone(), values)?, states, steps, receipt)
-            }
-        };
+        if ranks.is_first() {
+            create_folder(dir)?;
+        }
+        let start = Start::find(&mut ranks, shape, tuning, dir)?;
         let frozen = shape.weights().len() as u64 - trained_weights(&recorded);
-        let parts = Parts { shape, weights, tuning };
-        let mut model = job.backend.trainable(parts, states, recipe.gradient_checkpointing)?;
+        let (done, has_moments) = (start.done, start.has_moments);
+        let parts = Parts { shape, weights, tuning: start.tuning };
+        // Of several ranks each is sent its part of the moments below.
+        let none = AdamWStates::new();
+        let (kept, states) = if ranks.is_alone() { (start.states, none) } else { (none, start.states) };
+        let mut model = job.backend.trainable(parts, kept, recipe.gradient_checkpointing)?;
         let mut steps = Steps::new(examples, recipe, seed, model.layout()).with_prefix(recorded.plan.virtual_count());
-        let receipt = match draft {
+        let receipt = match start.receipt {
             Some(draft) => Some(Receipt::resume(draft, model.as_ref(), done)?),
             None if done == 0 => {
                 let probe = Probe::find(&mut steps, examples)?;
@@ -143,6 +171,13 @@ impl<'a> Run<'a> {
             }
             None => None,
         };
+        let division = Division::new(model.as_ref(), ranks.size());
+        if !ranks.is_alone() {
+            model.own(division.part(ranks.rank()))?;
+            if has_moments {
+                start::spread_moments(&mut ranks, model.as_mut(), &division, states)?;
+            }
+        }
         Ok(Self {
             arm: job.arm,
             candidate: job.candidate,
@@ -153,15 +188,54 @@ impl<'a> Run<'a> {
             dir,
             until: job.until,
             recorded,
+            sums: Sums::new(recipe, &ranks, &division)?,
             model,
+            division,
+            has_moments,
             steps,
-            log: checkpoint::open_log(dir, done)?,
-            losses: LossFile::open(dir, done, job.held_out)?,
+            log: ranks.is_first().then(|| checkpoint::open_log(dir, done)).transpose()?,
+            losses: LossFile::open(&mut ranks, dir, done, job.held_out)?,
             receipt,
             done,
             saved: done,
-            best: checkpoint::best_step(dir)?,
+            best: ranks.told_by_first(|| checkpoint::best_step(dir))?,
+            ranks,
         })
+    }
+
+    /// To the end, or to where it is stopped.
+    fn go(&mut self, on_progress: &mut OnProgress<'_>) -> Result<Outcome, Error> {
+        loop {
+            if self.measure(on_progress)?.is_break() {
+                self.save()?;
+                return Ok(Outcome::Stopped);
+            }
+            let verdict = verdict(self.losses.lines(), self.recipe, self.steps.total);
+            let best = verdict.best.filter(|_| self.recipe.load_best_model_at_end);
+            if self.is_at_the_end() || verdict.is_over {
+                self.finish(best)?;
+                return Ok(Outcome::Finished);
+            }
+            if let Some(best) = best {
+                self.keep(best)?;
+            }
+            if Some(self.done) == self.until {
+                self.save()?;
+                return Ok(Outcome::Stopped);
+            }
+            let is_stopped = self.step(on_progress)?.is_break();
+            if self.is_at_the_end() {
+                // Too late to stop, and nothing to come back to.
+                continue;
+            }
+            let every = self.recipe.checkpoint_steps as u64;
+            if is_stopped || every > 0 && self.done.is_multiple_of(every) {
+                self.save()?;
+            }
+            if is_stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
     }
 
     fn is_at_the_end(&self) -> bool {
@@ -179,11 +253,12 @@ impl<'a> Run<'a> {
             if loss_log::has(self.losses.lines(), self.done, set.set_hash) {
                 continue;
             }
-            let found = set.measure(self.model.as_mut(), virtual_tokens, self.recipe.micro_batch_tokens)?;
+            let tokens = self.recipe.micro_batch_tokens;
+            let found = set.measure(&mut self.ranks, self.model.as_mut(), virtual_tokens, tokens)?;
             let (arm, candidate) = (self.arm.to_owned(), self.candidate.to_owned());
             let line = LossLog { arm, candidate, seed: self.seed, ..set.line(self.done, found) };
             self.losses.append(line.clone())?;
-            if on_progress(Progress::Loss(&line)).is_break() {
+            if self.ranks.is_any(on_progress(Progress::Loss(&line)).is_break())? {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -196,26 +271,26 @@ impl<'a> Run<'a> {
         let (step, number) = (self.done, self.done + 1);
         let micro_batches = self.steps.step(step);
         let learning_rate = self.recipe.learning_rate_at(step, self.steps.total);
-        let read = micro_batches.iter().map(|of| of.read(self.examples)).collect::<Result<Vec<_>, _>>()?;
-        let sequences: Vec<Vec<Sequence<'_>>> =
-            micro_batches.iter().zip(&read).map(|(of, examples)| of.sequences(examples)).collect();
-        self.model.zero_grad();
+        let (ranks, division, model) = (&mut self.ranks, &self.division, self.model.as_mut());
         let key = StepKey { seed: self.seed, step };
-        let StepTotals { loss, labels, tokens } = self.model.accumulate(&sequences, key)?;
+        let work = (micro_batches.as_slice(), self.examples);
+        let StepTotals { loss, labels, tokens } = self.sums.accumulate(ranks, division, model, work, key)?;
         let per_label = 1.0 / labels.max(1) as f64;
         let loss = loss * per_label;
         if !loss.is_finite() {
             return Err(Error::Diverged { step: number, loss });
         }
-        let grad_norm = self.model.grad_norm().map_err(|error| self.bad_gradients(number, error))? * per_label;
-        if let Some(receipt) = &mut self.receipt {
-            receipt.gradients(self.model.as_ref(), number)?;
+        let grad_norm = self.sums.norm(ranks, division, model, number)? * per_label;
+        if let Some(receipt) = self.receipt.as_mut().filter(|receipt| receipt.waits_for(number)) {
+            receipt.gradients(model, &self.sums.arrived(ranks, division, model)?, number);
         }
         if labels > 0 {
             let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *self.recipe;
             let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
             let gradient_scale = per_label * clip(grad_norm, self.recipe);
-            self.model.update(&OptimizerStep { adamw, number, learning_rate, gradient_scale })?;
+            let step = OptimizerStep { adamw, number, learning_rate, gradient_scale };
+            self.sums.update(ranks, division, model, &step)?;
+            self.has_moments = true;
         }
         self.done = number;
         let line = StepLog {
@@ -230,10 +305,10 @@ impl<'a> Run<'a> {
             tokens,
             seconds: begin.elapsed().as_secs_f64(),
         };
-        self.log.append(&line)?;
+        self.log.as_mut().map_or(Ok(()), |log| log.append(&line).map(drop))?;
         let is_stopped = on_progress(Progress::Step(&line)).is_break();
         let drawn_up = match &mut self.receipt {
-            Some(receipt) => receipt.moved(self.model.as_ref(), number, self.dir)?,
+            Some(receipt) => receipt.moved(&mut self.ranks, self.model.as_ref(), &self.division, number, self.dir)?,
             None => None,
         };
         let named = |receipt: &GradientReceipt| GradientReceipt {
@@ -244,17 +319,8 @@ impl<'a> Run<'a> {
         };
         let is_stopped =
             drawn_up.map(named).is_some_and(|of| on_progress(Progress::Receipt(&of)).is_break()) || is_stopped;
+        let is_stopped = self.ranks.is_any(is_stopped)?;
         Ok(if is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    }
-
-    /// All gradients that are not finite, where one was found.
-    fn bad_gradients(&self, number: u64, error: tunebench_model::Error) -> Error {
-        let error = Error::in_step(number, error);
-        let Error::BadGradient { step, .. } = error else { return error };
-        let Ok(norms) = self.model.gradient_norms() else { return error };
-        let params = self.model.params();
-        let bad = params.iter().zip(norms).filter(|(_, norm)| norm.is_some_and(|norm| !norm.is_finite()));
-        Error::BadGradient { step, name: named(bad.map(|((name, _), _)| name.as_str())) }
     }
 
     /// Makes where the run stands the checkpoint.
@@ -263,10 +329,10 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         // The lines before a checkpoint must last at least as long as it does.
-        self.log.sync()?;
+        self.log.as_ref().map_or(Ok(()), JsonLines::sync)?;
         self.losses.sync()?;
-        let draft = self.receipt.as_ref().map(Receipt::draft);
-        checkpoint::save(self.dir, self.done, self.model.as_ref(), draft)?;
+        let mut state = divided!(self);
+        checkpoint::save(self.dir, self.done, &mut state, self.receipt.as_ref().map(Receipt::draft))?;
         self.saved = self.done;
         Ok(())
     }
@@ -281,53 +347,28 @@ impl<'a> Run<'a> {
             return Err(checkpoint::no_best(self.dir, best));
         }
         self.save()?;
-        checkpoint::save_best(self.dir, best, self.model.as_ref())?;
+        checkpoint::save_best(self.dir, best, &mut divided!(self))?;
         self.best = Some(best);
         Ok(())
     }
 
     /// Writes the result: where the run stands, or the state of step `best`.
-    fn finish(mut self, best: Option<u64>) -> Result<(), Error> {
+    fn finish(&mut self, best: Option<u64>) -> Result<(), Error> {
         let kept = best.unwrap_or(self.done);
         if kept != self.done && self.best != Some(kept) {
             return Err(checkpoint::no_best(self.dir, kept));
         }
         if let Some(receipt) = self.receipt.take() {
             let probe = Probe::find(&mut self.steps, self.examples)?;
-            receipt.finish(self.model.as_mut(), probe.as_ref().map(Probe::sequence), self.dir)?;
+            let (ranks, model, probe) = (&mut self.ranks, self.model.as_mut(), probe.as_ref().map(Probe::sequence));
+            receipt.finish(ranks, model, &self.division, probe, self.dir)?;
         }
-        self.log.sync()?;
+        self.log.as_ref().map_or(Ok(()), JsonLines::sync)?;
         self.losses.finish(kept)?;
         if kept == self.done {
-            checkpoint::save_result(self.dir, &self.recorded, self.model.as_ref())
-        } else {
-            checkpoint::save_best_as_result(self.dir, &self.recorded)
+            return checkpoint::save_result(self.dir, &self.recorded, &mut divided!(self));
         }
-    }
-}
-
-/// The first example of the first step that has a label, and its index within the step.
-struct Probe {
-    example: Tokenized,
-    step_index: u64,
-}
-
-impl Probe {
-    fn find(steps: &mut Steps<'_>, examples: &dyn Examples) -> Result<Option<Self>, Error> {
-        let first = if steps.total > 0 { steps.step(0) } else { Vec::new() };
-        for micro_batch in &first {
-            for (example, step_index) in micro_batch.read(examples)?.into_iter().zip(&micro_batch.step_indices) {
-                if example.n_labels() > 0 {
-                    return Ok(Some(Self { example, step_index: *step_index }));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn sequence(&self) -> Sequence<'_> {
-        let Self { example: Tokenized { tokens, is_label }, step_index } = self;
-        Sequence { tokens, is_label, step_index: *step_index }
+        if self.ranks.is_first() { checkpoint::save_best_as_result(self.dir, &self.recorded) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::workspace::{Package, Workspace};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/spec", &[]),
     ("crates/files", &[]),
+    ("crates/exchange", &[]),
     ("crates/plugin-api", &[]),
     ("crates/rows", &[]),
     ("crates/host", &["spec", "files", "plugin-api", "rows"]),
@@ -18,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/amx-emulator", &["kernels"]),
     ("crates/model", &["spec", "files", "kernels", "amx-emulator", "testkit"]),
     ("crates/testkit", &["spec", "dataset", "kernels", "model"]),
-    ("crates/train", &["spec", "files", "dataset", "kernels", "model", "testkit"]),
+    ("crates/train", &["spec", "files", "exchange", "dataset", "kernels", "model", "testkit"]),
     // Tunings to and from other tools' folders.
     ("crates/peft", &["spec", "files", "model", "testkit"]),
     ("crates/export", &["spec", "files", "model", "testkit"]),
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "spec",
             "files",
+            "exchange",
             "rows",
             "host",
             "dataset",
@@ -67,12 +69,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Prints what the study engine and the analyses say; takes the names of backends from model, threads from kernels.
     (
         "crates/cli",
-        &["spec", "host", "kernels", "model", "study", "forecast", "submit", "analysis", "report", "serve", "watch"],
+        &[
+            "spec", "exchange", "host", "kernels", "model", "study", "forecast", "submit", "analysis", "report",
+            "serve", "watch",
+        ],
     ),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis", "submit"]),
     (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),
-    ("bench", &["spec", "host", "dataset", "kernels", "model", "peft", "train", "generate"]),
+    ("bench", &["spec", "exchange", "host", "dataset", "kernels", "model", "peft", "train", "generate"]),
     (
         "tests",
         &[

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use half::bf16;
 use tunebench_kernels::SimdLevel;
@@ -13,6 +14,7 @@ use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequenc
 use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
+use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
 
 /// Passes written by hand over CPU kernels.
@@ -48,7 +50,9 @@ impl Backend for Fast {
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
         let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
-        Ok(Box::new(Training { model, gradients, states, work: Workspace::default(), level }))
+        let flat = Flat::new(model.trained().map(|(_, dims)| dims.iter().product()));
+        let own = 0..flat.len();
+        Ok(Box::new(Training { model, gradients, states, flat, own, work: Workspace::default(), level }))
     }
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
@@ -59,11 +63,14 @@ impl Backend for Fast {
     }
 }
 
-struct Training {
-    model: Model<bf16>,
-    gradients: Gradients,
-    /// By slot, as the model's trained tensors; empty before the first update.
-    states: Vec<AdamWState>,
+pub(super) struct Training {
+    pub(super) model: Model<bf16>,
+    pub(super) gradients: Gradients,
+    /// By slot, as the model's trained tensors, of what is owned of each; empty before the first update.
+    pub(super) states: Vec<AdamWState>,
+    pub(super) flat: Flat,
+    /// The part that this process moves.
+    pub(super) own: Range<usize>,
     work: Workspace<bf16>,
     level: SimdLevel,
 }
@@ -90,12 +97,16 @@ impl Trainable for Training {
         Ok(totals)
     }
 
-    /// To the bit the same however the sequences are cut into micro-batches.
-    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+    /// A term a label, so the sum is to the bit the same however the sequences are cut into micro-batches.
+    fn losses(
+        &mut self,
+        micro_batches: &[Vec<Sequence<'_>>],
+        term: &mut (dyn FnMut(f64) + Send),
+    ) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
         for sequences in micro_batches {
             let batch = self.batch(sequences)?;
-            self.model.add_loss(&batch, &mut totals.loss, &mut self.work)?;
+            self.model.each_loss(&batch, term, &mut self.work)?;
             totals.labels += batch.labels();
             totals.tokens += batch.own_tokens() as u64;
         }
@@ -141,6 +152,10 @@ impl Trainable for Training {
     }
 
     fn value(&self, index: usize) -> Result<Cow<'_, [f32]>, Error> {
+        let tensor = self.flat.tensor(index);
+        if tensor.start < self.own.start || self.own.end < tensor.end {
+            return Err(Error::OtherRanks { index });
+        }
         Ok(self.model.value(index))
     }
 

@@ -2,22 +2,27 @@
 //!
 //! A backend is made here and nowhere else; the loop of `train` and the batching of `generate` know the traits alone.
 
+mod divided;
 mod fast;
+mod fast_divided;
 mod reference;
+mod reference_divided;
 mod registry;
+mod step;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tunebench_kernels::optim::adamw::{AdamW, AdamWParams};
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use crate::optim::{AdamWState, AdamWStates, ParamOptions};
+use crate::optim::{AdamWState, AdamWStates};
 use crate::{Error, Tuning, Weights};
 
+pub use divided::{Divided, Moment};
 pub use registry::{ALL, FAST, REFERENCE, named};
+pub use step::OptimizerStep;
 
 /// A way of computing a model: any that a decoder can say. All of them mean the same numbers and differ by rounding.
 pub trait Backend: fmt::Debug + Send + Sync {
@@ -82,26 +87,6 @@ pub struct StepTotals {
     pub tokens: u64,
 }
 
-/// The numbers of an optimizer step that all tensors share.
-#[derive(Clone, Copy, Debug)]
-pub struct OptimizerStep {
-    pub adamw: AdamWParams,
-    /// From 1.
-    pub number: u64,
-    pub learning_rate: f64,
-    /// What gradients are multiplied with: one over the label tokens, times the clipping factor.
-    pub gradient_scale: f64,
-}
-
-impl OptimizerStep {
-    /// The numbers of the step for one tensor.
-    fn of(&self, options: ParamOptions) -> AdamW {
-        let weight_decay = if options.is_decayed { self.adamw.weight_decay } else { 0.0 };
-        let params = AdamWParams { weight_decay, ..self.adamw };
-        AdamW::new(&params, self.number, self.learning_rate * options.lr_scale, self.gradient_scale)
-    }
-}
-
 /// How a backend lays out a micro-batch of at most so many tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchLayout {
@@ -112,7 +97,7 @@ pub enum BatchLayout {
 }
 
 /// A model in training.
-pub trait Trainable {
+pub trait Trainable: Divided {
     fn layout(&self) -> BatchLayout;
 
     /// Forgets the gradients.
@@ -129,7 +114,22 @@ pub trait Trainable {
     ///
     /// # Errors
     /// As [`Trainable::accumulate`].
-    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error>;
+    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+        let mut loss = 0.0;
+        let totals = self.losses(micro_batches, &mut |term| loss += term)?;
+        Ok(StepTotals { loss, ..totals })
+    }
+
+    /// The terms that [`Trainable::loss`] adds up, in their order; what is returned has no loss yet. The terms of some
+    /// micro-batches and then of others are those of all of them.
+    ///
+    /// # Errors
+    /// As [`Trainable::accumulate`].
+    fn losses(
+        &mut self,
+        micro_batches: &[Vec<Sequence<'_>>],
+        term: &mut (dyn FnMut(f64) + Send),
+    ) -> Result<StepTotals, Error>;
 
     /// Shows the gradient of every trained tensor in the order of [`Trainable::params`], f32 and row-major, to be read or
     /// changed: where several processes add theirs. One that nothing has reached yet is zero, and counts as reached.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, Var, bail};
@@ -14,6 +15,7 @@ use tunebench_spec::plan::RecordedPlan;
 use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
 use crate::Error;
 use crate::dropout::DropoutKey;
+use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
 use crate::reference::{Batch, Cache, Gradients, ReferenceModel, Targets};
 
@@ -50,7 +52,9 @@ impl Backend for Reference {
     fn trainable(&self, parts: Parts<'_>, states: AdamWStates, _: bool) -> Result<Box<dyn Trainable>, Error> {
         let model = ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?;
         let level = SimdLevel::chosen()?;
-        Ok(Box::new(Training { model, gradients: Gradients::new(), states, level }))
+        let flat = Flat::new(model.params().values().map(|param| param.var.elem_count()));
+        let own = 0..flat.len();
+        Ok(Box::new(Training { model, gradients: Gradients::new(), states, flat, own, level }))
     }
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
@@ -58,11 +62,15 @@ impl Backend for Reference {
     }
 }
 
-struct Training {
-    model: ReferenceModel,
-    gradients: Gradients,
-    states: AdamWStates,
-    level: SimdLevel,
+pub(super) struct Training {
+    pub(super) model: ReferenceModel,
+    pub(super) gradients: Gradients,
+    /// Of what is owned of each tensor.
+    pub(super) states: AdamWStates,
+    pub(super) flat: Flat,
+    /// The part that this process moves.
+    pub(super) own: Range<usize>,
+    pub(super) level: SimdLevel,
 }
 
 impl Trainable for Training {
@@ -87,11 +95,18 @@ impl Trainable for Training {
         Ok(totals)
     }
 
-    fn loss(&mut self, micro_batches: &[Vec<Sequence<'_>>]) -> Result<StepTotals, Error> {
+    /// A term a micro-batch.
+    fn losses(
+        &mut self,
+        micro_batches: &[Vec<Sequence<'_>>],
+        term: &mut (dyn FnMut(f64) + Send),
+    ) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
         for together in micro_batches.chunks(threads()) {
             for of in each(&self.model, together, evaluate) {
-                add(&mut totals, of?);
+                let of = of?;
+                term(of.loss);
+                add(&mut totals, StepTotals { loss: 0.0, ..of });
             }
         }
         Ok(totals)

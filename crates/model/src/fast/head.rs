@@ -78,13 +78,13 @@ impl<E: Storage> Head<E> {
         Ok(())
     }
 
-    /// Adds the losses of `x [n, d]` to `sum`, nats, one by one.
-    pub fn add_loss(
+    /// Shows the losses of `x [n, d]`, nats, one by one.
+    pub fn each_loss(
         &self,
         pass: &Pass<'_, E>,
         x: &[E],
         batch: &Batch,
-        sum: &mut f64,
+        each: &mut (dyn FnMut(f64) + Send),
         s: &mut HeadScratch<E>,
     ) -> Result<(), Error> {
         let (indices, labels) = batch.targets();
@@ -102,7 +102,7 @@ impl<E: Storage> Head<E> {
             resize(&mut s.losses, labels.len());
             self.scores(pass, &[weight], normed, &mut s.logits, &mut s.lora_hidden)?;
             losses(pass.level, &s.logits, labels, &mut s.losses);
-            s.losses.iter().for_each(|loss| *sum += f64::from(*loss));
+            s.losses.iter().for_each(|loss| each(f64::from(*loss)));
         }
         Ok(())
     }

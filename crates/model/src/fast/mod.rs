@@ -10,7 +10,8 @@
 //! `k` key/value heads, `e` head width, `r` rank, `m` labels.
 //!
 //! From the bottom up; a module imports from those above it in this list:
-//! - `storage`: f32 or bf16; `trained`: trained tensors by slot and their update; `gradients`: theirs; `batch`
+//! - `storage`: f32 or bf16; `gradients`: theirs by slot; `trained`: trained tensors and their update; `divided`: parts of
+//!   them, as ranks divide them; `batch`
 //! - `graph_params`, `prefix`: virtual tokens; `pass`: what all parts share in a pass
 //! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fused_linear`: those of one input
 //! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
@@ -23,6 +24,7 @@ mod batch;
 mod build;
 mod cache;
 mod decode;
+mod divided;
 mod embedding;
 mod frozen;
 mod fused_linear;

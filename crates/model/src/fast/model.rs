@@ -122,21 +122,31 @@ impl<E: Storage> Model<E> {
     /// [`Error::Batch`] when a token is not in the vocabulary.
     pub fn loss(&self, batch: &Batch, work: &mut Workspace<E>) -> Result<f64, Error> {
         let mut sum = 0.0;
-        self.add_loss(batch, &mut sum, work)?;
+        self.each_loss(batch, &mut |loss| sum += loss, work)?;
         Ok(sum)
     }
 
-    /// Adds to `sum` the cross-entropies of the labels, one by one in their order: so examples give the same sum to the
-    /// bit however they are cut into batches.
+    /// Shows the cross-entropy of each label, in their order: what is added up of them is the same to the bit however
+    /// examples are cut into batches.
     ///
     /// # Errors
     /// As [`Model::loss`].
-    pub fn add_loss(&self, batch: &Batch, sum: &mut f64, work: &mut Workspace<E>) -> Result<(), Error> {
+    pub fn each_loss(
+        &self,
+        batch: &Batch,
+        each: &mut (dyn FnMut(f64) + Send),
+        work: &mut Workspace<E>,
+    ) -> Result<(), Error> {
         // As in [`Model::loss_and_gradients`].
-        rayon::scope(|_| self.add_losses(batch, sum, work))
+        rayon::scope(|_| self.show_losses(batch, each, work))
     }
 
-    fn add_losses(&self, batch: &Batch, sum: &mut f64, work: &mut Workspace<E>) -> Result<(), Error> {
+    fn show_losses(
+        &self,
+        batch: &Batch,
+        each: &mut (dyn FnMut(f64) + Send),
+        work: &mut Workspace<E>,
+    ) -> Result<(), Error> {
         self.check(batch)?;
         if batch.labels() == 0 {
             return Ok(());
@@ -145,7 +155,7 @@ impl<E: Storage> Model<E> {
         let pass = self.pass(batch, None, prefix.as_ref());
         work.activations.keep_none();
         self.forward(&pass, batch, work)?;
-        self.head.add_loss(&pass, &work.x, batch, sum, &mut work.head)
+        self.head.each_loss(&pass, &work.x, batch, each, &mut work.head)
     }
 
     /// Logits of the next token after the examples' own tokens at `indices`: `[m, v]`, row after row.

@@ -10,6 +10,8 @@ use crate::Error;
 /// What weights and activations are stored as. A trained f32 weight is kept whole: in bf16 as the rounded number, which
 /// is what products read, and the 16 bits that rounding took.
 pub trait Storage: Element {
+    /// Bytes of a number.
+    const SIZE: usize;
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>);
     fn join(high: &[Self], low: &[i16]) -> Vec<f32>;
     fn master<'a>(high: &'a mut [Self], low: &'a mut [i16]) -> Weights<'a>;
@@ -18,9 +20,15 @@ pub trait Storage: Element {
     /// # Errors
     /// When candle cannot convert them.
     fn take(tensor: &Tensor) -> Result<Vec<Self>, Error>;
+    /// Adds the bytes of these numbers to `out`.
+    fn put(values: &[Self], out: &mut Vec<u8>);
+    /// The numbers that these bytes are.
+    fn get(bytes: &[u8], values: &mut [Self]);
 }
 
 impl Storage for f32 {
+    const SIZE: usize = size_of::<Self>();
+
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>) {
         (values, Vec::new())
     }
@@ -36,9 +44,20 @@ impl Storage for f32 {
     fn take(tensor: &Tensor) -> Result<Vec<Self>, Error> {
         Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
+
+    fn put(values: &[Self], out: &mut Vec<u8>) {
+        out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+
+    fn get(bytes: &[u8], values: &mut [Self]) {
+        let (bytes, _) = bytes.as_chunks();
+        values.iter_mut().zip(bytes).for_each(|(value, bytes)| *value = Self::from_le_bytes(*bytes));
+    }
 }
 
 impl Storage for bf16 {
+    const SIZE: usize = size_of::<Self>();
+
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>) {
         let (mut high, mut low) = (vec![bf16::ZERO; values.len()], vec![0; values.len()]);
         adamw::split(&values, &mut high, &mut low);
@@ -57,6 +76,15 @@ impl Storage for bf16 {
 
     fn take(tensor: &Tensor) -> Result<Vec<Self>, Error> {
         Ok(tensor.to_dtype(DType::BF16)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn put(values: &[Self], out: &mut Vec<u8>) {
+        out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+
+    fn get(bytes: &[u8], values: &mut [Self]) {
+        let (bytes, _) = bytes.as_chunks();
+        values.iter_mut().zip(bytes).for_each(|(value, bytes)| *value = Self::from_le_bytes(*bytes));
     }
 }
 

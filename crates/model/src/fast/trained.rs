@@ -20,12 +20,12 @@ pub(super) struct TrainedTensor<E> {
     pub name: String,
     pub dims: Vec<usize>,
     pub options: ParamOptions,
-    value: Value<E>,
+    pub(super) value: Value<E>,
 }
 
-enum Value<E> {
-    /// A weight of the model that products read.
-    Weight { high: Vec<E>, low: Vec<i16> },
+pub(super) enum Value<E> {
+    /// A weight of the model that products read. Where ranks divide it, `low` is what is owned, from number `start` on.
+    Weight { high: Vec<E>, low: Vec<i16>, start: usize },
     /// A small tensor: all of it, and rounded for products.
     Small { full: Vec<f32>, rounded: Vec<E> },
 }
@@ -34,7 +34,7 @@ impl<E: Storage> TrainedTensor<E> {
     /// A weight of the model that products read.
     pub fn weight(name: &str, tensor: &Tensor, options: ParamOptions) -> Result<Self, Error> {
         let (high, low) = E::split(f32::take(tensor)?);
-        let value = Value::Weight { high, low };
+        let value = Value::Weight { high, low, start: 0 };
         Ok(Self { name: name.into(), dims: tensor.dims().to_vec(), options, value })
     }
 
@@ -69,7 +69,7 @@ impl<E: Storage> TrainedTensor<E> {
     /// As it is trained, in f32.
     pub fn values(&self) -> Cow<'_, [f32]> {
         match &self.value {
-            Value::Weight { high, low } => Cow::Owned(E::join(high, low)),
+            Value::Weight { high, low, .. } => Cow::Owned(E::join(high, low)),
             Value::Small { full, .. } => Cow::Borrowed(full),
         }
     }
@@ -120,7 +120,7 @@ pub(super) fn update<E: Storage>(
         let Some(gradient) = gradients.get(slot) else { continue };
         state.resize(gradient.len());
         let weights = match &mut t.value {
-            Value::Weight { high, low } => E::master(high, low),
+            Value::Weight { high, low, .. } => E::master(high, low),
             Value::Small { full, .. } => Weights::Full(full),
         };
         let AdamWState { first, second } = state;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -275,19 +276,19 @@ pub fn write_as(path: &Path, tensors: &[(&str, &Tensor, Float)]) -> Result<(), E
 ///
 /// # Errors
 /// [`Error::Files`] names the path; or what `value` says.
-pub fn write_each<'a>(
+pub fn write_each<'a, E: From<Error> + fmt::Display>(
     path: &Path,
     shapes: Vec<(String, Vec<usize>)>,
-    value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
-) -> Result<(), Error> {
+    value: impl FnMut(usize) -> Result<Cow<'a, [f32]>, E>,
+) -> Result<(), E> {
     write_stored(path, shapes.into_iter().map(|(name, shape)| (name, shape, Float::F32)).collect(), value)
 }
 
-fn write_stored<'a>(
+fn write_stored<'a, E: From<Error> + fmt::Display>(
     path: &Path,
     stored: Vec<(String, Vec<usize>, Float)>,
-    value: impl Fn(usize) -> Result<Cow<'a, [f32]>, Error>,
-) -> Result<(), Error> {
+    mut value: impl FnMut(usize) -> Result<Cow<'a, [f32]>, E>,
+) -> Result<(), E> {
     let floats: Vec<Float> = stored.iter().map(|(_, _, float)| *float).collect();
     let (mut infos, mut end) = (Vec::with_capacity(stored.len()), 0);
     for (name, shape, float) in stored {
@@ -323,7 +324,7 @@ fn write_stored<'a>(
     });
     match failed {
         Some(error) => Err(error),
-        None => Ok(written?),
+        None => Ok(written.map_err(Error::from)?),
     }
 }
 

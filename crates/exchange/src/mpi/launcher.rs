@@ -1,0 +1,68 @@
+//! Who started this process, by the variables that launchers set, and whose library that asks for.
+
+/// Names the file of the MPI library, whatever the launcher.
+pub const VARIABLE: &str = "TUNEBENCH_MPI";
+
+/// A way of starting ranks.
+#[derive(Debug)]
+pub struct Launcher {
+    /// For messages.
+    pub name: &'static str,
+    /// It sets this variable.
+    mark: &'static str,
+    /// How many ranks there are, where it says so.
+    count: &'static str,
+    /// The libraries that know it, the likeliest first.
+    pub files: &'static [&'static str],
+}
+
+/// Open MPI 2 to 5.
+const OPEN_MPI: &str = "libmpi.so.40";
+/// The common name within MPICH's ABI (MPICH, Intel MPI, MVAPICH, Cray), and Debian's.
+const MPICH: [&str; 2] = ["libmpi.so.12", "libmpich.so.12"];
+
+/// The more telling first: what Open MPI's launcher starts speaks PMIx, too.
+const LAUNCHERS: [Launcher; 3] = [
+    Launcher {
+        name: "Open MPI's launcher",
+        mark: "OMPI_COMM_WORLD_RANK",
+        count: "OMPI_COMM_WORLD_SIZE",
+        files: &[OPEN_MPI],
+    },
+    Launcher { name: "a launcher of MPICH's kind (PMI)", mark: "PMI_RANK", count: "PMI_SIZE", files: &MPICH },
+    Launcher {
+        name: "a launcher of Open MPI's kind (PMIx)",
+        mark: "PMIX_RANK",
+        count: "SLURM_STEP_NUM_TASKS",
+        files: &[OPEN_MPI, MPICH[0], MPICH[1]],
+    },
+];
+
+/// The launcher that started several of us; none where nobody did, or one of us.
+pub fn seen(variable: impl Fn(&str) -> Option<String>) -> Option<&'static Launcher> {
+    let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some())?;
+    (variable(launcher.count).as_deref() != Some("1")).then_some(launcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launcher_is_known_by_its_variables() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let cases: [Case<'_>; 7] = [
+            (&[], None),
+            (&[("SLURM_PROCID", "1"), ("SLURM_NTASKS", "4")], None),
+            (&[("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "1"), ("PMIX_RANK", "0")], None),
+            (&[("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2"), ("PMIX_RANK", "1")], Some(OPEN_MPI)),
+            (&[("PMI_RANK", "0"), ("PMI_SIZE", "3")], Some(MPICH[0])),
+            (&[("PMI_RANK", "0"), ("PMI_SIZE", "1")], None),
+            (&[("PMIX_RANK", "0"), ("SLURM_STEP_NUM_TASKS", "2")], Some(OPEN_MPI)),
+        ];
+        for (set, file) in cases {
+            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(seen(variable).map(|launcher| launcher.files[0]), file, "{set:?}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! MPI, found at run time: one executable for machines with Open MPI, with any MPI of MPICH's family, and with none.
+
+#[cfg(unix)]
+mod functions;
+mod launcher;
+#[cfg(unix)]
+mod library;
+#[cfg(unix)]
+mod lifeline;
+#[cfg(unix)]
+mod rank;
+
+use crate::alone::Alone;
+use crate::error::Error;
+use crate::exchange::Exchange;
+
+/// This process as the rank that a launcher started it as; alone where none did, or where it started one.
+///
+/// To be called once, by whatever asks for ranks, and not by what a launcher may have started for another reason; and
+/// before other threads are begun, as MPI asks. Errors must be told by [`Exchange::abort`] before the exchange is
+/// dropped: dropping it ends this process too.
+///
+/// # Errors
+/// [`Error::NoLibrary`] where a launcher started several ranks and its MPI is not there: each would do all of the work.
+pub fn from_environment() -> Result<Box<dyn Exchange>, Error> {
+    let Some(launcher) = launcher::seen(|name| std::env::var(name).ok()) else { return Ok(Box::new(Alone)) };
+    open(launcher)
+}
+
+#[cfg(unix)]
+fn open(launcher: &launcher::Launcher) -> Result<Box<dyn Exchange>, Error> {
+    let library = library::Library::open(launcher)?;
+    Ok(Box::new(rank::Mpi::init(library)?))
+}
+
+#[cfg(not(unix))]
+fn open(launcher: &launcher::Launcher) -> Result<Box<dyn Exchange>, Error> {
+    let faults = "this system has none that is known".into();
+    Err(Error::NoLibrary { launcher: launcher.name.into(), faults, variable: launcher::VARIABLE })
+}

@@ -1,0 +1,117 @@
+//! Real MPI: this program starts itself by each launcher that there is, and looks at what the ranks say.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+#[path = "../examples/ranks.rs"]
+mod program;
+
+/// What a rank is to do; this process is one where it is set.
+const WHAT: &str = "TUNEBENCH_TEST_RANKS";
+
+/// Launchers by the first of their names that there is, and how to get them.
+const LAUNCHERS: [(&[&str], &str); 2] = [
+    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
+    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
+];
+
+/// What goes wrong on rank 1, and what is said of it by us; nothing where no rank is left that could.
+const FAULTS: [(&str, &str); 7] = [
+    ("differ", "rank 1 has another level than rank 0: avx2, there avx512"),
+    ("out of step", "all ranks must be given the same work"),
+    ("fail", "error: rank 1 of 3: rank 1 has ended: the disk is full"),
+    ("panic", "error: rank 1 of 3: it panicked"),
+    ("return", "error: rank 1 of 3: it left before the others"),
+    ("leave", ""),
+    ("die", ""),
+];
+
+/// Ends of ranks have to come much sooner than anybody would give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    if let Ok(what) = env::var(WHAT) {
+        return program::run(&what);
+    }
+    without_a_library();
+    for (names, install) in LAUNCHERS {
+        let Some(launcher) = names.iter().find_map(|name| find(name)) else {
+            println!("skipped: no {install} on PATH");
+            continue;
+        };
+        for size in 1..=4 {
+            let (ok, said, _) = start(&launcher, size, "try");
+            let well = said.matches("all is well").count();
+            assert!(ok && well == size, "{}, {size} ranks:\n{said}", launcher.display());
+        }
+        for (what, expected) in FAULTS {
+            let (ok, said, took) = start(&launcher, 3, what);
+            assert!(!ok && said.contains(expected), "{}, {what}:\n{said}", launcher.display());
+            assert!(!said.contains("all is well"), "{}, {what}:\n{said}", launcher.display());
+            assert!(took < SOON, "{}, {what}: {took:?}", launcher.display());
+        }
+        if launcher.ends_with("mpiexec.hydra") {
+            // Where the launcher ends nobody, ranks find out by themselves.
+            let (ok, said, took) = start_with(&launcher, &["-disable-auto-cleanup"], 3, "die");
+            assert!(!ok && said.contains("error: rank 1 of 3 has died"), "{said}");
+            assert_eq!(said.matches("error: ").count(), 1, "one sentence:\n{said}");
+            assert!(took < SOON, "{took:?}");
+        }
+        println!("{}: all operations by 1 to 4 ranks, and {} faults: ok", launcher.display(), FAULTS.len());
+    }
+    ExitCode::SUCCESS
+}
+
+/// A launcher's variables alone, and no library: one sentence with what to do.
+fn without_a_library() {
+    let mut own = Command::new(env::current_exe().unwrap());
+    own.env(WHAT, "try").env("PMI_RANK", "0").env("PMI_SIZE", "2").env("TUNEBENCH_MPI", "libno_such_mpi.so");
+    let output = own.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let has = |part: &str| said.contains(part);
+    assert!(!output.status.success() && has("PMI") && has("libno_such_mpi.so") && has("TUNEBENCH_MPI"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+fn start(launcher: &Path, size: usize, what: &str) -> (bool, String, Duration) {
+    start_with(launcher, &[], size, what)
+}
+
+/// So many ranks of this program: whether all went well, what they said, and how long it took.
+fn start_with(launcher: &Path, options: &[&str], size: usize, what: &str) -> (bool, String, Duration) {
+    let folder = env::temp_dir();
+    let log = folder.join(format!("tunebench-ranks-{}.log", std::process::id()));
+    let file = std::fs::File::create(&log).unwrap();
+    let mut command = Command::new(launcher);
+    command.args(options).arg("-n").arg(size.to_string()).arg(env::current_exe().unwrap()).env(WHAT, what);
+    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
+        command.env(name, "1");
+    }
+    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+    let begin = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if begin.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let took = begin.elapsed();
+    let said = std::fs::read(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    (status.is_some_and(|status| status.success()), String::from_utf8_lossy(&said).into_owned(), took)
+}

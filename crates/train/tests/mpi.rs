@@ -1,0 +1,114 @@
+//! The same bytes by real MPI: this program starts itself by each launcher that there is. A rank is killed on the way, and
+//! another number goes on from the checkpoint.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+use std::env;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use tunebench_exchange::from_environment;
+use tunebench_model::Weights;
+
+use by_ranks::{Case, Given, STOP, assert_same, cases, examples, rank_and, shape};
+
+mod by_ranks;
+
+/// The folder that a rank trains in, the number of its case, and the step after which the last rank kills itself; this
+/// process is a rank where the first is set.
+const DIR: &str = "TUNEBENCH_TEST_DIR";
+const CASE: &str = "TUNEBENCH_TEST_CASE";
+const KILL: &str = "TUNEBENCH_TEST_KILL";
+
+/// Launchers by the first of their names that there is, and how to get them.
+const LAUNCHERS: [(&[&str], &str); 2] = [
+    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
+    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
+];
+
+/// Longer than any of it takes; ends of ranks have to come sooner.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    if let Some(dir) = env::var_os(DIR) {
+        return train(Path::new(&dir));
+    }
+    for (names, install) in LAUNCHERS {
+        let Some(launcher) = names.iter().find_map(|name| find(name)) else {
+            println!("skipped: no {install} on PATH");
+            continue;
+        };
+        for (number, case) in cases().into_iter().enumerate().filter(|(_, case)| is_chosen(case)) {
+            let what = format!("{}, {}, {}", launcher.display(), case.name, case.backend.name());
+            let whole = tempfile::tempdir().unwrap();
+            assert!(start(None, 1, number, whole.path(), None), "{what}, alone");
+            let dir = tempfile::tempdir().unwrap();
+            assert!(!start(Some(&launcher), 3, number, dir.path(), Some(STOP - 1)), "{what}: a rank was killed");
+            assert!(start(Some(&launcher), 2, number, dir.path(), None), "{what}: two go on");
+            assert_same(&what, dir.path(), whole.path());
+        }
+        println!("{}: three ranks of which one is killed, then two, with the bytes of one: ok", launcher.display());
+    }
+    ExitCode::SUCCESS
+}
+
+/// Those that divide the most; the others are for threads.
+fn is_chosen(case: &Case) -> bool {
+    ["ft", "lora-all-linear with dropout"].contains(&case.name)
+}
+
+fn train(dir: &Path) -> ExitCode {
+    let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let case = &cases()[number(CASE).unwrap() as usize];
+    let weights = Weights::init(&shape(), 7).unwrap();
+    let given = Given { case, weights: &weights, examples: &examples(), stop: None };
+    let mut exchange = from_environment().unwrap();
+    let kill = number(KILL).filter(|_| exchange.rank() + 1 == exchange.size());
+    let trained = rank_and(dir, &given, exchange.as_mut(), &mut |step| {
+        if Some(step) == kill {
+            let _ = Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
+        }
+        ControlFlow::Continue(())
+    });
+    if let Err(error) = trained {
+        exchange.abort(&error.to_string());
+        return ExitCode::FAILURE;
+    }
+    exchange.finish().unwrap();
+    ExitCode::SUCCESS
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// So many ranks of this program: whether all went well.
+fn start(launcher: Option<&Path>, size: usize, case: usize, dir: &Path, kill: Option<u64>) -> bool {
+    let own = env::current_exe().unwrap();
+    let mut command = Command::new(launcher.unwrap_or(&own));
+    if launcher.is_some() {
+        command.arg("-n").arg(size.to_string()).arg(own);
+    }
+    command.env(DIR, dir).env(CASE, case.to_string());
+    kill.map(|step| command.env(KILL, step.to_string()));
+    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
+        command.env(name, "1");
+    }
+    // What launchers say of a killed rank is theirs.
+    let said = if kill.is_some() { Stdio::null } else { Stdio::inherit };
+    let begin = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(said()).stderr(said()).spawn().unwrap();
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status.success(),
+            None if begin.elapsed() > PATIENCE => {
+                child.kill().unwrap();
+                panic!("{size} ranks of case {case} have not ended in {PATIENCE:?}");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
