@@ -69,6 +69,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "crates/cli",
         &["spec", "host", "kernels", "model", "study", "forecast", "submit", "analysis", "report", "serve", "watch"],
     ),
+    // The executable again, linked with CUDA.
+    ("crates/cuda", &["cli", "model"]),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis"]),
     (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),
