@@ -29,6 +29,9 @@ pub struct Cuda {
 }
 
 impl Cuda {
+    /// Of what a card is foretold to take, the bytes of CUDA itself.
+    pub const CONTEXT: u64 = cuda_memory::CONTEXT;
+
     /// The card of this number, which is opened when something is computed.
     pub const fn new(ordinal: usize, precision: Precision) -> Self {
         Self { ordinal, precision, device: OnceLock::new() }

@@ -12,9 +12,12 @@
 //!
 //! and more for layer norms, other activations, biases, norms of heads, fused projections; of an adapted weight every value of
 //! its recorded graph in f32. `kept` is that of every layer that is differentiated; recomputed, that of one and the inputs of
-//! all. Over it lies the larger of a layer's backward pass, `5·4 h t` or `8·4 f` for each token, and of the head, which has at most
-//! 2^24 scores at once, nine times over. Weights take `a` frozen and 12 trained: master, gradient, and the gradient of the
+//! all. Over it lies the larger of a layer's backward pass, `5·4 h t` or `8·4 f` for each token with the
+//! largest recorded graph once more, and of the head, which has at most
+//! 2^24 scores at once, `2 a + 4·4` bytes each. Weights take `a` frozen and 12 trained: master, gradient, and the gradient of the
 //! micro-batch at hand; AdamW's moments stay in the machine's memory. [`CONTEXT`] is what CUDA itself takes: an assumption.
+
+use std::collections::BTreeMap;
 
 use tunebench_spec::decoder::{Activation, NormKind, NormPlacement, Positions, QkvLayout, Weight};
 use tunebench_spec::graph::{Graph, Op};
@@ -27,7 +30,7 @@ use crate::reference::Precision;
 use crate::reference::loss::SCORES_AT_ONCE;
 
 /// The driver's context, cuBLAS and its workspace, and candle's kernels.
-const CONTEXT: u64 = 700 << 20;
+pub(super) const CONTEXT: u64 = 700 << 20;
 /// Bytes of an f32.
 const FULL: u64 = 4;
 /// What a cache grows by.
@@ -65,18 +68,24 @@ pub(super) fn training(
     let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
     let (graph, first) = (layer_graph(shape, recorded, [n, t], a), first_tracked(shape, recorded, &all));
     let differentiated = layers - first;
-    let inputs = layers * 2 * n * a * d;
-    let (kept, again) = if recompute { (inputs, graph) } else { (inputs + differentiated * graph, 0) };
+    let input = n * a * d;
+    let (kept, again) = match recompute {
+        true => ((layers + 1) * input, graph),
+        false => (layers * 2 * input + differentiated * graph, 0),
+    };
 
     let in_layers = all.iter().filter(|weight| weight.layer.is_some() && is_trained(weight));
     let largest = in_layers.map(Weight::len).max().unwrap_or(0) * (a + FULL);
+    let sites = all.iter().filter_map(|weight| recorded.graphs_of(&weight.name));
+    let sites = sites.map(|graphs| values(&graphs.forward, n) * FULL).max().unwrap_or(0);
     let scores = shape.attention.heads as u64 * t;
-    let backward = if differentiated == 0 { 0 } else { n * FULL * (5 * scores).max(8 * f) + largest + again };
+    let backward = if differentiated == 0 { 0 } else { n * FULL * (5 * scores).max(8 * f) + largest + sites + again };
 
     let head_role = if shape.tie_word_embeddings { Role::Embedding } else { Role::Head };
     let of_role = |role: Role| all.iter().find(|weight| weight.role == role).is_some_and(is_trained);
     let head_weight = if of_role(head_role) { v * d * (2 * a + 2 * FULL) } else { 0 };
-    let head = 6 * n * a * d + (n * v).min((SCORES_AT_ONCE as u64).max(v)) * (a + 8 * FULL) + head_weight;
+    let capped = if shape.logit_softcap.is_some() { 4 * FULL } else { 0 };
+    let head = 6 * n * a * d + (n * v).min((SCORES_AT_ONCE as u64).max(v)) * (2 * a + 4 * FULL + capped) + head_weight;
     let embedding = if of_role(Role::Embedding) { 2 * FULL * v * d } else { 0 };
     let slopes = if shape.positions == Positions::Alibi { shape.attention.heads as u64 } else { 1 };
     let masks = t * t * slopes * FULL * if shape.attention.window.is_some() { 2 } else { 1 };
@@ -129,7 +138,7 @@ fn layer_graph(shape: &Decoder, recorded: &RecordedPlan, [n, t]: [u64; 2], a: u6
         + fused
         + capped * h * t
         + f * (gates * a + activated + cut);
-    let mut added: std::collections::BTreeMap<usize, u64> = std::collections::BTreeMap::new();
+    let mut added: BTreeMap<usize, u64> = BTreeMap::new();
     for weight in shape.weights() {
         let (Some(layer), [out, rest @ ..]) = (weight.layer, weight.shape.as_slice()) else { continue };
         let of_layer = added.entry(layer).or_default();
@@ -138,7 +147,8 @@ fn layer_graph(shape: &Decoder, recorded: &RecordedPlan, [n, t]: [u64; 2], a: u6
             Some(WeightPlan::Adapted { .. }) => {
                 let width = rest.first().map_or(0, |n| *n as u64);
                 let graphs = recorded.graphs_of(&weight.name);
-                *of_layer += graphs.map_or(0, |graphs| values(&graphs.forward, n)) * FULL + n * a * (width + 2 * out);
+                let cast = if a == FULL { 0 } else { n * (width * (a + FULL) + 2 * out * a) + weight.len() * FULL };
+                *of_layer += graphs.map_or(0, |graphs| values(&graphs.forward, n)) * FULL + cast;
             }
             Some(WeightPlan::Trainable { .. }) if a != FULL => *of_layer += weight.len() * a,
             _ => {}
@@ -150,13 +160,18 @@ fn layer_graph(shape: &Decoder, recorded: &RecordedPlan, [n, t]: [u64; 2], a: u6
     n * plain + added.into_values().max().unwrap_or(0)
 }
 
-/// Numbers of all values of a graph over `n` tokens; a dropout's mask is one more.
+/// Numbers of all values that a graph makes over `n` tokens; a dropout's mask is one more.
 fn values(graph: &Graph, n: u64) -> u64 {
     let length = |dim: &Dim| match dim {
         Dim::Fixed(length) => *length as u64,
         Dim::Tokens(_) => n,
     };
-    let of_node = |op: &Op| if matches!(op, Op::Dropout { .. }) { 2 } else { 1 };
+    let of_node = |op: &Op| match op {
+        // They are there already, but for what is converted.
+        Op::Input | Op::Weight | Op::Param { .. } | Op::Transpose | Op::Reshape { .. } | Op::Detach => 0,
+        Op::Dropout { .. } => 2,
+        _ => 1,
+    };
     graph.nodes.iter().map(|node| of_node(&node.op) * node.shape.iter().map(length).product::<u64>()).sum()
 }
 
