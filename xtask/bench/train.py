@@ -1,4 +1,4 @@
-"""Training steps with PyTorch, transformers and PEFT on a CPU: forward, backward, clipping, AdamW; every token a label.
+"""Training steps with PyTorch, transformers and PEFT on a CPU or a card: forward, backward, clipping, AdamW; every token a label.
 
 The other side of `tunebench-bench train`, with options of the same meaning; `cargo xtask bench --against peft` runs
 both in turn. Prints one line of JSON: the speed of the median step after warm-up, peak resident memory, all losses.
@@ -37,6 +37,7 @@ def options():
         default="bf16",
         help="bf16 weights; amp: f32 weights under bf16 autocast; or f32 throughout",
     )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
     parser.add_argument("--checkpointing", action="store_true", help="compute each layer again for its gradients")
     parser.add_argument("--data", help="file of token ids, little-endian u32")
@@ -72,18 +73,21 @@ def main():
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     vocab = model.config.vocab_size
-    model = adapted(model, args).train()
+    model = adapted(model, args).to(args.device).train()
     params = [param for param in model.parameters() if param.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=LEARNING_RATE[args.tuner], weight_decay=0.0, fused=True)
     forward = torch.compile(model) if args.compile else model
 
     def precision():
-        return torch.autocast("cpu", dtype=torch.bfloat16) if args.precision == "amp" else contextlib.nullcontext()
+        return torch.autocast(args.device, dtype=torch.bfloat16) if args.precision == "amp" else contextlib.nullcontext()
 
     total = args.warmup + args.steps
     batches = common.read_tokens(args.data, vocab, total * args.batch * args.seq).view(total, args.batch, args.seq)
+    batches = batches.to(args.device)
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     seconds, losses = [], []
     for ids in batches:
+        wait()
         begin = time.perf_counter()
         with precision():
             loss = forward(input_ids=ids, labels=ids).loss
@@ -91,6 +95,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        wait()
         seconds.append(time.perf_counter() - begin)
         losses.append(loss.item())
     step_s = statistics.median(seconds[args.warmup :])
@@ -99,11 +104,13 @@ def main():
         batch=args.batch,
         seq=args.seq,
         precision=args.precision,
+        device=args.device,
         compile=args.compile,
         checkpointing=args.checkpointing,
         step_s=step_s,
         tokens_per_s=args.batch * args.seq / step_s,
         peak_rss_mib=common.peak_rss_mib(),
+        peak_card_mib=torch.cuda.max_memory_allocated() / 2**20 if args.device == "cuda" else 0.0,
         trainable=sum(param.numel() for param in params),
         losses=losses,
         torch=torch.__version__,

@@ -45,6 +45,7 @@ fn steps(workspace: &Workspace, out: &std::path::Path) -> Result<Vec<Command>> {
     }
     steps.push(cargo("xtask tidy"));
     steps.push(cargo("clippy --workspace --all-targets -- -D warnings"));
+    steps.push(cargo("xtask cuda --check"));
     steps.push(cargo("xtask test --levels"));
     let mut quickstart = cargo("xtask quickstart --out");
     quickstart.arg(out);

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod ci;
 pub mod coverage;
+pub mod cuda;
 pub mod docs;
 pub mod fuzz;
 mod levels;

@@ -34,7 +34,8 @@ enum Command {
   cargo xtask test --no-fail-fast     all of them, whatever fails
   cargo xtask test --levels           all of them, then what computes as on lesser CPUs")]
     Test(xtask::test::Args),
-    /// All that a change must pass, cheapest first: formatting, tidy, clippy, tests at every CPU level, the quickstart.
+    /// All that a change must pass, cheapest first: formatting, tidy, clippy, the types of tunebench-cuda, tests at
+    /// every CPU level, the quickstart.
     #[command(after_help = "Example: cargo xtask ci")]
     Ci,
     /// Check files, crate edges and ARCHITECTURE.md; lists all faults.
@@ -54,6 +55,11 @@ BENCHMARKS.md says what is measured and how, and what was seen.")]
   cargo xtask coverage                     three minutes; writes docs/coverage.md
   cargo xtask coverage --simulations 200   a quick look")]
     Coverage(xtask::coverage::Args),
+    /// Build tunebench-cuda, which computes on a graphics card; needs CUDA's compiler, nvcc.
+    #[command(after_help = "Examples:
+  cargo xtask cuda            minutes of nvcc; CUDA_COMPUTE_CAP says for which card, where none is there
+  cargo xtask cuda --check    the types alone, on any machine")]
+    Cuda(xtask::cuda::Args),
     /// Build the guide, docs/guide, as HTML pages.
     #[command(after_help = "Example: cargo xtask docs")]
     Docs,
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
         Command::Tidy => xtask::tidy::run(),
         Command::Bench(args) => xtask::bench::run(&args),
         Command::Coverage(args) => xtask::coverage::run(&args),
+        Command::Cuda(args) => xtask::cuda::run(&args),
         Command::Docs => xtask::docs::run(),
         Command::Fuzz(args) => xtask::fuzz::run(&args),
         Command::Tunebench(args) => xtask::tunebench::run(&args),

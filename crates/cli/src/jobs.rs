@@ -40,7 +40,7 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
     if count < 2 {
         return Ok(false);
     }
-    if let (Some(there), Some(needed)) = (there, ahead.memory)
+    if let (Some(there), Some(needed)) = (jobs.shared.backend.memory_limit().map(|limit| limit.bytes), ahead.memory)
         && needed.saturating_mul(count as u64) > there
     {
         return Err(StudyError::Invalid(format!(
@@ -95,7 +95,7 @@ fn start(jobs: &Jobs<'_>, count: usize, cores: usize, there: Option<u64>) -> std
         command.arg("--plugin").arg(plugin);
     }
     command.args(shared.isolate.then_some("--isolate"));
-    command.args(["--plugin-timeout", &shared.plugin_timeout.to_string(), "--engine", shared.backend.name()]);
+    command.args(["--plugin-timeout", &shared.plugin_timeout.to_string(), "--engine", &shared.backend.argument()]);
     command.env(threads::PRODUCTS, (cores / count).max(1).to_string());
     if let Some(there) = there {
         command.env(memory::SHARE, format!("{:.3}", gib(there / count as u64)));

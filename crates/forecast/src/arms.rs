@@ -83,6 +83,7 @@ mod tests {
             remarks: Vec::new(),
             memory_bytes: Some(3 << 30),
             fits: Some(true),
+            limit: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Memory: whether a model fits, and how many texts it may answer at once.
 
-use tunebench_kernels::machine::memory::{self, MemoryLimit};
+use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::{Backend, Generator};
 
 /// Rows that are answered at once, at most: more of them win nothing on a CPU.
@@ -15,7 +15,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(backend: &'static dyn Backend) -> Self {
-        Self { backend, limit: memory::limit() }
+        Self { backend, limit: backend.memory_limit() }
     }
 
     /// Why so much does not fit, in two words of bytes: what is needed, and the limit.
@@ -35,7 +35,7 @@ impl Memory {
         if !model.has_independent_rows() {
             return 1;
         }
-        let free = memory::available().map_or(u64::MAX, |bytes| bytes / 2);
+        let free = self.backend.memory_free().map_or(u64::MAX, |bytes| bytes / 2);
         let needed = |rows| self.backend.answering_memory(model.shape(), rows, tokens);
         let alone = needed(0);
         (1..=MOST_PLACES).rev().find(|rows| needed(*rows).saturating_sub(alone) <= free).unwrap_or(1)

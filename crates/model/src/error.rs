@@ -59,6 +59,9 @@ pub enum Error {
     OtherRanks { index: usize },
     #[error("a thread of the training step panicked; this is a fault of tunebench")]
     ThreadPanicked,
+    /// A graphics card that is not there, or whose driver does not answer.
+    #[error("graphics card {ordinal} cannot be used: {source}; `nvidia-smi -L` lists the cards that there are, from 0")]
+    Card { ordinal: usize, source: Box<candle_core::Error> },
     #[error(transparent)]
     Level(#[from] tunebench_kernels::LevelError),
     #[error("tensor operation failed: {0}")]

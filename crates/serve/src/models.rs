@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tunebench_kernels::machine::memory;
 use tunebench_local_chat::{ChatModel, LocalModel};
 use tunebench_model::backend::Backend;
 use tunebench_spec::{Decoder, escape, hash};
@@ -75,7 +74,7 @@ impl OpenModels {
             Ok((model.id, ChatModel::new(parts, backend)?))
         };
         let open: Vec<(String, ChatModel)> = models.into_iter().map(open).collect::<Result<_, Error>>()?;
-        let free = memory::available().map_or(u64::MAX, |bytes| bytes / SHARE / count);
+        let free = backend.memory_free().map_or(u64::MAX, |bytes| bytes / SHARE / count);
         let model = |(id, chat): (String, ChatModel)| {
             let fingerprint = hash::of_bytes(format!("{}\n{}", chat.url(), chat.fingerprint()).as_bytes());
             let fingerprint = format!("fp_{}", &fingerprint[..DIGITS]);
@@ -169,7 +168,7 @@ fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
 
 /// Whether the models fit into memory together.
 fn check_memory(models: &[ServedModel], backend: &'static dyn Backend) -> Result<(), Error> {
-    let Some(free) = memory::available() else { return Ok(()) };
+    let Some(free) = backend.memory_free() else { return Ok(()) };
     let needed = |model: &ServedModel| backend.answering_memory(&model.shape, 1, 1) + model.trained * TRAINED;
     let needed: u64 = models.iter().map(needed).sum();
     if needed <= free {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use tunebench_hub::Wanted;
+use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::Backend;
 use tunebench_model::families;
 use tunebench_peft::Inspection;
@@ -121,15 +122,19 @@ pub struct PlanReport {
     pub remarks: Vec<String>,
     /// Bytes of memory at the peak of training, predicted; none for the reference engine.
     pub memory_bytes: Option<u64>,
-    /// Whether this machine has so much; none where one of the two is not known.
+    /// Whether there is so much here; none where one of the two is not known.
     pub fits: Option<bool>,
+    /// What this engine may take here.
+    #[serde(skip)]
+    pub limit: Option<MemoryLimit>,
 }
 
 impl PlanReport {
-    /// What to say of an arm whose training takes more memory than this machine has.
+    /// What to say of an arm whose training takes more memory than there is.
     pub fn too_large(&self) -> Option<String> {
         let needed = self.memory_bytes?;
-        memory::exceeded(needed).map(|limit| StudyError::TooLarge { needed, limit: Box::new(limit) }.to_string())
+        let limit = self.limit.clone().filter(|limit| needed > limit.bytes)?;
+        Some(StudyError::TooLarge { needed, limit: Box::new(limit) }.to_string())
     }
 }
 
@@ -233,6 +238,7 @@ fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
         remarks: Vec::new(),
         memory_bytes: None,
         fits: None,
+        limit: None,
         ..of.clone()
     }
 }
@@ -338,6 +344,7 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
     let steps = examples.and_then(|n| recipe.total_steps(n));
     let warned = examples.zip(steps).map(|(examples, steps)| warnings(&recipe, examples, steps)).unwrap_or_default();
     let memory_bytes = plan.memory(&recipe, context.backend);
+    let limit = context.backend.memory_limit();
     Ok(PlanReport {
         arm: arm.name.clone(),
         candidate: plan.candidate.name(),
@@ -357,6 +364,7 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
         learning_rate: recipe.learning_rate,
         remarks: fitted.iter().map(ToString::to_string).chain(warned.iter().map(RecipeWarning::to_string)).collect(),
         memory_bytes,
-        fits: memory_bytes.zip(memory::limit()).map(|(needed, limit)| needed <= limit.bytes),
+        fits: memory_bytes.zip(limit.as_ref()).map(|(needed, limit)| needed <= limit.bytes),
+        limit,
     })
 }

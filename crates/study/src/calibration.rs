@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::optim::adamw::AdamWParams;
-use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey};
+use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepSize};
 use tunebench_model::{AdamWStates, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe, hash};
@@ -136,8 +136,9 @@ impl Calibration {
         }
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
-            let needed = backend.training_memory(&part, &plan, count * length, recipe.gradient_checkpointing);
-            if needed.is_some_and(|needed| memory::exceeded(2 * needed).is_some()) {
+            let size = StepSize { tokens: count * length, longest: length };
+            let needed = backend.training_memory(&part, &plan, size, recipe.gradient_checkpointing);
+            if needed.is_some_and(|needed| memory::exceeded(2 * needed, backend).is_some()) {
                 return Ok(None);
             }
             train_step(&part, plan, count, length, recipe, backend).map(Some)

@@ -1,8 +1,7 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
-use tunebench_kernels::machine;
 use tunebench_kernels::machine::memory::MemoryLimit;
-use tunebench_model::backend::Backend;
+use tunebench_model::backend::{Backend, StepSize};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::lanes_memory;
@@ -15,14 +14,9 @@ pub fn shown(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// What this process may have, by the machine or a container's limit; none where the system does not say.
-pub fn limit() -> Option<MemoryLimit> {
-    machine::memory::limit()
-}
-
-/// The limit, when a training that takes so much does not fit it.
-pub fn exceeded(needed: u64) -> Option<MemoryLimit> {
-    limit().filter(|limit| needed > limit.bytes)
+/// The limit of what an engine may take, when a training that takes so much does not fit it.
+pub fn exceeded(needed: u64, backend: &dyn Backend) -> Option<MemoryLimit> {
+    backend.memory_limit().filter(|limit| needed > limit.bytes)
 }
 
 /// Bytes at the peak of training by this engine, where that can be said beforehand.
@@ -44,5 +38,6 @@ pub(crate) fn training(
     };
     let tokens = step.min(micro_batch_tokens.max(longest));
     let lanes = lanes_memory(recipe, recorded.plan.trainable_params(shape));
-    Some(backend.training_memory(shape, recorded, tokens, gradient_checkpointing)? + lanes)
+    let size = StepSize { tokens, longest };
+    Some(backend.training_memory(shape, recorded, size, gradient_checkpointing)? + lanes)
 }

@@ -190,7 +190,7 @@ impl<'a> Preparation<'a> {
 
     /// What of it is to be trained in this run folder, as far as that is known.
     pub fn ahead(&self, root: &Path) -> WorkAhead {
-        let mut ahead = WorkAhead::default();
+        let mut ahead = WorkAhead { has_device: self.context.backend.has_device(), ..WorkAhead::default() };
         for (_, candidates) in self.chosen_arms() {
             for data in candidates {
                 let plan = data.plan;

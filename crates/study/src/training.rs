@@ -96,7 +96,7 @@ fn train_arm(
     let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
     let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
     if let Some(needed) = prepared.data.memory(backend)
-        && let Some(limit) = memory::exceeded(needed)
+        && let Some(limit) = memory::exceeded(needed, backend)
     {
         return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
     }

@@ -11,6 +11,8 @@ pub struct WorkAhead {
     pub operations: f64,
     /// Bytes at the peak of the largest of them, where that can be said.
     pub memory: Option<u64>,
+    /// Whether the engine computes on a device of its own, which one training keeps busy.
+    pub has_device: bool,
 }
 
 /// A model of fewer parameters leaves cores idle when several threads share one training: a step's products are so short that
@@ -25,7 +27,7 @@ impl WorkAhead {
     /// How many processes gain by working side by side, on so many threads and bytes: one where the trainings keep the machine
     /// busy by themselves.
     pub fn jobs(&self, threads: usize, memory: Option<u64>) -> usize {
-        if self.parameters >= SMALL || self.operations < LITTLE {
+        if self.has_device || self.parameters >= SMALL || self.operations < LITTLE {
             return 1;
         }
         let by_memory = match (memory, self.memory) {
@@ -42,7 +44,8 @@ mod tests {
 
     #[test]
     fn small_models_are_trained_side_by_side() {
-        let tiny = WorkAhead { trainings: 8, parameters: 100_000, operations: 1e13, memory: Some(1 << 20) };
+        let tiny =
+            WorkAhead { trainings: 8, parameters: 100_000, operations: 1e13, memory: Some(1 << 20), has_device: false };
         assert_eq!(tiny.jobs(4, Some(1 << 30)), 4, "a thread each");
         assert_eq!(WorkAhead { trainings: 3, ..tiny }.jobs(4, Some(1 << 30)), 3, "no more than there are trainings");
         assert_eq!(tiny.jobs(4, Some(5 << 19)), 2, "as many as fit into memory");
@@ -51,5 +54,6 @@ mod tests {
         assert_eq!(WorkAhead { trainings: 0, ..tiny }.jobs(4, None), 1);
         assert_eq!(WorkAhead { operations: 1e10, ..tiny }.jobs(4, None), 1, "it is done before a worker has begun");
         assert_eq!(WorkAhead { parameters: 7_000_000_000, ..tiny }.jobs(64, None), 1, "it keeps all cores busy");
+        assert_eq!(WorkAhead { has_device: true, ..tiny }.jobs(4, None), 1, "it keeps its device busy");
     }
 }

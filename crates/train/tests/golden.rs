@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 use tunebench_dataset::Tokenized;
 use tunebench_model::backend::BatchLayout;
-use tunebench_model::backend::{Backend, FAST, Parts, REFERENCE};
+use tunebench_model::backend::{Backend, Cuda, FAST, Parts, REFERENCE};
+use tunebench_model::reference::Precision;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, Recipe, Schedule, StepLog};
 use tunebench_testkit::compare::{assert_all_close, assert_moved_alike, bits};
@@ -53,6 +54,7 @@ fn examples(family: &str, recipe: &Recipe) -> Vec<Tokenized> {
 }
 
 /// A golden training: of which model, by which method, from where.
+#[derive(Clone)]
 struct Case {
     family: &'static str,
     method: String,
@@ -171,14 +173,17 @@ fn ten_steps_are_those_of_pytorch_and_peft() {
     }
 }
 
-/// The fast engine computes in bf16. A logit is off by some 2 % of the logits' spread, and a loss of some 20 labels by a
+/// The engines of bf16. A logit is off by some 2 % of the logits' spread, and a loss of some 20 labels by a
 /// fifth of that; with what the steps before have rounded, by less than 1 %. Twice as much is allowed.
 #[test]
-fn ten_steps_of_the_fast_engine_stay_beside_them() {
-    for case in Case::all() {
-        let what = format!("{}, {}", case.family, case.method);
-        let (log, result, after) = case.train(FAST, 1000);
-        for (key, found) in [("loss", case.loss_before(FAST, 1000)), ("loss_after", after)] {
+fn ten_steps_in_bf16_stay_beside_them() {
+    let card = Cuda::on(Device::Cpu, Precision::BF16);
+    for (case, backend) in
+        Case::all().flat_map(|case| [FAST, &card as &dyn Backend].map(|backend| (case.clone(), backend)))
+    {
+        let what = format!("{}, {}, {}", case.family, case.method, backend.name());
+        let (log, result, after) = case.train(backend, 1000);
+        for (key, found) in [("loss", case.loss_before(backend, 1000)), ("loss_after", after)] {
             let expected = case.report[key].as_f64().unwrap();
             assert!((found / expected - 1.0).abs() < 0.02, "{what}, {key}: {found} for {expected}");
         }

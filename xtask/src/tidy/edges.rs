@@ -74,6 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "serve", "watch",
         ],
     ),
+    // The executable again, linked with CUDA.
+    ("crates/cuda", &["cli", "model"]),
     // What the study engine foresees, as tables.
     ("crates/forecast", &["chat", "study", "analysis", "submit"]),
     (PLUGINS, &["plugin-api", "fields", "lora", "marks", "numbers"]),

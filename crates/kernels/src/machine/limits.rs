@@ -28,6 +28,8 @@ pub enum LimitSource {
     Slurm,
     /// `TUNEBENCH_MEMORY_GIB`: the share of one of several processes.
     Given,
+    /// A graphics card has no more, of this number.
+    Card { ordinal: usize },
 }
 
 impl fmt::Display for MemoryLimit {
@@ -52,6 +54,7 @@ impl fmt::Display for LimitSource {
             Self::Data => f.write_str("limit of the process's data, ulimit -d"),
             Self::Slurm => f.write_str("what Slurm gave the job on its node, --mem"),
             Self::Given => write!(f, "the share of this process, {SHARE}"),
+            Self::Card { ordinal } => write!(f, "all that graphics card {ordinal} has"),
         }
     }
 }

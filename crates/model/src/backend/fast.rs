@@ -10,7 +10,9 @@ use tunebench_kernels::ops::reduce::sum_of_squares;
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
+use super::{
+    Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepSize, StepTotals, Trainable,
+};
 use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
@@ -30,8 +32,14 @@ impl Backend for Fast {
         "bf16, trained weights and sums f32"
     }
 
-    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64> {
-        Some(memory::training(shape, recorded, tokens, recompute))
+    fn training_memory(
+        &self,
+        shape: &Decoder,
+        recorded: &RecordedPlan,
+        size: StepSize,
+        recompute: bool,
+    ) -> Option<u64> {
+        Some(memory::training(shape, recorded, size.tokens, recompute))
     }
 
     fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {

@@ -2,6 +2,9 @@
 //!
 //! A backend is made here and nowhere else; the loop of `train` and the batching of `generate` know the traits alone.
 
+mod card;
+mod cuda;
+mod cuda_memory;
 mod divided;
 mod fast;
 mod fast_divided;
@@ -14,12 +17,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use tunebench_kernels::machine::memory::{self, MemoryLimit};
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
 use crate::optim::{AdamWState, AdamWStates};
 use crate::{Error, Tuning, Weights};
 
+pub use cuda::Cuda;
 pub use divided::{Divided, Moment};
 pub use registry::{ALL, FAST, REFERENCE, named};
 pub use step::OptimizerStep;
@@ -29,15 +34,36 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// As `--engine` and the frames spell it.
     fn name(&self) -> &'static str;
 
+    /// As `--engine` takes it: the name, and behind it which device of several.
+    fn argument(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// What it computes in, in words.
     fn precision(&self) -> &'static str;
 
-    /// Bytes at the peak of a training step over `tokens` tokens at once, virtual ones included, where that can be said.
-    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> Option<u64>;
+    /// Bytes at the peak of a training step, where that can be said.
+    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, size: StepSize, recompute: bool)
+    -> Option<u64>;
 
     /// Bytes that a model of this shape takes to answer, without an adapter: `rows` texts at once, each of at most `tokens`
     /// tokens.
     fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64;
+
+    /// The most that either may be: what this process may have, or a device of its own; none where that is not known.
+    fn memory_limit(&self) -> Option<MemoryLimit> {
+        memory::limit()
+    }
+
+    /// What of it is free now.
+    fn memory_free(&self) -> Option<u64> {
+        memory::available()
+    }
+
+    /// Whether it computes on a device of its own, of which processes side by side win nothing.
+    fn has_device(&self) -> bool {
+        false
+    }
 
     /// A model in training, and where its optimizer stands.
     ///
@@ -50,6 +76,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Backend::trainable`].
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error>;
+}
+
+/// How much is computed at once in a training step, virtual tokens included.
+#[derive(Clone, Copy, Debug)]
+pub struct StepSize {
+    pub tokens: usize,
+    /// Of the longest example.
+    pub longest: usize,
 }
 
 /// What a model is put together from.

@@ -1,29 +1,30 @@
-//! The reference path as a backend: candle, f32, on any of its devices; a micro-batch a thread.
+//! The reference path as a backend: candle in f32 on the CPU, a micro-batch a thread. What trains and answers with it is on any
+//! device, in any precision: `cuda.rs` makes the same of it elsewhere.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, Var, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var, bail};
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::fingerprint::fingerprint;
 use tunebench_kernels::optim::adamw::{AdamW, Update, Weights as KernelWeights, update};
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
-use super::{Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepTotals, Trainable};
+use super::{
+    Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepSize, StepTotals, Trainable,
+};
 use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
-use crate::reference::{Batch, Cache, Gradients, ReferenceModel, Targets};
+use crate::reference::{Batch, Cache, Compute, Gradients, ReferenceModel, Targets};
 
-/// [`ReferenceModel`] on a device.
+/// [`ReferenceModel`] in f32 on the CPU.
 #[derive(Debug)]
-pub(super) struct Reference {
-    pub device: Device,
-}
+pub(super) struct Reference;
 
 impl Backend for Reference {
     fn name(&self) -> &'static str {
@@ -34,7 +35,7 @@ impl Backend for Reference {
         "f32"
     }
 
-    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: usize, _: bool) -> Option<u64> {
+    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: StepSize, _: bool) -> Option<u64> {
         None
     }
 
@@ -49,17 +50,27 @@ impl Backend for Reference {
         FULL * (shape.params() + cache + pass)
     }
 
-    fn trainable(&self, parts: Parts<'_>, states: AdamWStates, _: bool) -> Result<Box<dyn Trainable>, Error> {
-        let model = ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?;
-        let level = SimdLevel::chosen()?;
-        let flat = Flat::new(model.params().values().map(|param| param.var.elem_count()));
-        let own = 0..flat.len();
-        Ok(Box::new(Training { model, gradients: Gradients::new(), states, flat, own, level }))
+    fn trainable(&self, parts: Parts<'_>, states: AdamWStates, recompute: bool) -> Result<Box<dyn Trainable>, Error> {
+        trainable(parts, states, Compute { recompute, ..Compute::full(&Device::Cpu) })
     }
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
-        Ok(Box::new(Answering(ReferenceModel::new(parts.shape, &parts.weights, &parts.tuning, &self.device)?)))
+        generator(parts, Compute::full(&Device::Cpu))
     }
+}
+
+/// A model in training that computes so.
+pub(super) fn trainable(parts: Parts<'_>, states: AdamWStates, compute: Compute) -> Result<Box<dyn Trainable>, Error> {
+    let model = ReferenceModel::with(parts.shape, &parts.weights, &parts.tuning, compute)?;
+    let level = SimdLevel::chosen()?;
+    let flat = Flat::new(model.params().values().map(|param| param.var.elem_count()));
+    let own = 0..flat.len();
+    Ok(Box::new(Training { model, gradients: Gradients::new(), states, flat, own, level }))
+}
+
+/// A model that answers and computes so.
+pub(super) fn generator(parts: Parts<'_>, compute: Compute) -> Result<Box<dyn Generator>, Error> {
+    Ok(Box::new(Answering(ReferenceModel::with(parts.shape, &parts.weights, &parts.tuning, compute)?)))
 }
 
 pub(super) struct Training {
@@ -82,10 +93,11 @@ impl Trainable for Training {
         self.gradients.clear();
     }
 
-    /// As many micro-batches at once as there are threads, added up in their order: the sum is the same on any machine.
+    /// As many micro-batches at once as there are threads, one on a card; added up in their order: the sum is the same on any
+    /// machine.
     fn accumulate(&mut self, micro_batches: &[Vec<Sequence<'_>>], key: StepKey) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
-        for together in micro_batches.chunks(threads()) {
+        for together in micro_batches.chunks(self.at_once()) {
             for result in each(&self.model, together, |model, rows| differentiate(model, rows, key)) {
                 let (of, gradients) = result?;
                 add(&mut totals, of);
@@ -102,7 +114,7 @@ impl Trainable for Training {
         term: &mut (dyn FnMut(f64) + Send),
     ) -> Result<StepTotals, Error> {
         let mut totals = StepTotals::default();
-        for together in micro_batches.chunks(threads()) {
+        for together in micro_batches.chunks(self.at_once()) {
             for of in each(&self.model, together, evaluate) {
                 let of = of?;
                 term(of.loss);
@@ -146,7 +158,10 @@ impl Trainable for Training {
     }
 
     fn frozen_fingerprint(&self) -> Result<u64, Error> {
-        let of = |tensor: &Tensor| Ok::<_, Error>(fingerprint(&tensor.flatten_all()?.to_vec1::<f32>()?).to_le_bytes());
+        let of = |tensor: &Tensor| {
+            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            Ok::<_, Error>(fingerprint(&values).to_le_bytes())
+        };
         let all = self.model.frozen().iter().map(of).collect::<Result<Vec<_>, Error>>()?;
         Ok(fingerprint(&all.concat().into_iter().map(f32::from).collect::<Vec<_>>()))
     }
@@ -175,6 +190,13 @@ impl Trainable for Training {
 }
 
 impl Training {
+    fn at_once(&self) -> usize {
+        match self.model.device() {
+            Device::Cpu => std::thread::available_parallelism().map_or(1, usize::from),
+            _ => 1,
+        }
+    }
+
     fn add(&mut self, gradients: Gradients) -> Result<(), Error> {
         for (name, gradient) in gradients {
             let sum = match self.gradients.remove(&name) {
@@ -187,16 +209,15 @@ impl Training {
     }
 }
 
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What `f` makes of each micro-batch, in their order, each on a thread of its own.
+/// What `f` makes of each micro-batch, in their order, each on a thread of its own; one alone on this.
 fn each<T: Send>(
     model: &ReferenceModel,
     micro_batches: &[Vec<Sequence<'_>>],
     f: impl Fn(&ReferenceModel, &[Sequence<'_>]) -> Result<T, Error> + Copy + Send,
 ) -> Vec<Result<T, Error>> {
+    if let [rows] = micro_batches {
+        return vec![f(model, rows)];
+    }
     std::thread::scope(|scope| {
         let running: Vec<_> = micro_batches.iter().map(|rows| scope.spawn(move || f(model, rows))).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::ThreadPanicked))).collect()

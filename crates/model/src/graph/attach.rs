@@ -4,6 +4,8 @@
 //! an error, and its `matmul` forms the gradients of both factors, frozen or not. Here a value is computed by any
 //! means, outside autograd, and attached to the tensors it came from by a function from its gradient to theirs.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, MetalStorage, Storage};
 use candle_core::{Result, Shape, Tensor, bail};
@@ -12,7 +14,8 @@ use candle_core::{Result, Shape, Tensor, bail};
 type Backward<const N: usize> = dyn Fn(&Tensor) -> Result<[Option<Tensor>; N]> + Send + Sync;
 
 struct Attached<const N: usize> {
-    value: Tensor,
+    /// Until candle has copied it into a tensor of its own graph.
+    value: Mutex<Option<Tensor>>,
     backward: Box<Backward<N>>,
 }
 
@@ -33,7 +36,7 @@ pub(crate) fn attach1(
     if !is_tracked(x) {
         return Ok(value);
     }
-    x.apply_op1(Attached { value, backward: Box::new(move |g| Ok([Some(backward(g)?)])) })
+    x.apply_op1(Attached { value: Mutex::new(Some(value)), backward: Box::new(move |g| Ok([Some(backward(g)?)])) })
 }
 
 /// `value`, computed from two tensors, with gradients to them.
@@ -45,7 +48,7 @@ pub(crate) fn attach2(
     if !is_tracked(x) && !is_tracked(y) {
         return Ok(value);
     }
-    x.apply_op2(y, Attached { value, backward: Box::new(backward) })
+    x.apply_op2(y, Attached { value: Mutex::new(Some(value)), backward: Box::new(backward) })
 }
 
 /// `value`, computed from three tensors, with gradients to them.
@@ -57,7 +60,7 @@ pub(crate) fn attach3(
     if ![x, y, z].into_iter().any(is_tracked) {
         return Ok(value);
     }
-    x.apply_op3(y, z, Attached { value, backward: Box::new(backward) })
+    x.apply_op3(y, z, Attached { value: Mutex::new(Some(value)), backward: Box::new(backward) })
 }
 
 /// A scalar whose gradient to `output` is `gradient`: call `backward` on it to carry on from a known gradient.
@@ -68,36 +71,44 @@ pub(crate) fn seeded(output: &Tensor, gradient: Tensor) -> Result<Tensor> {
 
 impl<const N: usize> Attached<N> {
     fn cpu(&self) -> Result<(CpuStorage, Shape)> {
-        let (storage, layout) = self.value.storage_and_layout();
+        let value = self.taken()?;
+        let (storage, layout) = value.storage_and_layout();
         match &*storage {
-            Storage::Cpu(s) => Ok((s.try_clone(layout)?, self.shape(layout)?)),
+            Storage::Cpu(s) => Ok((s.try_clone(layout)?, shape(layout)?)),
             _ => bail!("the value is not on the device of its inputs"),
         }
     }
 
     fn cuda(&self) -> Result<(CudaStorage, Shape)> {
-        let (storage, layout) = self.value.storage_and_layout();
+        let value = self.taken()?;
+        let (storage, layout) = value.storage_and_layout();
         match &*storage {
-            Storage::Cuda(s) => Ok((s.try_clone(layout)?, self.shape(layout)?)),
+            Storage::Cuda(s) => Ok((s.try_clone(layout)?, shape(layout)?)),
             _ => bail!("the value is not on the device of its inputs"),
         }
     }
 
     fn metal(&self) -> Result<(MetalStorage, Shape)> {
-        let (storage, layout) = self.value.storage_and_layout();
+        let value = self.taken()?;
+        let (storage, layout) = value.storage_and_layout();
         match &*storage {
-            Storage::Metal(s) => Ok((s.try_clone(layout)?, self.shape(layout)?)),
+            Storage::Metal(s) => Ok((s.try_clone(layout)?, shape(layout)?)),
             _ => bail!("the value is not on the device of its inputs"),
         }
     }
 
-    /// The clone of a storage has the storage's layout, so only a whole, row-major value is what it seems.
-    fn shape(&self, layout: &Layout) -> Result<Shape> {
-        if layout.contiguous_offsets() != Some((0, layout.shape().elem_count())) {
-            bail!("only a contiguous value can be attached, not {layout:?}");
-        }
-        Ok(layout.shape().clone())
+    fn taken(&self) -> Result<Tensor> {
+        let value = self.value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.map_or_else(|| bail!("an attached value is read once"), Ok)
     }
+}
+
+/// The clone of a storage has the storage's layout, so only a whole, row-major value is what it seems.
+fn shape(layout: &Layout) -> Result<Shape> {
+    if layout.contiguous_offsets() != Some((0, layout.shape().elem_count())) {
+        bail!("only a contiguous value can be attached, not {layout:?}");
+    }
+    Ok(layout.shape().clone())
 }
 
 macro_rules! custom_op {

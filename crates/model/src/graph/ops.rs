@@ -1,6 +1,8 @@
 //! The differentiable pieces of the model, each with its value by candle's quickest means and its derivative in
 //! candle operations, on any device.
 //!
+//! Products are in the precision of what goes in, f32 or bf16; all else is computed in f32 and rounded once.
+//!
 //! Letters in shapes: `n` tokens, `d` width, `b` rows of a batch, `h` heads, `k` key/value heads, `t` queries,
 //! `s` keys, `e` head width, `v` vocabulary.
 
@@ -10,6 +12,11 @@ use candle_nn::rotary_emb::rope as fused_rope;
 use tunebench_spec::decoder::Activation;
 
 use crate::graph::attach::{attach1, attach2, attach3, is_tracked};
+
+/// `x` in f32; itself where it is so already.
+fn full(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)
+}
 
 /// `x Wᵀ`. A frozen weight gets no gradient formed.
 ///
@@ -26,18 +33,19 @@ pub(crate) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// `x / sqrt(mean(x²) + eps) · w`.
+/// `x / sqrt(mean(x²) + eps) · w`, the weight in f32.
 ///
 /// # Shapes
 /// `x [n, d]`, `w [d]` -> `[n, d]`.
 pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
     let (needs_x, needs_w) = (is_tracked(x), is_tracked(w));
-    let (xv, wv) = (x.detach(), w.detach());
-    let y = fused_rms_norm(&xv, &wv, eps as f32)?;
+    let (xv, wv, dtype) = (x.detach(), w.detach(), x.dtype());
+    let y = fused_rms_norm(&full(&xv)?, &wv, eps as f32)?.to_dtype(x.dtype())?;
     attach2([x, w], y, move |g| {
+        let (xv, g) = (full(&xv)?, full(g)?);
         let width = xv.dim(D::Minus1)? as f64;
         let r = (xv.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?; // [n, 1]
-        let dw = needs_w.then(|| (g * xv.broadcast_mul(&r)?)?.sum(0)).transpose()?;
+        let dw = needs_w.then(|| (&g * xv.broadcast_mul(&r)?)?.sum(0)).transpose()?;
         if !needs_x {
             return Ok([None, dw]);
         }
@@ -45,7 +53,7 @@ pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
         let gw = g.broadcast_mul(&wv)?;
         let c = ((&gw * &xv)?.sum_keepdim(D::Minus1)? * (r.sqr()? / width)?)?; // [n, 1]
         let dx = (gw - xv.broadcast_mul(&c)?)?.broadcast_mul(&r)?;
-        Ok([Some(dx), dw])
+        Ok([Some(dx.to_dtype(dtype)?), dw])
     })
 }
 
@@ -55,24 +63,28 @@ pub(crate) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
 /// Both `[n, f]` -> `[n, f]`.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let (gv, uv) = (gate.detach(), up.detach());
-    let y = (gv.silu()? * &uv)?;
+    let dtype = gate.dtype();
+    let y = (full(&gv)?.silu()? * full(&uv)?)?.to_dtype(dtype)?;
     attach2([gate, up], y, move |g| {
+        let (gv, uv, g) = (full(&gv)?, full(&uv)?, full(g)?);
         let s = sigmoid(&gv)?;
         let silu = (&gv * &s)?;
         // silu' = s + silu - silu s
         let slope = ((&s + &silu)? - (&silu * &s)?)?;
-        Ok([Some(((g * &uv)? * slope)?), Some((g * silu)?)])
+        Ok([Some(((&g * &uv)? * slope)?.to_dtype(dtype)?), Some((g * silu)?.to_dtype(dtype)?)])
     })
 }
 
 /// An activation, elementwise.
 pub(crate) fn activate(x: &Tensor, by: Activation) -> Result<Tensor> {
-    match by {
-        Activation::Silu => x.silu(),
-        Activation::Gelu => x.gelu_erf(),
-        Activation::GeluTanh => x.gelu(),
-        Activation::Relu => x.relu(),
-    }
+    let full = full(x)?;
+    let y = match by {
+        Activation::Silu => full.silu(),
+        Activation::Gelu => full.gelu_erf(),
+        Activation::GeluTanh => full.gelu(),
+        Activation::Relu => full.relu(),
+    };
+    y?.to_dtype(x.dtype())
 }
 
 /// `cap · tanh(x / cap)`, elementwise.
@@ -93,10 +105,11 @@ pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
 
 fn turned(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let (e, r) = (x.dim(D::Minus1)?, 2 * cos.dim(D::Minus1)?);
+    let turned = |x: &Tensor| fused_rope(&full(x)?, cos, sin)?.to_dtype(x.dtype());
     if r == e {
-        return fused_rope(x, cos, sin);
+        return turned(x);
     }
-    let first = fused_rope(&x.narrow(D::Minus1, 0, r)?.contiguous()?, cos, sin)?;
+    let first = turned(&x.narrow(D::Minus1, 0, r)?.contiguous()?)?;
     Tensor::cat(&[&first, &x.narrow(D::Minus1, r, e - r)?.contiguous()?], D::Minus1)?.contiguous()
 }
 
@@ -116,29 +129,32 @@ pub(crate) struct Scores {
 /// -inf where a query does not see a key, with a key left for each query -> `[b, h, t, e]`.
 pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tensor, scores: Scores) -> Result<Tensor> {
     let Scores { scale, softcap } = scores;
+    let dtype = q.dtype();
     let (b, h, t, e) = q.dims4()?;
     let (_, k, s, _) = keys.dims4()?;
     // The queries of all heads that share a key head stand below each other: one product a key head.
     let grouped = move |x: &Tensor| x.reshape((b, k, h / k * t, x.dim(D::Minus1)?));
     let (qv, kv, vv) = ((grouped(&q.detach())? * scale)?, keys.detach(), values.detach());
-    let products = qv.matmul(&kv.t()?)?; // [b, k, h/k t, s]
+    let products = full(&qv.matmul(&kv.t()?)?)?; // [b, k, h/k t, s]
     let capped = softcap.map(|cap| (&products / cap)?.tanh()).transpose()?; // over the cap
     let scores = match (&capped, softcap) {
         (Some(capped), Some(cap)) => (capped * cap)?,
         _ => products,
     };
     let scores = scores.reshape((b, h, t, s))?.broadcast_add(mask)?;
-    let p = grouped(&softmax_last_dim(&scores)?)?; // [b, k, h/k t, s]
+    let p = grouped(&softmax_last_dim(&scores)?)?.to_dtype(q.dtype())?; // [b, k, h/k t, s]
     let y = p.matmul(&vv)?.reshape((b, h, t, e))?;
     attach3([q, keys, values], y, move |g| {
         let g = grouped(&g.contiguous()?)?;
         let dv = p.t()?.matmul(&g)?;
-        let dp = (g.matmul(&vv.t()?)? * &p)?;
+        let p = full(&p)?;
+        let dp = (full(&g.matmul(&vv.t()?)?)? * &p)?;
         let ds = (&dp - p.broadcast_mul(&dp.sum_keepdim(D::Minus1)?)?)?;
         let ds = match &capped {
             Some(capped) => (&ds - (&ds * capped.sqr()?)?)?, // tanh' = 1 - tanh²
             None => ds,
-        };
+        }
+        .to_dtype(dtype)?;
         let dq = (ds.matmul(&kv)? * scale)?.reshape((b, h, t, e))?;
         let dk = ds.t()?.matmul(&qv)?;
         Ok([Some(dq), Some(dk), Some(dv)])
@@ -148,7 +164,7 @@ pub(crate) fn attention(q: &Tensor, keys: &Tensor, values: &Tensor, mask: &Tenso
 /// Cross-entropies of `labels` under `logits`, in nats; the second value is their sum, a scalar with a gradient.
 ///
 /// # Shapes
-/// `logits [n, v]`, `labels [n]` u32 -> `[n]` and `[]`.
+/// `logits [n, v]` f32, `labels [n]` u32 -> `[n]` and `[]`.
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
     let values = logits.detach();
     let labels = labels.unsqueeze(1)?; // [n, 1]

@@ -186,9 +186,12 @@ fn apply(i: usize, node: &Node, values: &[Tensor], inputs: &Inputs<'_>) -> Resul
     let arg = |k: usize| node.inputs.get(k).and_then(|&j| values.get(j)).ok_or_else(|| missing(&format!("node {i}")));
     let value = match &node.op {
         Op::Input => inputs.x.cloned().ok_or_else(|| missing("the input"))?,
-        Op::Weight => inputs.weight.cloned().ok_or_else(|| missing("the weight"))?,
+        Op::Weight => inputs.weight.ok_or_else(|| missing("the weight"))?.to_dtype(DType::F32)?,
         Op::Param { name } => inputs.params.get(name).cloned().ok_or_else(|| missing(name))?,
-        Op::Base => ops::linear(&arg(0)?.contiguous()?, inputs.weight.ok_or_else(|| missing("the weight"))?)?,
+        Op::Base => {
+            let weight = inputs.weight.ok_or_else(|| missing("the weight"))?;
+            ops::linear(&arg(0)?.contiguous()?.to_dtype(weight.dtype())?, weight)?.to_dtype(DType::F32)?
+        }
         Op::Matmul => arg(0)?.matmul(arg(1)?)?,
         Op::Add => arg(0)?.broadcast_add(arg(1)?)?,
         Op::Sub => arg(0)?.broadcast_sub(arg(1)?)?,

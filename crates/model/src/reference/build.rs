@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use tunebench_spec::decoder::{Norm as NormSpec, NormKind};
 use tunebench_spec::names::Role;
 use tunebench_spec::{self as spec, Decoder, Graph, ParamSpec, WeightPlan};
 
 use crate::dropout::SiteId;
 use crate::optim::ParamOptions;
+use crate::reference::compute::Compute;
 use crate::reference::linear::Linear;
 use crate::reference::norm::Norm;
 use crate::reference::site::Site;
@@ -21,7 +22,7 @@ use crate::{Error, Tuning, Weights};
 pub(crate) struct Builder<'a> {
     weights: &'a Weights,
     tuning: &'a Tuning,
-    device: &'a Device,
+    compute: &'a Compute,
     sites: BTreeMap<String, SiteId>,
     options: BTreeMap<String, ParamOptions>,
     pub params: Params,
@@ -30,16 +31,16 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(shape: &Decoder, weights: &'a Weights, tuning: &'a Tuning, device: &'a Device) -> Self {
+    pub fn new(shape: &Decoder, weights: &'a Weights, tuning: &'a Tuning, compute: &'a Compute) -> Self {
         let (sites, options) = (SiteId::all(tuning.recorded()), tuning::options(shape, tuning.recorded()));
-        Self { weights, tuning, device, sites, options, params: Params::new(), frozen: Vec::new() }
+        Self { weights, tuning, compute, sites, options, params: Params::new(), frozen: Vec::new() }
     }
 
     pub fn weight(&mut self, name: &str) -> Result<Weight, Error> {
         match self.tuning.recorded().plan.weights.get(name) {
             Some(WeightPlan::Trainable { .. }) => Ok(Weight::Trained(self.trained(name)?)),
             _ => {
-                let tensor = self.weights.get(name)?.to_device(self.device)?;
+                let tensor = self.compute.frozen(&self.weights.get(name)?)?;
                 self.frozen.push(tensor.clone());
                 Ok(Weight::Frozen(tensor))
             }
@@ -89,7 +90,7 @@ impl<'a> Builder<'a> {
     }
 
     fn trained(&mut self, name: &str) -> Result<Var, Error> {
-        let var = Var::from_tensor(&self.tuning.value(name)?.to_device(self.device)?)?;
+        let var = Var::from_tensor(&self.tuning.value(name)?.to_device(&self.compute.device)?)?;
         let unplanned = || Error::Plan { weight: name.into(), fault: "it is not among what the plan trains".into() };
         let options = self.options.get(name).copied().ok_or_else(unplanned)?;
         self.params.insert(name.into(), Param { var: var.clone(), options });

@@ -23,6 +23,7 @@ pub struct Cache {
     lengths: Vec<usize>,
     kv_heads: usize,
     head_dim: usize,
+    dtype: DType,
     device: Device,
 }
 
@@ -35,6 +36,7 @@ impl Cache {
             lengths: vec![],
             kv_heads: model.shape().attention.kv_heads,
             head_dim: model.shape().attention.head_dim,
+            dtype: model.precision().dtype(),
             device: model.device().clone(),
         }
     }
@@ -86,7 +88,7 @@ impl Cache {
         let used = self.lengths.iter().copied().max().unwrap_or(0);
         for tensors in [&mut self.keys, &mut self.values] {
             for layer in 0..layers {
-                let grown = Tensor::zeros(dims, DType::F32, &self.device)?;
+                let grown = Tensor::zeros(dims, self.dtype, &self.device)?;
                 let Some(old) = tensors.get_mut(layer) else {
                     tensors.push(grown);
                     continue;
@@ -150,7 +152,7 @@ impl ReferenceModel {
             *end += *n as u32;
             Some(*end - 1)
         });
-        let last = all.index_select(&Tensor::new(ends.collect::<Vec<_>>(), &self.device)?, 0)?;
+        let last = all.index_select(&Tensor::new(ends.collect::<Vec<_>>(), self.device())?, 0)?;
         Ok((all, last))
     }
 

@@ -1,6 +1,6 @@
 //! Linear maps, adapted or not.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::Error;
 use crate::graph::ops;
@@ -24,13 +24,13 @@ impl Linear {
     /// # Shapes
     /// `x [n, in] -> [n, out]`.
     pub fn apply(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, Error> {
-        let weight = self.weight.get(pass);
+        let weight = self.weight.get(pass).to_dtype(x.dtype())?;
         let y = match &self.site {
             None => ops::linear(x, &weight)?,
             Some(site) => site.run(Some(x), Some(&weight), pass)?,
         };
         match &self.bias {
-            Some(bias) => Ok(y.broadcast_add(&bias.get(pass))?),
+            Some(bias) => Ok(y.to_dtype(DType::F32)?.broadcast_add(&bias.get(pass))?.to_dtype(x.dtype())?),
             None => Ok(y),
         }
     }

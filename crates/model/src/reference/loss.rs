@@ -1,11 +1,11 @@
 //! Loss and gradients: candle's autograd layer by layer, from the last to the first, each layer's graph freed as
-//! soon as it has been walked; and at the head a slice of the vocabulary scores at a time.
+//! soon as it has been walked, or made anew to be walked; and at the head a slice of the vocabulary scores at a time.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use tunebench_spec::VirtualTokens;
 use tunebench_spec::names::Role;
 
@@ -20,12 +20,12 @@ use crate::reference::virtual_tokens::Prefix;
 use crate::reference::weight::Pass;
 
 /// Most scores that exist at once, `labels · v`: 64 MiB, a few times over while they are worked on.
-const SCORES_AT_ONCE: usize = 1 << 24;
+pub(crate) const SCORES_AT_ONCE: usize = 1 << 24;
 
 /// Gradients by the name of the trained tensor. One that no label depends on has none.
 pub type Gradients = BTreeMap<String, Tensor>;
 
-/// A layer's graph: what went in, as a leaf when a gradient goes on from there, and what came out.
+/// A part's graph: what went in, as a leaf when a gradient goes on from there, and what came out.
 struct Segment {
     input: Tensor,
     output: Tensor,
@@ -86,27 +86,30 @@ impl ReferenceModel {
         let output = self.embedded(&input, batch.positions(), &context)?;
         let mut x = output.detach();
         let mut tracked = is_tracked(&output);
-        let mut segments = vec![Segment { input, output }];
+        let first = Segment { input, output };
+        let mut passed = Vec::with_capacity(self.layers.len());
         let is_in_layers = context.prefix.as_ref().is_some_and(Prefix::is_in_layers);
         for layer in &self.layers {
             let input = leaf(&x, tracked)?;
             let output = layer.forward(&input, &context, within)?;
             tracked |= layer.is_trained() || is_in_layers;
             x = output.detach();
-            segments.push(Segment { input, output });
+            passed.push((input, (!self.compute.recompute).then_some(output)));
         }
 
         let mut gradients = Gradients::new();
         let (loss, mut gradient) = self.head_backward(&leaf(&x, tracked)?, targets, &context, &mut gradients)?;
-        for segment in segments.into_iter().rev() {
+        for (layer, (input, output)) in self.layers.iter().zip(passed).rev() {
             let Some(of_output) = gradient else { break };
-            gradient = segment.backward(of_output, self, &context, &mut gradients)?;
+            let output = output.map_or_else(|| layer.forward(&input, &context, within), Ok)?;
+            gradient = Segment { input, output }.backward(of_output, self, &context, &mut gradients)?;
         }
-        if let Some(of_embedded) = gradient {
+        let of_first = gradient.map(|g| first.backward(g, self, &context, &mut gradients)).transpose()?;
+        if let Some(of_embedded) = of_first.flatten() {
             let name = self.shape.weight_name(Role::Embedding, 0);
             let tokens = Tensor::new(batch.tokens(), self.device())?;
             let zeros = self.embedding.get(Pass::Eval).zeros_like()?;
-            add(&mut gradients, &name, zeros.index_add(&tokens, &of_embedded, 0)?)?;
+            add(&mut gradients, &name, zeros.index_add(&tokens, &of_embedded.to_dtype(DType::F32)?, 0)?)?;
         }
         if let (Some(prefix), Some(gradient)) = (&context.prefix, gradients.remove(VirtualTokens::NAME)) {
             collect(&mut prefix.seeded(gradient)?.backward()?, self, &context, &mut gradients)?;
@@ -131,7 +134,7 @@ impl ReferenceModel {
         let (mut loss, mut start, mut slices) = (0.0, 0, vec![]);
         for (_, labels) in self.slices(targets) {
             let slice = leaf(&normed.detach().narrow(0, start, labels.len())?, is_tracked(&normed))?;
-            let logits = self.capped(self.head.apply(&slice, pass)?)?;
+            let logits = self.capped(&self.head.apply(&slice, pass)?)?;
             let (losses, sum) = ops::cross_entropy(&logits, &Tensor::new(labels, self.device())?)?;
             loss += total(&losses)?;
             if is_tracked(&sum) {

@@ -3,7 +3,7 @@
 //! Letters in shapes: `b` rows of a batch, `t` tokens of a row, `n = b·t`, `d` hidden width, `v` vocabulary,
 //! `h` heads, `k` key/value heads, `e` head width.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use tunebench_kernels::attention::KeyBias;
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::Positions;
@@ -12,6 +12,7 @@ use tunebench_spec::names::Role;
 use crate::graph::ops::{self, Scores};
 use crate::reference::batch::Batch;
 use crate::reference::build::Builder;
+use crate::reference::compute::{Compute, Precision};
 use crate::reference::context::{Context, Rotation};
 use crate::reference::layer::Layer;
 use crate::reference::linear::Linear;
@@ -20,10 +21,10 @@ use crate::reference::virtual_tokens::VirtualTokens;
 use crate::reference::weight::{Params, Pass, Weight};
 use crate::{Error, Tuning, Weights, rotary};
 
-/// A model ready to run, on one device, in f32.
+/// A model ready to run, on one device, in one precision.
 pub struct ReferenceModel {
     pub(crate) shape: Decoder,
-    pub(crate) device: Device,
+    pub(crate) compute: Compute,
     pub(crate) embedding: Weight,
     position_embedding: Option<Weight>,
     embedding_norm: Option<Norm>,
@@ -40,14 +41,22 @@ pub struct ReferenceModel {
 }
 
 impl ReferenceModel {
+    /// [`ReferenceModel::with`] in f32 on a device, as which it is the reference.
+    ///
+    /// # Errors
+    /// As [`ReferenceModel::with`].
+    pub fn new(shape: &Decoder, weights: &Weights, tuning: &Tuning, device: &Device) -> Result<Self, Error> {
+        Self::with(shape, weights, tuning, Compute::full(device))
+    }
+
     /// Puts a model together: base weights, and what `tuning` trains or adapts of them.
     ///
     /// # Errors
     /// [`Error::Missing`] when a weight is not there; candle's errors when the device has no room.
-    pub fn new(shape: &Decoder, weights: &Weights, tuning: &Tuning, device: &Device) -> Result<Self, Error> {
+    pub fn with(shape: &Decoder, weights: &Weights, tuning: &Tuning, compute: Compute) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
         shape.check().map_err(invalid)?;
-        let mut build = Builder::new(shape, weights, tuning, device);
+        let mut build = Builder::new(shape, weights, tuning, &compute);
         let embedding = build.weight(&shape.weight_name(Role::Embedding, 0))?;
         let has_learned = matches!(shape.positions, Positions::Learned { .. });
         let position_name = shape.weight_name(Role::PositionEmbedding, 0);
@@ -64,7 +73,6 @@ impl ReferenceModel {
         let virtual_tokens = build.virtual_tokens()?;
         Ok(Self {
             shape: shape.clone(),
-            device: device.clone(),
             embedding,
             position_embedding,
             embedding_norm,
@@ -76,6 +84,7 @@ impl ReferenceModel {
             slopes: slopes(shape),
             params: build.params,
             frozen: build.frozen,
+            compute,
         })
     }
 
@@ -95,7 +104,12 @@ impl ReferenceModel {
 
     /// Where it runs.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.compute.device
+    }
+
+    /// In what it computes products.
+    pub fn precision(&self) -> Precision {
+        self.compute.precision
     }
 
     /// All trained tensors. Writing to a variable changes the model.
@@ -135,13 +149,14 @@ impl ReferenceModel {
     }
 
     pub(crate) fn logits_of(&self, x: &Tensor, indices: &[u32]) -> Result<Tensor, Error> {
-        let x = x.index_select(&Tensor::new(indices, &self.device)?, 0)?;
+        let x = x.index_select(&Tensor::new(indices, &self.compute.device)?, 0)?;
         let x = self.norm.apply(&x, Pass::Eval)?;
-        self.capped(self.head.apply(&x, Pass::Eval)?)
+        self.capped(&self.head.apply(&x, Pass::Eval)?)
     }
 
-    /// The head's scores under the decoder's soft cap, where it has one.
-    pub(crate) fn capped(&self, logits: Tensor) -> Result<Tensor, Error> {
+    /// The head's scores in f32, under the decoder's soft cap, where it has one.
+    pub(crate) fn capped(&self, logits: &Tensor) -> Result<Tensor, Error> {
+        let logits = logits.to_dtype(DType::F32)?;
         Ok(self.shape.logit_softcap.map_or_else(|| Ok(logits.clone()), |cap| ops::soft_cap(&logits, cap))?)
     }
 
@@ -163,7 +178,8 @@ impl ReferenceModel {
                 self.shape.vocab_size
             )));
         }
-        Ok(self.embedding.get(Pass::Eval).index_select(&Tensor::new(tokens, &self.device)?, 0)?)
+        let rows = self.embedding.get(Pass::Eval).index_select(&Tensor::new(tokens, &self.compute.device)?, 0)?;
+        Ok(rows.to_dtype(self.compute.precision.dtype())?)
     }
 
     /// The residual stream's beginning from rows of the embedding matrix: scaled, behind virtual tokens, with learned
@@ -173,7 +189,11 @@ impl ReferenceModel {
     /// `x [n, d] -> [n, d]`; `positions [n]`, or `[t]` where all rows have the same.
     pub(crate) fn embedded(&self, x: &Tensor, positions: &[u32], context: &Context<'_>) -> Result<Tensor, Error> {
         let pass = context.pass;
-        let scaled = self.shape.embedding.scale.map_or_else(|| Ok(x.clone()), |scale| x * scale)?;
+        let scaled = self
+            .shape
+            .embedding
+            .scale
+            .map_or_else(|| Ok(x.clone()), |scale| (x.to_dtype(DType::F32)? * scale)?.to_dtype(x.dtype()))?;
         let mut x = context.embedded(&scaled)?;
         if let (Some(weight), Positions::Learned { offset }) = (&self.position_embedding, &self.shape.positions) {
             let most = self.shape.max_position_embeddings;
@@ -182,8 +202,8 @@ impl ReferenceModel {
             }
             let rows = x.dim(0)? / positions.len().max(1);
             let index: Vec<u32> = positions.iter().map(|p| p + *offset as u32).collect();
-            let index = Tensor::new(index.repeat(rows), &self.device)?;
-            x = (x + weight.get(pass).index_select(&index, 0)?)?;
+            let index = Tensor::new(index.repeat(rows), &self.compute.device)?;
+            x = (&x + weight.get(pass).index_select(&index, 0)?.to_dtype(x.dtype())?)?;
         }
         match &self.embedding_norm {
             Some(norm) => norm.apply(&x, pass),
@@ -197,7 +217,7 @@ impl ReferenceModel {
             true => Ok(table),
             false => table.reshape((batch.rows(), batch.width(), ())),
         };
-        let mask = |window| batch.mask(window, &self.slopes, &self.device);
+        let mask = |window| batch.mask(window, &self.slopes, &self.compute.device);
         Ok(Context {
             pass,
             rows: batch.rows(),
@@ -222,7 +242,7 @@ impl ReferenceModel {
             let slopes = if self.slopes.is_empty() { &[0.0][..] } else { &self.slopes };
             let of_heads = |at| slopes.iter().flat_map(move |slope| row(at, *slope));
             let mask: Vec<f32> = positions.iter().flat_map(of_heads).collect();
-            Ok(Tensor::from_vec(mask, (rows, slopes.len(), 1, longest), &self.device)?)
+            Ok(Tensor::from_vec(mask, (rows, slopes.len(), 1, longest), &self.compute.device)?)
         };
         let rotation = self.rotation(positions, |table| table.unsqueeze(1))?;
         Ok(Context {
@@ -244,7 +264,7 @@ impl ReferenceModel {
     ) -> Result<Option<Rotation>, Error> {
         let Some(rotary) = &self.rotary else { return Ok(None) };
         let tables = |frequencies: &[f32], factor| -> Result<[Tensor; 2], Error> {
-            let (cos, sin) = rotary::tables(frequencies, factor, positions, &self.device)?;
+            let (cos, sin) = rotary::tables(frequencies, factor, positions, &self.compute.device)?;
             Ok([shaped(cos)?, shaped(sin)?])
         };
         let local = rotary.local.as_ref().map(|frequencies| tables(frequencies, 1.0)).transpose()?;

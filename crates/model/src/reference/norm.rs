@@ -1,6 +1,6 @@
 //! Norms as the decoder describes them, with their weights.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use tunebench_spec::decoder::{self, NormKind};
 
 use crate::Error;
@@ -24,15 +24,17 @@ impl Norm {
             NormKind::Rms { unit_offset: false } => ops::rms_norm(x, &weight, self.of.eps)?,
             NormKind::Rms { unit_offset: true } => ops::rms_norm(x, &(weight + 1.0)?, self.of.eps)?,
             NormKind::Layer => {
+                let x = x.to_dtype(DType::F32)?;
                 let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
                 let std = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.of.eps)?.sqrt()?;
                 centred.broadcast_div(&std)?.broadcast_mul(&weight)?
             }
         };
-        match &self.bias {
-            Some(bias) => Ok(normed.broadcast_add(&bias.get(pass))?),
-            None => Ok(normed),
-        }
+        let normed = match &self.bias {
+            Some(bias) => normed.broadcast_add(&bias.get(pass))?,
+            None => normed,
+        };
+        Ok(normed.to_dtype(x.dtype())?)
     }
 
     pub fn is_trained(&self) -> bool {

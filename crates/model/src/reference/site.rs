@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use tunebench_spec::Graph;
 use tunebench_spec::graph::DType as Precision;
 
@@ -20,7 +20,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// What the graph yields over `x [n, in]` and `weight [out, in]`, where it has them.
+    /// What the graph yields over `x [n, in]` and `weight [out, in]`, where it has them: in f32 but for the base product, then in
+    /// the precision of `x`.
     pub fn run(&self, x: Option<&Tensor>, weight: Option<&Tensor>, pass: Pass<'_>) -> Result<Tensor, Error> {
         let value = |(var, precision): &(Var, Precision)| match pass {
             Pass::Train(_) => site::rounded(var.as_tensor(), *precision),
@@ -32,6 +33,9 @@ impl Site {
             Pass::Train(key) => Dropout::On(key, self.id),
             Pass::Eval => Dropout::Off,
         };
-        Ok(site::run(&self.graph, &Inputs { x, weight, params: &params, dropout })?.contiguous()?)
+        let dtype = x.map_or(DType::F32, Tensor::dtype);
+        let full = x.map(|x| x.to_dtype(DType::F32)).transpose()?;
+        let inputs = Inputs { x: full.as_ref(), weight, params: &params, dropout };
+        Ok(site::run(&self.graph, &inputs)?.to_dtype(dtype)?.contiguous()?)
     }
 }

@@ -52,7 +52,7 @@ impl Prefix {
             return Ok(x.clone());
         }
         let (n, d) = x.dims2()?;
-        let prefix = self.leaf.unsqueeze(0)?.broadcast_as((rows, self.count, d))?;
+        let prefix = self.leaf.unsqueeze(0)?.broadcast_as((rows, self.count, d))?.to_dtype(x.dtype())?;
         let rest = x.reshape((rows, n / rows, d))?.narrow(1, self.count, n / rows - self.count)?;
         Ok(Tensor::cat(&[&prefix, &rest], 1)?.reshape((n, d))?)
     }
@@ -67,7 +67,7 @@ impl Prefix {
         let put = |part: usize, x: &Tensor| -> Result<Tensor, Error> {
             let prefix = self.leaf.narrow(1, (2 * layer + part) * k * e, k * e)?; // [c, k e]
             let prefix = prefix.reshape((self.count, k, e))?.transpose(0, 1)?.unsqueeze(0)?;
-            let prefix = prefix.broadcast_as((b, k, self.count, e))?;
+            let prefix = prefix.broadcast_as((b, k, self.count, e))?.to_dtype(x.dtype())?;
             Ok(Tensor::cat(&[&prefix, &x.narrow(2, self.count, t - self.count)?], 2)?.contiguous()?)
         };
         Ok([put(0, &keys)?, put(1, &values)?])

@@ -1,4 +1,5 @@
-//! `tunebench`: the command line over the study engine and the analyses.
+//! `tunebench`: the command line over the study engine and the analyses. A library, so that it is the same in the executable
+//! that is linked with CUDA, `crates/cuda`.
 //!
 //! [`args`] is what may be said, [`commands`] answers it, [`output`] prints, [`downloads`] shows what comes from the hub, [`jobs`] runs workers side by side,
 //! [`plugin_files`] finds plugins,
@@ -19,7 +20,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tunebench_kernels::machine::threads;
 
-fn main() -> ExitCode {
+/// Does what the command line of this process says.
+pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == tunebench_host::WORKER_ARGUMENT) {
         return tunebench_host::serve();
     }

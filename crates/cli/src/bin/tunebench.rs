@@ -1,0 +1,7 @@
+//! The executable `tunebench`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tunebench_cli::main()
+}
