@@ -18,6 +18,12 @@ use crate::exchange::Exchange;
 /// For all ranks to be connected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For a launcher to pass on what a rank has printed: some end all ranks when the first ends, and drop what is under way.
+pub const PRINTED: Duration = Duration::from_millis(300);
+
+/// For a launcher to end this rank, where another has said why and asked for it.
+const ENDED: Duration = Duration::from_secs(2);
+
 /// What is said on a connection: that its rank comes to its regular end, or that it has said itself why all end.
 const FINISHED: u8 = b'F';
 const ABORTED: u8 = b'A';
@@ -87,13 +93,18 @@ impl Lifeline {
                     return;
                 }
                 // Of all who see rank 0 die, one says so.
-                if word.is_none() && (rank == 0 || rank == 1) {
+                let tells = word.is_none() && (rank == 0 || rank == 1);
+                if tells {
                     eprintln!(
                         "error: rank {other} of {size} has died (it was killed, or its machine failed), so all ranks end; start them again \
                          to go on from the last checkpoint"
                     );
+                    thread::sleep(PRINTED);
                 }
                 others.say(ABORTED);
+                if !tells {
+                    thread::sleep(ENDED);
+                }
                 end();
             });
         }

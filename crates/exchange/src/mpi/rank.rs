@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::functions::{Handle, SUCCESS, THREAD_SERIALIZED};
 use super::library::Library;
-use super::lifeline::Lifeline;
+use super::lifeline::{Lifeline, PRINTED};
 use crate::error::Error;
 use crate::exchange::{Exchange, check, parts};
 
@@ -199,6 +199,7 @@ impl Mpi {
     #[expect(unsafe_code, reason = "MPI is called")]
     fn end(&self, message: &str) -> ! {
         eprintln!("error: rank {} of {}: {message}", self.rank, self.size);
+        sleep(PRINTED);
         self.lifeline.iter().for_each(Lifeline::aborted);
         // SAFETY: MPI has begun and not ended.
         unsafe { (self.library.call.abort)(self.library.abi.world, 1) };
