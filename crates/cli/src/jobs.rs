@@ -33,7 +33,7 @@ pub fn scheduled() -> String {
 
 /// Starts workers, shows what they say, and returns when all have ended. `asked` is how many, else as many as gain by it; whether
 /// there were any.
-pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<bool, StudyError> {
+pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<bool, Box<StudyError>> {
     let cores = threads::products();
     let there = memory::limit().map(|limit| limit.bytes);
     let count = asked.map_or_else(|| ahead.jobs(cores, there), |count| count as usize);
@@ -43,11 +43,11 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
     if let (Some(there), Some(needed)) = (jobs.shared.backend.memory_limit().map(|limit| limit.bytes), ahead.memory)
         && needed.saturating_mul(count as u64) > there
     {
-        return Err(StudyError::Invalid(format!(
+        return Err(Box::new(StudyError::Invalid(format!(
             "--jobs {count}: a training takes up to {:.1} GiB, so many at once take more than the {:.1} GiB there are; ask for fewer",
             gib(needed),
             gib(there)
-        )));
+        ))));
     }
     status(format!("{count} workers side by side, {} of {cores} threads each (--jobs)", (cores / count).max(1)));
     let mut workers = Vec::new();
@@ -57,7 +57,7 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
             Err(error) => {
                 workers.iter_mut().for_each(|(_, worker): &mut (usize, Child)| drop(worker.stdin.take()));
                 workers.into_iter().for_each(|(_, mut worker)| drop(worker.wait()));
-                return Err(StudyError::Invalid(format!("starting a worker: {error}")));
+                return Err(Box::new(StudyError::Invalid(format!("starting a worker: {error}"))));
             }
         }
     }
@@ -79,7 +79,7 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
             Err(error) => warn(&format!("worker {number}: {error}")),
         }
     }
-    if signals.received().is_some() { Err(StudyError::Stopped) } else { Ok(true) }
+    if signals.received().is_some() { Err(Box::new(StudyError::Stopped)) } else { Ok(true) }
 }
 
 /// One worker of so many.

@@ -56,8 +56,15 @@ pub struct Claims {
     folder: PathBuf,
     me: Owner,
     patience: Duration,
-    /// Of each claim of another machine that was looked at: its number, its count, and since when it stands there.
-    seen: Mutex<BTreeMap<String, (u64, Option<Content>, Instant)>>,
+    /// Of each claim of another machine that was looked at, how it stood last.
+    seen: Mutex<BTreeMap<String, Seen>>,
+}
+
+/// A claim of another machine, as it was seen first with this count.
+struct Seen {
+    number: u64,
+    content: Option<Content>,
+    since: Instant,
 }
 
 /// A claim that this process has. Dropped, it is free for others.
@@ -183,9 +190,9 @@ impl Claims {
     fn is_silent(&self, name: &str, number: u64, content: Option<Content>) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.get(name) {
-            Some((at, earlier, since)) if *at == number && *earlier == content => since.elapsed() > self.patience,
+            Some(seen) if seen.number == number && seen.content == content => seen.since.elapsed() > self.patience,
             _ => {
-                seen.insert(name.to_owned(), (number, content, Instant::now()));
+                seen.insert(name.to_owned(), Seen { number, content, since: Instant::now() });
                 false
             }
         }

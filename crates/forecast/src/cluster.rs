@@ -47,7 +47,7 @@ pub fn cluster_tables(stages: &[StageAhead], cluster: &Cluster, cores: u32) -> R
     let schedule = simulation::run(cluster, &simulated)?;
     let columns =
         [("stage", 0), ("tasks", 0), ("begins", 0), ("ends", 0), ("ends with", 0), ("waited for room", 0), ("idle", 0)];
-    let mut table = Table::new(&format!("On {}", cluster.name), &columns);
+    let mut table = Table::new(format!("On {}", cluster.name), &columns);
     for (stage, times) in simulated.iter().zip(&schedule.stages) {
         table.rows.push(vec![
             Cell::from(times.name.as_str()),

@@ -48,7 +48,7 @@ impl Default for RunOptions {
 }
 
 /// Has workers do their part of a run, before what they leave is done by the process that began it; whether there were any.
-pub type Beside<'b> = dyn FnMut(&WorkAhead) -> Result<bool, StudyError> + 'b;
+pub type Beside<'b> = dyn FnMut(&WorkAhead) -> Result<bool, Box<StudyError>> + 'b;
 
 /// Runs a study into a folder. A model whose work fails is told and passed over, with what starts from it, and is an error
 /// at the end.
@@ -103,7 +103,7 @@ pub fn run(
     let mut run = Run::new(executor, worker, options.part, progress, joining);
     run.failures = std::mem::take(&mut preparation.failures);
     if !is_worker {
-        run.follows_workers = beside(&preparation.ahead(out))?;
+        run.follows_workers = beside(&preparation.ahead(out)).map_err(|error| *error)?;
     }
     let result = rounds(&mut run, preparation, observer).and_then(|()| match is_worker {
         false => run.join(observer),
