@@ -109,7 +109,11 @@ fn a_worker_takes_the_study_that_is_there_or_none() {
     study.edit("study.toml", "epochs = 2", "epochs = 1");
     let told = study.fails(&WORKER);
     assert!(told.contains("it holds another version of this study"), "{told}");
-    // A run of its own may change it.
+    // A run of its own may change it, but not while workers are at the earlier one.
+    let at_work = Lock::share(&study.path("out/work/workers.lock")).unwrap();
+    let told = study.fails(&["study", "study.toml", "--out", "out", "--only", "full"]);
+    assert!(told.contains("another run is writing to it"), "{told}");
+    drop(at_work);
     study.run(&["study", "study.toml", "--out", "out", "--only", "full"]);
     study.run(&WORKER);
 }

@@ -81,9 +81,13 @@ pub fn run(
     if let Some(evaluation) = &preparation.evaluation {
         evaluation.check_settings()?;
     }
+    let is_worker = matches!(options.part, Part::Worker { .. });
+    // What workers do now would belong to another study than what the frames say.
+    if !is_worker && is_other_version(context, out)? && run_folder::has_workers(out)? {
+        return Err(StudyError::Busy { folder: out.to_owned() });
+    }
     let folder = RunFolder::open(out, options.part.sharing())?;
     let worker = Worker::new(out, &options.job, options.patience)?;
-    let is_worker = matches!(options.part, Part::Worker { .. });
     // Whoever runs all of it joins it too, so that no worker begins to.
     let end = if is_worker { None } else { worker.take_end()? };
     if end.is_none() && !is_worker {
@@ -121,6 +125,12 @@ pub fn run(
     result.and_then(|()| finish(run.failures))
 }
 
+/// Whether the folder holds another text of the study.
+fn is_other_version(context: &StudyContext, out: &Path) -> Result<bool, StudyError> {
+    let file = out.join("study.toml");
+    Ok(file.exists() && std::fs::read_to_string(&file)? != context.study.to_toml()?)
+}
+
 /// Keeps what the run is of, and forgets what did not work the last time. A worker changes nothing that is there.
 fn begin_folder(
     context: &StudyContext,
@@ -130,7 +140,7 @@ fn begin_folder(
 ) -> Result<(), StudyError> {
     let text = context.study.to_toml()?;
     let (file, is_worker) = (out.join("study.toml"), matches!(part, Part::Worker { .. }));
-    if is_worker && file.exists() && std::fs::read_to_string(&file)? != text {
+    if is_worker && is_other_version(context, out)? {
         return Err(StudyError::OtherVersion { folder: out.to_owned() });
     }
     let is_kept = |file: &Path| is_worker && file.exists();

@@ -97,6 +97,22 @@ impl RunFolder {
     }
 }
 
+/// Whether workers are at it.
+///
+/// # Errors
+/// When their lock cannot be opened.
+pub fn has_workers(root: &Path) -> Result<bool, StudyError> {
+    let lock = root.join("work/workers.lock");
+    if !lock.exists() {
+        return Ok(false);
+    }
+    match files::Lock::acquire(&lock) {
+        Ok(_) => Ok(false),
+        Err(files::Error::Locked { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The study as it was run.
 ///
 /// # Errors
