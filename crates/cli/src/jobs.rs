@@ -49,7 +49,10 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
             gib(there)
         ))));
     }
-    status(format!("{count} workers side by side, {} of {cores} threads each (--jobs)", (cores / count).max(1)));
+    status(format!(
+        "{count} workers side by side, {} of {cores} threads each; times of trainings are measured so, and --jobs 1 measures each alone",
+        (cores / count).max(1)
+    ));
     let mut workers = Vec::new();
     for number in 1..=count {
         match start(jobs, count, cores, there) {
