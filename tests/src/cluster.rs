@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::remains::{assert_alike, remains};
+use crate::remains::{assert_alike, remains_of};
 use crate::study::Study;
 use crate::support;
 
@@ -49,7 +49,7 @@ fn missing() -> Option<&'static str> {
 /// Frames and weights alone: what a run on one machine and one on several have to share.
 fn results(run: &Path) -> BTreeMap<PathBuf, String> {
     let is_result = |path: &Path| path.extension().is_some_and(|kind| kind == "parquet" || kind == "safetensors");
-    remains(run).into_iter().filter(|(path, _)| is_result(path)).collect()
+    remains_of(run, is_result)
 }
 
 #[test]

@@ -16,6 +16,11 @@ const MEASURED: [&str; 6] =
 
 /// File by file.
 pub fn remains(root: &Path) -> BTreeMap<PathBuf, String> {
+    remains_of(root, |_| true)
+}
+
+/// Of these files alone.
+pub fn remains_of(root: &Path, is_wanted: impl Fn(&Path) -> bool) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -23,6 +28,7 @@ pub fn remains(root: &Path) -> BTreeMap<PathBuf, String> {
             match path.is_dir() {
                 // Who did what, and who may write.
                 true if path.ends_with("work/claims") => {}
+                false if !is_wanted(&path) => {}
                 false if path.extension().is_some_and(|kind| kind == "lock") || path.ends_with("work/lock") => {}
                 true => folders.push(path),
                 false => drop(found.insert(name(path.strip_prefix(root).unwrap()), content(&path))),
