@@ -31,6 +31,12 @@ pub fn scheduled() -> String {
         .unwrap_or_default()
 }
 
+/// How many ranks a launcher of MPI started, where there are several.
+pub fn ranks() -> Option<u32> {
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok().filter(|ranks| *ranks > 1);
+    number("OMPI_COMM_WORLD_SIZE").or_else(|| number("PMI_SIZE"))
+}
+
 /// Starts workers, shows what they say, and returns when all have ended. `asked` is how many, else as many as gain by it; whether
 /// there were any.
 pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Signals) -> Result<bool, Box<StudyError>> {

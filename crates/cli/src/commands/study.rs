@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tunebench_analysis as analysis;
 use tunebench_study::{Part, RunOptions, WorkAhead};
 
@@ -17,6 +17,12 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let StudyPart { worker, models, leave_judging, join, lost_after, attached, jobs } = args.part;
+    if let Some(ranks) = jobs::ranks().filter(|_| !worker) {
+        bail!(
+            "a launcher started {ranks} ranks of this program, and a study is not trained by ranks yet; start it once, or as workers with \
+             --worker"
+        );
+    }
     if attached {
         signals.end_with_input();
     }
