@@ -50,6 +50,24 @@ impl Part {
 /// How long a process on another machine may give no sign before its work is taken over.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The job of a scheduler that this process is: of Slurm or of Kubernetes; empty without one.
+pub fn scheduled() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let slurm = || {
+        let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+        array.map(|(job, task)| format!("{job}_{task}")).or_else(|| variable("SLURM_JOB_ID"))
+    };
+    slurm()
+        .or_else(|| Some(format!("{}-{}", variable("HOSTNAME")?, variable("JOB_COMPLETION_INDEX")?)))
+        .unwrap_or_default()
+}
+
+/// How many ranks a launcher of MPI started, where there are several.
+pub fn ranks() -> Option<u32> {
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok().filter(|ranks| *ranks > 1);
+    number("OMPI_COMM_WORLD_SIZE").or_else(|| number("PMI_SIZE"))
+}
+
 /// This process among those that work on a run.
 pub struct Worker {
     pub me: Owner,

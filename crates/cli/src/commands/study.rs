@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tunebench_analysis as analysis;
-use tunebench_study::{Part, RunOptions, WorkAhead};
+use tunebench_study::{Part, RunOptions, WorkAhead, workers};
 
 use crate::args::{Shared, Study as StudyArgs, StudyPart};
 use crate::jobs;
@@ -17,7 +17,7 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let StudyPart { worker, models, leave_judging, join, lost_after, attached, jobs } = args.part;
-    if let Some(ranks) = jobs::ranks().filter(|_| !worker) {
+    if let Some(ranks) = workers::ranks().filter(|_| !worker) {
         bail!(
             "a launcher started {ranks} ranks of this program, and a study is not trained by ranks yet; start it once, or as workers with \
              --worker"
@@ -32,7 +32,8 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
         (false, false) => Part::Whole,
     };
     let patience = Duration::from_secs(lost_after);
-    let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run, part, job: jobs::scheduled(), patience };
+    let options =
+        RunOptions { only: args.only.clone(), dry_run: args.dry_run, part, job: workers::scheduled(), patience };
     let mut beside = |ahead: &WorkAhead| match part {
         Part::Whole => {
             jobs::run(&jobs::Jobs { file: &args.file, out: &out, options: &options, shared }, jobs, ahead, signals)
