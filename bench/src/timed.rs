@@ -31,10 +31,6 @@ impl Timed {
         self.times.clone()
     }
 
-    pub fn into_inner(self) -> Box<dyn Exchange> {
-        self.inner
-    }
-
     fn time(&mut self, operation: impl FnOnce(&mut dyn Exchange) -> Result<(), Error>) -> Result<(), Error> {
         let begin = Instant::now();
         self.inner.barrier()?;

@@ -73,6 +73,7 @@ struct Seen {
 pub fn measure(args: &Args) -> Result<Option<Value>> {
     let total = args.warmup + args.steps;
     ensure!(args.steps > 0 && args.batch > 0 && args.seq > 1, "there is nothing to learn in no step, row or label");
+    ensure!(args.lanes > 0, "--lanes 0 would add no gradients; 1 is the least");
     let model = args.model.load()?;
     let positions = model.shape.context();
     ensure!(args.seq <= positions, "--seq {}, but the model has {positions} positions", args.seq);
@@ -128,7 +129,7 @@ fn steps(
     let mut seen = Seen { losses: vec![], seconds: vec![], peak_rss_mib: 0.0, exchange: vec![], ranks, rank };
     // Progress is heard while the exchange is in use, so its times are taken from what it shares.
     let times = exchange.times();
-    train_in_ranks(job, &mut exchange, &mut |progress| {
+    let trained = train_in_ranks(job, &mut exchange, &mut |progress| {
         if let Progress::Step(step) = progress {
             seen.losses.push(step.loss);
             seen.seconds.push(step.seconds);
@@ -136,8 +137,13 @@ fn steps(
             seen.exchange.push(times.take());
         }
         ControlFlow::Continue(())
-    })?;
-    exchange.into_inner().finish()?;
+    });
+    if let Err(error) = &trained {
+        // A rank that only left would be all that the others hear of it.
+        exchange.abort(&error.to_string());
+    }
+    trained?;
+    Box::new(exchange).finish()?;
     Ok(seen)
 }
 

@@ -106,3 +106,8 @@ pub(crate) fn check(bytes: &[u8], counts: &[usize], size: usize) -> Result<(), E
     }
     Err(Error::Counts { bytes: bytes.len(), counts: counts.to_vec(), size })
 }
+
+/// Why a rank that is dropped before the end does so.
+pub(crate) fn left() -> &'static str {
+    if std::thread::panicking() { "it panicked" } else { "it left before the others" }
+}

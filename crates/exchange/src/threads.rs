@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
-use crate::exchange::{Exchange, check, parts};
+use crate::exchange::{Exchange, check, left, parts};
 
 /// One of `size` ranks of a process.
 pub struct Threads {
@@ -192,7 +192,6 @@ impl Drop for Threads {
         if self.is_finished {
             return;
         }
-        let how = if std::thread::panicking() { "it panicked" } else { "it left before the others" };
-        self.end(how.into());
+        self.end(left().into());
     }
 }

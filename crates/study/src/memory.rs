@@ -37,7 +37,9 @@ pub(crate) fn training(
         (tokens, _) => tokens.saturating_mul(1 + count),
     };
     let tokens = step.min(micro_batch_tokens.max(longest));
-    let lanes = lanes_memory(recipe, recorded.plan.trainable_params(shape));
+    // Lanes are added in the machine's memory, whatever computes them.
+    let trained = recorded.plan.trainable_params(shape);
+    let lanes = if backend.has_device() { 0 } else { lanes_memory(recipe, trained) };
     let size = StepSize { tokens, longest };
     Some(backend.training_memory(shape, recorded, size, gradient_checkpointing)? + lanes)
 }

@@ -44,13 +44,13 @@ impl Division {
         start..part.end.clamp(start, tensor.end)
     }
 
-    /// Windows that it takes to go through all parts at once, some numbers of each at a time.
-    pub fn windows(&self) -> usize {
-        self.parts.iter().map(Range::len).max().unwrap_or(0).div_ceil(WINDOW)
+    /// Through all parts at once, some numbers of each at a time: what each window has of each rank's part.
+    pub fn windows(&self) -> impl Iterator<Item = Vec<Range<usize>>> {
+        let count = self.parts.iter().map(Range::len).max().unwrap_or(0).div_ceil(WINDOW);
+        (0..count).map(|index| self.window(index))
     }
 
-    /// What a window has of each rank's part.
-    pub fn window(&self, index: usize) -> Vec<Range<usize>> {
+    fn window(&self, index: usize) -> Vec<Range<usize>> {
         let of = |part: &Range<usize>| {
             let start = (part.start + index * WINDOW).min(part.end);
             start..(start + WINDOW).min(part.end)

@@ -77,7 +77,7 @@ impl Error {
 
     /// Whether all ranks come to it by themselves, so that none waits for another.
     pub(crate) fn is_of_all_ranks(&self) -> bool {
-        use tunebench_model::Error::{NoGradient, NotFinite};
+        use tunebench_model::Error::NoGradient;
         matches!(
             self,
             Self::NothingTrained
@@ -87,7 +87,7 @@ impl Error {
                 | Self::Diverged { .. }
                 | Self::BadGradient { .. }
                 | Self::HeldOutDiverged { .. }
-                | Self::Model(NoGradient { .. } | NotFinite { .. })
+                | Self::Model(NoGradient { .. })
                 | Self::Exchange(tunebench_exchange::Error::Differs { .. })
         )
     }

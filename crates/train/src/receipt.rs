@@ -88,6 +88,14 @@ impl Receipt {
         Self::resume(Draft { receipt, begin, without }, model, 0)
     }
 
+    /// What a training begins with, as far as it was looked at: all that is trained, and the loss of its first example with
+    /// labels. Ranks that agree in it have the same weights.
+    pub fn beginning(&self) -> String {
+        let tensors = self.draft.begin.iter().map(|(name, print)| format!("beginning of {name}: {print:016x}"));
+        let loss = self.draft.receipt.loss_before.map(|loss| format!("loss of the first example: {loss}"));
+        tensors.chain(loss).collect::<Vec<_>>().join("\n")
+    }
+
     /// After `done` steps, from what was kept with the checkpoint there.
     pub fn resume(draft: Draft, model: &dyn Trainable, done: u64) -> Result<Self, Error> {
         let until = draft.receipt.step;

@@ -171,6 +171,9 @@ impl<'a, 'r> Run<'a, 'r> {
             }
             None => None,
         };
+        if let Some(receipt) = receipt.as_ref().filter(|_| done == 0 && !ranks.is_alone()) {
+            tunebench_exchange::greet(ranks.exchange(), &receipt.beginning())?;
+        }
         let division = Division::new(model.as_ref(), ranks.size());
         if !ranks.is_alone() {
             model.own(division.part(ranks.rank()))?;

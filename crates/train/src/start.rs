@@ -82,7 +82,7 @@ pub(crate) fn spread_moments(
             }
         }
     };
-    for window in (0..division.windows()).map(|index| division.window(index)) {
+    for window in division.windows() {
         for which in [Moment::First, Moment::Second] {
             let mut sent = Vec::new();
             if ranks.is_first() {

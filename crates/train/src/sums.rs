@@ -28,7 +28,7 @@ pub(crate) enum Sums {
 }
 
 /// Bytes that lanes take beside what an engine needs, by one rank, of so many trained numbers: their sum, and what is on its
-/// way into it. Of several ranks each needs less.
+/// way into it.
 pub fn lanes_memory(recipe: &Recipe, trained: u64) -> u64 {
     let full = size_of::<f32>() as u64;
     if recipe.lanes == 1 { 0 } else { full * (trained + 2 * trained.min(WINDOW as u64)) }
@@ -148,9 +148,7 @@ impl Lanes {
         if !self.is_set {
             self.sum.fill(0.0);
         }
-        let mut reached = std::mem::take(&mut self.reached);
-        ranks.any(&mut reached)?;
-        self.reached = reached;
+        ranks.any(&mut self.reached)?;
         Ok(totals)
     }
 
@@ -166,7 +164,7 @@ impl Lanes {
             return Ok(());
         }
         let (rank, start) = (ranks.rank(), division.part(ranks.rank()).start);
-        for window in (0..division.windows()).map(|index| division.window(index)) {
+        for window in division.windows() {
             let own = window[rank].clone();
             let sizes: Vec<usize> = window.iter().map(|part| if senders[rank] { part.len() } else { 0 }).collect();
             self.sent.resize(sizes.iter().sum(), 0.0);
@@ -253,7 +251,7 @@ impl Lanes {
             return Ok(());
         }
         let (mut sent, mut received) = (Vec::new(), Vec::new());
-        for window in (0..division.windows()).map(|index| division.window(index)) {
+        for window in division.windows() {
             let counts: Vec<usize> = window.iter().map(|part| model.weight_bytes(part.clone())).collect();
             sent.clear();
             model.copy_weights(window[ranks.rank()].clone(), &mut sent)?;

@@ -195,3 +195,39 @@ fn ranks_with_different_work_are_refused() {
     assert!(said.iter().all(|said| said.starts_with("rank 2 has another lanes than rank 0: 2, there 4")), "{said:?}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is begun");
 }
+
+/// Same shapes, same settings: what differs is what the ranks begin with.
+#[test]
+fn ranks_that_begin_with_other_weights_are_refused() {
+    let weights = [7, 8].map(|seed| Weights::init(&shape(), seed).unwrap());
+    for case in cases().into_iter().filter(|case| ["ft", "lora-all-linear with dropout"].contains(&case.name)) {
+        let dir = tempfile::tempdir().unwrap();
+        let said = each(3, |exchange| {
+            let weights = &weights[usize::from(exchange.rank() == 1)];
+            let given = Given { case: &case, weights, examples: &examples(), stop: None };
+            rank(dir.path(), &given, exchange).unwrap_err().to_string()
+        });
+        let is_told = |said: &String| {
+            let rest = said.strip_prefix("rank 1 has another ");
+            rest.is_some_and(|rest| rest.starts_with("beginning of ") || rest.starts_with("loss of the first example"))
+        };
+        assert!(said.iter().all(is_told), "{}: {said:?}", case.name);
+    }
+}
+
+/// The first rank alone reads it, so it alone finds that out.
+#[test]
+fn a_checkpoint_with_a_number_that_is_none_ends_all() {
+    let weights = Weights::init(&shape(), 7).unwrap();
+    let case = Case { name: "ft", backend: FAST, plan: full, recipe: recipe(4) };
+    let dir = tempfile::tempdir().unwrap();
+    together(dir.path(), &case, &weights, 1, Some(STOP - 1));
+    let file = dir.path().join("checkpoint/trained.safetensors");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - size_of::<f32>();
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let given = Given { case: &case, weights: &weights, examples: &examples(), stop: None };
+    let said = each(3, |exchange| rank(dir.path(), &given, exchange).unwrap_err().to_string());
+    assert!(said.iter().all(|said| said.contains("trained.safetensors")), "{said:?}");
+}

@@ -17,7 +17,7 @@ use super::functions::{Handle, SUCCESS, THREAD_SERIALIZED};
 use super::library::Library;
 use super::lifeline::{Lifeline, PRINTED};
 use crate::error::Error;
-use crate::exchange::{Exchange, check, parts};
+use crate::exchange::{Exchange, check, left, parts};
 
 /// Bytes of a message, whose length is an `int`. Several of one rank to another arrive in their order.
 const AT_ONCE: usize = 1 << 26;
@@ -309,7 +309,11 @@ impl Exchange for Mpi {
     #[expect(unsafe_code, reason = "MPI is called")]
     fn finish(mut self: Box<Self>) -> Result<(), Error> {
         self.lifeline.iter().for_each(Lifeline::finished);
-        self.meet(FINISH, 0)?;
+        if let Err(error) = self.meet(FINISH, 0) {
+            // What went wrong is said, and not that it left.
+            self.abort(&error.to_string());
+            return Err(error);
+        }
         self.is_over = true;
         // SAFETY: all ranks are here, and nothing is called after it.
         let ended = unsafe { (self.library.call.finalize)() };
@@ -320,8 +324,7 @@ impl Exchange for Mpi {
 /// Others would wait for this rank forever.
 impl Drop for Mpi {
     fn drop(&mut self) {
-        let how = if std::thread::panicking() { "it panicked" } else { "it left before the others" };
-        self.abort(how);
+        self.abort(left());
     }
 }
 

@@ -166,7 +166,7 @@ pub trait Trainable: Divided {
     ) -> Result<StepTotals, Error>;
 
     /// Shows the gradient of every trained tensor in the order of [`Trainable::params`], f32 and row-major, to be read or
-    /// changed: where several processes add theirs. One that nothing has reached yet is zero, and counts as reached.
+    /// changed. One that nothing has reached yet is zero, and counts as reached.
     ///
     /// # Errors
     /// When a gradient cannot be brought from its device.

@@ -209,13 +209,16 @@ impl Training {
     }
 }
 
-/// What `f` makes of each micro-batch, in their order, each on a thread of its own; one alone on this.
+/// What `f` makes of each micro-batch, in their order, each on a thread of its own; one alone of a device on this.
 fn each<T: Send>(
     model: &ReferenceModel,
     micro_batches: &[Vec<Sequence<'_>>],
     f: impl Fn(&ReferenceModel, &[Sequence<'_>]) -> Result<T, Error> + Copy + Send,
 ) -> Vec<Result<T, Error>> {
-    if let [rows] = micro_batches {
+    // A device does one at a time; on the CPU a thread's panic is an error of its own.
+    if let [rows] = micro_batches
+        && !matches!(model.device(), Device::Cpu)
+    {
         return vec![f(model, rows)];
     }
     std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tunebench_kernels::optim::adamw::{self, AdamW, Update, Weights};
+use tunebench_kernels::optim::adamw::{self, AdamW, Update};
 
 use super::model::Model;
 use super::storage::Storage;
@@ -93,19 +93,8 @@ impl<E: Storage> TrainedTensor<E> {
     /// Bytes of a number, as other ranks need it.
     fn size(&self) -> usize {
         match self.value {
-            Value::Weight { .. } => E::SIZE,
-            Value::Small { .. } => <f32 as Storage>::SIZE,
-        }
-    }
-
-    /// Numbers that are owned, as the optimizer moves them.
-    fn owned(&mut self, part: Range<usize>) -> Weights<'_> {
-        match &mut self.value {
-            Value::Weight { high, low, start } => {
-                let rest = low.get_mut(part.start - *start..part.end - *start).unwrap_or_default();
-                E::master(&mut high[part], rest)
-            }
-            Value::Small { full, .. } => Weights::Full(&mut full[part]),
+            Value::Weight { .. } => size_of::<E>(),
+            Value::Small { .. } => size_of::<f32>(),
         }
     }
 
@@ -116,14 +105,6 @@ impl<E: Storage> TrainedTensor<E> {
                 out.copy_from_slice(&E::join(&high[part], rest));
             }
             Value::Small { full, .. } => out.copy_from_slice(&full[part]),
-        }
-    }
-
-    /// Rounds numbers of a small tensor anew.
-    fn round(&mut self, part: Range<usize>) {
-        if let Value::Small { full, rounded } = &mut self.value {
-            let rounded = &mut rounded[part.clone()];
-            rounded.iter_mut().zip(&full[part]).for_each(|(to, from)| *to = E::from_f32(*from));
         }
     }
 }

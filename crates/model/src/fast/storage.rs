@@ -10,8 +10,6 @@ use crate::Error;
 /// What weights and activations are stored as. A trained f32 weight is kept whole: in bf16 as the rounded number, which
 /// is what products read, and the 16 bits that rounding took.
 pub trait Storage: Element {
-    /// Bytes of a number.
-    const SIZE: usize;
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>);
     fn join(high: &[Self], low: &[i16]) -> Vec<f32>;
     fn master<'a>(high: &'a mut [Self], low: &'a mut [i16]) -> Weights<'a>;
@@ -27,8 +25,6 @@ pub trait Storage: Element {
 }
 
 impl Storage for f32 {
-    const SIZE: usize = size_of::<Self>();
-
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>) {
         (values, Vec::new())
     }
@@ -56,8 +52,6 @@ impl Storage for f32 {
 }
 
 impl Storage for bf16 {
-    const SIZE: usize = size_of::<Self>();
-
     fn split(values: Vec<f32>) -> (Vec<Self>, Vec<i16>) {
         let (mut high, mut low) = (vec![bf16::ZERO; values.len()], vec![0; values.len()]);
         adamw::split(&values, &mut high, &mut low);

@@ -1,6 +1,7 @@
 //! Trained tensors by slot: their values, and the optimizer's pass over all of them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use candle_core::Tensor;
 use tunebench_kernels::SimdLevel;
@@ -73,6 +74,25 @@ impl<E: Storage> TrainedTensor<E> {
             Value::Small { full, .. } => Cow::Borrowed(full),
         }
     }
+
+    /// Numbers that are owned, as the optimizer moves them.
+    pub(super) fn owned(&mut self, part: Range<usize>) -> Weights<'_> {
+        match &mut self.value {
+            Value::Weight { high, low, start } => {
+                let rest = low.get_mut(part.start - *start..part.end - *start).unwrap_or_default();
+                E::master(&mut high[part], rest)
+            }
+            Value::Small { full, .. } => Weights::Full(&mut full[part]),
+        }
+    }
+
+    /// Rounds numbers of a small tensor anew.
+    pub(super) fn round(&mut self, part: Range<usize>) {
+        if let Value::Small { full, rounded } = &mut self.value {
+            let rounded = &mut rounded[part.clone()];
+            rounded.iter_mut().zip(&full[part]).for_each(|(to, from)| *to = E::from_f32(*from));
+        }
+    }
 }
 
 /// A vector of f32 numbers, a norm's weight or a bias: frozen, or a trained tensor.
@@ -119,17 +139,12 @@ pub(super) fn update<E: Storage>(
     for ((slot, t), state) in trained.iter_mut().enumerate().zip(states) {
         let Some(gradient) = gradients.get(slot) else { continue };
         state.resize(gradient.len());
-        let weights = match &mut t.value {
-            Value::Weight { high, low, .. } => E::master(high, low),
-            Value::Small { full, .. } => Weights::Full(full),
-        };
         let AdamWState { first, second } = state;
-        updates.push(Update { weights, gradient, first, second, step: step(t.options) });
+        let step = step(t.options);
+        updates.push(Update { weights: t.owned(0..gradient.len()), gradient, first, second, step });
     }
     adamw::update(level, updates);
     for t in trained {
-        if let Value::Small { full, rounded } = &mut t.value {
-            rounded.iter_mut().zip(full).for_each(|(to, from)| *to = E::from_f32(*from));
-        }
+        t.round(0..t.len());
     }
 }
