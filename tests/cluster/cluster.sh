@@ -2,6 +2,7 @@
 # A Slurm cluster of three hosts on this machine, for as long as a command runs:
 #
 #     tests/cluster/cluster.sh FOLDER[:FOLDER...] COMMAND [ARGUMENT...]
+#     tests/cluster/cluster.sh --missing      # says what is missing for that here, and how to get it; nothing where all is there
 #
 # `ctl` has the controller and runs the command; `n1` and `n2` are nodes of two CPUs. Each is a host of its own: name,
 # address, processes, /tmp, /dev/shm and /run (namespaces). The folders, given by absolute paths, are shared by all
@@ -13,6 +14,18 @@
 # Folders under /mnt cannot be shared: all hosts hide it. Needs root, Linux, and, by Debian's names, slurmctld, slurmd,
 # slurm-client, munge, iproute2 and util-linux.
 set -eu
+
+if [ "${1:-}" = --missing ]; then
+  PATH=$PATH:/usr/sbin:/sbin
+  for program in slurmctld slurmd sbatch munged; do
+    command -v "$program" >/dev/null && continue
+    echo "Slurm is not installed; apt-get install --no-install-recommends slurmctld slurmd slurm-client munge iproute2 util-linux"
+    exit
+  done
+  unshare --net --uts --ipc --mount --pid --fork --mount-proc ip link add br0 type bridge 2>/dev/null ||
+    echo "no hosts can be made here: that takes root, namespaces and bridges"
+  exit
+fi
 
 if [ -z "${TUNEBENCH_IN_CLUSTER:-}" ]; then
   [ $# -ge 2 ] || { echo "usage: $0 FOLDER[:FOLDER...] COMMAND [ARGUMENT...]" >&2; exit 2; }

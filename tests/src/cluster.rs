@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::remains::{assert_alike, remains_of};
 use crate::study::Study;
 use crate::support;
-
-const INSTALL: &str = "apt-get install --no-install-recommends slurmctld slurmd slurm-client munge iproute2 util-linux";
 
 /// Within the cluster: submits, kills the node of a running task once some are done, and waits for the end.
 const SCRIPT: &str = r#"
@@ -31,19 +29,10 @@ tail -n 5 "${OUT}/work/slurm/"*join*.log
 echo "$node died after $(($(date +%s) - begin)) s"
 "#;
 
-/// What is missing for a cluster here.
-fn missing() -> Option<&'static str> {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let quiet = |script: &str| {
-        let mut command = Command::new("sh");
-        let command = command.args(["-c", script]).env("PATH", &path).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !quiet("command -v slurmctld && command -v slurmd && command -v sbatch && command -v munged") {
-        return Some("Slurm is not installed");
-    }
-    let hosts = "unshare --net --uts --ipc --mount --pid --fork --mount-proc ip link add br0 type bridge";
-    if !quiet(hosts) { Some("no hosts can be made here: that takes root, namespaces and bridges") } else { None }
+/// What is missing for a cluster here, and how to get it; empty where nothing is.
+fn missing() -> String {
+    let said = Command::new(support::repository("tests/cluster/cluster.sh")).arg("--missing").output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().to_owned()
 }
 
 /// Frames and weights alone: what a run on one machine and one on several have to share.
@@ -56,9 +45,10 @@ fn results(run: &Path) -> BTreeMap<PathBuf, String> {
 
 #[test]
 fn two_nodes_of_which_one_dies_leave_what_one_machine_leaves() {
-    if let Some(missing) = missing() {
-        assert!(std::env::var_os("TUNEBENCH_NEEDS_SLURM").is_none(), "{missing}; {INSTALL}");
-        eprintln!("skipped: {missing}; {INSTALL}");
+    let missing = missing();
+    if !missing.is_empty() {
+        assert!(std::env::var_os("TUNEBENCH_NEEDS_SLURM").is_none(), "{missing}");
+        eprintln!("skipped: {missing}");
         return;
     }
     let study = Study::new();

@@ -115,7 +115,28 @@ fn a_worker_takes_the_study_that_is_there_or_none() {
     assert!(told.contains("another run is writing to it"), "{told}");
     drop(at_work);
     study.run(&["study", "study.toml", "--out", "out", "--only", "full"]);
+    let joined = || std::fs::read_to_string(study.path("out/work/joined.json")).unwrap();
+    let before = joined();
     study.run(&WORKER);
+    assert_ne!(joined(), before, "the others are joined, too");
+}
+
+#[test]
+fn a_run_with_workers_that_is_told_to_end_ends_them_and_goes_on_another_time() {
+    let study = study(9);
+    let run = start(&mut study.command(&["study", "study.toml", "--out", "out", "--jobs", "2"]));
+    let begin = Instant::now();
+    while !std::fs::read_dir(study.path("out/work/claims")).is_ok_and(|claims| claims.count() > 2) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no worker began");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap().success());
+    let (code, said) = ended(run);
+    assert!(code == Some(143) && said.contains("stopped; what was computed is kept"), "{code:?}: {said}");
+    let progress = std::fs::read_to_string(study.path("out/work/progress.json")).unwrap();
+    assert!(progress.contains(r#""state": "interrupted""#), "{progress}");
+    Lock::acquire(&study.path("out/work/workers.lock")).unwrap();
+    study.run(&["study", "study.toml", "--out", "out", "--only", "full"]);
 }
 
 #[test]

@@ -1,15 +1,22 @@
 //! Workers side by side on this machine: processes of this program, each with its share of cores and memory.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, absolute};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use tunebench_kernels::machine::{memory, threads};
+use tunebench_study::memory::shown;
 use tunebench_study::{RunOptions, StudyError, WorkAhead};
 
 use crate::args::Shared;
 use crate::output::{status, warn};
 use crate::signals::Signals;
+
+/// How often workers and signals are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What workers work on.
 pub struct Jobs<'a> {
@@ -32,9 +39,9 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
         && needed.saturating_mul(count as u64) > there
     {
         return Err(Box::new(StudyError::Invalid(format!(
-            "--jobs {count}: a training takes up to {:.1} GiB, so many at once take more than the {:.1} GiB there are; ask for fewer",
-            gib(needed),
-            gib(there)
+            "--jobs {count}: a training takes up to {}, so many at once take more than the {} there are; ask for fewer",
+            shown(needed),
+            shown(there)
         ))));
     }
     status(format!(
@@ -54,12 +61,19 @@ pub fn run(jobs: &Jobs<'_>, asked: Option<u32>, ahead: &WorkAhead, signals: &Sig
     }
     std::thread::scope(|scope| {
         for (number, worker) in &mut workers {
-            let lines = worker.stderr.take();
+            let (number, lines) = (*number, worker.stderr.take());
             scope.spawn(move || {
                 for line in lines.into_iter().flat_map(|lines| BufReader::new(lines).lines()).map_while(Result::ok) {
                     status(format!("{number}: {line}"));
                 }
             });
+        }
+        // One that cannot be asked counts as ended; what came of it is asked below.
+        while workers.iter_mut().any(|(_, worker)| matches!(worker.try_wait(), Ok(None))) {
+            if signals.received().is_some() {
+                workers.iter_mut().for_each(|(_, worker)| drop(worker.stdin.take()));
+            }
+            sleep(LOOK_INTERVAL);
         }
     });
     for (number, mut worker) in workers {
@@ -78,23 +92,25 @@ fn start(jobs: &Jobs<'_>, count: usize, cores: usize, there: Option<u64>) -> std
     let Jobs { file, out, options, shared } = jobs;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("study").arg(file).arg("--out").arg(out).args(["--worker", "--attached"]);
-    command.args(["--lost-after", &options.patience.as_secs().to_string()]);
-    for arm in &options.only {
-        command.arg("--only").arg(arm);
-    }
-    for plugin in &shared.plugins {
-        command.arg("--plugin").arg(plugin);
-    }
-    command.args(shared.isolate.then_some("--isolate"));
-    command.args(["--plugin-timeout", &shared.plugin_timeout.to_string(), "--engine", &shared.backend.argument()]);
-    command.env(threads::PRODUCTS, (cores / count).max(1).to_string());
+    command.args(passed_on(shared, &options.only, options.patience.as_secs())?);
+    command.envs(threads::environment((cores / count).max(1)));
     if let Some(there) = there {
-        command.env(memory::SHARE, format!("{:.3}", gib(there / count as u64)));
+        command.env(memory::SHARE, format!("{:.3}", (there / count as u64) as f64 / f64::from(1 << 30)));
     }
     // Its standard input tells it when this process has ended, however that came.
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
 }
 
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 30)
+/// What a process that works on the same run is given besides, wherever it is started.
+pub fn passed_on(shared: &Shared, only: &[String], lost_after: u64) -> std::io::Result<Vec<OsString>> {
+    let mut words: Vec<OsString> = Vec::new();
+    for plugin in &shared.plugins {
+        words.extend(["--plugin".into(), absolute(plugin)?.into()]);
+    }
+    words.extend(only.iter().flat_map(|arm| ["--only".into(), arm.into()]));
+    words.extend(shared.isolate.then(|| "--isolate".into()));
+    words.extend(["--plugin-timeout".into(), shared.plugin_timeout.to_string().into()]);
+    words.extend(["--lost-after".into(), lost_after.to_string().into()]);
+    words.extend(["--engine".into(), shared.backend.argument().into()]);
+    Ok(words)
 }

@@ -6,7 +6,7 @@
 //!
 //! The claim with the highest number counts. It is made with `O_EXCL`, so of several that want it one gets it, also where file
 //! locks do not cross machines. Whether its owner lives is told in two ways: on its own machine by the lock that it holds on
-//! the file, which ends with the process; from another one by its count, which must go up within [`Claims::patience`], by the
+//! the file, which ends with the process; from another one by its count, which must go up within the patience that is asked for, by the
 //! clock of whoever looks. So no clocks are compared, and a machine that is gone loses its claims after that time.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::folder::create_folder;
 use crate::lock::{is_unsupported, lock};
 
-/// Counts of an owner within [`Claims::patience`]: so many may be lost before he counts as gone.
+/// Counts of an owner within the patience that is asked for: so many may be lost before he counts as gone.
 const BEATS: u32 = 6;
 
 /// Who has a claim.
@@ -102,11 +102,6 @@ impl Claims {
         Ok(Self { folder: folder.to_owned(), me, patience, seen: Mutex::default() })
     }
 
-    /// How long an owner on another machine may give no sign.
-    pub fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// Takes the claim of this name, unless another process has it, or gets it first. It does not wait. A name has letters,
     /// digits and hyphens only.
     ///
@@ -128,7 +123,10 @@ impl Claims {
         };
         match lock(&file, &path) {
             // Whoever looks at it does so for a moment only.
-            Err(Error::Locked { .. }) => return Ok(Taken::Busy(None)),
+            Err(Error::Locked { .. }) => {
+                let _ = fs::remove_file(&path);
+                return Ok(Taken::Busy(None));
+            }
             locked => locked?,
         }
         let content = Content { owner: self.me.clone(), beat: 0, is_free: false };
@@ -221,14 +219,15 @@ impl Claims {
 }
 
 impl Claim {
-    /// Counts in the file, which is locked, until the claim is dropped or `next` is there, which another one made.
+    /// Counts in the file, which is locked, until the claim is dropped or another one went on from it: `next` is there, or the file is not.
     fn begin(file: File, path: PathBuf, next: PathBuf, mut content: Content, every: Duration) -> Self {
         let (end, ended) = channel::<()>();
         let is_lost = Arc::new(AtomicBool::new(false));
         let lost = is_lost.clone();
         let counter = std::thread::spawn(move || {
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                if next.exists() {
+                // Whoever has the one after the next took both away.
+                if next.exists() || matches!(path.try_exists(), Ok(false)) {
                     lost.store(true, Ordering::Relaxed);
                     return;
                 }

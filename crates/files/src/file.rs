@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use crate::failpoint::durable;
 use crate::folder::{parent, sibling, sync};
+use crate::lock::is_unsupported;
 
 /// Writes a file: whatever `write` writes is at `path` when this returns, or what was there before still is. Of several
 /// processes that write the same file at once, one waits for the other, and the last one's content stays.
@@ -55,7 +56,7 @@ fn open_alone(path: &Path) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         match file.lock() {
             // Some file systems lock nothing.
-            Err(e) if e.kind() != io::ErrorKind::Unsupported => return Err(e),
+            Err(e) if !is_unsupported(&e) => return Err(e),
             _ => {}
         }
         // Whoever had it before may have given it another name, or removed it.

@@ -130,3 +130,16 @@ fn who_was_silent_learns_that_it_lost_it() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn who_was_silent_while_two_went_on_learns_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let claim = take(&claims(folder.path(), "n1"), "piece").unwrap();
+    fs::remove_file(folder.path().join("piece.1")).unwrap();
+    fs::write(folder.path().join("piece.3"), "").unwrap();
+    let begin = Instant::now();
+    while !claim.is_lost() {
+        assert!(begin.elapsed() < PATIENCE, "not noticed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

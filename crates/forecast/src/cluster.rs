@@ -7,17 +7,19 @@ use tunebench_study::{StageAhead, TaskAhead};
 use tunebench_submit::simulation::{self, Cluster, SimulatedStage, Task, Work};
 use tunebench_submit::{Error, Resources, Stage};
 
-/// What a join needs for each byte of nothing: it opens models only where a judge is one.
+/// What a join needs where no judge is a model of this machine.
 const JOIN: Resources = Resources { cpus: 1, memory: 2 << 30, seconds: 1800.0 };
 
-/// Stages as jobs: each task has what the largest of its stage needs. `cores` are those of the machine that times were forecast
+/// Stages as jobs: each task has what the largest of its stage needs, and memory for the largest of all. `cores` are those of the machine that times were forecast
 /// for; a task has as many, or one where its model is so small that more do not help.
 pub fn job_stages(stages: &[StageAhead], cores: u32) -> (Vec<Stage>, Resources) {
     let count = |task: &TaskAhead| cpus(task, cores);
+    // A task takes any model that is open, so that one of a later stage may be taken by a task of an earlier one.
+    let memory = stages.iter().flat_map(|stage| &stage.tasks).map(|task| task.memory).max().unwrap_or(0);
     let jobs = stages.iter().enumerate().filter(|(_, stage)| !stage.tasks.is_empty()).map(|(number, stage)| {
         let needs = Resources {
             cpus: stage.tasks.iter().map(count).max().unwrap_or(1),
-            memory: stage.tasks.iter().map(|task| task.memory).max().unwrap_or(0),
+            memory,
             seconds: stage.tasks.iter().filter_map(|task| task.seconds).fold(0.0, f64::max),
         };
         let tasks = u32::try_from(stage.tasks.len()).unwrap_or(u32::MAX);

@@ -23,6 +23,9 @@ pub struct Progress {
     /// When this run of the study began, seconds since 1970-01-01 UTC.
     #[serde(default)]
     pub started_unix_seconds: u64,
+    /// When that process began to work on it, seconds since 1970-01-01 UTC: others may have begun before. 0 where it is not known.
+    #[serde(default)]
+    pub process_unix_seconds: u64,
     #[serde(default)]
     pub state: RunState,
     /// In the order in which they are worked on.
@@ -127,6 +130,7 @@ mod tests {
             process: 7,
             host: "h".into(),
             started_unix_seconds: 1_700_000_000,
+            process_unix_seconds: 1_700_000_300,
             state: RunState::Interrupted,
             pieces: vec![piece],
             messages: vec!["one".into()],

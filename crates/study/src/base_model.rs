@@ -18,7 +18,7 @@ use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_files::ModelFiles;
 
 /// What an arm's training starts from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Base {
     /// Weights in files, whose content the identity names.

@@ -64,9 +64,7 @@ pub enum StudyError {
     #[error("stopped; what was computed is kept, run the study again to go on")]
     Stopped,
     /// Another process took this work over, because it had no sign of this one for too long.
-    #[error(
-        "another process took this work over, as nothing was heard of this one for too long; nothing more is written here"
-    )]
+    #[error("another process took this work over, as nothing was heard of this one for too long; it goes on there")]
     ClaimLost,
     /// What another process noted.
     #[error("{error} (on {by}; run `study` without --worker to try it again)")]
@@ -140,6 +138,15 @@ impl StudyError {
             Self::Plugin(error) => error.is_fault(),
             Self::ParentFailed { .. } => true,
             Self::Arm { source, .. } | Self::At { source, .. } => source.fails_its_arm_only(),
+            _ => false,
+        }
+    }
+
+    /// Whether this is so on this machine alone, as far as can be told: another one may do the work.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::Arm { source, .. } | Self::At { source, .. } => source.is_of_this_machine(),
             _ => false,
         }
     }

@@ -47,7 +47,8 @@ pub fn noted(root: &Path, piece: &str) -> Result<Option<StudyError>, StudyError>
 /// # Errors
 /// When one cannot be removed.
 pub fn forget(root: &Path) -> Result<(), StudyError> {
-    for entry in fs::read_dir(root.join("work"))? {
+    let work = root.join("work");
+    for entry in if work.exists() { Some(fs::read_dir(work)?) } else { None }.into_iter().flatten() {
         let entry = entry?;
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.starts_with("failed-") && name.ends_with(".json")) {

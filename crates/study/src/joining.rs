@@ -8,6 +8,7 @@ use tunebench_spec::Study;
 use crate::error::StudyError;
 use crate::executor::Executor;
 use crate::frames::RunFrames;
+use crate::judges::OpenJudge;
 use crate::model_key::ModelKey;
 use crate::observer::Observer;
 use crate::together;
@@ -51,19 +52,21 @@ impl Joining<'_> {
         Ok(None)
     }
 
+    /// Whether a judge waits for all answers.
+    pub fn has_waiting_judges(&self, executor: &Executor<'_>) -> bool {
+        executor.evaluation().is_ok_and(|evaluation| evaluation.judges().iter().any(OpenJudge::waits))
+    }
+
     /// Has the judges that wait for all answers judge those that are in the frames; why not all could be judged.
     ///
     /// # Errors
-    /// [`StudyError::Stopped`], and when a frame cannot be written.
+    /// [`StudyError::Stopped`], without an evaluation, and when a frame cannot be written.
     pub fn judge_together(
         &self,
         executor: &Executor<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<StudyError>, StudyError> {
         let mut failures = Vec::new();
-        if !executor.has_evaluation() {
-            return Ok(failures);
-        }
         let evaluation = executor.evaluation()?;
         for judge in evaluation.judges().iter().filter(|judge| judge.waits()) {
             let mut frames = {

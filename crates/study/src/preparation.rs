@@ -195,7 +195,9 @@ impl<'a> Preparation<'a> {
             for data in candidates {
                 let plan = data.plan;
                 let starts_from = self.context.study.arm(&plan.arm.base);
-                let trained = plan.seeds.iter().enumerate().filter(|(number, _)| {
+                // Of a grid the first training of each candidate is known, and no other.
+                let seeds = if candidates.len() > 1 { &plan.seeds[..1] } else { &plan.seeds[..] };
+                let trained = seeds.iter().enumerate().filter(|(number, _)| {
                     let training = PreparedArm::new(data, *number, None, self.context.backend);
                     // One that starts from another arm has a name when that one is decided.
                     training.is_ok_and(|arm| matches!(trained_arm::finished(root, &arm.identity), Ok(Some(_))))
@@ -203,9 +205,9 @@ impl<'a> Preparation<'a> {
                 let trained = if starts_from.is_none() { trained.count() } else { 0 };
                 let parameters = plan.shape.params();
                 if starts_from.is_none() {
-                    ahead.trainings += plan.seeds.len() - trained;
+                    ahead.trainings += seeds.len() - trained;
                 }
-                ahead.operations += 6.0 * parameters as f64 * data.tokens as f64 * (plan.seeds.len() - trained) as f64;
+                ahead.operations += 6.0 * parameters as f64 * data.tokens as f64 * (seeds.len() - trained) as f64;
                 ahead.parameters = ahead.parameters.max(parameters);
                 ahead.memory = ahead.memory.max(data.memory(self.context.backend));
             }

@@ -21,6 +21,8 @@ pub struct ProgressFile {
     root: PathBuf,
     study: String,
     me: Owner,
+    /// When this process began, seconds since 1970.
+    began: u64,
 }
 
 impl ProgressFile {
@@ -29,13 +31,12 @@ impl ProgressFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn new(root: &Path, study: &str, me: &Owner, is_worker: bool) -> Result<Self, StudyError> {
-        let this = Self { root: root.to_owned(), study: study.to_owned(), me: me.clone() };
-        this.change(|progress| {
-            if !is_worker {
-                *progress = this.begin();
-            }
-            progress.state = RunState::Running;
-        })?;
+        // A clock before 1970 tells no time.
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let this = Self { root: root.to_owned(), study: study.to_owned(), me: me.clone(), began };
+        if !is_worker {
+            this.change(|progress| *progress = this.begin())?;
+        }
         Ok(this)
     }
 
@@ -65,6 +66,9 @@ impl ProgressFile {
     pub fn piece(&self, piece: &Piece, state: PieceState, error: Option<&StudyError>) -> Result<(), StudyError> {
         let id = name(piece);
         self.change(|progress| {
+            if state == PieceState::Running {
+                progress.state = RunState::Running;
+            }
             if let Some(found) = progress.pieces.iter_mut().find(|found| found.id == id) {
                 // Who did it stays, where another process only finds it done.
                 if found.state != state || found.by.is_empty() {
@@ -97,18 +101,18 @@ impl ProgressFile {
         let found = tunebench_files::read_json::<Progress>(&path).ok();
         let mut progress = found.filter(|found| found.study == self.study).unwrap_or_else(|| self.begin());
         (progress.process, progress.host) = (self.me.process, self.me.host.clone());
+        progress.process_unix_seconds = self.began;
         change(&mut progress);
         Ok(tunebench_files::write_json(&path, &progress)?)
     }
 
     fn begin(&self) -> Progress {
-        // A clock before 1970 tells no time.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Progress {
             study: self.study.clone(),
             process: self.me.process,
             host: self.me.host.clone(),
-            started_unix_seconds: now,
+            started_unix_seconds: self.began,
+            process_unix_seconds: self.began,
             state: RunState::Running,
             pieces: Vec::new(),
             messages: Vec::new(),

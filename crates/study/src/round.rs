@@ -1,7 +1,7 @@
 //! The loop over a round's work, beside other processes that go through the same: each takes a piece that nobody else does, finds
 //! done what others did, and puts the rows of a model into the frames when all work on it is done, whoever did it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -265,6 +265,11 @@ impl<'a> Run<'a> {
         count: usize,
         observer: &mut dyn Observer,
     ) -> Result<bool, StudyError> {
+        // Another process may judge for hours; what it has judged need not wait for that.
+        if piece.kind == PieceKind::Judge && self.executor.is_done(piece)? {
+            self.progress.piece(piece, PieceState::Done, None)?;
+            return Ok(true);
+        }
         let identity = self.joining.identities.get(&piece.model).map_or(piece.id.as_str(), String::as_str);
         let claim = match self.worker.take(piece, identity)? {
             Taken::Mine(claim) => claim,
@@ -288,7 +293,11 @@ impl<'a> Run<'a> {
             self.progress.piece(piece, PieceState::Running, None)?;
             model.is_worked_on = true;
         }
-        let done = self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told });
+        // Of what is done only a training has something to tell.
+        let done = match was_done && piece.kind != PieceKind::Train {
+            true => Ok(()),
+            false => self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told }),
+        };
         match done {
             Ok(()) => self.progress.piece(piece, PieceState::Done, None)?,
             // Whoever took it over says how far it is.
@@ -296,6 +305,12 @@ impl<'a> Run<'a> {
             Err(StudyError::Stopped) => {
                 self.progress.piece(piece, PieceState::Waiting, Some(&StudyError::Stopped))?;
                 return Err(StudyError::Stopped);
+            }
+            // Another one may have room for it.
+            Err(error) if error.is_of_this_machine() => {
+                self.progress.piece(piece, PieceState::Failed, Some(&error))?;
+                model.is_worked_on = false;
+                return Err(error);
             }
             Err(error) => {
                 self.progress.piece(piece, PieceState::Failed, Some(&error))?;
@@ -351,7 +366,16 @@ impl<'a> Run<'a> {
     /// # Errors
     /// As [`Run::round`].
     pub fn join(&mut self, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        self.failures.extend(self.joining.judge_together(&self.executor, observer)?);
+        if self.joining.has_waiting_judges(&self.executor) {
+            let mut pause = Pause::default();
+            let _claim = loop {
+                match self.worker.take_judging()? {
+                    Taken::Mine(claim) => break claim,
+                    Taken::Busy(_) => pause.wait(false, observer)?,
+                }
+            };
+            self.failures.extend(self.joining.judge_together(&self.executor, observer)?);
+        }
         let joined = self.joined()?;
         Ok(tunebench_files::write_json(&run_folder::joined(self.joining.out), &joined)?)
     }
@@ -372,16 +396,17 @@ impl<'a> Run<'a> {
         let before: Option<String> = if file.exists() { tunebench_files::read_json(&file).ok() } else { None };
         if before.is_some_and(|before| self.joined().is_ok_and(|joined| joined == before)) {
             observer.on_event(&Event::JoinedElsewhere);
-            return Ok(());
+        } else {
+            self.join(observer)?;
         }
-        self.join(observer)?;
         self.progress.end(if self.failures.is_empty() { RunState::Finished } else { RunState::Failed })
     }
 
     /// What is joined, by name: the same for every process that has seen the end of it.
     fn joined(&self) -> Result<String, StudyError> {
-        let models: Vec<(String, &String)> =
-            self.joining.identities.iter().map(|(model, identity)| (model.to_string(), identity)).collect();
+        let identities = &self.joining.identities;
+        let models: BTreeMap<String, Option<&String>> =
+            self.finished.iter().map(|(model, ..)| (model.to_string(), identities.get(model))).collect();
         let failed: Vec<String> = self.failed.iter().map(ToString::to_string).collect();
         Ok(hash::of_json(&(models, failed))?)
     }

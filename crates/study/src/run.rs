@@ -34,16 +34,13 @@ pub struct RunOptions {
     /// Check everything and tell what would be done.
     pub dry_run: bool,
     pub part: Part,
-    /// The job of a scheduler that this process is; empty without one.
-    pub job: String,
     /// How long a process on another machine may give no sign before its work is taken over.
     pub patience: Duration,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        let (only, job) = (Vec::new(), String::new());
-        Self { only, dry_run: false, part: Part::Whole, job, patience: PATIENCE }
+        Self { only: Vec::new(), dry_run: false, part: Part::Whole, patience: PATIENCE }
     }
 }
 
@@ -87,7 +84,7 @@ pub fn run(
         return Err(StudyError::Busy { folder: out.to_owned() });
     }
     let folder = RunFolder::open(out, options.part.sharing())?;
-    let worker = Worker::new(out, &options.job, options.patience)?;
+    let worker = Worker::new(out, options.patience)?;
     // Whoever runs all of it joins it too, so that no worker begins to.
     let end = if is_worker { None } else { worker.take_end()? };
     if end.is_none() && !is_worker {
@@ -106,16 +103,18 @@ pub fn run(
     let progress = ProgressFile::new(out, &context.study.study.name, &worker.me, is_worker)?;
     let mut run = Run::new(executor, worker, options.part, progress, joining);
     run.failures = std::mem::take(&mut preparation.failures);
-    if !is_worker {
-        run.follows_workers = beside(&preparation.ahead(out)).map_err(|error| *error)?;
-    }
-    let result = rounds(&mut run, preparation, observer).and_then(|()| match is_worker {
+    let helped = if is_worker { Ok(false) } else { beside(&preparation.ahead(out)).map_err(|error| *error) };
+    let result = helped.and_then(|helped| {
+        run.follows_workers = helped;
+        rounds(&mut run, preparation, observer)
+    });
+    let result = result.and_then(|()| match is_worker {
         false => run.join(observer),
         true => run.join_as_worker(observer),
     });
     let state = match &result {
-        // A worker ends when there is nothing for it to do, which need not be the end of the run.
-        Ok(()) if is_worker => None,
+        // A worker ends when there is nothing for it to do, or it is stopped, which need not be the end of the run.
+        _ if is_worker => None,
         Ok(()) if run.failures.is_empty() => Some(RunState::Finished),
         Err(StudyError::Stopped) => Some(RunState::Interrupted),
         Ok(()) | Err(_) => Some(RunState::Failed),

@@ -35,7 +35,10 @@ pub fn train(
     if let Some(file) = trained_arm::finished(root, &arm.identity)? {
         observer.on_event(&Event::AlreadyTrained { model: &arm.key });
         // The model's files may lie elsewhere by now; their content is the same.
-        return trained_arm::finish(root, &ArmFile { base: arm.base.clone(), ..file });
+        return match file.base == arm.base {
+            true => Ok(()),
+            false => trained_arm::finish(root, &ArmFile { base: arm.base.clone(), ..file }),
+        };
     }
     if is_far_enough(arm, folder)? {
         observer.on_event(&Event::AlreadyTrained { model: &arm.key });

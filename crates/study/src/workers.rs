@@ -51,7 +51,7 @@ impl Part {
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The job of a scheduler that this process is: of Slurm or of Kubernetes; empty without one.
-pub fn scheduled() -> String {
+fn scheduled() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let slurm = || {
         let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
@@ -77,13 +77,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// In this run folder; `job` is that of a scheduler, where one started it.
+    /// In this run folder.
     ///
     /// # Errors
     /// When the folder of claims cannot be made.
-    pub fn new(root: &Path, job: &str, patience: Duration) -> Result<Self, StudyError> {
+    pub fn new(root: &Path, patience: Duration) -> Result<Self, StudyError> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let me = Owner { host: host.trim().to_owned(), process: std::process::id(), job: job.to_owned() };
+        let me = Owner { host: host.trim().to_owned(), process: std::process::id(), job: scheduled() };
         let claims = Claims::new(&run_folder::claims(root), me.clone(), patience)?;
         Ok(Self { me, claims })
     }
@@ -98,9 +98,17 @@ impl Worker {
             PieceKind::Train => format!("train-{}", short(training)),
             PieceKind::Measure => format!("measure-{}", short(&piece.id)),
             PieceKind::Answer => format!("answer-{}", short(&piece.id)),
-            PieceKind::Judge => "judge".to_owned(),
+            PieceKind::Judge => return self.take_judging(),
         };
         Ok(self.claims.take(&name)?)
+    }
+
+    /// Takes judging, unless another process judges.
+    ///
+    /// # Errors
+    /// When the claim cannot be read or written.
+    pub fn take_judging(&self) -> Result<Taken, StudyError> {
+        Ok(self.claims.take("judge")?)
     }
 
     /// Takes what comes together at the end, unless another process does that.

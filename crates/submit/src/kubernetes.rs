@@ -92,7 +92,7 @@ pub fn manifest(submission: &Submission, options: &Options) -> Result<String, Er
     }
     let pods = submission.stages.iter().map(|stage| stage.tasks).max().unwrap_or(1);
     let needs = most_needed(submission);
-    let memory = mebibytes(needs.memory, options.memory_factor);
+    let memory = needs.mebibytes(options.memory_factor);
     let mut quantities = format!("cpu: {}\n              memory: {memory}Mi", text(&needs.cpus.to_string()));
     for (name, count) in &options.devices {
         let _ = write!(quantities, "\n              {}: {}", text(name), text(&count.to_string()));
@@ -217,9 +217,4 @@ fn job_name(study: &str) -> String {
 /// A scalar: JSON's strings are YAML's, double quoted.
 fn text(value: &str) -> String {
     serde_json::Value::from(value).to_string()
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "saturates")]
-fn mebibytes(bytes: u64, factor: f64) -> u64 {
-    ((bytes as f64 * factor / f64::from(1 << 20)).ceil() as u64).max(1)
 }

@@ -121,6 +121,17 @@ impl Submission {
 }
 
 impl Resources {
+    /// The memory with room for a forecast that is off, in MiB.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "saturates"
+    )]
+    pub(crate) fn mebibytes(&self, factor: f64) -> u64 {
+        ((self.memory as f64 * factor / f64::from(1 << 20)).ceil() as u64).max(1)
+    }
+
     fn check(&self, of: &str) -> Result<(), Error> {
         let fault = match self {
             Self { cpus: 0, .. } => "asks for no CPU",

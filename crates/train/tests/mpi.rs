@@ -6,7 +6,7 @@
 use std::env;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tunebench_exchange::from_environment;
@@ -31,10 +31,8 @@ const LAUNCHERS: [(&[&str], &str); 2] = [
 /// Longer than any of it takes; ends of ranks have to come sooner.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn main() -> ExitCode {
-    if let Some(dir) = env::var_os(DIR) {
-        return train(Path::new(&dir));
-    }
+#[test]
+fn ranks_of_which_one_is_killed_leave_the_bytes_of_one() {
     for (names, install) in LAUNCHERS {
         let Some(launcher) = names.iter().find_map(|name| find(name)) else {
             println!("skipped: no {install} on PATH");
@@ -49,9 +47,7 @@ fn main() -> ExitCode {
             assert!(start(Some(&launcher), 2, number, dir.path(), None), "{what}: two go on");
             assert_same(&what, dir.path(), whole.path());
         }
-        println!("{}: three ranks of which one is killed, then two, with the bytes of one: ok", launcher.display());
     }
-    ExitCode::SUCCESS
 }
 
 /// Those that divide the most; the others are for threads.
@@ -59,14 +55,17 @@ fn is_chosen(case: &Case) -> bool {
     ["ft", "lora-all-linear with dropout"].contains(&case.name)
 }
 
-fn train(dir: &Path) -> ExitCode {
+/// Not a test: a rank that the other starts, by its name.
+#[test]
+fn the_rank_trains() {
+    let Some(dir) = env::var_os(DIR) else { return };
     let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let case = &cases()[number(CASE).unwrap() as usize];
     let weights = Weights::init(&shape(), 7).unwrap();
     let given = Given { case, weights: &weights, examples: &examples(), stop: None };
     let mut exchange = from_environment().unwrap();
     let kill = number(KILL).filter(|_| exchange.rank() + 1 == exchange.size());
-    let trained = rank_and(dir, &given, exchange.as_mut(), &mut |step| {
+    let trained = rank_and(Path::new(&dir), &given, exchange.as_mut(), &mut |step| {
         if Some(step) == kill {
             let _ = Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
         }
@@ -74,10 +73,9 @@ fn train(dir: &Path) -> ExitCode {
     });
     if let Err(error) = trained {
         exchange.abort(&error.to_string());
-        return ExitCode::FAILURE;
+        panic!("{error}");
     }
     exchange.finish().unwrap();
-    ExitCode::SUCCESS
 }
 
 fn find(name: &str) -> Option<PathBuf> {
@@ -91,6 +89,7 @@ fn start(launcher: Option<&Path>, size: usize, case: usize, dir: &Path, kill: Op
     if launcher.is_some() {
         command.arg("-n").arg(size.to_string()).arg(own);
     }
+    command.args(["--exact", "the_rank_trains", "--nocapture"]);
     command.env(DIR, dir).env(CASE, case.to_string());
     kill.map(|step| command.env(KILL, step.to_string()));
     // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
@@ -98,9 +97,9 @@ fn start(launcher: Option<&Path>, size: usize, case: usize, dir: &Path, kill: Op
         command.env(name, "1");
     }
     // What launchers say of a killed rank is theirs.
-    let said = if kill.is_some() { Stdio::null } else { Stdio::inherit };
+    let said = if kill.is_some() { Stdio::null() } else { Stdio::inherit() };
     let begin = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(said()).stderr(said()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap();
     loop {
         match child.try_wait().unwrap() {
             Some(status) => return status.success(),

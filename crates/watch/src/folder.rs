@@ -71,7 +71,8 @@ impl Folder {
             Err(error) => self.troubles.push(error.to_string()),
         }
         let Some(progress) = &self.progress else { return };
-        self.process = process::look(&self.system, &progress.host, progress.process, progress.started_unix_seconds);
+        let began = progress.process_unix_seconds.max(progress.started_unix_seconds);
+        self.process = process::look(&self.system, &progress.host, progress.process, began);
         let mut known = std::mem::take(&mut self.logs);
         let now_seconds = self.opened.elapsed().as_secs_f64();
         for piece in &progress.pieces {

@@ -19,7 +19,7 @@ const SLACK_SECONDS: f64 = 60.0;
 /// Clock ticks a second in `/proc`, on every architecture that we are built for.
 const TICKS: f64 = 100.0;
 
-/// Looks for a process that began a study at a time, on a machine of a name. `root` is `/`, or what stands for it.
+/// Looks for a process that began to work on a study at a time, on a machine of a name. `root` is `/`, or what stands for it.
 pub fn look(root: &Path, host: &str, process: u32, started_unix_seconds: u64) -> Process {
     match fs::read_to_string(root.join("proc/sys/kernel/hostname")) {
         Ok(here) if here.trim() == host => {}

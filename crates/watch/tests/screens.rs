@@ -34,6 +34,7 @@ impl Run {
                 process: PROCESS,
                 host: "here".into(),
                 started_unix_seconds: START,
+                process_unix_seconds: 0,
                 state: RunState::Running,
                 pieces: Vec::new(),
                 messages: Vec::new(),

@@ -5,7 +5,7 @@ const CRATE: &str = "crates/cli/src/";
 const DATA: &str = "crates/cli/src/quickstart/";
 
 /// Lines of the executable's sources.
-const MOST_LINES: usize = 2300;
+const MOST_LINES: usize = 2400;
 
 /// The lines of the executable so far.
 #[derive(Default)]
@@ -36,12 +36,12 @@ mod tests {
     fn the_executable_is_thin() {
         let lines = |n: usize| "x\n".repeat(n).into_bytes();
         let mut counted = Lines::default();
-        counted.count("crates/cli/src/main.rs", &lines(1800));
+        counted.count("crates/cli/src/main.rs", &lines(1900));
         counted.count("crates/cli/src/commands/a.rs", &lines(500));
         counted.count("crates/cli/src/quickstart/words.rs", &lines(500));
         counted.count("crates/cli/build.rs", &lines(500));
         assert_eq!(counted.faults(), None);
         counted.count("crates/cli/src/output.rs", &lines(1));
-        assert!(counted.faults().is_some_and(|fault| fault.starts_with("crates/cli/src/: 2301 lines, at most 2300")));
+        assert!(counted.faults().is_some_and(|fault| fault.starts_with("crates/cli/src/: 2401 lines, at most 2400")));
     }
 }

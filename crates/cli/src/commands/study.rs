@@ -32,8 +32,7 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
         (false, false) => Part::Whole,
     };
     let patience = Duration::from_secs(lost_after);
-    let options =
-        RunOptions { only: args.only.clone(), dry_run: args.dry_run, part, job: workers::scheduled(), patience };
+    let options = RunOptions { only: args.only.clone(), dry_run: args.dry_run, part, patience };
     let mut beside = |ahead: &WorkAhead| match part {
         Part::Whole => {
             jobs::run(&jobs::Jobs { file: &args.file, out: &out, options: &options, shared }, jobs, ahead, signals)

@@ -1,13 +1,15 @@
 //! `tunebench submit` and `status`: a study as jobs of a cluster, and what became of them.
 
-use std::path::{Path, PathBuf, absolute};
+use std::ffi::OsString;
+use std::path::{PathBuf, absolute};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use tunebench_forecast::job_stages;
 use tunebench_kernels::machine::threads;
 use tunebench_submit::{Submission, kubernetes, slurm};
 
 use crate::args::{Shared, StatusArgs, SubmitArgs};
+use crate::jobs;
 use crate::output::{Terminal, print, printable, status};
 use crate::plugin_files;
 use crate::signals::Signals;
@@ -27,7 +29,10 @@ pub fn run(args: &SubmitArgs, shared: &Shared, signals: &Signals) -> Result<()> 
         program: std::env::current_exe().context("where this executable is")?,
         file: absolute(&args.file)?,
         out: absolute(&out)?,
-        arguments: passed_on(args, shared)?,
+        arguments: jobs::passed_on(shared, &args.only, args.lost_after)?
+            .into_iter()
+            .map(text)
+            .collect::<Result<_>>()?,
         stages,
         join,
     };
@@ -41,6 +46,8 @@ pub fn run(args: &SubmitArgs, shared: &Shared, signals: &Signals) -> Result<()> 
         }
         return Ok(());
     }
+    // What failed is tried again, as by `study`.
+    tunebench_study::failures::forget(&out)?;
     let submitted = slurm::submit(&submission, &options)?;
     for job in &submitted.jobs {
         let tasks = job.tasks.map_or_else(String::new, |tasks| format!(", {tasks} tasks"));
@@ -65,24 +72,9 @@ pub fn show(args: &StatusArgs) -> Result<()> {
     }
 }
 
-/// What every call of `study` on a node is given besides.
-fn passed_on(args: &SubmitArgs, shared: &Shared) -> Result<Vec<String>> {
-    let mut words = Vec::new();
-    let path = |path: &Path| -> Result<String> {
-        let path = absolute(path)?;
-        let text =
-            path.to_str().with_context(|| format!("{} is not UTF-8, so that no script can name it", path.display()))?;
-        Ok(text.to_owned())
-    };
-    for plugin in &shared.plugins {
-        words.extend(["--plugin".to_owned(), path(plugin)?]);
-    }
-    words.extend(args.only.iter().flat_map(|arm| ["--only".to_owned(), arm.clone()]));
-    words.extend(shared.isolate.then(|| "--isolate".to_owned()));
-    words.extend(["--plugin-timeout".to_owned(), shared.plugin_timeout.to_string()]);
-    words.extend(["--lost-after".to_owned(), args.lost_after.to_string()]);
-    words.extend(["--engine".to_owned(), shared.backend.name().to_owned()]);
-    Ok(words)
+/// A word as a script can have it.
+fn text(word: OsString) -> Result<String> {
+    word.into_string().map_err(|word| anyhow!("{} is not UTF-8, so that no script can name it", word.display()))
 }
 
 fn slurm_options(args: &SubmitArgs) -> slurm::Options {

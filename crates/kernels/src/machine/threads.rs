@@ -34,13 +34,20 @@ pub fn products() -> usize {
 /// When the program cannot be found or started again.
 pub fn run_again(products: usize) -> io::Result<ExitCode> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(std::env::args_os().skip(1)).env(PRODUCTS, products.to_string());
-    for (name, count) in [(ELEMENTS, 1), (HEAPS, (products + 2).min(MOST_HEAPS))] {
-        if std::env::var_os(name).is_none() {
-            command.env(name, count.to_string());
+    command.args(std::env::args_os().skip(1));
+    for (name, count) in environment(products) {
+        // What the user has set stays; how many threads there are was his choice already.
+        if name == PRODUCTS || std::env::var_os(name).is_none() {
+            command.env(name, count);
         }
     }
     become_process(command)
+}
+
+/// What a process with so many threads is given.
+pub fn environment(products: usize) -> [(&'static str, String); 3] {
+    [(PRODUCTS, products), (ELEMENTS, 1), (HEAPS, (products + 2).min(MOST_HEAPS))]
+        .map(|(name, count)| (name, count.to_string()))
 }
 
 #[cfg(unix)]

@@ -159,7 +159,7 @@ fn head(
         directive("nodes", "1"),
         directive("ntasks", "1"),
         directive("cpus-per-task", &needs.cpus.to_string()),
-        directive("mem", &format!("{}M", mebibytes(needs.memory, options.memory_factor))),
+        directive("mem", &format!("{}M", needs.mebibytes(options.memory_factor))),
         directive("time", &time(minutes(needs.seconds, options))),
         "#SBATCH --requeue".to_owned(),
         "#SBATCH --open-mode=append".to_owned(),
@@ -247,11 +247,6 @@ fn label(name: &str) -> String {
     let keep = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let label: String = name.chars().map(keep).take(60).collect();
     if label.is_empty() { "study".into() } else { label }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "saturates")]
-fn mebibytes(bytes: u64, factor: f64) -> u64 {
-    ((bytes as f64 * factor / f64::from(1 << 20)).ceil() as u64).max(1)
 }
 
 /// Minutes that are asked for: what is forecast with its room, and the warning.
