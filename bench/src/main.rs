@@ -58,7 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let args = Args::parse();
     if !threads::are_given() {
-        return threads::run_again(args.threads).unwrap_or_else(|error| {
+        return threads::run_again(args.threads, &[]).unwrap_or_else(|error| {
             eprintln!("error: starting itself with {}={}: {error}", threads::PRODUCTS, args.threads);
             ExitCode::FAILURE
         });

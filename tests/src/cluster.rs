@@ -29,10 +29,34 @@ tail -n 5 "${OUT}/work/slurm/"*join*.log
 echo "$node died after $(($(date +%s) - begin)) s"
 "#;
 
-/// What is missing for a cluster here, and how to get it; empty where nothing is.
-fn missing() -> String {
-    let said = Command::new(support::repository("tests/cluster/cluster.sh")).arg("--missing").output().unwrap();
-    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+/// A script within a cluster that shares a study's files with this machine, and is told of them by PROGRAM, STUDY and OUT; none
+/// where there is no cluster, and why is said.
+pub fn command(study: &Study, script: &str, file: &Path, out: &Path) -> Option<Command> {
+    let program = support::repository("tests/cluster/cluster.sh");
+    let missing = Command::new(&program).arg("--missing").output().unwrap().stdout;
+    let missing = String::from_utf8(missing).unwrap();
+    if !missing.trim().is_empty() {
+        assert!(std::env::var_os("TUNEBENCH_NEEDS_SLURM").is_none(), "{missing}");
+        eprintln!("skipped: {missing}");
+        return None;
+    }
+    let text = study.path("script.sh");
+    std::fs::write(&text, script).unwrap();
+    let folders = [&study.path(""), file.parent().unwrap(), &support::repository("")];
+    let folders: Vec<&str> = folders.iter().map(|path| path.to_str().unwrap()).collect();
+    let mut command = Command::new(program);
+    command.arg(folders.join(":")).arg("bash").arg(&text).current_dir(study.path(""));
+    command.envs(study.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PROGRAM", support::executable()).env("STUDY", file).env("OUT", out);
+    Some(command)
+}
+
+/// Expects success; what it said.
+pub fn run(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    text
 }
 
 /// Frames and weights alone: what a run on one machine and one on several have to share.
@@ -45,35 +69,17 @@ fn results(run: &Path) -> BTreeMap<PathBuf, String> {
 
 #[test]
 fn two_nodes_of_which_one_dies_leave_what_one_machine_leaves() {
-    let missing = missing();
-    if !missing.is_empty() {
-        assert!(std::env::var_os("TUNEBENCH_NEEDS_SLURM").is_none(), "{missing}");
-        eprintln!("skipped: {missing}");
-        return;
-    }
     let study = Study::new();
-    let (file, alone) = match std::env::var_os("TUNEBENCH_QUICKSTART").map(PathBuf::from) {
-        Some(run) => (run.join("data/study.toml"), run),
-        None => {
-            study.edit("study.toml", "seed = 3\n", "seed = 3\nseeds = 3\n");
-            study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
-            (study.path("study.toml"), study.path("alone"))
-        }
-    };
-    let (out, script) = (study.path("cluster"), study.path("script.sh"));
-    std::fs::write(&script, SCRIPT).unwrap();
-    let data = file.parent().unwrap();
-    let folders = [&study.path(""), data, &support::repository("")].map(|path| path.to_str().unwrap().to_owned());
-    let mut command = study.command(&[]);
-    let environment: Vec<_> =
-        command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
-    command = Command::new(support::repository("tests/cluster/cluster.sh"));
-    command.arg(folders.join(":")).arg("bash").arg(&script).envs(environment);
-    command.env("PROGRAM", support::executable()).env("STUDY", &file).env("OUT", &out);
-    let output = command.current_dir(study.path("")).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    eprintln!("{text}");
+    let quickstart = std::env::var_os("TUNEBENCH_QUICKSTART").map(PathBuf::from);
+    let file = quickstart.as_ref().map_or_else(|| study.path("study.toml"), |run| run.join("data/study.toml"));
+    let out = study.path("cluster");
+    let Some(command) = command(&study, SCRIPT, &file, &out) else { return };
+    let alone = quickstart.unwrap_or_else(|| {
+        study.edit("study.toml", "seed = 3\n", "seed = 3\nseeds = 3\n");
+        study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
+        study.path("alone")
+    });
+    eprintln!("{}", run(command));
     let expected = results(&alone);
     assert!(expected.len() > 10, "{expected:?}");
     assert_alike(&results(&out), &expected, "two nodes");

@@ -53,6 +53,9 @@ mod plugin_faults;
 mod plugin_timeouts;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
+/// Studies by ranks of MPI.
+#[cfg(target_os = "linux")]
+mod ranks;
 /// What a run folder holds, without what was measured.
 mod remains;
 /// Rows in files of every kind.

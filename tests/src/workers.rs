@@ -160,14 +160,16 @@ fn workers_end_with_the_process_that_started_them() {
 }
 
 #[test]
-fn ranks_of_a_launcher_are_refused_and_workers_of_one_are_not() {
+fn workers_of_a_launcher_need_nothing_of_it_and_ranks_its_library() {
     let study = study(1);
     let ranked = |arguments: &[&str]| {
-        let output = study.command(arguments).env("OMPI_COMM_WORLD_SIZE", "2").output().unwrap();
+        let mut command = study.command(arguments);
+        command.env("OMPI_COMM_WORLD_RANK", "0").env("OMPI_COMM_WORLD_SIZE", "2").env("TUNEBENCH_MPI", "libno_such.so");
+        let output = command.output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, said) = ranked(&["study", "study.toml", "--out", "out"]);
-    assert!(code == Some(1) && said.contains("a launcher started 2 ranks"), "{code:?}: {said}");
+    assert!(code == Some(1) && said.contains("no MPI library can be opened"), "{code:?}: {said}");
     assert!(!study.path("out").exists());
     let (code, said) = ranked(&WORKER);
     assert_eq!(code, Some(0), "{said}");

@@ -95,7 +95,7 @@ fn start(jobs: &Jobs<'_>, count: usize, cores: usize, there: Option<u64>) -> std
     command.args(passed_on(shared, &options.only, options.patience.as_secs())?);
     command.envs(threads::environment((cores / count).max(1)));
     if let Some(there) = there {
-        command.env(memory::SHARE, format!("{:.3}", (there / count as u64) as f64 / f64::from(1 << 30)));
+        command.envs([memory::share(there, count)]);
     }
     // Its standard input tells it when this process has ended, however that came.
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()

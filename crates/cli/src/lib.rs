@@ -18,7 +18,7 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tunebench_kernels::machine::threads;
+use tunebench_kernels::machine::{memory, threads};
 
 /// Does what the command line of this process says.
 pub fn main() -> ExitCode {
@@ -64,11 +64,14 @@ fn end(code: u8) -> ! {
     tunebench_host::exit(if errors.is_empty() { code } else { 1 })
 }
 
-/// Becomes a process with its threads given: as many as the environment says, or as the machine has.
+/// Becomes a process with its threads given: as many as the environment says, or as the machine has. Ranks of one machine share
+/// its cores and memory.
 fn run_again() -> ExitCode {
     let asked = std::env::var(threads::PRODUCTS).ok().and_then(|text| text.parse().ok());
-    let products = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    threads::run_again(products).unwrap_or_else(|error| {
+    let processes = tunebench_exchange::ranks_here();
+    let products = asked.unwrap_or_else(|| threads::share(processes));
+    let share = memory::limit().filter(|_| processes > 1).map(|limit| memory::share(limit.bytes, processes));
+    threads::run_again(products, share.as_slice()).unwrap_or_else(|error| {
         let (elements, products) = (threads::ELEMENTS, threads::PRODUCTS);
         output::status(format!("error: starting itself again: {error}; set {elements} and {products} by hand"));
         ExitCode::FAILURE

@@ -21,6 +21,12 @@ pub enum Error {
         "{file} lets one thread alone call it, but ranks need MPI_THREAD_SERIALIZED; use an MPI that was built with threads"
     )]
     OneThread { file: String },
+    /// Each would do the whole work, beside the others.
+    #[error(
+        "{launcher} started {started} ranks, and {file} knows of {found}; start the ranks by the launcher that belongs to it, \
+         name another library by {variable}, or start this outside of what a launcher started"
+    )]
+    OtherCount { launcher: &'static str, started: usize, file: String, found: usize, variable: &'static str },
     #[error("{call} failed: {text}; start all ranks again")]
     Call { call: &'static str, text: String },
     /// A fault of the program, or ranks that were given different work.

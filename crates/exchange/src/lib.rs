@@ -6,6 +6,7 @@
 //! - [`threads`]: the ranks of one process, each on a thread: for tests, and what others are tested against
 //! - [`from_environment`]: MPI, opened at run time where a launcher (`mpirun`, `mpiexec`, `srun`) started several of us;
 //!   nothing of it is needed to build
+//! - [`ranks_here`]: how many share this machine
 //! - [`greet`]: refuses ranks that are not to do the same
 //!
 //! A rank that fails says so by [`Exchange::abort`]; one that ends without [`Exchange::finish`], by a panic or an early
@@ -22,5 +23,5 @@ pub use alone::Alone;
 pub use error::Error;
 pub use exchange::Exchange;
 pub use greeting::greet;
-pub use mpi::from_environment;
+pub use mpi::{from_environment, ranks_here};
 pub use threads::{Threads, threads};

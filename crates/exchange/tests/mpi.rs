@@ -44,6 +44,9 @@ fn main() -> ExitCode {
             println!("skipped: no {install} on PATH");
             continue;
         };
+        if launcher.ends_with("mpirun.openmpi") {
+            of_nobody();
+        }
         for size in 1..=4 {
             let (ok, said, _) = start(&launcher, size, "try");
             let well = said.matches("all is well").count();
@@ -77,6 +80,16 @@ fn without_a_library() {
     let has = |part: &str| said.contains(part);
     assert!(!output.status.success() && has("PMI") && has("libno_such_mpi.so") && has("TUNEBENCH_MPI"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// A launcher's variables alone, with its library: what would do all of the work by itself does none.
+fn of_nobody() {
+    let mut own = Command::new(env::current_exe().unwrap());
+    own.env(WHAT, "try").env("OMPI_COMM_WORLD_RANK", "0").env("OMPI_COMM_WORLD_SIZE", "2");
+    let output = own.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("Open MPI's launcher started 2 ranks, and "), "{said}");
+    assert!(said.contains("knows of 1") && !said.contains("all is well"), "{said}");
 }
 
 fn find(name: &str) -> Option<PathBuf> {

@@ -81,6 +81,9 @@ pub enum StudyError {
         "arm `{arm}`: it has no candidate yet that is the arm, because work on its grid, or on what it starts from, failed"
     )]
     Undecided { arm: String },
+    /// Of the ranks of a run one could not do what all were to do.
+    #[error("rank {rank}: {error}")]
+    OfRank { rank: usize, error: String },
     #[error("{}: answers are missing after answering", path.display())]
     AnswersMissing { path: PathBuf },
     /// Not all answers of a model could be judged; the others have the status failed, and a later run judges them.
@@ -114,6 +117,9 @@ pub enum StudyError {
     Dataset(#[from] tunebench_dataset::Error),
     #[error(transparent)]
     Training(#[from] tunebench_train::Error),
+    /// Between the ranks of a run.
+    #[error(transparent)]
+    Exchange(#[from] tunebench_exchange::Error),
     #[error(transparent)]
     Adapter(#[from] tunebench_peft::Error),
     #[error(transparent)]
@@ -147,6 +153,17 @@ impl StudyError {
         match self {
             Self::TooLarge { .. } => true,
             Self::Arm { source, .. } | Self::At { source, .. } => source.is_of_this_machine(),
+            _ => false,
+        }
+    }
+
+    /// Whether the ranks of a run can do nothing together any more: one has ended, or is out of step.
+    pub fn is_of_ranks_apart(&self) -> bool {
+        use tunebench_exchange::Error::Differs; // all come to it, and may go on together
+        match self {
+            Self::Exchange(error) => !matches!(error, Differs { .. }),
+            Self::Training(error) => !error.is_of_all_ranks(),
+            Self::Arm { source, .. } | Self::At { source, .. } => source.is_of_ranks_apart(),
             _ => false,
         }
     }

@@ -18,6 +18,7 @@ use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{ArmForecast, Observer};
 use crate::prepared_arm::PreparedArm;
+use crate::ranks::Ranks;
 use crate::run_folder::{self, RunFolder};
 use crate::trained_arm;
 use crate::training;
@@ -165,12 +166,13 @@ impl EvaluatedModel<'_> {
         backend: &'static dyn Backend,
         folder: &RunFolder,
         calibration: &mut Calibration,
+        ranks: &mut Ranks<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
         match self {
             Self::Base { .. } | Self::Variant(_) => Ok(()),
             Self::Arm(arm) => {
-                training::train(arm, backend, folder, calibration, observer)?;
+                training::train(arm, backend, folder, calibration, ranks, observer)?;
                 // What is dropped on the way is never measured by itself, and is shown beside the plain base all the same.
                 if arm.until().is_some() { measure_base(arm, backend, folder) } else { Ok(()) }
             }

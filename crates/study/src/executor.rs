@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tunebench_model::backend::{Backend, Parts};
+use tunebench_model::backend::Backend;
 use tunebench_spec::Generation;
 
 use crate::calibration::Calibration;
@@ -13,10 +13,12 @@ use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
+use crate::generations;
 use crate::judged_file;
 use crate::judgements::Judgements;
 use crate::model_key::ModelKey;
 use crate::observer::Observer;
+use crate::ranks::{Order, Ranks};
 use crate::run_folder::RunFolder;
 use crate::work::{Piece, PieceKind};
 
@@ -26,18 +28,30 @@ pub struct Executor<'a> {
     evaluation: Option<Arc<Evaluation<'a>>>,
     folder: RunFolder,
     calibration: RefCell<Calibration>,
+    ranks: RefCell<Ranks<'a>>,
     models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
 
 impl<'a> Executor<'a> {
-    /// For pieces of work in this folder; `calibration` predicts what trainings take.
+    /// For pieces of work in this folder; `calibration` predicts what trainings take, and `ranks`, of which this is the first,
+    /// train and answer together.
     pub fn new(
         backend: &'static dyn Backend,
         evaluation: Option<Arc<Evaluation<'a>>>,
         folder: RunFolder,
         calibration: Calibration,
+        ranks: Ranks<'a>,
     ) -> Self {
-        Self { backend, evaluation, folder, calibration: RefCell::new(calibration), models: BTreeMap::new() }
+        let (calibration, ranks) = (RefCell::new(calibration), RefCell::new(ranks));
+        Self { backend, evaluation, folder, calibration, ranks, models: BTreeMap::new() }
+    }
+
+    /// Says to the other ranks what all do next.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn lead(&self, order: &Order) -> Result<(), StudyError> {
+        self.ranks.borrow_mut().lead(order)
     }
 
     /// Takes the models of a round, in place of those it had.
@@ -52,7 +66,10 @@ impl<'a> Executor<'a> {
     pub fn execute(&self, piece: &Piece, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let model = self.model(&piece.model)?;
         match piece.kind {
-            PieceKind::Train => model.train(self.backend, &self.folder, &mut self.calibration.borrow_mut(), observer),
+            PieceKind::Train => {
+                let (mut calibration, mut ranks) = (self.calibration.borrow_mut(), self.ranks.borrow_mut());
+                model.train(self.backend, &self.folder, &mut calibration, &mut ranks, observer)
+            }
             PieceKind::Measure => model.measure(self.backend, &self.folder),
             PieceKind::Answer => self.answer(model, &piece.id, observer),
             PieceKind::Judge => {
@@ -127,9 +144,10 @@ impl<'a> Executor<'a> {
         if request.finished(&path)?.is_some() {
             return Ok(());
         }
-        let (shape, weights, tuning) = model.load(self.folder.root())?;
-        let answering = self.backend.generator(Parts { shape: &shape, weights, tuning })?;
-        request.generate(answering.as_ref(), &path, observer)?;
+        let mut ranks = self.ranks.borrow_mut();
+        ranks.lead(&Order::Answer { model: model.key().clone(), identity: model.identity().to_owned() })?;
+        let answering = ranks.agree(generations::open(model, self.backend, self.folder.root()))?;
+        request.generate(answering.as_ref(), &path, &mut ranks, observer)?;
         self.answers(model).map(drop)
     }
 

@@ -1,22 +1,24 @@
 //! Generation: a model's answers to the evaluation items, kept one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
 use tunebench_dataset::{Encoder, Unusable};
 use tunebench_files::JsonLines;
 use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
-use tunebench_model::backend::{Backend, Generator};
+use tunebench_model::backend::{Backend, Generator, Parts};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
 use tunebench_spec::{Example, Generation, hash};
 
 use crate::error::StudyError;
+use crate::evaluated_model::EvaluatedModel;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
+use crate::ranks::Ranks;
 
 /// The finish of an item that the model could not be asked.
 pub const SKIPPED: &str = "not_asked";
@@ -43,6 +45,85 @@ struct Prompts<'a> {
     /// Item and text of each prompt.
     items: Vec<(&'a Example, String)>,
     skipped: Vec<(&'a Example, Unusable)>,
+}
+
+/// Which of several things a rank does: every so many-th.
+#[derive(Clone, Copy)]
+struct Share {
+    rank: usize,
+    size: usize,
+}
+
+impl Share {
+    fn of<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        all.skip(self.rank).step_by(self.size)
+    }
+}
+
+/// A file of generations, open for more.
+struct AnswerFile {
+    path: PathBuf,
+    file: JsonLines<Generation>,
+    /// The items that are answered there.
+    done: BTreeSet<String>,
+}
+
+impl AnswerFile {
+    fn open(path: &Path) -> Result<Self, StudyError> {
+        let (file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
+        Ok(Self { path: path.to_owned(), file, done: found.into_iter().map(|found| found.item).collect() })
+    }
+
+    /// Takes over what other ranks have answered, in this run or in one that was killed.
+    fn take_parts(&mut self) -> Result<Vec<Generation>, StudyError> {
+        let mut taken = Vec::new();
+        for path in parts(&self.path)? {
+            let (file, found) = JsonLines::<Generation>::open(&path).map_err(damaged)?;
+            for generation in found {
+                if self.done.insert(generation.item.clone()) {
+                    self.file.append(&generation)?;
+                    taken.push(generation);
+                }
+            }
+            self.file.sync()?;
+            drop(file);
+            std::fs::remove_file(&path)?;
+        }
+        Ok(taken)
+    }
+}
+
+/// The file of what another rank than the first answers.
+fn part(path: &Path, rank: usize) -> PathBuf {
+    path.with_extension(format!("rank-{rank}.jsonl"))
+}
+
+/// Such files that are there.
+fn parts(path: &Path) -> Result<Vec<PathBuf>, StudyError> {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return Ok(Vec::new()) };
+    let begin = format!("{}.rank-", stem.to_string_lossy());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&begin) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Opens a model for answering.
+///
+/// # Errors
+/// When a file is missing or damaged, or its training is not finished.
+pub fn open(
+    model: &EvaluatedModel<'_>,
+    backend: &'static dyn Backend,
+    root: &Path,
+) -> Result<Box<dyn Generator>, StudyError> {
+    let (shape, weights, tuning) = model.load(root)?;
+    Ok(backend.generator(Parts { shape: &shape, weights, tuning })?)
 }
 
 /// An item as a prompt for a model with so many positions.
@@ -101,24 +182,67 @@ impl<'a> GenerationRequest<'a> {
         Ok(generations.collect())
     }
 
-    /// Answers what is not answered yet.
+    /// Answers what is not answered yet: each rank some of it, which the first one brings together.
     ///
     /// # Errors
-    /// When the model fails, or the file is damaged or cannot be written.
-    pub fn generate(&self, model: &dyn Generator, path: &Path, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        let (mut file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
-        let done: BTreeSet<String> = found.into_iter().map(|g| g.item).collect();
-        let Prompts { prompts, items, skipped } = self.prompts(model.positions());
-        for (item, reason) in skipped.iter().filter(|(item, _)| !done.contains(&item.id)) {
-            file.append(&self.skipped(item, reason))?;
+    /// When the model fails, or a file is damaged or cannot be written, on any rank.
+    pub fn generate(
+        &self,
+        model: &dyn Generator,
+        path: &Path,
+        ranks: &mut Ranks<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
+        let prompts = self.prompts(model.positions());
+        let mut all = None;
+        let done = ranks.told_by_first(|| {
+            let mut found = AnswerFile::open(path)?;
+            found.take_parts()?;
+            for (item, reason) in prompts.skipped.iter().filter(|(item, _)| !found.done.contains(&item.id)) {
+                found.file.append(&self.skipped(item, reason))?;
+            }
+            let done = found.done.clone();
+            all = Some(found);
+            Ok(done)
+        })?;
+        let share = Share { rank: ranks.rank(), size: ranks.size() };
+        let answered = match &mut all {
+            Some(all) => self.answer(model, &prompts, &done, share, &mut all.file, observer),
+            None => AnswerFile::open(&part(path, share.rank))
+                .and_then(|mut own| self.answer(model, &prompts, &done, share, &mut own.file, observer)),
+        };
+        let answered = ranks.agree(answered);
+        // What others have answered is kept, whatever became of the rest.
+        let taken = all.as_mut().map_or(Ok(Vec::new()), AnswerFile::take_parts)?;
+        for (done, generation) in (answered? + 1..).zip(&taken) {
+            observer.on_event(&Event::Generated { done, generation });
         }
+        Ok(())
+    }
+
+    /// Answers a rank's share of what is not done; how many are, then, as far as this rank knows.
+    fn answer(
+        &self,
+        model: &dyn Generator,
+        prompts: &Prompts<'_>,
+        done: &BTreeSet<String>,
+        share: Share,
+        file: &mut JsonLines<Generation>,
+        observer: &mut dyn Observer,
+    ) -> Result<usize, StudyError> {
+        let Prompts { prompts, items, .. } = prompts;
         // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
         // one that was broken off is answered again as a whole.
         let slots = self.settings.batch_size;
         let is_missing = |i: &usize| !done.contains(&items[*i].0.id);
-        let mut groups = groups(&prompts, if model.has_independent_rows() { usize::MAX } else { slots });
+        let mut groups = groups(prompts, if model.has_independent_rows() { usize::MAX } else { slots });
         if model.has_independent_rows() {
-            groups.iter_mut().for_each(|group| group.retain(is_missing));
+            groups.iter_mut().for_each(|group| {
+                group.retain(is_missing);
+                *group = share.of(group.iter().copied()).collect();
+            });
+        } else {
+            groups = share.of(groups.into_iter().filter(|group| group.iter().any(&is_missing))).collect();
         }
         let mut count = done.len();
         observer.on_event(&Event::GenerationStarted { model: self.model, items: prompts.len(), done: count });
@@ -152,7 +276,7 @@ impl<'a> GenerationRequest<'a> {
                 error => StudyError::Arm { arm: self.model.to_string(), source: Box::new(error) },
             })?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The items as prompts for a model with so many positions.

@@ -57,6 +57,7 @@ pub mod examples;
 pub mod executor;
 pub mod failures;
 mod file_content;
+mod follow;
 pub mod forecast;
 pub mod frames;
 pub mod generations;
@@ -82,6 +83,7 @@ pub mod observer;
 pub mod preparation;
 pub mod prepared_arm;
 pub mod progress_file;
+pub mod ranks;
 mod round;
 pub mod run;
 pub mod run_folder;
@@ -101,6 +103,7 @@ pub mod work_ahead;
 pub mod workers;
 
 use std::path::Path;
+use tunebench_exchange::{Alone, Exchange};
 use tunebench_model::backend::Backend;
 
 use tunebench_host::Registry;
@@ -259,21 +262,22 @@ impl Study {
     /// # Errors
     /// As [`run::run`].
     pub fn run(&self, out: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<(), StudyError> {
-        run::run(&self.context, out, options, &mut |_| Ok(false), observer)
+        run::run(&self.context, out, options, &mut Alone, &mut |_| Ok(false), observer)
     }
 
-    /// As [`Study::run`], with workers: `beside` has them do their part.
+    /// As [`Study::run`], by all ranks of an exchange together, or by one with workers: `beside` has them do their part.
     ///
     /// # Errors
     /// As [`run::run`], and those of `beside`.
-    pub fn run_beside(
+    pub fn run_together(
         &self,
         out: &Path,
         options: &RunOptions,
+        exchange: &mut dyn Exchange,
         beside: &mut run::Beside<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
-        run::run(&self.context, out, options, beside, observer)
+        run::run(&self.context, out, options, exchange, beside, observer)
     }
 }
 

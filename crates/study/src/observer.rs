@@ -140,6 +140,12 @@ pub enum Event<'a> {
         arm: &'a str,
         warning: RecipeWarning,
     },
+    /// A step of an arm's trainings is cut into fewer lanes than there are ranks: the others wait.
+    RanksIdle {
+        arm: &'a str,
+        lanes: usize,
+        ranks: usize,
+    },
     /// The judge can score none of the answers to some items, whatever they are: how many of `items`, with its reasons.
     JudgeCannotScore {
         judge: &'a str,

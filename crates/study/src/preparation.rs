@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_dataset::TextCheck;
+use tunebench_model::backend::Backend;
+use tunebench_spec::hash;
 use tunebench_spec::study::{Header, Variant};
 
 use crate::arm_plan::ArmPlan;
@@ -65,6 +67,18 @@ pub struct Round<'a> {
     pub identities: BTreeMap<ModelKey, String>,
     /// Arms whose candidate is not chosen yet, and those that start from them.
     pub undecided: Vec<String>,
+}
+
+impl Round<'_> {
+    /// Names what is known: by its models, and by how far they are to be trained.
+    ///
+    /// # Errors
+    /// Never in practice: names have a JSON form.
+    pub fn name(&self) -> Result<String, StudyError> {
+        let known: Vec<_> = self.identities.iter().collect();
+        let pieces: Vec<_> = self.graph.pieces.iter().map(|piece| (&piece.model, &piece.id)).collect();
+        Ok(hash::of_json(&(known, pieces))?)
+    }
 }
 
 impl<'a> Preparation<'a> {
@@ -169,6 +183,21 @@ impl<'a> Preparation<'a> {
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
             candidates.iter().for_each(|data| data.remarks(name, observer));
         }
+    }
+
+    /// Says of each arm that is to be run and has fewer lanes than there are ranks that some of them do nothing in its trainings.
+    pub fn idle_ranks(&self, ranks: usize, observer: &mut dyn Observer) {
+        for (arm, candidates) in self.chosen_arms() {
+            let lanes = candidates.iter().map(|data| data.recipe.recipe.lanes).min().unwrap_or(ranks);
+            if lanes < ranks {
+                observer.on_event(&Event::RanksIdle { arm, lanes, ranks });
+            }
+        }
+    }
+
+    /// What trains and answers.
+    pub fn backend(&self) -> &'static dyn Backend {
+        self.context.backend
     }
 
     /// The arms that are to be run and could be prepared, with their candidates, in the study's order.

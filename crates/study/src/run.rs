@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use tunebench_exchange::Exchange;
 use tunebench_spec::Example;
 use tunebench_spec::progress::RunState;
 
@@ -14,12 +15,14 @@ use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::executor::Executor;
 use crate::failures;
+use crate::follow::follow;
 use crate::joining::Joining;
 use crate::judge_servers::LocalModels;
 use crate::judged_file;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Stop};
 use crate::preparation::Preparation;
 use crate::progress_file::ProgressFile;
+use crate::ranks::{Order, Ranks};
 use crate::round::Run;
 use crate::run_folder::{self, RunFolder};
 use crate::work::WorkGraph;
@@ -54,30 +57,65 @@ pub type Beside<'b> = dyn FnMut(&WorkAhead) -> Result<bool, Box<StudyError>> + '
 /// [`StudyError::Failed`] at the end, [`StudyError::Stopped`] when the observer ends it, or at once what is wrong with the
 /// study or the run folder.
 ///
-/// `beside` is called when workers may join, with what there is to do, and returns when they have ended: what they leave is done
-/// here.
+/// Every rank of the exchange calls this, with the same: they train and answer together, and the first one does the rest. Of
+/// the others none tells what the first one does. `beside` is called where there is one rank, when workers may join, with what
+/// there is to do, and returns when they have ended: what they leave is done here.
 pub fn run(
     context: &StudyContext,
     out: &Path,
     options: &RunOptions,
+    exchange: &mut dyn Exchange,
     beside: &mut Beside<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
-    check_folder(context, out)?;
-    if options.dry_run {
-        context.must_be_here()?;
+    let mut ranks = Ranks::new(exchange);
+    if !ranks.is_alone() && (options.dry_run || options.part != Part::Whole) {
+        return Err(StudyError::Invalid(
+            "--join and --dry-run are for one process, and several ranks were started".into(),
+        ));
     }
-    let planned = arm_plan::plan(context)?;
-    planned.tell(observer);
+    ranks.greet(context, &options.only)?;
+    let planned = ranks.agree(check_folder(context, out).and_then(|()| {
+        if options.dry_run {
+            context.must_be_here()?
+        }
+        arm_plan::plan(context)
+    }))?;
+    let is_first = ranks.is_first();
+    let mut heard = Heard { observer, is_first };
+    planned.tell(&mut heard);
     let Plans { arms: plans, broken, .. } = planned;
-    let mut preparation = Preparation::new(context, &plans, broken, &options.only, observer)?;
+    let preparation = Preparation::new(context, &plans, broken, &options.only, &mut heard);
+    let preparation = ranks.agree(preparation.and_then(|preparation| {
+        preparation.evaluation.as_ref().filter(|_| !options.dry_run).map_or(Ok(()), |of| of.check_settings())?;
+        Ok(preparation)
+    }))?;
+    if !is_first {
+        return follow(preparation, out, &mut ranks, observer);
+    }
     preparation.remarks(observer);
+    preparation.idle_ranks(ranks.size(), observer);
     if options.dry_run {
         return dry_run(preparation, out, observer);
     }
-    if let Some(evaluation) = &preparation.evaluation {
-        evaluation.check_settings()?;
+    let result = lead(context, preparation, out, options, Ranks::new(ranks.exchange()), beside, observer);
+    if !result.as_ref().is_err_and(StudyError::is_of_ranks_apart) {
+        ranks.lead(&Order::End)?;
     }
+    result
+}
+
+/// Goes through all work of a prepared study; of several ranks the first one does.
+fn lead<'a>(
+    context: &'a StudyContext,
+    mut preparation: Preparation<'a>,
+    out: &'a Path,
+    options: &RunOptions,
+    ranks: Ranks<'a>,
+    beside: &mut Beside<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(), StudyError> {
+    let is_alone = ranks.is_alone();
     let is_worker = matches!(options.part, Part::Worker { .. });
     // What workers do now would belong to another study than what the frames say.
     if !is_worker && is_other_version(context, out)? && run_folder::has_workers(out)? {
@@ -99,11 +137,12 @@ pub fn run(
         order: Vec::new(),
         identities: BTreeMap::new(),
     };
-    let executor = Executor::new(context.backend, preparation.evaluation.clone(), folder, calibration);
+    let executor = Executor::new(context.backend, preparation.evaluation.clone(), folder, calibration, ranks);
     let progress = ProgressFile::new(out, &context.study.study.name, &worker.me, is_worker)?;
     let mut run = Run::new(executor, worker, options.part, progress, joining);
     run.failures = std::mem::take(&mut preparation.failures);
-    let helped = if is_worker { Ok(false) } else { beside(&preparation.ahead(out)).map_err(|error| *error) };
+    let is_helped = is_alone && !is_worker;
+    let helped = if is_helped { beside(&preparation.ahead(out)).map_err(|error| *error) } else { Ok(false) };
     let result = helped.and_then(|helped| {
         run.follows_workers = helped;
         rounds(&mut run, preparation, observer)
@@ -122,6 +161,24 @@ pub fn run(
     state.map_or(Ok(()), |state| run.progress.end(state))?;
     drop(end);
     result.and_then(|()| finish(run.failures))
+}
+
+/// What the first rank says alone: every rank finds the same.
+struct Heard<'o> {
+    observer: &'o mut dyn Observer,
+    is_first: bool,
+}
+
+impl Observer for Heard<'_> {
+    fn on_event(&mut self, event: &Event<'_>) {
+        if self.is_first {
+            self.observer.on_event(event);
+        }
+    }
+
+    fn stop(&self) -> Stop {
+        self.observer.stop()
+    }
 }
 
 /// Whether the folder holds another text of the study.
@@ -173,6 +230,7 @@ fn rounds<'a>(run: &mut Run<'a>, preparation: Preparation<'a>, observer: &mut dy
         let round = preparation.round(run.joining.out, observer)?;
         run.failures.append(&mut preparation.failures);
         let undecided = round.undecided.clone();
+        run.executor.lead(&Order::Round { found: round.name()? })?;
         // What was prepared is needed until nothing is left to decide; its tokens then go with the work on them.
         waiting = (!undecided.is_empty()).then_some(preparation);
         let is_new = run.round(round, observer)?;

@@ -9,6 +9,7 @@
 //! OUT/work/train-ID/         one training: checkpoint, steps.jsonl, losses.jsonl, result, arm.json when finished
 //! OUT/work/losses-ID.json    one model's losses on texts that nobody learns from
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
+//! OUT/work/answers-ID.rank-N.jsonl  those that another rank makes, until the first one takes them over
 //! OUT/work/items.jsonl       the evaluation items, so that answers can be judged again without the study's data
 //! OUT/work/local_models.json where models are that a judge may ask, as local:ID
 //! OUT/work/judgements-ID.json what judges said of one model's answers
@@ -75,7 +76,7 @@ impl RunFolder {
 
     /// The file of a model's generations.
     pub fn generations(&self, identity: &str) -> PathBuf {
-        self.root.join(answers_log(identity))
+        generations(&self.root, identity)
     }
 
     /// The file of a judge model's replies.
@@ -187,6 +188,11 @@ pub fn steps_log(identity: &str) -> String {
 /// Where a model's generations are, relative to the run folder.
 pub fn answers_log(identity: &str) -> String {
     format!("work/answers-{}.jsonl", short(identity))
+}
+
+/// The file of a model's generations within a run folder.
+pub fn generations(root: &Path, identity: &str) -> PathBuf {
+    root.join(answers_log(identity))
 }
 
 /// The file of a model's losses within a run folder.

@@ -1,12 +1,13 @@
 //! Training: what is trained under an identity is never trained again.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use tunebench_dataset::TokenStats;
 use tunebench_kernels::machine;
-use tunebench_model::Tuning;
 use tunebench_model::backend::Backend;
-use tunebench_train::{Outcome, Progress};
+use tunebench_model::{Tuning, Weights};
+use tunebench_train::{Job, OnProgress, Outcome, Progress, train_in_ranks};
 
 use crate::arm_record;
 use crate::board::Board;
@@ -15,7 +16,8 @@ use crate::error::{Locate, StudyError};
 use crate::memory;
 use crate::observer::{Event, Observer, Stop};
 use crate::prepared_arm::PreparedArm;
-use crate::run_folder::RunFolder;
+use crate::ranks::{Order, Ranks};
+use crate::run_folder::{self, RunFolder};
 use crate::selection::Extent;
 use crate::trained_arm::{self, ArmFile};
 
@@ -29,6 +31,7 @@ pub fn train(
     backend: &'static dyn Backend,
     folder: &RunFolder,
     calibration: &mut Calibration,
+    ranks: &mut Ranks<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     let root = folder.root();
@@ -45,13 +48,79 @@ pub fn train(
         return Ok(());
     }
     warn(arm, observer);
-    match train_arm(arm, backend, folder, calibration, observer) {
+    match train_arm(arm, backend, folder, calibration, ranks, observer) {
         Err(StudyError::Training(error)) if error.is_divergence() && arm.is_candidate() => {
             trained_arm::mark_diverged(root, &arm.identity, &error.to_string())?;
             observer.on_event(&Event::CandidateDiverged { model: &arm.key, why: &error.to_string() });
             Ok(())
         }
         result => result.in_arm(&arm.key.to_string()),
+    }
+}
+
+/// Trains an arm with the first rank, which was told that it is to be, and which tells what comes of it.
+///
+/// # Errors
+/// When it cannot be trained here, or the ranks are apart.
+pub fn follow(
+    arm: Result<&PreparedArm<'_>, StudyError>,
+    backend: &'static dyn Backend,
+    root: &Path,
+    ranks: &mut Ranks<'_>,
+    observer: &dyn Observer,
+) -> Result<(), StudyError> {
+    let opened = arm.and_then(|arm| Ok((arm, Start::open(arm, backend, root)?)));
+    let (arm, start) = ranks.agree(opened)?;
+    let dir = run_folder::training(root, &arm.identity);
+    start.train(arm, backend, &dir, ranks, &mut |_| {
+        if observer.stop() == Stop::No { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(())
+}
+
+/// What a training starts from, opened.
+struct Start {
+    weights: Weights,
+    tuning: Tuning,
+}
+
+impl Start {
+    fn open(arm: &PreparedArm<'_>, backend: &'static dyn Backend, root: &Path) -> Result<Self, StudyError> {
+        if let Some(needed) = arm.data.memory(backend)
+            && let Some(limit) = memory::exceeded(needed, backend)
+        {
+            return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
+        }
+        let plan = arm.data.plan;
+        let weights = trained_arm::base_weights(root, &arm.base, &plan.shape)?;
+        let tuning = Tuning::init(&plan.shape, &weights, plan.recorded.clone(), arm.key.seed)?;
+        Ok(Self { weights, tuning })
+    }
+
+    /// Trains from it, by all ranks.
+    fn train(
+        self,
+        arm: &PreparedArm<'_>,
+        backend: &'static dyn Backend,
+        dir: &Path,
+        ranks: &mut Ranks<'_>,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Outcome, StudyError> {
+        let job = Job {
+            arm: &arm.key.arm,
+            candidate: &arm.key.candidate,
+            shape: &arm.data.plan.shape,
+            weights: self.weights,
+            tuning: self.tuning,
+            examples: &arm.data.set.examples,
+            recipe: &arm.data.recipe.recipe,
+            seed: arm.key.seed,
+            backend,
+            dir,
+            held_out: &arm.data.losses.as_held_out(),
+            until: arm.until(),
+        };
+        Ok(train_in_ranks(job, ranks.exchange(), on_progress)?)
     }
 }
 
@@ -94,39 +163,20 @@ fn train_arm(
     backend: &'static dyn Backend,
     folder: &RunFolder,
     calibration: &mut Calibration,
+    ranks: &mut Ranks<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
-    let (plan, recipe) = (prepared.data.plan, &prepared.data.recipe.recipe);
-    let (key, shape, seed) = (&prepared.key, &plan.shape, prepared.key.seed);
-    if let Some(needed) = prepared.data.memory(backend)
-        && let Some(limit) = memory::exceeded(needed, backend)
-    {
-        return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
-    }
-    // Said now, when it is not known yet, and only of what is trained now.
-    let predicted = prepared.data.seconds(calibration, backend)?;
-    machine::memory::reset_peak();
-    let dir = folder.training(&prepared.identity);
-    let weights = trained_arm::base_weights(folder.root(), &prepared.base, shape)?;
-    let tuning = Tuning::init(shape, &weights, plan.recorded.clone(), seed)?;
-    observer.on_event(&Event::TrainingStarted { model: key, steps: prepared.until().unwrap_or(prepared.steps) });
-    let job = tunebench_train::Job {
-        arm: &key.arm,
-        candidate: &key.candidate,
-        shape,
-        weights,
-        tuning,
-        examples: &prepared.data.set.examples,
-        recipe,
-        seed,
-        backend,
-        dir: &dir,
-        held_out: &prepared.data.losses.as_held_out(),
-        until: prepared.until(),
-    };
+    let (plan, key) = (prepared.data.plan, &prepared.key);
+    // Said now, when it is not known yet, and only of what is trained now; of several ranks it is not known.
+    let predicted = if ranks.is_alone() { prepared.data.seconds(calibration, backend)? } else { None };
     let mut board = Board::begin(folder.root(), key, &prepared.identity, &prepared.data.recipe.origins)?;
+    ranks.lead(&Order::Train { model: key.clone(), identity: prepared.identity.clone() })?;
+    machine::memory::reset_peak();
+    let start = ranks.agree(Start::open(prepared, backend, folder.root()))?;
+    observer.on_event(&Event::TrainingStarted { model: key, steps: prepared.until().unwrap_or(prepared.steps) });
+    let dir = folder.training(&prepared.identity);
     let (mut is_stopped_by_user, mut written) = (false, Ok(()));
-    let outcome = tunebench_train::train(job, &mut |progress| {
+    let outcome = start.train(prepared, backend, &dir, ranks, &mut |progress| {
         let shown = match progress {
             Progress::Step(step) => {
                 observer.on_event(&Event::Step { model: key, step });
@@ -159,14 +209,16 @@ fn train_arm(
                 folder.root(),
                 &arm_record::of_training(prepared, &steps, None, predicted, backend, peak),
             )?;
-            if is_stopped_by_user { Err(StudyError::Stopped) } else { Ok(()) }
+            let is_far_enough = prepared.until().is_some_and(|until| steps.len() as u64 >= until);
+            // The user may have ended it on another rank.
+            if is_stopped_by_user || !is_far_enough { Err(StudyError::Stopped) } else { Ok(()) }
         }
         Outcome::Finished => {
             prepared.data.encoder.tokenizer.save(&dir)?;
             let kept_step = tunebench_train::kept_step(&dir)?;
             let file = ArmFile {
                 record: arm_record::of_training(prepared, &steps, Some(kept_step), predicted, backend, peak),
-                shape: shape.clone(),
+                shape: plan.shape.clone(),
                 template: plan.form.template.to_owned(),
                 add_bos_token: plan.form.add_bos_token,
                 base: prepared.base.clone(),

@@ -98,6 +98,10 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         ),
         Event::TemplateRemark { remark } => format!("warning: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
+        Event::RanksIdle { arm, lanes, ranks } => format!(
+            "warning: {arm}: of {ranks} ranks {lanes} compute its trainings, for its recipe says lanes = {lanes}; with lanes = {ranks} \
+             all do, in a training of another name whose numbers differ by rounding"
+        ),
         Event::JudgeCannotScore { judge, items, unscorable } => format!(
             "warning: the judge `{judge}` can score only {} of the {items} items, whatever the answers: {unscorable}",
             *items as u64 - unscorable.total()

@@ -62,14 +62,6 @@ fn scheduled() -> String {
         .unwrap_or_default()
 }
 
-/// How many ranks a launcher of MPI started, where there are several.
-pub fn ranks() -> Option<u32> {
-    let number = |name: &str| std::env::var(name).ok()?.parse().ok().filter(|ranks| *ranks > 1);
-    // By PMIx only Slurm says how many there are.
-    let by_pmix = || number("SLURM_STEP_NUM_TASKS").filter(|_| std::env::var_os("PMIX_RANK").is_some());
-    number("OMPI_COMM_WORLD_SIZE").or_else(|| number("PMI_SIZE")).or_else(by_pmix)
-}
-
 /// This process among those that work on a run.
 pub struct Worker {
     pub me: Owner,

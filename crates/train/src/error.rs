@@ -76,7 +76,7 @@ impl Error {
     }
 
     /// Whether all ranks come to it by themselves, so that none waits for another.
-    pub(crate) fn is_of_all_ranks(&self) -> bool {
+    pub fn is_of_all_ranks(&self) -> bool {
         use tunebench_model::Error::NoGradient;
         matches!(
             self,

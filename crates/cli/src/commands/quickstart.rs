@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use tunebench_analysis as analysis;
 use tunebench_analysis::estimates::MARGIN;
+use tunebench_exchange::Alone;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_report::data::Language;
 use tunebench_study::{RunOptions, WorkAhead, trained_arm};
@@ -36,7 +37,7 @@ pub fn run(args: &Quickstart, shared: &Shared, signals: &Signals) -> Result<()> 
     let options = RunOptions::default();
     let jobs = Jobs { file: &data.join("study.toml"), out, options: &options, shared };
     let mut beside = |ahead: &WorkAhead| jobs::run(&jobs, args.jobs, ahead, signals);
-    study.run_beside(out, &options, &mut beside, &mut Terminal::new(signals.clone()))?;
+    study.run_together(out, &options, &mut Alone, &mut beside, &mut Terminal::new(signals.clone()))?;
     print_tables(&analysis::scores(out)?, OutputFormat::Text)?;
     print("\n")?;
     report::write(out, &out.join("report.html"), MARGIN, Language::En)?;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tunebench_analysis as analysis;
-use tunebench_study::{Part, RunOptions, WorkAhead, workers};
+use tunebench_exchange::{Alone, from_environment};
+use tunebench_study::{Part, RunOptions, StudyError, WorkAhead};
 
 use crate::args::{Shared, Study as StudyArgs, StudyPart};
 use crate::jobs;
-use crate::output::{OutputFormat, Terminal, print_decisions, print_tables};
+use crate::output::{OutputFormat, Terminal, print_decisions, print_tables, status};
 use crate::plugin_files;
 use crate::signals::Signals;
 
@@ -17,11 +18,12 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     let study = plugin_files::open_study(&args.file, shared)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let StudyPart { worker, models, leave_judging, join, lost_after, attached, jobs } = args.part;
-    if let Some(ranks) = workers::ranks().filter(|_| !worker) {
-        bail!(
-            "a launcher started {ranks} ranks of this program, and a study is not trained by ranks yet; start it once, or as workers with \
-             --worker"
-        );
+    // Workers that a launcher starts beside each other are no ranks of one training.
+    let mut exchange = if worker { Box::new(Alone) } else { from_environment()? };
+    let ranks = exchange.size();
+    let is_first = exchange.rank() == 0;
+    if ranks > 1 && is_first {
+        status(format!("{ranks} ranks train and answer together"));
     }
     if attached {
         signals.end_with_input();
@@ -39,12 +41,21 @@ pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
         }
         Part::Worker { .. } | Part::Join => Ok(false),
     };
-    study.run_beside(
-        &out,
-        &options,
-        &mut beside,
-        &mut if attached { Terminal::of_worker(signals.clone()) } else { Terminal::new(signals.clone()) },
-    )?;
+    let terminal = if attached { Terminal::of_worker(signals.clone()) } else { Terminal::new(signals.clone()) };
+    let mut terminal = if is_first { terminal } else { Terminal::of_worker(signals.clone()) };
+    let result = match jobs.filter(|_| ranks > 1) {
+        Some(_) => Err(StudyError::Invalid(format!("--jobs is for one process, and {ranks} ranks were started"))),
+        None => study.run_together(&out, &options, exchange.as_mut(), &mut beside, &mut terminal),
+    };
+    match &result {
+        Err(error) if error.is_of_ranks_apart() => exchange.abort(&error.to_string()),
+        _ => exchange.finish()?,
+    }
+    // What went wrong on this rank, or on all, the first one tells.
+    if !is_first {
+        return Ok(());
+    }
+    result?;
     if worker || args.dry_run || study.definition().eval.is_none() {
         return Ok(());
     }

@@ -12,8 +12,17 @@ pub struct Launcher {
     mark: &'static str,
     /// How many ranks there are, where it says so.
     count: &'static str,
+    /// How many of them on this machine, where it says so.
+    here: &'static str,
     /// The libraries that know it, the likeliest first.
     pub files: &'static [&'static str],
+}
+
+impl Launcher {
+    /// How many ranks it says that there are.
+    pub fn ranks(&self) -> Option<usize> {
+        std::env::var(self.count).ok()?.parse().ok()
+    }
 }
 
 /// Open MPI 2 to 5.
@@ -27,13 +36,21 @@ const LAUNCHERS: [Launcher; 3] = [
         name: "Open MPI's launcher",
         mark: "OMPI_COMM_WORLD_RANK",
         count: "OMPI_COMM_WORLD_SIZE",
+        here: "OMPI_COMM_WORLD_LOCAL_SIZE",
         files: &[OPEN_MPI],
     },
-    Launcher { name: "a launcher of MPICH's kind (PMI)", mark: "PMI_RANK", count: "PMI_SIZE", files: &MPICH },
+    Launcher {
+        name: "a launcher of MPICH's kind (PMI)",
+        mark: "PMI_RANK",
+        count: "PMI_SIZE",
+        here: "MPI_LOCALNRANKS",
+        files: &MPICH,
+    },
     Launcher {
         name: "a launcher of Open MPI's kind (PMIx)",
         mark: "PMIX_RANK",
         count: "SLURM_STEP_NUM_TASKS",
+        here: "SLURM_STEP_TASKS_PER_NODE",
         files: &[OPEN_MPI, MPICH[0], MPICH[1]],
     },
 ];
@@ -42,6 +59,15 @@ const LAUNCHERS: [Launcher; 3] = [
 pub fn seen(variable: impl Fn(&str) -> Option<String>) -> Option<&'static Launcher> {
     let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some())?;
     (variable(launcher.count).as_deref() != Some("1")).then_some(launcher)
+}
+
+/// How many ranks the launcher started on this machine; one where it does not say, or no launcher did.
+pub fn here(variable: impl Fn(&str) -> Option<String>) -> usize {
+    // Slurm's kind counts for each node: 2(x3) is two on each of three, and 2,1 says nothing of this one.
+    let count = |text: String| text.split_once("(x").map_or(text.as_str(), |(count, _)| count).parse().ok();
+    let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some());
+    let said = launcher.and_then(|launcher| variable(launcher.here).or_else(|| variable("SLURM_STEP_TASKS_PER_NODE")));
+    said.and_then(count).filter(|count| *count > 0).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -63,6 +89,26 @@ mod tests {
         for (set, file) in cases {
             let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
             assert_eq!(seen(variable).map(|launcher| launcher.files[0]), file, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_launcher_says_how_many_are_here() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], usize);
+        let slurm = |text: &'static str| [("PMI_RANK", "0"), ("SLURM_STEP_TASKS_PER_NODE", text)];
+        let cases: [Case<'_>; 8] = [
+            (&[], 1),
+            (&[("SLURM_STEP_TASKS_PER_NODE", "4")], 1),
+            (&[("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "3")], 3),
+            (&[("PMI_RANK", "0"), ("MPI_LOCALNRANKS", "2")], 2),
+            (&[("PMI_RANK", "0"), ("MPI_LOCALNRANKS", "0")], 1),
+            (&slurm("2(x3)"), 2),
+            (&slurm("4"), 4),
+            (&slurm("2,1"), 1),
+        ];
+        for (set, here_is) in cases {
+            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(here(variable), here_is, "{set:?}");
         }
     }
 }

@@ -27,10 +27,15 @@ pub fn from_environment() -> Result<Box<dyn Exchange>, Error> {
     open(launcher)
 }
 
+/// How many ranks a launcher started on this machine, this one too; one where it does not say.
+pub fn ranks_here() -> usize {
+    launcher::here(|name| std::env::var(name).ok())
+}
+
 #[cfg(unix)]
 fn open(launcher: &launcher::Launcher) -> Result<Box<dyn Exchange>, Error> {
     let library = library::Library::open(launcher)?;
-    Ok(Box::new(rank::Mpi::init(library)?))
+    Ok(Box::new(rank::Mpi::init(library, launcher)?))
 }
 
 #[cfg(not(unix))]

@@ -14,6 +14,7 @@ use std::thread::{sleep, yield_now};
 use std::time::{Duration, Instant};
 
 use super::functions::{Handle, SUCCESS, THREAD_SERIALIZED};
+use super::launcher::{Launcher, VARIABLE};
 use super::library::Library;
 use super::lifeline::{Lifeline, PRINTED};
 use crate::error::Error;
@@ -66,9 +67,10 @@ impl Mpi {
     /// Begins MPI in this process.
     ///
     /// # Errors
-    /// When it says so, or lets one thread alone call it. Once it has begun, that ends all ranks.
+    /// When it says so, lets one thread alone call it, or knows of other ranks than the launcher started. Once it has begun,
+    /// that ends all ranks.
     #[expect(unsafe_code, reason = "MPI is called")]
-    pub fn init(library: Library) -> Result<Self, Error> {
+    pub fn init(library: Library, launcher: &Launcher) -> Result<Self, Error> {
         let mut rank = Self { library, rank: 0, size: 1, is_over: true, lifeline: None };
         let mut threads = 0;
         // SAFETY: the first call in this process; arguments of the program are not needed since MPI-2.
@@ -77,7 +79,7 @@ impl Mpi {
         };
         rank.check("MPI_Init_thread", begun)?;
         rank.is_over = false;
-        match rank.find_others(threads) {
+        match rank.find_others(threads, launcher) {
             Ok(()) => Ok(rank),
             Err(error) => {
                 rank.abort(&error.to_string());
@@ -87,7 +89,7 @@ impl Mpi {
     }
 
     #[expect(unsafe_code, reason = "MPI is called")]
-    fn find_others(&mut self, threads: c_int) -> Result<(), Error> {
+    fn find_others(&mut self, threads: c_int, launcher: &Launcher) -> Result<(), Error> {
         let (call, abi) = (self.library.call, self.library.abi);
         // SAFETY: MPI has begun, and the handles are this library's.
         self.check("MPI_Comm_set_errhandler", unsafe { (call.comm_set_errhandler)(abi.world, abi.errors_return) })?;
@@ -97,6 +99,10 @@ impl Mpi {
         // SAFETY: as before.
         self.check("MPI_Comm_size", unsafe { (call.comm_size)(abi.world, &mut count) })?;
         (self.rank, self.size) = (number as usize, count as usize);
+        if let Some(started) = launcher.ranks().filter(|started| *started != self.size) {
+            let (launcher, file) = (launcher.name, self.library.file.clone());
+            return Err(Error::OtherCount { launcher, started, file, found: self.size, variable: VARIABLE });
+        }
         if threads < THREAD_SERIALIZED {
             return Err(Error::OneThread { file: self.library.file.clone() });
         }

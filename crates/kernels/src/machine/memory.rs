@@ -26,6 +26,11 @@ pub fn limit() -> Option<MemoryLimit> {
     limit_under(Path::new(ROOT)).into_iter().chain(given).min_by_key(|limit| limit.bytes)
 }
 
+/// What one of so many processes is given of so many bytes, as [`limit`] reads it from its environment.
+pub fn share(bytes: u64, processes: usize) -> (&'static str, String) {
+    (SHARE, format!("{:.3}", bytes as f64 / processes.max(1) as f64 / f64::from(1 << 30)))
+}
+
 /// The bytes of [`limit`].
 pub fn total() -> Option<u64> {
     limit().map(|limit| limit.bytes)

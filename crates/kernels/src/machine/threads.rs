@@ -28,20 +28,44 @@ pub fn products() -> usize {
 /// unless another number is given: it waits by spinning, so that with two threads and anything else running on the
 /// machine a step takes up to six times as long. glibc's heaps are kept to one for each thread that computes and two
 /// for the others, where it would make eight for each core: what is given back to one heap no other can use, so that each arm
-/// of a study would leave memory behind in all.
+/// of a study would leave memory behind in all. `more` is given besides.
 ///
 /// # Errors
 /// When the program cannot be found or started again.
-pub fn run_again(products: usize) -> io::Result<ExitCode> {
+pub fn run_again(products: usize, more: &[(&'static str, String)]) -> io::Result<ExitCode> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1));
-    for (name, count) in environment(products) {
+    for (name, value) in environment(products).into_iter().chain(more.iter().cloned()) {
         // What the user has set stays; how many threads there are was his choice already.
         if name == PRODUCTS || std::env::var_os(name).is_none() {
-            command.env(name, count);
+            command.env(name, value);
         }
     }
     become_process(command)
+}
+
+/// Threads for one of so many processes on this machine: its part of the cores, or those that a launcher bound it to where they
+/// are fewer.
+pub fn share(processes: usize) -> usize {
+    let here = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|text| count(text.trim()));
+    let bound = std::fs::read_to_string("/proc/self/status").ok().and_then(|text| {
+        let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        count(list.trim())
+    });
+    match (all, bound) {
+        (Some(all), Some(bound)) if bound < all => here.min((all / processes).max(1)),
+        _ => (here / processes).max(1),
+    }
+}
+
+/// How many a list such as `0-3,8` has.
+fn count(list: &str) -> Option<usize> {
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    list.split(',').map(range).sum()
 }
 
 /// What a process with so many threads is given.

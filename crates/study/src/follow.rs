@@ -1,0 +1,139 @@
+//! A rank that follows: it prepares the study as the first one does, and trains and answers with it, but decides nothing and
+//! writes nothing of a run that another rank writes. What goes wrong is the first rank's to tell.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tunebench_model::backend::Backend;
+
+use crate::error::StudyError;
+use crate::evaluated_model::EvaluatedModel;
+use crate::evaluation::Evaluation;
+use crate::generations;
+use crate::model_key::ModelKey;
+use crate::observer::{Event, Observer, Stop};
+use crate::preparation::Preparation;
+use crate::prepared_arm::PreparedArm;
+use crate::ranks::{Order, Ranks};
+use crate::run_folder;
+use crate::training;
+
+/// How long what another machine wrote may take to be seen on this one.
+const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does what the first rank says, to the end.
+///
+/// # Errors
+/// When ranks are apart: one has ended, or is out of step.
+pub fn follow<'a>(
+    mut preparation: Preparation<'a>,
+    out: &'a Path,
+    ranks: &mut Ranks<'_>,
+    observer: &dyn Observer,
+) -> Result<(), StudyError> {
+    let mut quiet = Quiet(observer);
+    let (evaluation, backend) = (preparation.evaluation.clone(), preparation.backend());
+    let mut follower = Follower { evaluation, backend, out, models: Ok(BTreeMap::new()) };
+    loop {
+        match ranks.follow()? {
+            Order::Round { found } => follower.models = round(&mut preparation, out, &found, &mut quiet),
+            Order::Train { model, identity } => {
+                let arm = follower.model(&model, &identity).and_then(arm);
+                left(training::follow(arm, backend, out, ranks, observer))?;
+            }
+            Order::Answer { model, identity } => {
+                let model = follower.model(&model, &identity);
+                left(follower.answer(model, ranks, &mut quiet))?;
+            }
+            Order::End => return Ok(()),
+        }
+    }
+}
+
+/// What the others know, or the first rank tells, need not be told here.
+fn left(result: Result<(), StudyError>) -> Result<(), StudyError> {
+    result.or_else(|error| if error.is_of_ranks_apart() { Err(error) } else { Ok(()) })
+}
+
+type Models<'a> = BTreeMap<ModelKey, EvaluatedModel<'a>>;
+
+struct Follower<'a> {
+    evaluation: Option<Arc<Evaluation<'a>>>,
+    backend: &'static dyn Backend,
+    out: &'a Path,
+    /// Those of the round, or why they are not known.
+    models: Result<Models<'a>, String>,
+}
+
+impl<'a> Follower<'a> {
+    /// A model of the round, as the first rank means it.
+    fn model(&self, key: &ModelKey, identity: &str) -> Result<&EvaluatedModel<'a>, StudyError> {
+        let models = self.models.as_ref().map_err(|error| StudyError::Invalid(error.clone()))?;
+        let found = models.get(key).filter(|model| model.identity() == identity);
+        found.ok_or_else(|| {
+            StudyError::Invalid(format!("`{key}` is not here as rank 0 has it; all ranks need the same files"))
+        })
+    }
+
+    fn answer(
+        &self,
+        model: Result<&EvaluatedModel<'a>, StudyError>,
+        ranks: &mut Ranks<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
+        let opened = model.and_then(|model| {
+            let evaluation = self.evaluation.as_deref();
+            let evaluation = evaluation.ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))?;
+            let request = evaluation.request(model.encoder(), model.key());
+            let path = run_folder::generations(self.out, &request.identity(model.identity())?);
+            Ok((request, path, generations::open(model, self.backend, self.out)?))
+        });
+        let (request, path, generator) = ranks.agree(opened)?;
+        request.generate(generator.as_ref(), &path, ranks, observer)
+    }
+}
+
+fn arm<'m, 'a>(model: &'m EvaluatedModel<'a>) -> Result<&'m PreparedArm<'a>, StudyError> {
+    match model {
+        EvaluatedModel::Arm(arm) => Ok(arm),
+        EvaluatedModel::Base { key, .. } => Err(StudyError::NothingTrained(key.arm.clone())),
+        EvaluatedModel::Variant(variant) => Err(StudyError::NothingTrained(variant.key.arm.clone())),
+    }
+}
+
+/// The models of a round, once the run folder shows here what the first rank found there.
+fn round<'a>(
+    preparation: &mut Preparation<'a>,
+    out: &Path,
+    found: &str,
+    observer: &mut dyn Observer,
+) -> Result<Models<'a>, String> {
+    let begin = Instant::now();
+    loop {
+        let round = preparation.round(out, observer).map_err(|error| error.to_string())?;
+        if round.name().map_err(|error| error.to_string())? == found {
+            return Ok(round.models.into_iter().map(|model| (model.key().clone(), model)).collect());
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(format!(
+                "{}: what rank 0 finds there is not seen from this rank; all ranks need the same run folder and the same files",
+                out.display()
+            ));
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// Says nothing, and hears the user.
+struct Quiet<'o>(&'o dyn Observer);
+
+impl Observer for Quiet<'_> {
+    fn on_event(&mut self, _: &Event<'_>) {}
+
+    fn stop(&self) -> Stop {
+        self.0.stop()
+    }
+}

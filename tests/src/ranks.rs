@@ -1,0 +1,166 @@
+//! A study by ranks of a real MPI: frames and weights are those of one process, however many ranks there are, under either MPI,
+//! also where a rank was killed on the way, or where ranks are on two hosts; and what they say where they differ.
+//!
+//! It takes the launchers that there are, and says which are missing; a CI that has to have them sets TUNEBENCH_NEEDS_MPI=1.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::cluster;
+use crate::remains::{assert_alike, remains};
+use crate::study::Study;
+
+/// Launchers by the first of their names that there is, and how to get them.
+const LAUNCHERS: [(&[&str], &str); 2] = [
+    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
+    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
+];
+
+/// So many ranks, each with these variables.
+type Several<'a> = (usize, &'a [(&'a str, &'a str)]);
+
+const RUN: [&str; 4] = ["study", "study.toml", "--out", "out"];
+
+/// The small study, its steps cut into four lanes, with packing and dropout beside what it has.
+fn study() -> Study {
+    let study = Study::new();
+    study.edit("study.toml", "batch_size = 4\n", "batch_size = 4\nmicro_batch_tokens = 16\nlanes = 4\n");
+    let text = std::fs::read_to_string(study.path("study.toml")).unwrap();
+    let arm = "[[arm]]\nname = \"packed\"\nbase = \"tiny\"\ntuner = \"lora-all-linear\"\ndataset = \"few\"\n\
+               options = { lora_dropout = 0.1 }\nrecipe = { packing = true, max_length = 32 }\n[eval]";
+    study.write("study.toml", &text.replace("[eval]", arm));
+    study
+}
+
+fn launchers() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (names, install) in LAUNCHERS {
+        match names.iter().find_map(|name| find(name)) {
+            Some(launcher) => found.push(launcher),
+            None => {
+                assert!(std::env::var_os("TUNEBENCH_NEEDS_MPI").is_none(), "no {install} on PATH");
+                eprintln!("skipped: no {install} on PATH");
+            }
+        }
+    }
+    found
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Ranks of a study, so many each with its environment.
+fn start(study: &Study, launcher: &Path, ranks: &[Several<'_>], arguments: &[&str]) -> (bool, String) {
+    let own = study.command(arguments);
+    let mut words: Vec<OsString> = Vec::new();
+    for (count, environment) in ranks {
+        if !words.is_empty() {
+            words.push(":".into());
+        }
+        words.extend(["-n".into(), count.to_string().into(), "env".into()]);
+        words.extend(environment.iter().map(|(name, value)| format!("{name}={value}").into()));
+        words.push(own.get_program().to_owned());
+        words.extend(own.get_args().map(ToOwned::to_owned));
+    }
+    let mut command = Command::new(launcher);
+    command.args(words).current_dir(study.path("")).stdin(Stdio::null());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
+        command.env(name, "1");
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    assert!(!text.contains("panicked"), "{text}");
+    (status.success(), text)
+}
+
+#[test]
+fn any_number_of_ranks_leaves_what_one_process_leaves() {
+    let study = study();
+    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
+    let expected = remains(&study.path("alone"));
+    for launcher in launchers() {
+        for ranks in 2..=4 {
+            let what = format!("{}, {ranks} ranks", launcher.display());
+            let (ok, said) = start(&study, &launcher, &[(ranks, &[])], &RUN);
+            assert!(ok, "{what}: {said}");
+            assert_eq!(said.matches(&format!("{ranks} ranks train and answer together")).count(), 1, "{what}: {said}");
+            assert_eq!(said.matches("  trained ").count(), 6, "{what}: the first one tells: {said}");
+            assert_alike(&remains(&study.path("out")), &expected, &what);
+            std::fs::remove_dir_all(study.path("out")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_is_killed_ends_all_and_others_go_on() {
+    let study = study();
+    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
+    let expected = remains(&study.path("alone"));
+    for launcher in launchers() {
+        // The first one writes all but what others answer.
+        let kills: [&[Several<'_>]; 2] = [
+            &[(1, &[("TUNEBENCH_KILL_AT_WRITE", "40:torn")]), (2, &[])],
+            &[(2, &[]), (1, &[("TUNEBENCH_KILL_AT_WRITE", "3:torn")])],
+        ];
+        for (number, ranks) in kills.into_iter().enumerate() {
+            let (ok, said) = start(&study, &launcher, ranks, &RUN);
+            assert!(!ok, "{}, kill {number}: {said}", launcher.display());
+        }
+        let (ok, said) = start(&study, &launcher, &[(2, &[])], &RUN);
+        assert!(ok, "{}: {said}", launcher.display());
+        assert_alike(&remains(&study.path("out")), &expected, &format!("{}, after kills", launcher.display()));
+        std::fs::remove_dir_all(study.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn ranks_that_differ_or_can_do_nothing_together_say_so_once() {
+    let study = study();
+    std::fs::copy(study.path("study.toml"), study.path("other.toml")).unwrap();
+    study.edit("other.toml", "epochs = 2", "epochs = 1");
+    let Some(launcher) = launchers().into_iter().next() else { return };
+    let level: &[(&str, &str)] = &[("TUNEBENCH_CPU", "portable")];
+    let refused = |ranks: &[Several<'_>], arguments: &[&str], expected: &str| {
+        let (ok, said) = start(&study, &launcher, ranks, arguments);
+        assert!(!ok && said.contains(expected), "{expected}: {said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(!study.path("out/arms.parquet").exists());
+    };
+    refused(&[(2, &[]), (1, level)], &RUN, "rank 2 has another CPU level than rank 0: portable");
+    for part in [&["--join"][..], &["--dry-run"], &["--jobs", "2"]] {
+        refused(&[(2, &[])], &[&RUN[..], part].concat(), "for one process, and");
+    }
+    refused(&[(2, &[])], &[&RUN[..], &["--only", "nobody"]].concat(), "no arm `nobody`");
+    let narrow: &[(&str, &str)] = &[("TUNEBENCH_MEMORY_GIB", "0.001")];
+    let (ok, said) = start(&study, &launcher, &[(1, &[]), (1, narrow)], &RUN);
+    assert!(!ok && said.contains("rank 1: training takes"), "{said}");
+    // Each arm failed for that, and none hung.
+    assert!(said.contains("failed: arm `full`") && said.contains("failed: arm `packed`"), "{said}");
+    let (ok, said) = start(&study, &launcher, &[(2, &[])], &RUN);
+    assert!(ok, "{said}");
+}
+
+/// Two ranks on each of two hosts.
+const SCRIPT: &str = r#"
+set -eu
+cd "$(dirname "$STUDY")"
+srun --mpi=pmix --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out out
+"#;
+
+#[test]
+fn ranks_on_two_hosts_leave_what_one_process_leaves() {
+    let study = study();
+    // Debian's Slurm speaks PMIx, as its Open MPI does.
+    if !launchers().iter().any(|launcher| launcher.ends_with("mpirun.openmpi")) {
+        return;
+    }
+    let Some(run) = cluster::command(&study, SCRIPT, &study.path("study.toml"), &study.path("out")) else { return };
+    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
+    let text = cluster::run(run);
+    assert_eq!(text.matches("4 ranks train and answer together").count(), 1, "{text}");
+    assert_alike(&remains(&study.path("out")), &remains(&study.path("alone")), "four ranks on two hosts");
+}
