@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tunebench_model::backend::{Backend, Parts};
+use tunebench_model::backend::{Backend, Generator, Parts};
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, LossLog};
 
@@ -232,6 +232,15 @@ impl EvaluatedModel<'_> {
                 ..ArmRows::default()
             }),
         }
+    }
+
+    /// Opens it for answering.
+    ///
+    /// # Errors
+    /// As [`EvaluatedModel::load`].
+    pub fn generator(&self, backend: &'static dyn Backend, root: &Path) -> Result<Box<dyn Generator>, StudyError> {
+        let (shape, weights, tuning) = self.load(root)?;
+        Ok(backend.generator(Parts { shape: &shape, weights, tuning })?)
     }
 
     /// Its weights, and what was trained of them.

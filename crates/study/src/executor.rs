@@ -13,7 +13,6 @@ use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
-use crate::generations;
 use crate::judged_file;
 use crate::judgements::Judgements;
 use crate::model_key::ModelKey;
@@ -146,7 +145,7 @@ impl<'a> Executor<'a> {
         }
         let mut ranks = self.ranks.borrow_mut();
         ranks.lead(&Order::Answer { model: model.key().clone(), identity: model.identity().to_owned() })?;
-        let answering = ranks.agree(generations::open(model, self.backend, self.folder.root()))?;
+        let answering = ranks.agree(model.generator(self.backend, self.folder.root()))?;
         request.generate(answering.as_ref(), &path, &mut ranks, observer)?;
         self.answers(model).map(drop)
     }

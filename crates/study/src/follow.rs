@@ -11,7 +11,6 @@ use tunebench_model::backend::Backend;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
-use crate::generations;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
 use crate::preparation::Preparation;
@@ -89,7 +88,7 @@ impl<'a> Follower<'a> {
             let evaluation = evaluation.ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))?;
             let request = evaluation.request(model.encoder(), model.key());
             let path = run_folder::generations(self.out, &request.identity(model.identity())?);
-            Ok((request, path, generations::open(model, self.backend, self.out)?))
+            Ok((request, path, model.generator(self.backend, self.out)?))
         });
         let (request, path, generator) = ranks.agree(opened)?;
         request.generate(generator.as_ref(), &path, ranks, observer)

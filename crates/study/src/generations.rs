@@ -8,13 +8,12 @@ use serde_json::json;
 use tunebench_dataset::{Encoder, Unusable};
 use tunebench_files::JsonLines;
 use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
-use tunebench_model::backend::{Backend, Generator, Parts};
+use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
 use tunebench_spec::{Example, Generation, hash};
 
 use crate::error::StudyError;
-use crate::evaluated_model::EvaluatedModel;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
@@ -111,19 +110,6 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>, StudyError> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Opens a model for answering.
-///
-/// # Errors
-/// When a file is missing or damaged, or its training is not finished.
-pub fn open(
-    model: &EvaluatedModel<'_>,
-    backend: &'static dyn Backend,
-    root: &Path,
-) -> Result<Box<dyn Generator>, StudyError> {
-    let (shape, weights, tuning) = model.load(root)?;
-    Ok(backend.generator(Parts { shape: &shape, weights, tuning })?)
 }
 
 /// An item as a prompt for a model with so many positions.
