@@ -11,8 +11,15 @@ use tunebench_spec::progress::Progress;
 use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog, hash};
 
 /// What differs between two runs that do the same.
-const MEASURED: [&str; 6] =
-    ["seconds", "train_seconds", "predicted_seconds", "hours_per_epoch", "tokens_per_second", "peak_rss_bytes"];
+const MEASURED: [&str; 7] = [
+    "computed_by",
+    "seconds",
+    "train_seconds",
+    "predicted_seconds",
+    "hours_per_epoch",
+    "tokens_per_second",
+    "peak_rss_bytes",
+];
 
 /// File by file.
 pub fn remains(root: &Path) -> BTreeMap<PathBuf, String> {
@@ -58,7 +65,7 @@ fn content(path: &Path) -> String {
         "judgements.parquet" => rows::<Judgement>(path),
         // Says when, and what this run had left to do.
         "progress.json" => format!("{:?}", serde_json::from_slice::<Progress>(&bytes).unwrap().state),
-        "begun.json" => String::new(),
+        "begun.json" | "sessions.json" => String::new(),
         // Made of the logs and their times.
         _ if name.contains("tfevents") => String::new(),
         // Answers stand in the order in which they ended, which depends on what was asked together.

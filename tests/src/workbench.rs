@@ -159,6 +159,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
             format!("{judge} cannot score {} of {items}", unscorable.total())
         }
         Event::ModelRemark { model, remark } => format!("remark on {model}: {remark}"),
+        Event::OtherLevel { model, before, now } => format!("level {model}: {before}, {now}"),
         Event::Receipt { receipt, .. } if receipt.passed => return None,
         Event::Receipt { receipt, .. } => format!("not moving: {}", receipt.still),
         Event::CandidateChosen { arm, candidate, .. } => format!("chosen {arm}: {candidate}"),

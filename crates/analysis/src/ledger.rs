@@ -79,6 +79,7 @@ pub fn entries(arm: &Arm) -> Vec<Entry> {
         ("template".to_owned(), of(json!(record.template), "study")),
         ("engine".to_owned(), of(json!(record.engine), "machine")),
         ("precision".to_owned(), of(json!(record.precision), "machine")),
+        ("computed_by".to_owned(), of(json!(record.computed_by), "machine")),
         ("seeds".to_owned(), of(json!(seeds.join(" ")), "study")),
         ("candidates".to_owned(), of(json!(settings::candidates(arm)), "study")),
     ]);

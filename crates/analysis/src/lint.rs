@@ -31,7 +31,7 @@ pub struct Finding {
 const HARMLESS: [&str; 4] = ["micro_batch_tokens", "lanes", "checkpoint_steps", "gradient_checkpointing"];
 
 /// Why a difference in a setting matters; any other setting has [`OTHER`].
-const REASONS: [(&str, &str); 16] = [
+const REASONS: [(&str, &str); 17] = [
     ("epochs", "one saw its data more often than the other"),
     ("max_steps", "one was stopped earlier than the other"),
     ("batch_size", "the arms took other numbers of steps over the same data"),
@@ -44,6 +44,7 @@ const REASONS: [(&str, &str); 16] = [
     ("weight_decay", "one was regularised and the other not, or less"),
     ("mask_prompt", "one learned prompts too, the other answers alone"),
     ("precision", "one computed with fewer digits than the other"),
+    ("computed_by", "their times are not comparable, and other levels of CPU instructions round otherwise"),
     ("engine", "the arms were computed by different engines"),
     ("template", "the arms learned and were asked under different prompts"),
     ("examples", "the same data set gave one more examples than the other"),
@@ -136,8 +137,17 @@ fn differing_settings(arms: &[&Arm]) -> Vec<Finding> {
         ("held_out_examples", |arm| arm.record.held_out_examples.to_string()),
     ];
     let records = of_record.into_iter().map(|(name, value)| (name, difference(arms, value)));
-    let all = in_recipe.map(|name| (name.as_str(), of_recipe(name))).chain(records);
+    // Of what was not trained, and of runs from before it was kept, it is not known.
+    let known: Vec<&Arm> = arms.iter().copied().filter(|arm| !computed_by(arm).is_empty()).collect();
+    let computed = ("computed_by", difference(&known, computed_by));
+    let all = in_recipe.map(|name| (name.as_str(), of_recipe(name))).chain(records).chain([computed]);
     all.filter_map(|(name, values)| Some(finding(name, names(arms), values?))).collect()
+}
+
+/// All that computed its trainings.
+fn computed_by(arm: &Arm) -> String {
+    let all: BTreeSet<&str> = arm.trainings.iter().map(|training| training.computed_by.as_str()).collect();
+    all.into_iter().filter(|by| !by.is_empty()).collect::<Vec<_>>().join(" and ")
 }
 
 fn finding(name: &str, arms: Vec<String>, values: String) -> Finding {

@@ -89,6 +89,7 @@ fn record(arm: usize, seed: u64) -> ArmRecord {
         seed,
         engine: "fast".into(),
         precision: "bf16".into(),
+        computed_by: "avx2, 2 threads".into(),
         model_params: 100_000_000,
         trainable_params: 1_000_000 * (arm as u64 + 1),
         additional_params: 1_000_000 * (arm as u64 + 1),

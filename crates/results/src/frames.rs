@@ -49,7 +49,8 @@ record!("arms", ArmRecord {
     held_out_examples: u64, "examples", "examples of the source kept from training, to measure the held-out loss";
     seed: u64, "", "seed of every random choice of the training";
     engine: String, "", "reference or fast";
-    precision: String, "", "what the engine computes in, and of a training the level of CPU instructions";
+    precision: String, "", "what the engine computes in";
+    computed_by: String, "", "level of CPU instructions, ranks and threads of its training, one after another where it was resumed by others; empty without a training";
     model_params: u64, "parameters", "parameters of the model, adapters excluded";
     trainable_params: u64, "parameters", "parameters that training changes";
     additional_params: u64, "parameters", "parameters added by adapters";

@@ -17,8 +17,9 @@ use crate::seal::{self, Seal};
 /// Version of the frames' columns and their meaning, in each file's metadata under `tunebench.format_version`.
 ///
 /// Version 2 has a row for each training of an arm, the frame `losses`, and the content of items, prompts and judges;
-/// version 3 the frame `probes`, and of a judgement its answer, its rival and what its server was asked and said.
-pub const FORMAT_VERSION: u32 = 3;
+/// version 3 the frame `probes`, and of a judgement its answer, its rival and what its server was asked and said;
+/// version 4 by what a training was computed.
+pub const FORMAT_VERSION: u32 = 4;
 
 const VERSION_KEY: &str = "tunebench.format_version";
 /// The first and last bytes of a Parquet file.

@@ -41,6 +41,10 @@ pub struct ArmRecord {
     /// What the engine computes in.
     #[serde(default)]
     pub precision: String,
+    /// By what its training was computed: level of CPU instructions, ranks and threads, as `avx2, 2 threads`; where it was resumed
+    /// by something else, one after another. Empty without a training.
+    #[serde(default)]
+    pub computed_by: String,
     pub model_params: u64,
     pub trainable_params: u64,
     pub additional_params: u64,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use tunebench_kernels::SimdLevel;
 use tunebench_model::backend::Backend;
 use tunebench_spec::study::Form;
 use tunebench_spec::{ArmRecord, StepLog};
@@ -11,6 +10,7 @@ use crate::base_model::BaseModel;
 use crate::error::StudyError;
 use crate::model_key::ModelKey;
 use crate::prepared_arm::PreparedArm;
+use crate::sessions::{self, Session};
 use crate::{run_folder, trained_arm};
 
 /// A base model as it came.
@@ -21,7 +21,7 @@ pub fn of_base(model: &BaseModel<'_>, seed: u64, backend: &'static dyn Backend) 
 /// A training that has just been finished with the weights of step `kept_step`, or, without such, stopped on the way.
 pub fn of_training(
     arm: &PreparedArm<'_>,
-    steps: &[StepLog],
+    (steps, sessions): (&[StepLog], &[Session]),
     kept_step: Option<u64>,
     predicted_seconds: Option<f64>,
     backend: &'static dyn Backend,
@@ -48,11 +48,7 @@ pub fn of_training(
         predicted_seconds,
         predicted_peak_bytes: arm.data.memory(backend),
         final_loss: (!last.is_empty()).then_some(mean),
-        // Levels of CPU instructions round otherwise; arms of one run may be trained on several machines.
-        precision: SimdLevel::chosen().map_or_else(
-            |_| backend.precision().to_owned(),
-            |level| format!("{} ({})", backend.precision(), level.name()),
-        ),
+        computed_by: sessions::shown(sessions),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)
     };
     named(arm, record)
@@ -133,6 +129,7 @@ fn untrained(name: &str, identity: &str, model_params: u64, seed: u64, backend: 
         seed,
         engine: backend.name().to_owned(),
         precision: backend.precision().to_owned(),
+        computed_by: String::new(),
         model_params,
         trainable_params: 0,
         additional_params: 0,

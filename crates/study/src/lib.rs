@@ -89,6 +89,7 @@ pub mod run;
 pub mod run_folder;
 pub mod selection;
 pub mod servable;
+mod sessions;
 mod source;
 pub mod stages;
 pub mod together;

@@ -225,6 +225,12 @@ pub enum Event<'a> {
         model: &'a ModelKey,
         step: &'a StepLog,
     },
+    /// A training that had begun by one level of CPU instructions goes on by another, which rounds otherwise.
+    OtherLevel {
+        model: &'a ModelKey,
+        before: &'a str,
+        now: &'a str,
+    },
     /// The first steps are made, and whether everything moves that is to.
     Receipt {
         model: &'a ModelKey,

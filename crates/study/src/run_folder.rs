@@ -6,7 +6,8 @@
 //! OUT/*.parquet              the frames: all that an analyst needs
 //! OUT/judges.json            judges that were added to those of the study
 //! OUT/labels.jsonl           people's marks of answers, a line each
-//! OUT/work/train-ID/         one training: checkpoint, steps.jsonl, losses.jsonl, result, arm.json when finished
+//! OUT/work/train-ID/         one training: checkpoint, steps.jsonl, losses.jsonl, sessions.json (what computes it), result, arm.json when
+//!                            finished
 //! OUT/work/losses-ID.json    one model's losses on texts that nobody learns from
 //! OUT/work/answers-ID.jsonl  one model's generations, a line each as they come
 //! OUT/work/answers-ID.rank-N.jsonl  those that another rank makes, until the first one takes them over

@@ -19,6 +19,7 @@ use crate::prepared_arm::PreparedArm;
 use crate::ranks::{Order, Ranks};
 use crate::run_folder::{self, RunFolder};
 use crate::selection::Extent;
+use crate::sessions::{self, Session};
 use crate::trained_arm::{self, ArmFile};
 
 /// Trains an arm as far as is asked for now, or goes on with its training, or does nothing when that is done. The training
@@ -170,6 +171,12 @@ fn train_arm(
     // Said now, when it is not known yet, and only of what is trained now; of several ranks it is not known.
     let predicted = if ranks.is_alone() { prepared.data.seconds(calibration, backend)? } else { None };
     let mut board = Board::begin(folder.root(), key, &prepared.identity, &prepared.data.recipe.origins)?;
+    let sessions = sessions::begin(folder.root(), &prepared.identity, Session::of(ranks.size())?)?;
+    if let [.., before, now] = &sessions[..]
+        && before.level != now.level
+    {
+        observer.on_event(&Event::OtherLevel { model: key, before: &before.level, now: &now.level });
+    }
     ranks.lead(&Order::Train { model: key.clone(), identity: prepared.identity.clone() })?;
     machine::memory::reset_peak();
     let start = ranks.agree(Start::open(prepared, backend, folder.root()))?;
@@ -207,7 +214,7 @@ fn train_arm(
         Outcome::Stopped => {
             trained_arm::stop(
                 folder.root(),
-                &arm_record::of_training(prepared, &steps, None, predicted, backend, peak),
+                &arm_record::of_training(prepared, (&steps, &sessions), None, predicted, backend, peak),
             )?;
             let is_far_enough = prepared.until().is_some_and(|until| steps.len() as u64 >= until);
             // The user may have ended it on another rank.
@@ -217,7 +224,14 @@ fn train_arm(
             prepared.data.encoder.tokenizer.save(&dir)?;
             let kept_step = tunebench_train::kept_step(&dir)?;
             let file = ArmFile {
-                record: arm_record::of_training(prepared, &steps, Some(kept_step), predicted, backend, peak),
+                record: arm_record::of_training(
+                    prepared,
+                    (&steps, &sessions),
+                    Some(kept_step),
+                    predicted,
+                    backend,
+                    peak,
+                ),
                 shape: plan.shape.clone(),
                 template: plan.form.template.to_owned(),
                 add_bos_token: plan.form.add_bos_token,

@@ -121,6 +121,9 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         Event::ExamplesTruncated { examples, lost_tokens, max_length, .. } => {
             format!("  {examples} examples cut at max_length {max_length}, {lost_tokens} tokens lost")
         }
+        Event::OtherLevel { before, now, .. } => format!(
+            "  warning: it had been trained by {before} and goes on by {now}, which rounds otherwise: its bytes are neither's"
+        ),
         Event::Receipt { receipt, .. } => return not_moving(receipt),
         Event::Loss { loss, .. } => {
             format!(

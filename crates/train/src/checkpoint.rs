@@ -81,7 +81,7 @@ fn write_values(path: &Path, state: &mut Divided<'_, '_>) -> Result<(), Error> {
 }
 
 /// Steps at the checkpoint; 0 without one.
-pub(crate) fn steps_done(dir: &Path) -> Result<u64, Error> {
+pub fn steps_done(dir: &Path) -> Result<u64, Error> {
     Ok(steps_of(dir, CURRENT)?.unwrap_or(0))
 }
 

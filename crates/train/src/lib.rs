@@ -29,7 +29,7 @@ mod start;
 mod stopping;
 mod sums;
 
-pub use checkpoint::{kept_step, load_plan, load_result, steps};
+pub use checkpoint::{kept_step, load_plan, load_result, steps, steps_done};
 pub use error::Error;
 pub use held_out::{HeldOut, SetLoss, measure};
 pub use job::{Job, OnProgress, Outcome, Progress};

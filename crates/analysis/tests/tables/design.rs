@@ -167,6 +167,7 @@ fn unfair() -> TempDir {
         evaluated: selected,
         seed,
         precision: "fp16".into(),
+        computed_by: "avx2, 2 threads".into(),
         ..lora.clone()
     };
     let arms = [

@@ -27,6 +27,7 @@ pub fn arm(name: &str, steps: u64, additional_params: u64) -> ArmRecord {
         seed: 1,
         engine: "fast".into(),
         precision: "bf16".into(),
+        computed_by: "avx2, 2 threads".into(),
         model_params: 1_000_000,
         trainable_params: if additional_params > 0 { additional_params } else { 1_000_000 },
         additional_params,

@@ -133,6 +133,7 @@ fn record(arm: &str, seed: u64, steps: u64) -> ArmRecord {
         seed,
         engine: "fast".into(),
         precision: "bf16".into(),
+        computed_by: "avx2, 2 threads".into(),
         model_params: 1_000_000,
         trainable_params: if is_full { 1_000_000 } else { 8_192 },
         additional_params: if is_full || !is_trained { 0 } else { 8_192 },

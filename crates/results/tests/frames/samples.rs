@@ -19,6 +19,7 @@ pub fn arm(name: &str) -> ArmRecord {
         seed: u64::MAX,
         engine: "fast".into(),
         precision: "bf16".into(),
+        computed_by: "avx2, 2 threads".into(),
         model_params: 1_000_000,
         trainable_params: 8192,
         additional_params: 8192,
