@@ -138,6 +138,8 @@ fn ranks_that_differ_or_can_do_nothing_together_say_so_once() {
     let narrow: &[(&str, &str)] = &[("TUNEBENCH_MEMORY_GIB", "0.001")];
     let (ok, said) = start(&study, &launcher, &[(1, &[]), (1, narrow)], &RUN);
     assert!(!ok && said.contains("rank 1: training takes"), "{said}");
+    let (ok, nothing) = start(&study, &launcher, &[(3, &[])], &["study", "nothing.toml", "--out", "out"]);
+    assert!(!ok && nothing.matches("nothing.toml").count() == 1, "{nothing}");
     // Each arm failed for that, and none hung.
     assert!(said.contains("failed: arm `full`") && said.contains("failed: arm `packed`"), "{said}");
     let (ok, said) = start(&study, &launcher, &[(2, &[])], &RUN);

@@ -14,8 +14,14 @@ use crate::output::warn;
 
 /// Opens a study with the plugins that it may name, and says what the user should know of them.
 pub fn open_study(file: &Path, shared: &Shared) -> Result<Study> {
-    let study = Study::open(file, registry(shared)?, shared.backend)?.with_downloads(downloads::shown());
+    let study = open_quietly(file, shared)?.with_downloads(downloads::shown());
     study.warnings().for_each(warn);
+    Ok(study)
+}
+
+/// As [`open_study`], where another process says what is to be said.
+pub fn open_quietly(file: &Path, shared: &Shared) -> Result<Study> {
+    let study = Study::open(file, registry(shared)?, shared.backend)?;
     Ok(match cache_folder().zip(token_cache()?) {
         Some((folder, cache)) => study.with_calibration(folder.join("calibration.json")).with_token_cache(cache),
         None => study,

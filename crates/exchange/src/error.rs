@@ -23,6 +23,12 @@ pub enum Error {
     OneThread { file: String },
     /// Each would do the whole work, beside the others.
     #[error(
+        "Slurm started {tasks} tasks of this program that know nothing of each other; start ranks by `srun --mpi=pmix` or \
+         `--mpi=pmi2`, as the cluster's MPI speaks (`srun --mpi=list`), or workers with --worker"
+    )]
+    WithoutMpi { tasks: usize },
+    /// As before.
+    #[error(
         "{launcher} started {started} ranks, and {file} knows of {found}; start the ranks by the launcher that belongs to it, \
          name another library by {variable}, or start this outside of what a launcher started"
     )]

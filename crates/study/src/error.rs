@@ -151,7 +151,8 @@ impl StudyError {
     /// Whether this is so on this machine alone, as far as can be told: another one may do the work.
     pub fn is_of_this_machine(&self) -> bool {
         match self {
-            Self::TooLarge { .. } => true,
+            // Of another rank nothing is known but that the ranks together could not.
+            Self::TooLarge { .. } | Self::OfRank { .. } => true,
             Self::Arm { source, .. } | Self::At { source, .. } => source.is_of_this_machine(),
             _ => false,
         }
@@ -164,6 +165,18 @@ impl StudyError {
             Self::Exchange(error) => !matches!(error, Differs { .. }),
             Self::Training(error) => !error.is_of_all_ranks(),
             Self::Arm { source, .. } | Self::At { source, .. } => source.is_of_ranks_apart(),
+            _ => false,
+        }
+    }
+
+    /// Whether a file of a run is not there, which on another machine than its writer's may change.
+    pub fn is_unseen(&self) -> bool {
+        let is_missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        match self {
+            Self::Unfinished { .. } => true,
+            Self::Io(error) => is_missing(error),
+            Self::Files(tunebench_files::Error::Io { source, .. }) => is_missing(source),
+            Self::Arm { source, .. } | Self::At { source, .. } => source.is_unseen(),
             _ => false,
         }
     }

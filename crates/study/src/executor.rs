@@ -45,12 +45,14 @@ impl<'a> Executor<'a> {
         Self { backend, evaluation, folder, calibration, ranks, models: BTreeMap::new() }
     }
 
-    /// Says to the other ranks what all do next.
+    /// Has the other ranks look what can be done; whether all find this.
     ///
     /// # Errors
-    /// When one has ended.
-    pub fn lead(&self, order: &Order) -> Result<(), StudyError> {
-        self.ranks.borrow_mut().lead(order)
+    /// When one cannot look, or has ended.
+    pub fn is_seen_by_all(&self, found: &str) -> Result<bool, StudyError> {
+        let mut ranks = self.ranks.borrow_mut();
+        ranks.lead(&Order::Round { found: found.to_owned() })?;
+        ranks.is_all(Ok(true))
     }
 
     /// Takes the models of a round, in place of those it had.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tunebench_model::backend::Backend;
 
@@ -13,15 +12,12 @@ use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
+use crate::patience::patiently;
 use crate::preparation::Preparation;
 use crate::prepared_arm::PreparedArm;
 use crate::ranks::{Order, Ranks};
 use crate::run_folder;
 use crate::training;
-
-/// How long what another machine wrote may take to be seen on this one.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does what the first rank says, to the end.
 ///
@@ -35,10 +31,17 @@ pub fn follow<'a>(
 ) -> Result<(), StudyError> {
     let mut quiet = Quiet(observer);
     let (evaluation, backend) = (preparation.evaluation.clone(), preparation.backend());
-    let mut follower = Follower { evaluation, backend, out, models: Ok(BTreeMap::new()) };
+    let mut follower = Follower { evaluation, backend, out, models: BTreeMap::new() };
     loop {
         match ranks.follow()? {
-            Order::Round { found } => follower.models = round(&mut preparation, out, &found, &mut quiet),
+            Order::Round { found } => {
+                let (models, is_same) = match look(&mut preparation, out, &found, &mut quiet) {
+                    Ok((models, is_same)) => (models, Ok(is_same)),
+                    Err(error) => (BTreeMap::new(), Err(error)),
+                };
+                follower.models = models;
+                left(ranks.is_all(is_same).map(drop))?;
+            }
             Order::Train { model, identity } => {
                 let arm = follower.model(&model, &identity).and_then(arm);
                 left(training::follow(arm, backend, out, ranks, observer))?;
@@ -63,15 +66,14 @@ struct Follower<'a> {
     evaluation: Option<Arc<Evaluation<'a>>>,
     backend: &'static dyn Backend,
     out: &'a Path,
-    /// Those of the round, or why they are not known.
-    models: Result<Models<'a>, String>,
+    /// Those of the round.
+    models: Models<'a>,
 }
 
 impl<'a> Follower<'a> {
     /// A model of the round, as the first rank means it.
     fn model(&self, key: &ModelKey, identity: &str) -> Result<&EvaluatedModel<'a>, StudyError> {
-        let models = self.models.as_ref().map_err(|error| StudyError::Invalid(error.clone()))?;
-        let found = models.get(key).filter(|model| model.identity() == identity);
+        let found = self.models.get(key).filter(|model| model.identity() == identity);
         found.ok_or_else(|| {
             StudyError::Invalid(format!("`{key}` is not here as rank 0 has it; all ranks need the same files"))
         })
@@ -88,7 +90,7 @@ impl<'a> Follower<'a> {
             let evaluation = evaluation.ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))?;
             let request = evaluation.request(model.encoder(), model.key());
             let path = run_folder::generations(self.out, &request.identity(model.identity())?);
-            Ok((request, path, model.generator(self.backend, self.out)?))
+            Ok((request, path, patiently(observer, || model.generator(self.backend, self.out))?))
         });
         let (request, path, generator) = ranks.agree(opened)?;
         request.generate(generator.as_ref(), &path, ranks, observer)
@@ -103,27 +105,16 @@ fn arm<'m, 'a>(model: &'m EvaluatedModel<'a>) -> Result<&'m PreparedArm<'a>, Stu
     }
 }
 
-/// The models of a round, once the run folder shows here what the first rank found there.
-fn round<'a>(
+/// What can be done now, as far as this rank sees it; whether that is what the first one found.
+fn look<'a>(
     preparation: &mut Preparation<'a>,
     out: &Path,
     found: &str,
     observer: &mut dyn Observer,
-) -> Result<Models<'a>, String> {
-    let begin = Instant::now();
-    loop {
-        let round = preparation.round(out, observer).map_err(|error| error.to_string())?;
-        if round.name().map_err(|error| error.to_string())? == found {
-            return Ok(round.models.into_iter().map(|model| (model.key().clone(), model)).collect());
-        }
-        if begin.elapsed() > PATIENCE {
-            return Err(format!(
-                "{}: what rank 0 finds there is not seen from this rank; all ranks need the same run folder and the same files",
-                out.display()
-            ));
-        }
-        std::thread::sleep(LOOK_INTERVAL);
-    }
+) -> Result<(Models<'a>, bool), StudyError> {
+    let round = preparation.round(out, observer)?;
+    let is_same = round.name()? == found;
+    Ok((round.models.into_iter().map(|model| (model.key().clone(), model)).collect(), is_same))
 }
 
 /// Says nothing, and hears the user.

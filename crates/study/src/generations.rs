@@ -69,6 +69,8 @@ struct AnswerFile {
 
 impl AnswerFile {
     fn open(path: &Path) -> Result<Self, StudyError> {
+        // Another machine may have made the folder, and that not be seen here yet.
+        path.parent().map_or(Ok(()), tunebench_files::create_folder)?;
         let (file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
         Ok(Self { path: path.to_owned(), file, done: found.into_iter().map(|found| found.item).collect() })
     }
@@ -197,10 +199,10 @@ impl<'a> GenerationRequest<'a> {
             None => AnswerFile::open(&part(path, share.rank))
                 .and_then(|mut own| self.answer(model, &prompts, &done, share, &mut own.file, observer)),
         };
-        let answered = ranks.agree(answered);
-        // What others have answered is kept, whatever became of the rest.
+        // Where one was stopped or failed, all that was answered stays in its file until the next time.
+        let answered = ranks.agree(answered)?;
         let taken = all.as_mut().map_or(Ok(Vec::new()), AnswerFile::take_parts)?;
-        for (done, generation) in (answered? + 1..).zip(&taken) {
+        for (done, generation) in (answered + 1..).zip(&taken) {
             observer.on_event(&Event::Generated { done, generation });
         }
         Ok(())

@@ -80,6 +80,7 @@ pub mod model_encoder;
 pub mod model_files;
 pub mod model_key;
 pub mod observer;
+mod patience;
 pub mod preparation;
 pub mod prepared_arm;
 pub mod progress_file;

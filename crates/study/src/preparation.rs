@@ -70,14 +70,14 @@ pub struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Names what is known: by its models, and by how far they are to be trained.
+    /// Names what is to be done: by its models, and by how far they are to be trained.
     ///
     /// # Errors
     /// Never in practice: names have a JSON form.
     pub fn name(&self) -> Result<String, StudyError> {
-        let known: Vec<_> = self.identities.iter().collect();
+        let models: Vec<_> = self.models.iter().map(|model| (model.key(), model.identity())).collect();
         let pieces: Vec<_> = self.graph.pieces.iter().map(|piece| (&piece.model, &piece.id)).collect();
-        Ok(hash::of_json(&(known, pieces))?)
+        Ok(hash::of_json(&(models, pieces))?)
     }
 }
 

@@ -18,7 +18,7 @@ const FIRST: usize = 0;
 /// What all ranks do next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
-    /// To find what the run folder now allows, as the first rank has: this names it.
+    /// To look what the run folder now allows, and whether that is what the first rank found, which this names.
     Round { found: String },
     /// To train a model as far as the round says; `identity` is that of its training.
     Train { model: ModelKey, identity: String },
@@ -76,16 +76,8 @@ impl<'e> Ranks<'e> {
         if self.is_alone() {
             return Ok(());
         }
-        let lines = [
-            ("version of tunebench", env!("CARGO_PKG_VERSION").to_owned()),
-            ("program file", file_content::program().unwrap_or("unknown").to_owned()),
-            ("CPU level", SimdLevel::chosen().map_err(tunebench_model::Error::from)?.name().to_owned()),
-            ("engine", context.backend.name().to_owned()),
-            ("study", hash::of_bytes(context.study.to_toml()?.as_bytes())),
-            ("choice of arms", hash::of_json(&only)?),
-        ];
-        let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        Ok(greet(self.exchange, &lines.join("\n"))?)
+        let lines = self.agree(lines(context, only))?;
+        Ok(greet(self.exchange, &lines)?)
     }
 
     /// Says what all do next; for the first rank.
@@ -133,6 +125,31 @@ impl<'e> Ranks<'e> {
         Ok(own)
     }
 
+    /// Whether it is so on every rank.
+    ///
+    /// # Errors
+    /// As [`Ranks::agree`].
+    pub fn is_all(&mut self, own: Result<bool, StudyError>) -> Result<bool, StudyError> {
+        let own = self.agree(own)?;
+        if self.is_alone() {
+            return Ok(own);
+        }
+        Ok(self.exchange.gather(&[u8::from(own)])?.iter().all(|said| said[..] == [1]))
+    }
+
+    /// Refuses ranks of which one could not prepare what the others could.
+    ///
+    /// # Errors
+    /// The same on all ranks.
+    pub fn compare_failures(&mut self, failures: &[StudyError]) -> Result<(), StudyError> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        let shown = if failures.is_empty() { "nothing".to_owned() } else { failures.join("; ").replace('\n', " ") };
+        Ok(greet(self.exchange, &format!("list of what cannot be prepared: {shown}"))?)
+    }
+
     /// What the first rank finds, on all of them; the others do not look.
     ///
     /// # Errors
@@ -152,6 +169,19 @@ impl<'e> Ranks<'e> {
             None => Ok(serde_json::from_slice(&told)?),
         }
     }
+}
+
+/// What a rank is and is to do, as ranks compare it.
+fn lines(context: &StudyContext, only: &[String]) -> Result<String, StudyError> {
+    let lines = [
+        ("version of tunebench", env!("CARGO_PKG_VERSION").to_owned()),
+        ("program file", file_content::program().unwrap_or("unknown").to_owned()),
+        ("CPU level", SimdLevel::chosen().map_err(tunebench_model::Error::from)?.name().to_owned()),
+        ("engine", context.backend.name().to_owned()),
+        ("study", hash::of_bytes(context.study.to_toml()?.as_bytes())),
+        ("choice of arms", hash::of_json(&only)?),
+    ];
+    Ok(lines.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]

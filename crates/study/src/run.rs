@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tunebench_exchange::Exchange;
 use tunebench_spec::Example;
@@ -20,14 +20,15 @@ use crate::joining::Joining;
 use crate::judge_servers::LocalModels;
 use crate::judged_file;
 use crate::observer::{Event, Observer, Stop};
-use crate::preparation::Preparation;
+use crate::patience::{LOOK_INTERVAL, PATIENCE};
+use crate::preparation::{Preparation, Round};
 use crate::progress_file::ProgressFile;
 use crate::ranks::{Order, Ranks};
 use crate::round::Run;
 use crate::run_folder::{self, RunFolder};
 use crate::work::WorkGraph;
 use crate::work_ahead::WorkAhead;
-use crate::workers::{PATIENCE, Part, Worker};
+use crate::workers::{self, Part, Worker};
 
 /// What of a study to run, and how.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { only: Vec::new(), dry_run: false, part: Part::Whole, patience: PATIENCE }
+        Self { only: Vec::new(), dry_run: false, part: Part::Whole, patience: workers::PATIENCE }
     }
 }
 
@@ -75,13 +76,15 @@ pub fn run(
         ));
     }
     ranks.greet(context, &options.only)?;
-    let planned = ranks.agree(check_folder(context, out).and_then(|()| {
+    let is_first = ranks.is_first();
+    // The others would only remember that the folder is not there.
+    let checked = if is_first { check_folder(context, out) } else { Ok(()) };
+    let planned = ranks.agree(checked.and_then(|()| {
         if options.dry_run {
-            context.must_be_here()?
+            context.must_be_here()?;
         }
         arm_plan::plan(context)
     }))?;
-    let is_first = ranks.is_first();
     let mut heard = Heard { observer, is_first };
     planned.tell(&mut heard);
     let Plans { arms: plans, broken, .. } = planned;
@@ -90,6 +93,7 @@ pub fn run(
         preparation.evaluation.as_ref().filter(|_| !options.dry_run).map_or(Ok(()), |of| of.check_settings())?;
         Ok(preparation)
     }))?;
+    ranks.compare_failures(&preparation.failures)?;
     if !is_first {
         return follow(preparation, out, &mut ranks, observer);
     }
@@ -227,10 +231,9 @@ fn begin_folder(
 fn rounds<'a>(run: &mut Run<'a>, preparation: Preparation<'a>, observer: &mut dyn Observer) -> Result<(), StudyError> {
     let mut waiting = Some(preparation);
     while let Some(mut preparation) = waiting.take() {
-        let round = preparation.round(run.joining.out, observer)?;
+        let round = look(run, &mut preparation, observer)?;
         run.failures.append(&mut preparation.failures);
         let undecided = round.undecided.clone();
-        run.executor.lead(&Order::Round { found: round.name()? })?;
         // What was prepared is needed until nothing is left to decide; its tokens then go with the work on them.
         waiting = (!undecided.is_empty()).then_some(preparation);
         let is_new = run.round(round, observer)?;
@@ -243,6 +246,32 @@ fn rounds<'a>(run: &mut Run<'a>, preparation: Preparation<'a>, observer: &mut dy
         }
     }
     Ok(())
+}
+
+/// What can be done now, as all ranks see it: another process may do something between their looks, and what it did may be seen
+/// late.
+fn look<'a>(
+    run: &mut Run<'a>,
+    preparation: &mut Preparation<'a>,
+    observer: &mut dyn Observer,
+) -> Result<Round<'a>, StudyError> {
+    let begin = Instant::now();
+    loop {
+        let round = preparation.round(run.joining.out, observer)?;
+        if run.executor.is_seen_by_all(&round.name()?)? {
+            return Ok(round);
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(StudyError::Invalid(format!(
+                "{}: ranks do not see what rank 0 finds there; all need the same run folder and the same files",
+                run.joining.out.display()
+            )));
+        }
+        if observer.stop() != Stop::No {
+            return Err(StudyError::Stopped);
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
 }
 
 /// The work of a run, as far as it is known now, named by content; nothing of it is done.

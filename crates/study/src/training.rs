@@ -15,6 +15,7 @@ use crate::calibration::Calibration;
 use crate::error::{Locate, StudyError};
 use crate::memory;
 use crate::observer::{Event, Observer, Stop};
+use crate::patience::patiently;
 use crate::prepared_arm::PreparedArm;
 use crate::ranks::{Order, Ranks};
 use crate::run_folder::{self, RunFolder};
@@ -70,7 +71,7 @@ pub fn follow(
     ranks: &mut Ranks<'_>,
     observer: &dyn Observer,
 ) -> Result<(), StudyError> {
-    let opened = arm.and_then(|arm| Ok((arm, Start::open(arm, backend, root)?)));
+    let opened = arm.and_then(|arm| Ok((arm, patiently(observer, || Start::open(arm, backend, root))?)));
     let (arm, start) = ranks.agree(opened)?;
     let dir = run_folder::training(root, &arm.identity);
     start.train(arm, backend, &dir, ranks, &mut |_| {

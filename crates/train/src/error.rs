@@ -48,6 +48,12 @@ pub enum Error {
     Exchange(#[from] tunebench_exchange::Error),
     #[error("what rank 0 has told the others cannot be read: {0}; this is a fault of tunebench")]
     Told(serde_json::Error),
+    /// What the first of several ranks found, which it has told the others.
+    #[error(transparent)]
+    ToldToAll(Box<Self>),
+    /// As the others hear it.
+    #[error("{0}")]
+    OfFirst(String),
 }
 
 /// A file of ours that is not what we wrote is damaged: the folder's remedy is said with it.
@@ -66,6 +72,9 @@ impl Error {
     /// Whether the numbers of the training ran away, as they would again.
     pub fn is_divergence(&self) -> bool {
         use tunebench_model::Error::NotFinite; // of a checkpoint: what trains is given the model's weights
+        if let Self::ToldToAll(error) = self {
+            return error.is_divergence();
+        }
         matches!(
             self,
             Self::Diverged { .. }
@@ -80,7 +89,9 @@ impl Error {
         use tunebench_model::Error::NoGradient;
         matches!(
             self,
-            Self::NothingTrained
+            Self::ToldToAll(_)
+                | Self::OfFirst(_)
+                | Self::NothingTrained
                 | Self::NoLabels
                 | Self::NoHeldOut
                 | Self::HeldOut { .. }

@@ -59,7 +59,7 @@ impl<'a> Ranks<'a> {
         self.exchange
     }
 
-    /// What the first rank finds, on all of them; the others do not look.
+    /// What the first rank finds, on all of them, or why it does not; the others do not look.
     pub fn told_by_first<T: Serialize + DeserializeOwned>(
         &mut self,
         find: impl FnOnce() -> Result<T, Error>,
@@ -68,13 +68,14 @@ impl<'a> Ranks<'a> {
             return find();
         }
         if self.is_first() {
-            let found = find()?;
-            let bytes = serde_json::to_vec(&found).map_err(Error::Told)?;
-            self.exchange.share(FIRST, bytes)?;
-            return Ok(found);
+            let found = find();
+            let told = found.as_ref().map_err(ToString::to_string);
+            self.exchange.share(FIRST, serde_json::to_vec(&told).map_err(Error::Told)?)?;
+            return found.map_err(|error| Error::ToldToAll(Box::new(error)));
         }
         let bytes = self.exchange.share(FIRST, Vec::new())?;
-        serde_json::from_slice(&bytes).map_err(Error::Told)
+        let told: Result<T, String> = serde_json::from_slice(&bytes).map_err(Error::Told)?;
+        told.map_err(Error::OfFirst)
     }
 
     /// Numbers that the first rank has, on all of them.

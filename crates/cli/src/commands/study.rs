@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tunebench_analysis as analysis;
 use tunebench_exchange::{Alone, from_environment};
+use tunebench_kernels::machine::threads;
 use tunebench_study::{Part, RunOptions, StudyError, WorkAhead};
 
 use crate::args::{Shared, Study as StudyArgs, StudyPart};
@@ -15,15 +16,24 @@ use crate::plugin_files;
 use crate::signals::Signals;
 
 pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
-    let study = plugin_files::open_study(&args.file, shared)?;
+    // Workers that a launcher starts beside each other are no ranks of one training.
+    let mut exchange = if args.part.worker { Box::new(Alone) } else { from_environment()? };
+    let (ranks, is_first) = (exchange.size(), exchange.rank() == 0);
+    let open = if is_first { plugin_files::open_study } else { plugin_files::open_quietly };
+    let opened = open(&args.file, shared);
+    let is_open = exchange.gather(&[u8::from(opened.is_ok())])?;
+    // One tells what is wrong: the first that has something to tell.
+    if let Some(teller) = is_open.iter().position(|is_open| is_open[..] != [1]) {
+        let is_teller = exchange.rank() == teller;
+        exchange.finish()?;
+        return if is_teller { opened.map(drop) } else { Ok(()) };
+    }
+    let study = opened?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&study.definition().study.name));
     let StudyPart { worker, models, leave_judging, join, lost_after, attached, jobs } = args.part;
-    // Workers that a launcher starts beside each other are no ranks of one training.
-    let mut exchange = if worker { Box::new(Alone) } else { from_environment()? };
-    let ranks = exchange.size();
-    let is_first = exchange.rank() == 0;
     if ranks > 1 && is_first {
-        status(format!("{ranks} ranks train and answer together"));
+        let threads = threads::products();
+        status(format!("{ranks} ranks train and answer together, the first by {threads} threads"));
     }
     if attached {
         signals.end_with_input();

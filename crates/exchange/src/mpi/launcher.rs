@@ -61,10 +61,20 @@ pub fn seen(variable: impl Fn(&str) -> Option<String>) -> Option<&'static Launch
     (variable(launcher.count).as_deref() != Some("1")).then_some(launcher)
 }
 
+/// How many tasks Slurm started of us without telling any MPI of them.
+pub fn without_mpi(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    let is_launched = LAUNCHERS.iter().any(|launcher| variable(launcher.mark).is_some());
+    variable("SLURM_PROCID").filter(|_| !is_launched)?;
+    variable("SLURM_STEP_NUM_TASKS")?.parse().ok().filter(|tasks| *tasks > 1)
+}
+
 /// How many ranks the launcher started on this machine; one where it does not say, or no launcher did.
 pub fn here(variable: impl Fn(&str) -> Option<String>) -> usize {
-    // Slurm's kind counts for each node: 2(x3) is two on each of three, and 2,1 says nothing of this one.
-    let count = |text: String| text.split_once("(x").map_or(text.as_str(), |(count, _)| count).parse().ok();
+    // Slurm's kind counts for each node: 2(x3),1 is two on each of three and one on a fourth. This may be the fullest.
+    let count = |text: String| {
+        let of_node = |part: &str| part.split_once("(x").map_or(part, |(count, _)| count).parse().ok();
+        text.split(',').filter_map(of_node).max()
+    };
     let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some());
     let said = launcher.and_then(|launcher| variable(launcher.here).or_else(|| variable("SLURM_STEP_TASKS_PER_NODE")));
     said.and_then(count).filter(|count| *count > 0).unwrap_or(1)
@@ -104,11 +114,26 @@ mod tests {
             (&[("PMI_RANK", "0"), ("MPI_LOCALNRANKS", "0")], 1),
             (&slurm("2(x3)"), 2),
             (&slurm("4"), 4),
-            (&slurm("2,1"), 1),
+            (&slurm("2,1(x2)"), 2),
         ];
         for (set, here_is) in cases {
             let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
             assert_eq!(here(variable), here_is, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn tasks_of_slurm_without_mpi_are_seen() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<usize>);
+        let cases: [Case<'_>; 4] = [
+            (&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "4")], None),
+            (&[("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "1")], None),
+            (&[("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "4")], Some(4)),
+            (&[("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "4"), ("PMIX_RANK", "0")], None),
+        ];
+        for (set, tasks) in cases {
+            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(without_mpi(variable), tasks, "{set:?}");
         }
     }
 }

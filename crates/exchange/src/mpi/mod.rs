@@ -21,9 +21,14 @@ use crate::exchange::Exchange;
 /// dropped: dropping it ends this process too.
 ///
 /// # Errors
-/// [`Error::NoLibrary`] where a launcher started several ranks and its MPI is not there: each would do all of the work.
+/// [`Error::WithoutMpi`] where Slurm started several of us that know nothing of each other, [`Error::NoLibrary`] where a launcher
+/// started several ranks and its MPI is not there: each would do all of the work.
 pub fn from_environment() -> Result<Box<dyn Exchange>, Error> {
-    let Some(launcher) = launcher::seen(|name| std::env::var(name).ok()) else { return Ok(Box::new(Alone)) };
+    let variable = |name: &str| std::env::var(name).ok();
+    if let Some(tasks) = launcher::without_mpi(variable) {
+        return Err(Error::WithoutMpi { tasks });
+    }
+    let Some(launcher) = launcher::seen(variable) else { return Ok(Box::new(Alone)) };
     open(launcher)
 }
 

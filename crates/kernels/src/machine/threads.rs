@@ -48,15 +48,26 @@ pub fn run_again(products: usize, more: &[(&'static str, String)]) -> io::Result
 /// are fewer.
 pub fn share(processes: usize) -> usize {
     let here = std::thread::available_parallelism().map_or(1, usize::from);
-    let all = std::fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|text| count(text.trim()));
-    let bound = std::fs::read_to_string("/proc/self/status").ok().and_then(|text| {
-        let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let allowed = |process: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
         count(list.trim())
-    });
-    match (all, bound) {
+    };
+    // A container leaves both the same.
+    match (allowed(&parent().to_string()), allowed("self")) {
         (Some(all), Some(bound)) if bound < all => here.min((all / processes).max(1)),
         _ => (here / processes).max(1),
     }
+}
+
+#[cfg(unix)]
+fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+#[cfg(not(unix))]
+fn parent() -> u32 {
+    0
 }
 
 /// How many a list such as `0-3,8` has.
