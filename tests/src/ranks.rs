@@ -95,6 +95,20 @@ fn any_number_of_ranks_leaves_what_one_process_leaves() {
     }
 }
 
+/// Its answers depend on the company in which they are made, so ranks share whole groups.
+#[test]
+fn ranks_of_the_reference_engine_leave_what_it_leaves_alone() {
+    let study = study();
+    let run = [&RUN[..], &["--engine", "reference"]].concat();
+    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1", "--engine", "reference"]);
+    for launcher in launchers() {
+        let (ok, said) = start(&study, &launcher, &[(3, &[])], &run);
+        assert!(ok, "{}: {said}", launcher.display());
+        assert_alike(&remains(&study.path("out")), &remains(&study.path("alone")), &launcher.display().to_string());
+        std::fs::remove_dir_all(study.path("out")).unwrap();
+    }
+}
+
 #[test]
 fn a_rank_that_is_killed_ends_all_and_others_go_on() {
     let study = study();
@@ -150,19 +164,26 @@ fn ranks_that_differ_or_can_do_nothing_together_say_so_once() {
 const SCRIPT: &str = r#"
 set -eu
 cd "$(dirname "$STUDY")"
-srun --mpi=pmix --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out out
+srun --mpi="$MPI" --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out "$(basename "$OUT")"
 "#;
+
+/// How Slurm starts the ranks of a launcher's MPI.
+const BY_SLURM: [(&str, &str); 2] = [("mpirun.openmpi", "pmix"), ("mpiexec.hydra", "pmi2")];
 
 #[test]
 fn ranks_on_two_hosts_leave_what_one_process_leaves() {
     let study = study();
-    // Debian's Slurm speaks PMIx, as its Open MPI does.
-    if !launchers().iter().any(|launcher| launcher.ends_with("mpirun.openmpi")) {
-        return;
-    }
-    let Some(run) = cluster::command(&study, SCRIPT, &study.path("study.toml"), &study.path("out")) else { return };
     study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
-    let text = cluster::run(run);
-    assert_eq!(text.matches("4 ranks train and answer together").count(), 1, "{text}");
-    assert_alike(&remains(&study.path("out")), &remains(&study.path("alone")), "four ranks on two hosts");
+    let expected = remains(&study.path("alone"));
+    for (name, mpi) in BY_SLURM {
+        if !launchers().iter().any(|launcher| launcher.ends_with(name)) {
+            continue;
+        }
+        let out = study.path(mpi);
+        let Some(mut run) = cluster::command(&study, SCRIPT, &study.path("study.toml"), &out) else { return };
+        run.env("MPI", mpi);
+        let text = cluster::run(run);
+        assert_eq!(text.matches("4 ranks train and answer together").count(), 1, "{text}");
+        assert_alike(&remains(&out), &expected, &format!("four ranks on two hosts by {mpi}"));
+    }
 }

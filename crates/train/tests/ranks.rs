@@ -215,9 +215,9 @@ fn ranks_that_begin_with_other_weights_are_refused() {
     }
 }
 
-/// The first rank alone reads it, so it alone finds that out.
+/// The first rank alone reads it, so it alone finds that out; it tells the others, and what comes next is done by all.
 #[test]
-fn a_checkpoint_with_a_number_that_is_none_ends_all() {
+fn a_checkpoint_with_a_number_that_is_none_is_told_to_all() {
     let weights = Weights::init(&shape(), 7).unwrap();
     let case = Case { name: "ft", backend: FAST, plan: full, recipe: recipe(4) };
     let dir = tempfile::tempdir().unwrap();
@@ -228,6 +228,11 @@ fn a_checkpoint_with_a_number_that_is_none_ends_all() {
     bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&file, bytes).unwrap();
     let given = Given { case: &case, weights: &weights, examples: &examples(), stop: None };
-    let said = each(3, |exchange| rank(dir.path(), &given, exchange).unwrap_err().to_string());
+    let said = each(3, |exchange| {
+        let error = rank(dir.path(), &given, exchange).unwrap_err();
+        assert!(error.is_of_all_ranks() && (exchange.rank() > 0 || error.is_divergence()), "{error}");
+        exchange.barrier().unwrap();
+        error.to_string()
+    });
     assert!(said.iter().all(|said| said.contains("trained.safetensors")), "{said:?}");
 }

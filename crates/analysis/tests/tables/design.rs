@@ -188,16 +188,17 @@ fn every_setting_has_its_origin() {
     expect![[r#"
         Settings that all trained arms share
 
-        setting            value    origin
-        ─────────────────  ───────  ───────
-        base               small    study
-        dataset            chinese  study
-        engine             fast     machine
-        examples           100      data
-        held_out_examples  10       data
-        schedule           cosine   default
-        template           belle    study
-        weight_decay       0.0      default
+        setting            value            origin
+        ─────────────────  ───────────────  ───────
+        base               small            study
+        computed_by        avx2, 2 threads  machine
+        dataset            chinese          study
+        engine             fast             machine
+        examples           100              data
+        held_out_examples  10               data
+        schedule           cosine           default
+        template           belle            study
+        weight_decay       0.0              default
 
         origin: default (tunebench's), tuner (recommended by the tuner), fitted (to the size of the data), study, arm, grid (chosen on held-out loss), data, machine.
 

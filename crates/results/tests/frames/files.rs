@@ -107,7 +107,7 @@ fn the_metadata_says_what_each_column_means() {
     let ours = pairs.into_iter().filter(|pair| pair.key.starts_with("tunebench.") && pair.key != KEY);
     let lines: Vec<String> = ours.map(|pair| format!("{}: {}", pair.key, pair.value.unwrap())).collect();
     expect![[r#"
-        tunebench.format_version: 3
+        tunebench.format_version: 4
         tunebench.column.arm: name of the arm
         tunebench.column.seed: seed of the training whose model answered
         tunebench.column.item: id of the evaluation item
@@ -185,17 +185,17 @@ fn a_file_of_another_version_or_shape_is_refused() {
         without(&name).into_iter().chain([column]).collect::<Vec<_>>()
     };
     let messages = [
-        refusal(columns(), "4"),
-        refusal(columns(), "2"),
+        refusal(columns(), "5"),
+        refusal(columns(), "3"),
         refusal(columns(), "0"),
         refusal(columns(), "one\u{1b}"),
-        refusal(without("loss"), "3"),
-        refusal(with(Column::new("loss".into(), ["low"])), "3"),
-        refusal(with(Column::new("loss".into(), [None::<f64>])), "3"),
+        refusal(without("loss"), "4"),
+        refusal(with(Column::new("loss".into(), ["low"])), "4"),
+        refusal(with(Column::new("loss".into(), [None::<f64>])), "4"),
     ];
     expect![[r#"
-        DIR/steps.parquet: format version 4 is newer than 3, the newest this tunebench reads; update tunebench
-        DIR/steps.parquet: format version 2, this tunebench reads 3: written by an earlier tunebench; run the study again to write them anew, nothing that is finished is trained again
+        DIR/steps.parquet: format version 5 is newer than 4, the newest this tunebench reads; update tunebench
+        DIR/steps.parquet: format version 3, this tunebench reads 4: written by an earlier tunebench; run the study again to write them anew, nothing that is finished is trained again
         DIR/steps.parquet: format version is `0`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: format version is `one\u{1b}`, which is not a version; run the study again to rewrite it
         DIR/steps.parquet: column `loss` is missing; run the study again to rewrite it
@@ -222,12 +222,12 @@ fn an_unknown_status_is_refused_and_an_unknown_column_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let extra = Column::new("mood".into(), ["calm"]);
-    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "3");
+    write_sealed(dir, StepLog::to_columns(&[step("a", 1, 1.0)]).into_iter().chain([extra]).collect(), "4");
     assert_eq!(read::<StepLog>(dir).unwrap(), [step("a", 1, 1.0)]);
 
     let columns = Judgement::to_columns(&[judgement("a", "extract", "1", 0, Ok(1.0))]);
     let status = |c: Column| if c.name() == "status" { Column::new("status".into(), ["pending"]) } else { c };
-    write_sealed(dir, columns.into_iter().map(status).collect(), "3");
+    write_sealed(dir, columns.into_iter().map(status).collect(), "4");
     fs::rename(dir.join("steps.parquet"), dir.join("judgements.parquet")).unwrap();
     expect!["DIR/judgements.parquet: column `status` has the value `pending`, expected scored, unscored or failed; run the study again to rewrite it"].assert_eq(&message(dir, read::<Judgement>(dir)));
 }

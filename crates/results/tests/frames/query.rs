@@ -51,7 +51,7 @@ fn a_query_that_fails_lists_the_tables() {
         SELECT * FROM answers
         query: relation 'answers' was not found
         the tables are:
-          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
+          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, computed_by, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
           judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
@@ -59,7 +59,7 @@ fn a_query_that_fails_lists_the_tables() {
         SELECT lost FROM steps
         query: not found: unable to find column "lost"; valid columns: ["arm", "candidate", "seed", "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "seconds"]
         the tables are:
-          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
+          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, computed_by, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
           judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
@@ -67,7 +67,7 @@ fn a_query_that_fails_lists_the_tables() {
         SELEC
         query: sql parser error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
         the tables are:
-          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
+          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, computed_by, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
           judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
@@ -75,7 +75,7 @@ fn a_query_that_fails_lists_the_tables() {
 
         query: one (and only one) statement can be parsed at a time
         the tables are:
-          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
+          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, computed_by, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
           judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
@@ -83,7 +83,7 @@ fn a_query_that_fails_lists_the_tables() {
         SELECT * FROM generations
         query: relation 'generations' was not found
         the tables are:
-          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
+          arms(arm, candidate, selected, base, tuner, options, dataset, template, recipe, examples, skipped_examples, held_out_examples, seed, engine, precision, computed_by, model_params, trainable_params, additional_params, epochs, steps, kept_step, tokens, train_seconds, hours_per_epoch, tokens_per_second, peak_rss_bytes, predicted_seconds, predicted_peak_bytes, final_loss, identity, evaluated)
           steps(arm, candidate, seed, step, epoch, loss, learning_rate, grad_norm, tokens, seconds)
           judgements(arm, seed, item, item_hash, category, judge, judge_hash, rubric_hash, answer_hash, rival, rival_seed, rival_answer_hash, swapped, repeat, score, status, reason, reply, request_hash, asked_model, model, fingerprint, adapted, batch, cost_usd, seconds)
           scores(arm, seed, judge, category, items, scored, unscored, failed, mean_score, lower_bound, upper_bound)
