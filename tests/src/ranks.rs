@@ -167,8 +167,9 @@ cd "$(dirname "$STUDY")"
 srun --mpi="$MPI" --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out "$(basename "$OUT")"
 "#;
 
-/// How Slurm starts the ranks of a launcher's MPI.
-const BY_SLURM: [(&str, &str); 2] = [("mpirun.openmpi", "pmix"), ("mpiexec.hydra", "pmi2")];
+/// How Slurm starts the ranks of a launcher's MPI. Not MPICH's (pmi2): over UCX its `MPI_Finalize` was seen to wait for ever, when all
+/// was done.
+const BY_SLURM: [(&str, &str); 1] = [("mpirun.openmpi", "pmix")];
 
 #[test]
 fn ranks_on_two_hosts_leave_what_one_process_leaves() {
