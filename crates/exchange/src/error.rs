@@ -48,4 +48,6 @@ pub enum Error {
     Differs { rank: usize, what: String, found: String, expected: String },
     #[error("{bytes} bytes in parts of {counts:?} for {size} ranks do not fit together; this is a fault of tunebench")]
     Counts { bytes: usize, counts: Vec<usize>, size: usize },
+    #[error("what rank 0 tells the others cannot be written or read: {0}; this is a fault of tunebench")]
+    Told(serde_json::Error),
 }

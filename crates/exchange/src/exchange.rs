@@ -1,5 +1,10 @@
 //! What ranks do together.
 
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::error::Error;
 
 /// Moves bytes between ranks. Every operation is one that all ranks call, in the same order; it returns when this rank has
@@ -59,7 +64,45 @@ pub trait Exchange: Send {
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// The rank that reads, writes and tells, where one does so for all.
+pub const FIRST: usize = 0;
+
+/// Why the first rank has not found what it was to tell: as it has it, or as the others hear it.
+#[derive(Debug)]
+pub enum Fault<E> {
+    Own(E),
+    Heard(String),
+}
+
 impl dyn Exchange + '_ {
+    /// Whether there is no other.
+    pub fn is_alone(&self) -> bool {
+        self.size() == 1
+    }
+
+    /// Whether this is the one that reads, writes and tells.
+    pub fn is_first(&self) -> bool {
+        self.rank() == FIRST
+    }
+
+    /// What the first rank finds, on all of them, or why it does not; the others do not look.
+    ///
+    /// # Errors
+    /// As every operation; and when what is found has no form in JSON.
+    pub fn told_by_first<T: Serialize + DeserializeOwned, E: Display>(
+        &mut self,
+        find: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, Fault<E>>, Error> {
+        if self.is_first() {
+            let found = find();
+            let told = found.as_ref().map_err(ToString::to_string);
+            self.share(FIRST, serde_json::to_vec(&told).map_err(Error::Told)?)?;
+            return Ok(found.map_err(Fault::Own));
+        }
+        let told: Result<T, String> = serde_json::from_slice(&self.share(FIRST, Vec::new())?).map_err(Error::Told)?;
+        Ok(told.map_err(Fault::Heard))
+    }
+
     /// What each rank has, of any length.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ mod threads;
 
 pub use alone::Alone;
 pub use error::Error;
-pub use exchange::Exchange;
+pub use exchange::{Exchange, FIRST, Fault};
 pub use greeting::greet;
 pub use mpi::{from_environment, ranks_here};
 pub use threads::{Threads, threads};

@@ -35,11 +35,12 @@ pub fn follow<'a>(
     loop {
         match ranks.follow()? {
             Order::Round { found } => {
-                let (models, is_same) = match look(&mut preparation, out, &found, &mut quiet) {
-                    Ok((models, is_same)) => (models, Ok(is_same)),
-                    Err(error) => (BTreeMap::new(), Err(error)),
-                };
-                follower.models = models;
+                let round = preparation.round(out, &mut quiet);
+                let is_same = round.and_then(|round| {
+                    let is_same = round.name()? == found;
+                    follower.models = round.models.into_iter().map(|model| (model.key().clone(), model)).collect();
+                    Ok(is_same)
+                });
                 left(ranks.is_all(is_same).map(drop))?;
             }
             Order::Train { model, identity } => {
@@ -60,14 +61,12 @@ fn left(result: Result<(), StudyError>) -> Result<(), StudyError> {
     result.or_else(|error| if error.is_of_ranks_apart() { Err(error) } else { Ok(()) })
 }
 
-type Models<'a> = BTreeMap<ModelKey, EvaluatedModel<'a>>;
-
 struct Follower<'a> {
     evaluation: Option<Arc<Evaluation<'a>>>,
     backend: &'static dyn Backend,
     out: &'a Path,
     /// Those of the round.
-    models: Models<'a>,
+    models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
 
 impl<'a> Follower<'a> {
@@ -105,20 +104,8 @@ fn arm<'m, 'a>(model: &'m EvaluatedModel<'a>) -> Result<&'m PreparedArm<'a>, Stu
     }
 }
 
-/// What can be done now, as far as this rank sees it; whether that is what the first one found.
-fn look<'a>(
-    preparation: &mut Preparation<'a>,
-    out: &Path,
-    found: &str,
-    observer: &mut dyn Observer,
-) -> Result<(Models<'a>, bool), StudyError> {
-    let round = preparation.round(out, observer)?;
-    let is_same = round.name()? == found;
-    Ok((round.models.into_iter().map(|model| (model.key().clone(), model)).collect(), is_same))
-}
-
 /// Says nothing, and hears the user.
-struct Quiet<'o>(&'o dyn Observer);
+pub struct Quiet<'o>(pub &'o dyn Observer);
 
 impl Observer for Quiet<'_> {
     fn on_event(&mut self, _: &Event<'_>) {}

@@ -2,9 +2,11 @@
 //! alone, and says what all do next; the others do that and nothing else ([`crate::follow`]). What one of them cannot do, all
 //! leave, and the first one tells why.
 
+use std::ops::Deref;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tunebench_exchange::{Exchange, greet};
+use tunebench_exchange::{Exchange, FIRST, Fault, greet};
 use tunebench_kernels::SimdLevel;
 use tunebench_spec::hash;
 
@@ -12,8 +14,6 @@ use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::file_content;
 use crate::model_key::ModelKey;
-
-const FIRST: usize = 0;
 
 /// What all ranks do next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,14 @@ pub struct Ranks<'e> {
     exchange: &'e mut dyn Exchange,
 }
 
+impl<'e> Deref for Ranks<'e> {
+    type Target = dyn Exchange + 'e;
+
+    fn deref(&self) -> &Self::Target {
+        self.exchange
+    }
+}
+
 impl<'e> Ranks<'e> {
     pub fn new(exchange: &'e mut dyn Exchange) -> Self {
         Self { exchange }
@@ -49,23 +57,6 @@ impl<'e> Ranks<'e> {
 
     pub fn exchange(&mut self) -> &mut dyn Exchange {
         self.exchange
-    }
-
-    pub fn rank(&self) -> usize {
-        self.exchange.rank()
-    }
-
-    pub fn size(&self) -> usize {
-        self.exchange.size()
-    }
-
-    pub fn is_alone(&self) -> bool {
-        self.size() == 1
-    }
-
-    /// Whether this is the one that leads.
-    pub fn is_first(&self) -> bool {
-        self.rank() == FIRST
     }
 
     /// Refuses ranks that are not of one program, or have another study, part of it or kind of machine.
@@ -85,9 +76,6 @@ impl<'e> Ranks<'e> {
     /// # Errors
     /// When another rank has ended.
     pub fn lead(&mut self, order: &Order) -> Result<(), StudyError> {
-        if self.is_alone() {
-            return Ok(());
-        }
         self.exchange.share(FIRST, serde_json::to_vec(order)?)?;
         Ok(())
     }
@@ -105,9 +93,6 @@ impl<'e> Ranks<'e> {
     /// # Errors
     /// This rank's, or else that of the first one that has one: so all ranks fail when one does.
     pub fn agree<T>(&mut self, own: Result<T, StudyError>) -> Result<T, StudyError> {
-        if self.is_alone() {
-            return own;
-        }
         let said = match &own {
             Ok(_) => Said::Done,
             Err(StudyError::Stopped) => Said::Stopped,
@@ -131,9 +116,6 @@ impl<'e> Ranks<'e> {
     /// As [`Ranks::agree`].
     pub fn is_all(&mut self, own: Result<bool, StudyError>) -> Result<bool, StudyError> {
         let own = self.agree(own)?;
-        if self.is_alone() {
-            return Ok(own);
-        }
         Ok(self.exchange.gather(&[u8::from(own)])?.iter().all(|said| said[..] == [1]))
     }
 
@@ -142,9 +124,6 @@ impl<'e> Ranks<'e> {
     /// # Errors
     /// The same on all ranks.
     pub fn compare_failures(&mut self, failures: &[StudyError]) -> Result<(), StudyError> {
-        if self.is_alone() {
-            return Ok(());
-        }
         let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
         let shown = if failures.is_empty() { "nothing".to_owned() } else { failures.join("; ").replace('\n', " ") };
         Ok(greet(self.exchange, &format!("list of what cannot be prepared: {shown}"))?)
@@ -158,16 +137,10 @@ impl<'e> Ranks<'e> {
         &mut self,
         find: impl FnOnce() -> Result<T, StudyError>,
     ) -> Result<T, StudyError> {
-        if self.is_alone() {
-            return find();
-        }
-        let found = if self.is_first() { find().map(Some) } else { Ok(None) };
-        let found = self.agree(found)?;
-        let told = self.exchange.share(FIRST, serde_json::to_vec(&found)?)?;
-        match found {
-            Some(found) => Ok(found),
-            None => Ok(serde_json::from_slice(&told)?),
-        }
+        self.exchange.told_by_first(find)?.map_err(|fault| match fault {
+            Fault::Own(error) => error,
+            Fault::Heard(error) => StudyError::OfRank { rank: FIRST, error },
+        })
     }
 }
 

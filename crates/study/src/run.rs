@@ -15,7 +15,7 @@ use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::executor::Executor;
 use crate::failures;
-use crate::follow::follow;
+use crate::follow::{Quiet, follow};
 use crate::joining::Joining;
 use crate::judge_servers::LocalModels;
 use crate::judged_file;
@@ -85,10 +85,12 @@ pub fn run(
         }
         arm_plan::plan(context)
     }))?;
-    let mut heard = Heard { observer, is_first };
-    planned.tell(&mut heard);
+    // What the others find is the same.
+    let mut quiet = Quiet(&*observer);
+    let heard: &mut dyn Observer = if is_first { observer } else { &mut quiet };
+    planned.tell(heard);
     let Plans { arms: plans, broken, .. } = planned;
-    let preparation = Preparation::new(context, &plans, broken, &options.only, &mut heard);
+    let preparation = Preparation::new(context, &plans, broken, &options.only, heard);
     let preparation = ranks.agree(preparation.and_then(|preparation| {
         preparation.evaluation.as_ref().filter(|_| !options.dry_run).map_or(Ok(()), |of| of.check_settings())?;
         Ok(preparation)
@@ -165,24 +167,6 @@ fn lead<'a>(
     state.map_or(Ok(()), |state| run.progress.end(state))?;
     drop(end);
     result.and_then(|()| finish(run.failures))
-}
-
-/// What the first rank says alone: every rank finds the same.
-struct Heard<'o> {
-    observer: &'o mut dyn Observer,
-    is_first: bool,
-}
-
-impl Observer for Heard<'_> {
-    fn on_event(&mut self, event: &Event<'_>) {
-        if self.is_first {
-            self.observer.on_event(event);
-        }
-    }
-
-    fn stop(&self) -> Stop {
-        self.observer.stop()
-    }
 }
 
 /// Whether the folder holds another text of the study.

@@ -46,8 +46,8 @@ pub enum Error {
     /// Between ranks.
     #[error(transparent)]
     Exchange(#[from] tunebench_exchange::Error),
-    #[error("what rank 0 has told the others cannot be read: {0}; this is a fault of tunebench")]
-    Told(serde_json::Error),
+    #[error("what ranks compare cannot be written: {0}; this is a fault of tunebench")]
+    Compared(serde_json::Error),
     /// What the first of several ranks found, which it has told the others.
     #[error(transparent)]
     ToldToAll(Box<Self>),

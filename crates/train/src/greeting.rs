@@ -25,14 +25,14 @@ pub(crate) fn greet(job: &Job<'_>, ranks: &mut Ranks<'_>) -> Result<(), Error> {
         line("candidate", job.candidate),
         line("seed", job.seed),
         line("last step", job.until.map_or_else(|| "none".into(), |step| step.to_string())),
-        line("model", hash::of_json(job.shape).map_err(Error::Told)?),
-        line("plan", hash::of_json(job.tuning.recorded()).map_err(Error::Told)?),
+        line("model", hash::of_json(job.shape).map_err(Error::Compared)?),
+        line("plan", hash::of_json(job.tuning.recorded()).map_err(Error::Compared)?),
     ];
     if job.backend.name() == REFERENCE.name() {
         // Its products choose instructions by themselves, whatever level is forced.
         lines.push(line("CPU", SimdLevel::best().name()));
     }
-    let recipe = serde_json::to_value(job.recipe).map_err(Error::Told)?;
+    let recipe = serde_json::to_value(job.recipe).map_err(Error::Compared)?;
     lines.extend(recipe.as_object().into_iter().flatten().map(|(name, value)| line(name, value)));
     let count = job.examples.count();
     let tokens: usize = (0..count).map(|index| job.examples.length(index)).sum();

@@ -4,17 +4,16 @@
 //! The first rank is the one that reads and writes the training's folder; the others know of it what they are told.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tunebench_exchange::Exchange;
+use tunebench_exchange::{Exchange, FIRST, Fault};
 use tunebench_model::backend::{Moment, Trainable};
 
 use crate::Error;
 use crate::division::Division;
 
-const FIRST: usize = 0;
 const FULL: usize = size_of::<f32>();
 
 /// Who gets numbers that are brought together.
@@ -29,26 +28,17 @@ pub(crate) struct Ranks<'a> {
     exchange: &'a mut dyn Exchange,
 }
 
+impl<'a> Deref for Ranks<'a> {
+    type Target = dyn Exchange + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        self.exchange
+    }
+}
+
 impl<'a> Ranks<'a> {
     pub fn new(exchange: &'a mut dyn Exchange) -> Self {
         Self { exchange }
-    }
-
-    pub fn rank(&self) -> usize {
-        self.exchange.rank()
-    }
-
-    pub fn size(&self) -> usize {
-        self.exchange.size()
-    }
-
-    pub fn is_alone(&self) -> bool {
-        self.size() == 1
-    }
-
-    /// Whether this is the one that reads and writes.
-    pub fn is_first(&self) -> bool {
-        self.rank() == FIRST
     }
 
     pub fn barrier(&mut self) -> Result<(), Error> {
@@ -67,15 +57,10 @@ impl<'a> Ranks<'a> {
         if self.is_alone() {
             return find();
         }
-        if self.is_first() {
-            let found = find();
-            let told = found.as_ref().map_err(ToString::to_string);
-            self.exchange.share(FIRST, serde_json::to_vec(&told).map_err(Error::Told)?)?;
-            return found.map_err(|error| Error::ToldToAll(Box::new(error)));
-        }
-        let bytes = self.exchange.share(FIRST, Vec::new())?;
-        let told: Result<T, String> = serde_json::from_slice(&bytes).map_err(Error::Told)?;
-        told.map_err(Error::OfFirst)
+        self.exchange.told_by_first(find)?.map_err(|fault| match fault {
+            Fault::Own(error) => Error::ToldToAll(Box::new(error)),
+            Fault::Heard(text) => Error::OfFirst(text),
+        })
     }
 
     /// Numbers that the first rank has, on all of them.

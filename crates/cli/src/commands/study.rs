@@ -18,7 +18,7 @@ use crate::signals::Signals;
 pub fn run(args: &StudyArgs, shared: &Shared, signals: &Signals) -> Result<()> {
     // Workers that a launcher starts beside each other are no ranks of one training.
     let mut exchange = if args.part.worker { Box::new(Alone) } else { from_environment()? };
-    let (ranks, is_first) = (exchange.size(), exchange.rank() == 0);
+    let (ranks, is_first) = (exchange.size(), exchange.is_first());
     let open = if is_first { plugin_files::open_study } else { plugin_files::open_quietly };
     let opened = open(&args.file, shared);
     let is_open = exchange.gather(&[u8::from(opened.is_ok())])?;

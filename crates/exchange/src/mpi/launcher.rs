@@ -57,14 +57,18 @@ const LAUNCHERS: [Launcher; 3] = [
 
 /// The launcher that started several of us; none where nobody did, or one of us.
 pub fn seen(variable: impl Fn(&str) -> Option<String>) -> Option<&'static Launcher> {
-    let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some())?;
+    let launcher = marked(&variable)?;
     (variable(launcher.count).as_deref() != Some("1")).then_some(launcher)
+}
+
+/// The launcher whose mark is there.
+fn marked(variable: &impl Fn(&str) -> Option<String>) -> Option<&'static Launcher> {
+    LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some())
 }
 
 /// How many tasks Slurm started of us without telling any MPI of them.
 pub fn without_mpi(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
-    let is_launched = LAUNCHERS.iter().any(|launcher| variable(launcher.mark).is_some());
-    variable("SLURM_PROCID").filter(|_| !is_launched)?;
+    variable("SLURM_PROCID").filter(|_| marked(&variable).is_none())?;
     variable("SLURM_STEP_NUM_TASKS")?.parse().ok().filter(|tasks| *tasks > 1)
 }
 
@@ -75,14 +79,19 @@ pub fn here(variable: impl Fn(&str) -> Option<String>) -> usize {
         let of_node = |part: &str| part.split_once("(x").map_or(part, |(count, _)| count).parse().ok();
         text.split(',').filter_map(of_node).max()
     };
-    let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.mark).is_some());
-    let said = launcher.and_then(|launcher| variable(launcher.here).or_else(|| variable("SLURM_STEP_TASKS_PER_NODE")));
+    let said = marked(&variable)
+        .and_then(|launcher| variable(launcher.here).or_else(|| variable("SLURM_STEP_TASKS_PER_NODE")));
     said.and_then(count).filter(|count| *count > 0).unwrap_or(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An environment of these variables alone.
+    fn environment(set: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned())
+    }
 
     #[test]
     fn a_launcher_is_known_by_its_variables() {
@@ -97,8 +106,7 @@ mod tests {
             (&[("PMIX_RANK", "0"), ("SLURM_STEP_NUM_TASKS", "2")], Some(OPEN_MPI)),
         ];
         for (set, file) in cases {
-            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(seen(variable).map(|launcher| launcher.files[0]), file, "{set:?}");
+            assert_eq!(seen(environment(set)).map(|launcher| launcher.files[0]), file, "{set:?}");
         }
     }
 
@@ -117,8 +125,7 @@ mod tests {
             (&slurm("2,1(x2)"), 2),
         ];
         for (set, here_is) in cases {
-            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(here(variable), here_is, "{set:?}");
+            assert_eq!(here(environment(set)), here_is, "{set:?}");
         }
     }
 
@@ -132,8 +139,7 @@ mod tests {
             (&[("SLURM_PROCID", "0"), ("SLURM_STEP_NUM_TASKS", "4"), ("PMIX_RANK", "0")], None),
         ];
         for (set, tasks) in cases {
-            let variable = |name: &str| set.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
-            assert_eq!(without_mpi(variable), tasks, "{set:?}");
+            assert_eq!(without_mpi(environment(set)), tasks, "{set:?}");
         }
     }
 }
