@@ -3,24 +3,23 @@
 //!
 //! It takes the launchers that there are, and says which are missing; a CI that has to have them sets TUNEBENCH_NEEDS_MPI=1.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::cluster;
+use crate::launchers::{ended, launch, launchers};
 use crate::remains::{assert_alike, remains};
 use crate::study::Study;
-
-/// Launchers by the first of their names that there is, and how to get them.
-const LAUNCHERS: [(&[&str], &str); 2] = [
-    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
-    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
-];
 
 /// So many ranks, each with these variables.
 type Several<'a> = (usize, &'a [(&'a str, &'a str)]);
 
 const RUN: [&str; 4] = ["study", "study.toml", "--out", "out"];
+
+/// Far longer than any of it takes on one busy core.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The small study, its steps cut into four lanes, with packing and dropout beside what it has.
 fn study() -> Study {
@@ -33,22 +32,12 @@ fn study() -> Study {
     study
 }
 
-fn launchers() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for (names, install) in LAUNCHERS {
-        match names.iter().find_map(|name| find(name)) {
-            Some(launcher) => found.push(launcher),
-            None => {
-                assert!(std::env::var_os("TUNEBENCH_NEEDS_MPI").is_none(), "no {install} on PATH");
-                eprintln!("skipped: no {install} on PATH");
-            }
-        }
-    }
-    found
-}
-
-fn find(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+/// That study, and what one process leaves of it.
+fn study_and_remains(more: &[&str]) -> (Study, BTreeMap<PathBuf, String>) {
+    let study = study();
+    study.run(&[&["study", "study.toml", "--out", "alone", "--jobs", "1"], more].concat());
+    let left = remains(&study.path("alone"));
+    (study, left)
 }
 
 /// Ranks of a study, so many each with its environment.
@@ -64,24 +53,17 @@ fn start(study: &Study, launcher: &Path, ranks: &[Several<'_>], arguments: &[&st
         words.push(own.get_program().to_owned());
         words.extend(own.get_args().map(ToOwned::to_owned));
     }
-    let mut command = Command::new(launcher);
-    command.args(words).current_dir(study.path("")).stdin(Stdio::null());
+    let mut command = launch(launcher, words);
+    command.current_dir(study.path(""));
     command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
-    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
-        command.env(name, "1");
-    }
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    let (ok, text, _) = ended(command, PATIENCE);
     assert!(!text.contains("panicked"), "{text}");
-    (status.success(), text)
+    (ok, text)
 }
 
 #[test]
 fn any_number_of_ranks_leaves_what_one_process_leaves() {
-    let study = study();
-    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
-    let expected = remains(&study.path("alone"));
+    let (study, expected) = study_and_remains(&[]);
     for launcher in launchers() {
         for ranks in 2..=4 {
             let what = format!("{}, {ranks} ranks", launcher.display());
@@ -98,22 +80,20 @@ fn any_number_of_ranks_leaves_what_one_process_leaves() {
 /// Its answers depend on the company in which they are made, so ranks share whole groups.
 #[test]
 fn ranks_of_the_reference_engine_leave_what_it_leaves_alone() {
-    let study = study();
-    let run = [&RUN[..], &["--engine", "reference"]].concat();
-    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1", "--engine", "reference"]);
+    let engine = ["--engine", "reference"];
+    let (study, expected) = study_and_remains(&engine);
+    let run = [&RUN[..], &engine].concat();
     for launcher in launchers() {
         let (ok, said) = start(&study, &launcher, &[(3, &[])], &run);
         assert!(ok, "{}: {said}", launcher.display());
-        assert_alike(&remains(&study.path("out")), &remains(&study.path("alone")), &launcher.display().to_string());
+        assert_alike(&remains(&study.path("out")), &expected, &launcher.display().to_string());
         std::fs::remove_dir_all(study.path("out")).unwrap();
     }
 }
 
 #[test]
 fn a_rank_that_is_killed_ends_all_and_others_go_on() {
-    let study = study();
-    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
-    let expected = remains(&study.path("alone"));
+    let (study, expected) = study_and_remains(&[]);
     for launcher in launchers() {
         // The first one writes all but what others answer.
         let kills: [&[Several<'_>]; 2] = [
@@ -164,7 +144,7 @@ fn ranks_that_differ_or_can_do_nothing_together_say_so_once() {
 const SCRIPT: &str = r#"
 set -eu
 cd "$(dirname "$STUDY")"
-srun --mpi="$MPI" --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out "$(basename "$OUT")"
+timeout 300 srun --mpi="$MPI" --nodes 2 --ntasks 4 --oversubscribe --overcommit "$PROGRAM" study study.toml --out "$(basename "$OUT")"
 "#;
 
 /// How Slurm starts the ranks of a launcher's MPI. Not MPICH's (pmi2): over UCX its `MPI_Finalize` was seen to wait for ever, when all
@@ -173,9 +153,7 @@ const BY_SLURM: [(&str, &str); 1] = [("mpirun.openmpi", "pmix")];
 
 #[test]
 fn ranks_on_two_hosts_leave_what_one_process_leaves() {
-    let study = study();
-    study.run(&["study", "study.toml", "--out", "alone", "--jobs", "1"]);
-    let expected = remains(&study.path("alone"));
+    let (study, expected) = study_and_remains(&[]);
     for (name, mpi) in BY_SLURM {
         if !launchers().iter().any(|launcher| launcher.ends_with(name)) {
             continue;

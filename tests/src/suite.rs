@@ -43,6 +43,10 @@ mod hub_server;
 mod judging;
 /// A study killed at each of its durable writes.
 mod kills;
+/// Launchers of MPI.
+#[cfg(target_os = "linux")]
+#[path = "../../crates/exchange/tests/launchers/mod.rs"]
+mod launchers;
 /// A first study with rows of one's own.
 mod newcomer;
 /// What a plugin's author does, from `plugins new` to a study.

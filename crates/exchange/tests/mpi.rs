@@ -3,21 +3,19 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
+use launchers::{ended, launch, launchers};
+
+mod launchers;
 #[path = "../examples/ranks.rs"]
 mod program;
 
 /// What a rank is to do; this process is one where it is set.
 const WHAT: &str = "TUNEBENCH_TEST_RANKS";
-
-/// Launchers by the first of their names that there is, and how to get them.
-const LAUNCHERS: [(&[&str], &str); 2] = [
-    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
-    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
-];
 
 /// What goes wrong on rank 1, and what is said of it by us; nothing where no rank is left that could.
 const FAULTS: [(&str, &str); 7] = [
@@ -39,11 +37,7 @@ fn main() -> ExitCode {
         return program::run(&what);
     }
     without_a_library();
-    for (names, install) in LAUNCHERS {
-        let Some(launcher) = names.iter().find_map(|name| find(name)) else {
-            println!("skipped: no {install} on PATH");
-            continue;
-        };
+    for launcher in launchers() {
         if launcher.ends_with("mpirun.openmpi") {
             of_nobody();
         }
@@ -92,40 +86,14 @@ fn of_nobody() {
     assert!(said.contains("knows of 1") && !said.contains("all is well"), "{said}");
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
 fn start(launcher: &Path, size: usize, what: &str) -> (bool, String, Duration) {
     start_with(launcher, &[], size, what)
 }
 
 /// So many ranks of this program: whether all went well, what they said, and how long it took.
 fn start_with(launcher: &Path, options: &[&str], size: usize, what: &str) -> (bool, String, Duration) {
-    let folder = env::temp_dir();
-    let log = folder.join(format!("tunebench-ranks-{}.log", std::process::id()));
-    let file = std::fs::File::create(&log).unwrap();
-    let mut command = Command::new(launcher);
-    command.args(options).arg("-n").arg(size.to_string()).arg(env::current_exe().unwrap()).env(WHAT, what);
-    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
-    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
-        command.env(name, "1");
-    }
-    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-    let begin = Instant::now();
-    let mut child = command.spawn().unwrap();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break Some(status);
-        }
-        if begin.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let took = begin.elapsed();
-    let said = std::fs::read(&log).unwrap();
-    std::fs::remove_file(&log).unwrap();
-    (status.is_some_and(|status| status.success()), String::from_utf8_lossy(&said).into_owned(), took)
+    let ranks = ["-n".into(), size.to_string().into(), env::current_exe().unwrap().into()];
+    let mut command = launch(launcher, options.iter().map(OsString::from).chain(ranks));
+    command.env(WHAT, what);
+    ended(command, PATIENCE)
 }

@@ -5,16 +5,20 @@
 
 use std::env;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use tunebench_exchange::from_environment;
 use tunebench_model::Weights;
 
+use launchers::{ended, launch, launchers};
+
 use by_ranks::{Case, Given, STOP, assert_same, cases, examples, rank_and, shape};
 
 mod by_ranks;
+#[path = "../../exchange/tests/launchers/mod.rs"]
+mod launchers;
 
 /// The folder that a rank trains in, the number of its case, and the step after which the last rank kills itself; this
 /// process is a rank where the first is set.
@@ -22,22 +26,12 @@ const DIR: &str = "TUNEBENCH_TEST_DIR";
 const CASE: &str = "TUNEBENCH_TEST_CASE";
 const KILL: &str = "TUNEBENCH_TEST_KILL";
 
-/// Launchers by the first of their names that there is, and how to get them.
-const LAUNCHERS: [(&[&str], &str); 2] = [
-    (&["mpirun.openmpi", "mpirun"], "Open MPI (apt-get install openmpi-bin)"),
-    (&["mpiexec.hydra", "mpiexec.mpich"], "MPICH (apt-get install mpich)"),
-];
-
 /// Longer than any of it takes; ends of ranks have to come sooner.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn ranks_of_which_one_is_killed_leave_the_bytes_of_one() {
-    for (names, install) in LAUNCHERS {
-        let Some(launcher) = names.iter().find_map(|name| find(name)) else {
-            println!("skipped: no {install} on PATH");
-            continue;
-        };
+    for launcher in launchers() {
         for (number, case) in cases().into_iter().enumerate().filter(|(_, case)| is_chosen(case)) {
             let what = format!("{}, {}, {}", launcher.display(), case.name, case.backend.name());
             let whole = tempfile::tempdir().unwrap();
@@ -78,36 +72,20 @@ fn the_rank_trains() {
     exchange.finish().unwrap();
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
-}
-
 /// So many ranks of this program: whether all went well.
 fn start(launcher: Option<&Path>, size: usize, case: usize, dir: &Path, kill: Option<u64>) -> bool {
     let own = env::current_exe().unwrap();
-    let mut command = Command::new(launcher.unwrap_or(&own));
-    if launcher.is_some() {
-        command.arg("-n").arg(size.to_string()).arg(own);
-    }
+    let mut command = match launcher {
+        Some(launcher) => launch(launcher, ["-n".into(), size.to_string().into(), own.into()]),
+        None => Command::new(own),
+    };
     command.args(["--exact", "the_rank_trains", "--nocapture"]);
     command.env(DIR, dir).env(CASE, case.to_string());
     kill.map(|step| command.env(KILL, step.to_string()));
-    // Open MPI starts no ranks for root, and none beyond the cores, unless it is told to.
-    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_rmaps_base_oversubscribe"] {
-        command.env(name, "1");
-    }
+    let (ok, said, _) = ended(command, PATIENCE);
     // What launchers say of a killed rank is theirs.
-    let said = if kill.is_some() { Stdio::null() } else { Stdio::inherit() };
-    let begin = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap();
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) => return status.success(),
-            None if begin.elapsed() > PATIENCE => {
-                child.kill().unwrap();
-                panic!("{size} ranks of case {case} have not ended in {PATIENCE:?}");
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
+    if !ok && kill.is_none() {
+        eprintln!("{said}");
     }
+    ok
 }
