@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tunebench_kernels::SimdLevel;
+
 use crate::cluster;
 use crate::launchers::{ended, launch, launchers};
 use crate::remains::{assert_alike, remains};
@@ -117,14 +119,19 @@ fn ranks_that_differ_or_can_do_nothing_together_say_so_once() {
     std::fs::copy(study.path("study.toml"), study.path("other.toml")).unwrap();
     study.edit("other.toml", "epochs = 2", "epochs = 1");
     let Some(launcher) = launchers().into_iter().next() else { return };
-    let level: &[(&str, &str)] = &[("TUNEBENCH_CPU", "portable")];
     let refused = |ranks: &[Several<'_>], arguments: &[&str], expected: &str| {
         let (ok, said) = start(&study, &launcher, ranks, arguments);
         assert!(!ok && said.contains(expected), "{expected}: {said}");
         assert_eq!(said.matches("error: ").count(), 1, "{said}");
         assert!(!study.path("out/arms.parquet").exists());
     };
-    refused(&[(2, &[]), (1, level)], &RUN, "rank 2 has another CPU level than rank 0: portable");
+    // Whatever level is forced on all; a CPU may have no other.
+    let chosen = SimdLevel::chosen().unwrap();
+    if let Some(other) = SimdLevel::available().into_iter().find(|level| *level != chosen) {
+        let forced: &[(&str, &str)] = &[("TUNEBENCH_CPU", other.name())];
+        let expected = format!("rank 2 has another CPU level than rank 0: {}", other.name());
+        refused(&[(2, &[]), (1, forced)], &RUN, &expected);
+    }
     for part in [&["--join"][..], &["--dry-run"], &["--jobs", "2"]] {
         refused(&[(2, &[])], &[&RUN[..], part].concat(), "for one process, and");
     }
