@@ -93,6 +93,6 @@ fn a_form_alone_takes_its_arm_along_and_is_opened_by_its_name() {
     let merged = plain.tuning.merge(shape, plain.weights).unwrap();
     let held = quantized(shape, merged, GgufType::Q8_0).unwrap();
     for (name, tensor) in held.iter() {
-        assert_eq!(formed.weights.distance(name, tensor).unwrap(), 0.0, "{name}");
+        assert_eq!(formed.weights.distance(name, &tensor).unwrap(), 0.0, "{name}");
     }
 }

@@ -54,7 +54,7 @@ pub fn write(model: Trained<'_>, target: &Target, kind: GgufType) -> Result<Repo
         let found = source.weights()?;
         let held = gguf::quantized(shape, merged.clone(), kind)?;
         for (name, tensor) in held.iter() {
-            let apart = found.distance(name, tensor)?;
+            let apart = found.distance(name, &tensor)?;
             if apart > ROUNDING {
                 let fault = format!("`{name}` does not come back as it was written, but {apart:e} apart");
                 return Err(Error::Differs { what: "reading the export", fault });

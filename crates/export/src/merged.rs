@@ -70,7 +70,7 @@ fn reopened(
     }
     let weights = source.weights()?;
     for (name, tensor) in merged.iter() {
-        if weights.distance(name, &float(name).rounded(name, tensor)?)? > 0.0 {
+        if weights.distance(name, &float(name).rounded(name, &tensor)?)? > 0.0 {
             return fault(format!("`{name}` does not come back as it was written"));
         }
     }
@@ -80,7 +80,8 @@ fn reopened(
 /// The format that most numbers have.
 fn prevailing(weights: &Weights, float: &dyn Fn(&str) -> Float) -> Float {
     let count = |of: Float| -> usize {
-        weights.iter().filter(|(name, _)| float(name) == of).map(|(_, tensor)| tensor.elem_count()).sum()
+        let of_it = weights.stored().filter(|(name, _)| float(name) == of);
+        of_it.map(|(_, stored)| stored.dims().iter().product::<usize>()).sum()
     };
     [Float::F16, Float::BF16, Float::F32].into_iter().max_by_key(|of| count(*of)).unwrap_or(Float::F32)
 }

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use half::bf16;
-use tunebench_kernels::gemm::{Matrix, MatrixMut, Store, gemm, gemm_single_thread};
+use tunebench_kernels::gemm::{
+    Columns, Matrix, MatrixMut, PackedRhs, Rhs, Store, gemm, gemm_columns, gemm_single_thread,
+};
+use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_kernels::{Element, SimdLevel};
 use tunebench_spec::random::Stream;
 
@@ -102,6 +105,101 @@ fn a_row_is_the_same_bytes_whatever_stands_beside_it() {
         let all = rows(0, 50);
         for (from, to) in [(0, 1), (7, 9), (49, 50), (3, 40)] {
             assert_eq!(rows(from, to), all[from * n..to * n], "{level:?}");
+        }
+    }
+}
+
+/// A few rows and columns of each format: those of NF4 by its quantiser, the others of bytes drawn at random, whose scales are
+/// kept finite.
+fn quantised(kind: QuantType, rows: usize, cols: usize) -> QuantTensor {
+    if kind == QuantType::Nf4 {
+        let numbers: Vec<f32> = random("nf4", rows * cols);
+        let row = |i: usize, row: &mut [f32]| row.copy_from_slice(&numbers[i * cols..][..cols]);
+        return QuantTensor::nf4([rows, cols], row).unwrap();
+    }
+    let mut stream = Stream::named(7, kind.name());
+    let mut bytes: Vec<u8> = (0..kind.bytes(rows, cols).unwrap()).map(|_| stream.below(256) as u8).collect();
+    // Each even place may be one of a scale: its exponent is kept small.
+    bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte &= 0xbf);
+    QuantTensor::new(kind, [rows, cols], bytes).unwrap()
+}
+
+#[test]
+fn a_quantised_operand_gives_the_bytes_of_its_numbers() {
+    tunebench_amx_emulator::install();
+    for level in SimdLevel::available() {
+        // An emulated tile takes its time.
+        let sizes: &[[usize; 2]] = if level == SimdLevel::Amx { &[[33, 256]] } else { &[[5, 256], [97, 768], [300, 512]] };
+        for kind in QuantType::ALL {
+            for [out, inner] in sizes {
+                check_quantised::<bf16>(level, &quantised(kind, *out, *inner));
+            }
+            check_quantised::<f32>(level, &quantised(kind, 33, 256));
+        }
+    }
+}
+
+/// Both ways round, for few rows and for many: `x Wᵀ` and `y W`.
+fn check_quantised<E: Element>(level: SimdLevel, tensor: &QuantTensor) {
+    let [out, inner] = tensor.dims();
+    let numbers: Vec<E> = tensor.to_vec(level);
+    for m in [1, 17, 150] {
+        let (x, y): (Vec<E>, Vec<E>) = (random("x", m * inner), random("y", m * out));
+        let product = |a: Matrix<'_, E>, b: Rhs<'_, E>, n: usize| {
+            let mut found = vec![0f32; m * n];
+            gemm(level, &[(a, b)], 1.0, MatrixMut::new(&mut found, m, n), Store::Set);
+            found.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let (x, y, w) = (Matrix::new(&x, m, inner), Matrix::new(&y, m, out), Matrix::new(&numbers, out, inner));
+        let (fwd, bwd) = (PackedRhs::new(level, w.t()), PackedRhs::new(level, w));
+        let forward = product(x, w.t().into(), out);
+        assert_eq!(product(x, tensor.matrix().t().into(), out), forward, "{level:?} {tensor:?} {m} forward");
+        assert_eq!(product(x, (&fwd).into(), out), forward, "{level:?} {tensor:?} {m} forward, packed");
+        let backward = product(y, w.into(), inner);
+        assert_eq!(product(y, tensor.matrix().into(), inner), backward, "{level:?} {tensor:?} {m} backward");
+        assert_eq!(product(y, (&bwd).into(), inner), backward, "{level:?} {tensor:?} {m} backward, packed");
+    }
+}
+
+#[test]
+fn parts_of_the_columns_are_the_bytes_of_products_of_their_own() {
+    tunebench_amx_emulator::install();
+    let (k, widths) = (96, [40, 7, 70]);
+    for level in SimdLevel::available() {
+        for m in [1, 5, 200] {
+            let a: Vec<bf16> = random("a", m * k);
+            let weights = widths.map(|n| random::<bf16>("b", n * k));
+            let row: usize = widths.iter().sum();
+            let (mut together, mut alone) = (vec![bf16::ONE; m * row], vec![bf16::ONE; m * row]);
+            let (mut columns, mut first): (Vec<Columns<'_, bf16>>, usize) = (vec![], 0);
+            for ((n, weight), store) in widths.iter().zip(&weights).zip([Store::Set, Store::Add, Store::Set]) {
+                let terms = vec![(Matrix::new(&a, m, k), Matrix::new(weight, *n, k).t().into())];
+                gemm(level, &terms, 0.5, MatrixMut::strided(&mut alone[first..], m, *n, row), store);
+                columns.push(Columns { first, count: *n, terms, store });
+                first += n;
+            }
+            gemm_columns(level, &columns, 0.5, MatrixMut::new(&mut together, m, row));
+            assert_eq!(together, alone, "{level:?} {m}");
+        }
+    }
+}
+
+#[test]
+fn a_packed_operand_of_bf16_takes_two_bytes_a_number_on_every_level() {
+    tunebench_amx_emulator::install();
+    let weight: Vec<bf16> = random("w", 64 * 96);
+    for level in SimdLevel::available() {
+        assert_eq!(PackedRhs::new(level, Matrix::new(&weight, 64, 96).t()).bytes(), 2 * 64 * 96, "{level:?}");
+    }
+}
+
+#[test]
+fn a_sum_of_no_terms_is_zero() {
+    for level in SimdLevel::available() {
+        for m in [1, 200] {
+            let mut out = vec![1f32; m * 20];
+            gemm::<bf16, Matrix<'_, bf16>, f32>(level, &[], 1.0, MatrixMut::new(&mut out, m, 20), Store::Set);
+            assert!(out.iter().all(|x| *x == 0.0), "{level:?} {m}");
         }
     }
 }

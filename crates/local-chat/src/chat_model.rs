@@ -8,7 +8,7 @@ use tunebench_dataset::{MODEL_TEMPLATE, Template};
 use tunebench_generate::Constraint;
 use tunebench_kernels::SimdLevel;
 use tunebench_model::backend::{Backend, Generator, Parts};
-use tunebench_model::{Tokenizer, Tuning, Weights};
+use tunebench_model::{QuantisedBytes, Tokenizer, Tuning, Weights};
 use tunebench_spec::{ChatMessage, Decoder};
 
 use crate::error::Error;
@@ -43,7 +43,7 @@ impl LocalModel {
     pub fn open(path: &Path, template: &str, backend: &'static dyn Backend) -> Result<Self, Error> {
         let name = path.display().to_string();
         let source = tunebench_model::open(path)?;
-        check_fit(&name, &source.shape, backend)?;
+        check_fit(&name, &source.shape, &source.quantised(), backend)?;
         let known = || Template::names().collect::<Vec<_>>().join(", ");
         let template = match template {
             "" | MODEL_TEMPLATE => match source.chat_template()? {
@@ -97,7 +97,7 @@ impl ChatModel {
     /// As [`LocalModel::open`].
     pub fn new(model: LocalModel, backend: &'static dyn Backend) -> Result<Self, Error> {
         let LocalModel { name, identity, shape, weights, tuning, tokenizer, template, add_bos_token } = model;
-        check_fit(&name, &shape, backend)?;
+        check_fit(&name, &shape, &weights.quantised_bytes(), backend)?;
         let template = template.resolved(&name, &tokenizer)?;
         let writer = PromptWriter::new(&name, &template, &tokenizer)?;
         let vocabulary = Arc::new(Vocabulary::new(&tokenizer.inner, writer.added(), shape.vocab_size));
@@ -211,8 +211,13 @@ fn drops_first_space(vocabulary: &Vocabulary, writer: &PromptWriter) -> bool {
 }
 
 /// Whether there is the memory for the model's weights.
-fn check_fit(model: &str, shape: &Decoder, backend: &'static dyn Backend) -> Result<(), Error> {
-    let needed = backend.answering_memory(shape, 1, 1);
+fn check_fit(
+    model: &str,
+    shape: &Decoder,
+    quantised: &QuantisedBytes,
+    backend: &'static dyn Backend,
+) -> Result<(), Error> {
+    let needed = backend.answering_memory(shape, quantised, 1, 1);
     match Memory::new(backend).exceeded(needed) {
         None => Ok(()),
         Some((needed, limit)) => Err(Error::Memory { model: model.to_owned(), needed, limit }),

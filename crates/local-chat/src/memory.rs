@@ -26,7 +26,7 @@ impl Memory {
 
     /// Bytes of one text with its reply, of so many tokens, and of the model.
     pub(crate) fn of_one(&self, model: &dyn Generator, tokens: usize) -> u64 {
-        self.backend.answering_memory(model.shape(), 1, tokens)
+        self.backend.answering_memory(model.shape(), model.quantised(), 1, tokens)
     }
 
     /// How many texts of so many tokens may be answered at once: half of what is free now may go to them. One where a reply
@@ -36,7 +36,7 @@ impl Memory {
             return 1;
         }
         let free = self.backend.memory_free().map_or(u64::MAX, |bytes| bytes / 2);
-        let needed = |rows| self.backend.answering_memory(model.shape(), rows, tokens);
+        let needed = |rows| self.backend.answering_memory(model.shape(), model.quantised(), rows, tokens);
         let alone = needed(0);
         (1..=MOST_PLACES).rev().find(|rows| needed(*rows).saturating_sub(alone) <= free).unwrap_or(1)
     }

@@ -22,6 +22,8 @@ pub enum Error {
     /// The file is sound, but asks for what is not built.
     #[error("{}: {what}", path.display())]
     Unsupported { path: PathBuf, what: String },
+    #[error("`{weight}` cannot be quantised: {fault}")]
+    Quantise { weight: String, fault: String },
     #[error("{place}: tensor `{name}` is missing; expected shape {expected:?}")]
     Missing { place: String, name: String, expected: Vec<usize> },
     #[error("{place}: tensor `{name}` has shape {found:?}, expected {expected:?}")]

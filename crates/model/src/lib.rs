@@ -7,6 +7,7 @@
 //! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`optim`]: moments, and which tensors decay
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
 //! - [`backend`]: what trains and answers, each of these two under its name
+//! - [`quantise`]: frozen weights in fewer bits than their files have
 //! - [`flat`]: trained tensors end to end, as ranks divide them; [`error`]: what can go wrong
 
 pub mod backend;
@@ -19,6 +20,7 @@ pub mod flat;
 pub mod formats;
 pub mod graph;
 pub mod optim;
+pub mod quantise;
 pub mod reference;
 pub mod rotary;
 pub mod tokenizer;
@@ -33,4 +35,4 @@ pub use optim::{AdamWState, AdamWStates, ParamOptions};
 pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::{Conversations, Tokenizer};
 pub use tuning::Tuning;
-pub use weights::Weights;
+pub use weights::{QuantisedBytes, Weights};

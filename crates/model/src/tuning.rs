@@ -10,6 +10,7 @@ use tunebench_spec::{Decoder, Dim, Init, ParamSpec, VirtualTokens, WeightPlan};
 
 use crate::graph::site::{self, Dropout, Inputs};
 use crate::optim::ParamOptions;
+use crate::weights::Stored;
 use crate::{Error, Weights};
 
 /// A recorded plan that fits a model, and a value for each weight and parameter that it trains.
@@ -141,7 +142,7 @@ impl Tuning {
             let fault = "they stand in front of every example and cannot be folded into the weights";
             return Err(plan_fault(VirtualTokens::NAME, fault));
         }
-        let mut merged = weights.into_map();
+        let mut merged = weights.into_stored();
         for (weight, plan) in &self.recorded.plan.weights {
             let value = match plan {
                 WeightPlan::Frozen => continue,
@@ -151,15 +152,15 @@ impl Tuning {
                         return Err(plan_fault(weight, "its tuner cannot fold the adaptation into the weight"));
                     };
                     let base = merged.get(weight).ok_or_else(|| plan_fault(weight, "the model has no such weight"))?;
-                    let base = &base.to_dtype(DType::F32)?;
+                    let base = &base.tensor().to_dtype(DType::F32)?;
                     let params = self.params_at(weight, params)?;
                     let inputs = Inputs { x: None, weight: Some(base), params: &params, dropout: Dropout::Off };
                     site::run(graph, &inputs)?.contiguous()?
                 }
             };
-            merged.insert(weight.clone(), value);
+            merged.insert(weight.clone(), Stored::Plain(value));
         }
-        Weights::new(shape, merged)
+        Weights::of_stored(shape, merged)
     }
 
     /// Splits off what needs no adapter: the base with its trained weights in place, and the tuning of the rest.
@@ -168,14 +169,14 @@ impl Tuning {
     /// When a trained weight does not fit.
     pub fn apply(self, shape: &Decoder, base: Weights) -> Result<(Weights, Self), Error> {
         let Self { mut recorded, mut values } = self;
-        let mut weights = base.into_map();
+        let mut weights = base.into_stored();
         for (name, plan) in &mut recorded.plan.weights {
             if let WeightPlan::Trainable { .. } = plan {
                 *plan = WeightPlan::Frozen;
-                weights.extend(values.remove_entry(name));
+                weights.extend(values.remove_entry(name).map(|(name, value)| (name, Stored::Plain(value))));
             }
         }
-        Ok((Weights::new(shape, weights)?, Self { recorded, values }))
+        Ok((Weights::of_stored(shape, weights)?, Self { recorded, values }))
     }
 }
 

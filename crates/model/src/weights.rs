@@ -1,11 +1,15 @@
-//! All weights of a model, on the CPU, named and shaped as in a Hugging Face checkpoint: f32, or bf16 where that is how
-//! they were stored.
+//! All weights of a model, on the CPU, named and shaped as in a Hugging Face checkpoint: f32, or as they were stored, bf16 or
+//! quantised.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{NormKind, Part, Weight};
 use tunebench_spec::random::Stream;
@@ -18,7 +22,43 @@ const INIT_STD: f64 = 0.02;
 
 /// Every weight that [`Decoder::weights`] lists, and no other.
 #[derive(Clone, Debug)]
-pub struct Weights(BTreeMap<String, Tensor>);
+pub struct Weights(BTreeMap<String, Stored>);
+
+/// Bytes of each weight of a base model that is held quantised, by name: what of them is frozen takes no more.
+pub type QuantisedBytes = BTreeMap<String, u64>;
+
+/// A weight as it is held.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// f32 or bf16.
+    Plain(Tensor),
+    /// A matrix in few bits, or in f16; all copies share it.
+    Quantised(Arc<QuantTensor>),
+}
+
+impl Stored {
+    /// Its axes, outermost first.
+    pub fn dims(&self) -> Vec<usize> {
+        match self {
+            Self::Plain(tensor) => tensor.dims().to_vec(),
+            Self::Quantised(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// Its numbers as a tensor: as it is, or what its blocks stand for, in f32.
+    pub fn tensor(&self) -> Cow<'_, Tensor> {
+        match self {
+            Self::Plain(tensor) => Cow::Borrowed(tensor),
+            Self::Quantised(tensor) => Cow::Owned(dequantised(tensor)),
+        }
+    }
+}
+
+/// What the blocks of a matrix stand for, f32.
+fn dequantised(tensor: &QuantTensor) -> Tensor {
+    let numbers = tensor.to_vec::<f32>(SimdLevel::best());
+    Tensor::from_vec(numbers, &tensor.dims(), &Device::Cpu).expect("as many numbers as its axes say")
+}
 
 impl Weights {
     /// Takes tensors that fit `shape`: f32 or bf16, each of the listed names and shapes, no other.
@@ -26,13 +66,25 @@ impl Weights {
     /// # Errors
     /// [`Error::Missing`], [`Error::Shape`], [`Error::Unexpected`] or [`Error::Type`] names the tensor.
     pub fn new(shape: &Decoder, tensors: BTreeMap<String, Tensor>) -> Result<Self, Error> {
-        let found = tensors.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
+        Self::of_stored(shape, tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect())
+    }
+
+    /// As [`Weights::new`], of weights as they are held.
+    ///
+    /// # Errors
+    /// As [`Weights::new`].
+    pub fn of_stored(shape: &Decoder, all: BTreeMap<String, Stored>) -> Result<Self, Error> {
+        let found = all.iter().map(|(name, stored)| (name.clone(), stored.dims())).collect();
         check("weights", shape, &found)?;
-        if let Some((name, tensor)) = tensors.iter().find(|(_, t)| !matches!(t.dtype(), DType::F32 | DType::BF16)) {
-            let (found, supported) = (format!("{:?}", tensor.dtype()), "F32, BF16".into());
-            return Err(Error::Type { place: "weights".into(), name: name.clone(), found, supported });
+        for (name, stored) in &all {
+            if let Stored::Plain(tensor) = stored
+                && !matches!(tensor.dtype(), DType::F32 | DType::BF16)
+            {
+                let (found, supported) = (format!("{:?}", tensor.dtype()), "F32, BF16".into());
+                return Err(Error::Type { place: "weights".into(), name: name.clone(), found, supported });
+            }
         }
-        Ok(Self(tensors))
+        Ok(Self(all))
     }
 
     /// Fresh weights for pre-training, the same for the same seed: norms 1, biases 0, the rest normal with standard
@@ -77,7 +129,7 @@ impl Weights {
     /// [`Error::Missing`] when the model has none of that name.
     pub fn get(&self, name: &str) -> Result<Tensor, Error> {
         let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
-        Ok(self.0.get(name).ok_or_else(missing)?.to_dtype(DType::F32)?)
+        Ok(self.0.get(name).ok_or_else(missing)?.tensor().to_dtype(DType::F32)?)
     }
 
     /// How far a weight is from `other`, at its place of the largest difference; numbers that are none are infinitely far.
@@ -95,9 +147,14 @@ impl Weights {
         Ok(own.iter().zip(&other).map(apart).map(finite).fold(0.0, f32::max))
     }
 
-    /// Names and tensors, sorted by name, as they are stored.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    /// Names and tensors, sorted by name; of those that are held otherwise the numbers, f32, one at a time.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
+        self.0.iter().map(|(name, stored)| (name.as_str(), stored.tensor()))
+    }
+
+    /// Names and weights as they are held, sorted by name.
+    pub fn stored(&self) -> impl Iterator<Item = (&str, &Stored)> {
+        self.0.iter().map(|(name, stored)| (name.as_str(), stored))
     }
 
     /// Each rounded to the format that `floats` has for its name, f32 where it has none.
@@ -106,10 +163,11 @@ impl Weights {
     /// [`Error::Type`] names one with a number that does not fit.
     pub fn stored_as(self, shape: &Decoder, floats: &BTreeMap<String, Float>) -> Result<Self, Error> {
         let mut all = self.0;
-        for (name, tensor) in &mut all {
-            *tensor = floats.get(name).copied().unwrap_or(Float::F32).rounded(name, tensor)?;
+        for (name, stored) in &mut all {
+            let float = floats.get(name).copied().unwrap_or(Float::F32);
+            *stored = Stored::Plain(float.rounded(name, &stored.tensor())?);
         }
-        Self::new(shape, all)
+        Self::of_stored(shape, all)
     }
 
     /// Number of tensors.
@@ -122,8 +180,22 @@ impl Weights {
         self.0.is_empty()
     }
 
-    /// The tensors by name, for a caller that changes them.
+    /// The tensors by name, for a caller that changes them; f32 of what is quantised.
     pub fn into_map(self) -> BTreeMap<String, Tensor> {
+        self.0.into_iter().map(|(name, stored)| (name, stored.tensor().into_owned())).collect()
+    }
+
+    /// Bytes of each weight that an engine may hold quantised, by name.
+    pub fn quantised_bytes(&self) -> QuantisedBytes {
+        let bytes = |(name, stored): (&String, &Stored)| match stored {
+            Stored::Quantised(tensor) if tensor.kind() != QuantType::F16 => Some((name.clone(), tensor.bytes() as u64)),
+            _ => None,
+        };
+        self.0.iter().filter_map(bytes).collect()
+    }
+
+    /// The weights by name as they are held.
+    pub fn into_stored(self) -> BTreeMap<String, Stored> {
         self.0
     }
 }

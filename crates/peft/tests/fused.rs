@@ -31,7 +31,7 @@ fn a_fused_weight_is_one_site() {
             let (applied, _) = load(dir.path(), &shape).unwrap().applied(&shape, weights.clone()).unwrap();
             let merged = tuning.merge(&shape, weights.clone()).unwrap();
             for (name, expected) in merged.iter() {
-                assert!(error(&applied.get(name).unwrap(), expected) < 1e-6, "{layout:?}: {name}");
+                assert!(error(&applied.get(name).unwrap(), &expected) < 1e-6, "{layout:?}: {name}");
             }
         }
     }

@@ -22,11 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         end_within: Duration::from_secs(1),
     };
     let server = Server::bind(options)?;
-    let shape = tunebench_model::open(Path::new(&folder))?.shape;
+    let source = tunebench_model::open(Path::new(&folder))?;
+    let (shape, quantised) = (source.shape.clone(), source.quantised());
     let id = Path::new(&folder).file_name().map_or_else(|| folder.clone(), |name| name.to_string_lossy().into_owned());
     let open = Box::new(move || Ok(LocalModel::open(Path::new(&folder), "", engine)?));
     let address = server.address();
-    let server = server.load(vec![ServedModel { id: id.clone(), shape, trained: 0, open }], engine)?;
+    let server = server.load(vec![ServedModel { id: id.clone(), shape, quantised, trained: 0, open }], engine)?;
     eprintln!("{id}: listening at http://{address}/v1");
     server.run(|| false)?;
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tunebench_local_chat::{ChatModel, LocalModel};
+use tunebench_model::QuantisedBytes;
 use tunebench_model::backend::Backend;
 use tunebench_spec::{Decoder, escape, hash};
 
@@ -30,6 +31,8 @@ pub type OpenLocalModel = Box<dyn FnOnce() -> Result<LocalModel, Box<dyn std::er
 pub struct ServedModel {
     pub id: String,
     pub shape: Decoder,
+    /// What of its weights is held quantised.
+    pub quantised: QuantisedBytes,
     /// Numbers that were trained of it, which are kept beside its weights.
     pub trained: u64,
     /// Reads its weights, once it is clear that all models have room.
@@ -150,8 +153,8 @@ impl OpenModel {
 
 /// Tokens that fit into so many bytes beside the model itself: at least those of one short text.
 fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
-    let shape = chat.generator().shape();
-    let needed = |rows: usize, tokens: usize| chat.backend().answering_memory(shape, rows, tokens);
+    let (shape, quantised) = (chat.generator().shape(), chat.generator().quantised());
+    let needed = |rows: usize, tokens: usize| chat.backend().answering_memory(shape, quantised, rows, tokens);
     let alone = needed(0, 0);
     let fits = |tokens: &usize| needed(places, tokens.div_ceil(places)).saturating_sub(alone) <= bytes;
     let most = places * chat.generator().positions();
@@ -169,7 +172,9 @@ fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
 /// Whether the models fit into memory together.
 fn check_memory(models: &[ServedModel], backend: &'static dyn Backend) -> Result<(), Error> {
     let Some(free) = backend.memory_free() else { return Ok(()) };
-    let needed = |model: &ServedModel| backend.answering_memory(&model.shape, 1, 1) + model.trained * TRAINED;
+    let needed = |model: &ServedModel| {
+        backend.answering_memory(&model.shape, &model.quantised, 1, 1) + model.trained * TRAINED
+    };
     let needed: u64 = models.iter().map(needed).sum();
     if needed <= free {
         return Ok(());

@@ -111,6 +111,9 @@ pub struct Model {
     /// With `init:`, the shape to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Decoder>,
+    /// Fewer bits for the linear maps of its layers, from when they are read on: frozen under adapters (QLoRA), and in answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantise: Option<Quantise>,
     /// A PEFT folder: LoRA, DoRA and (IA)³ are folded into the source's weights; behind virtual tokens (prompt, prefix and
     /// P-tuning) it answers, and nothing is trained on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +124,23 @@ pub struct Model {
     /// Said in the error when the source is missing: how to get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// Formats that a model can be quantised to when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantise {
+    /// 4-bit NormalFloat with double quantisation (QLoRA, Dettmers et al. 2023).
+    Nf4,
+}
+
+impl Quantise {
+    /// As the study file spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nf4 => "nf4",
+        }
+    }
 }
 
 /// `[[dataset]]`
@@ -262,11 +282,12 @@ impl Study {
 
     /// The id of the model that an arm's chain starts from.
     pub fn root_model<'a>(&'a self, arm: &'a Arm) -> &'a str {
-        let mut base = arm.base.as_str();
-        while let Some(parent) = self.arm(base) {
-            base = &parent.base;
-        }
-        base
+        self.parents(arm).last().map_or(&arm.base, |parent| &parent.base)
+    }
+
+    /// The arms between an arm and that model, its own base first.
+    pub fn parents<'a>(&'a self, arm: &'a Arm) -> impl Iterator<Item = &'a Arm> {
+        std::iter::successors(self.arm(&arm.base), |parent| self.arm(&parent.base))
     }
 
     /// The grid of an arm; none where it has only itself.

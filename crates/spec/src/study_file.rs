@@ -111,6 +111,10 @@ impl Study {
                 let fault = "`source = \"init:\"` and [model.shape] go together".into();
                 return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
             }
+            if model.shape.is_some() && model.quantise.is_some() {
+                let fault = "quantise takes a model that was trained; fresh weights are trained themselves".into();
+                return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });
+            }
             if model.shape.is_some() && model.adapter.is_some() {
                 let fault = "an `adapter` belongs to the weights it was trained on, not to fresh ones".into();
                 return Err(StudyError::Value { place: format!("model `{}`", model.id), fault });

@@ -81,7 +81,7 @@ pub fn open(dir: &Path, export: &AdapterExport) -> Result<(Decoder, Weights, Tun
         // It may lie elsewhere so far than it will.
         AdapterBase::Written(_) => dir.join(BASE),
     };
-    let files = ModelFiles { source: base, adapter: Some(dir.to_owned()) };
+    let files = ModelFiles { source: base, adapter: Some(dir.to_owned()), quantise: None };
     let (weights, tuning) = files.load()?;
     Ok((files.open()?.shape, weights, tuning))
 }

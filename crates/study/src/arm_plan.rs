@@ -7,13 +7,13 @@ use serde::Serialize;
 use tunebench_hub::Wanted;
 use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::Backend;
-use tunebench_model::families;
+use tunebench_model::{QuantisedBytes, families};
 use tunebench_peft::Inspection;
 use tunebench_spec::fit::{RecipeWarning, warnings};
 use tunebench_spec::grid::Candidate;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::{Arm, Model, Variant};
-use tunebench_spec::{Decoder, Recipe};
+use tunebench_spec::{Decoder, Recipe, WeightPlan};
 
 use crate::arm_recipe::{ArmRecipe, Stated, arm_recipe};
 use crate::context::StudyContext;
@@ -21,7 +21,7 @@ use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
 use crate::memory;
 use crate::model_encoder::Form;
-use crate::model_files::{ModelFiles, VIRTUAL_BASE};
+use crate::model_files::{ModelFiles, VIRTUAL_BASE, quantised_by};
 use crate::observer::{Event, Observer};
 
 /// One arm, planned, with the values that a candidate of its grid gives it.
@@ -30,6 +30,8 @@ pub struct ArmPlan<'a> {
     pub candidate: Candidate,
     pub shape: Decoder,
     pub recorded: RecordedPlan,
+    /// Bytes of each weight of what it starts from that is held quantised, by name.
+    pub quantised: QuantisedBytes,
     /// The study's and the arm's own words on the recipe.
     stated: (&'a tunebench_spec::RecipeOverrides, &'a tunebench_spec::RecipeOverrides),
     /// How a conversation becomes text for this arm.
@@ -80,7 +82,7 @@ impl ArmPlan<'_> {
 
     /// Bytes of memory at the peak of training by this engine and recipe, where that can be said beforehand.
     pub fn memory(&self, recipe: &Recipe, backend: &'static dyn Backend) -> Option<u64> {
-        memory::training(&self.shape, &self.recorded, recipe, backend)
+        memory::training(&self.shape, &self.recorded, &self.quantised, recipe, backend)
     }
 
     /// The tuner's options, a candidate's values in place of the arm's own.
@@ -169,6 +171,7 @@ impl<'a> Plans<'a> {
 pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     let study = &context.study;
     let mut shapes = BTreeMap::new();
+    let mut quantised = BTreeMap::new();
     let mut adapters = BTreeMap::new();
     for model in &study.models {
         let place = format_args!("model `{}`", model.id);
@@ -176,6 +179,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
         if let Some(adapter) = adapter(context, model, &shape).at(place)? {
             adapters.insert(model.id.as_str(), adapter);
         }
+        quantised.insert(model.id.as_str(), quantised_bytes(context, model, &shape).at(place)?);
         shapes.insert(model.id.as_str(), shape);
     }
     let remarks = |(id, found): (&&str, &Inspection)| {
@@ -190,7 +194,16 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             return Err(StudyError::Invalid(fault)).in_arm(&arm.name);
         }
         let shape = shapes[root].clone();
-        match plan_arm(context, arm, &shape, &plans).in_arm(&arm.name) {
+        // What an arm between has changed is plain numbers.
+        let mut held = quantised[root].clone();
+        for parent in study.parents(arm) {
+            let changed = plans.arms.iter().filter(|plan| plan.arm.name == parent.name);
+            let changed = changed.flat_map(|plan| &plan.recorded.plan.weights);
+            changed.filter(|(_, plan)| **plan != WeightPlan::Frozen).for_each(|(name, _)| {
+                held.remove(name);
+            });
+        }
+        match plan_arm(context, arm, (&shape, &held), &plans).in_arm(&arm.name) {
             Ok(planned) => plans.arms.extend(planned),
             Err(error) if error.fails_its_arm_only() => plans.broken.push((&arm.name, error)),
             Err(error) => return Err(error),
@@ -246,7 +259,7 @@ fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
 fn plan_arm<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
-    shape: &Decoder,
+    base: (&Decoder, &QuantisedBytes),
     before: &Plans<'_>,
 ) -> Result<Vec<ArmPlan<'a>>, StudyError> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
@@ -257,32 +270,45 @@ fn plan_arm<'a>(
     }
     let study = &context.study;
     let candidates = study.candidates(arm)?;
-    candidates.into_iter().map(|candidate| plan_candidate(context, arm, candidate, shape)).collect()
+    candidates.into_iter().map(|candidate| plan_candidate(context, arm, candidate, base)).collect()
 }
 
 fn plan_candidate<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
     candidate: Candidate,
-    shape: &Decoder,
+    (shape, quantised): (&Decoder, &QuantisedBytes),
 ) -> Result<ArmPlan<'a>, StudyError> {
     let recorded = context.plugins.tuner(&arm.tuner, &options(arm, &candidate))?.record(shape)?;
     if recorded.plan.trainable_params(shape) == 0 {
         return Err(StudyError::Invalid(format!("tuner `{}` trains nothing of this model", arm.tuner)));
     }
     let study = &context.study;
+    let root = study.root_model(arm);
+    if study.model(root).is_some_and(|model| model.quantise.is_some()) {
+        let trained = |(_, plan): &(&String, &WeightPlan)| matches!(plan, WeightPlan::Trainable { .. });
+        if let Some((name, _)) = recorded.plan.weights.iter().filter(trained).find(|(name, _)| quantised.contains_key(*name)) {
+            let fault = format!(
+                "tuner `{}` trains `{name}` itself, which model `{root}` has quantised; adapt it (LoRA), or give the arm a model \
+                 without quantise",
+                arm.tuner
+            );
+            return Err(StudyError::Invalid(fault));
+        }
+    }
     let plan = ArmPlan {
         arm,
         candidate,
         shape: shape.clone(),
         recorded,
+        quantised: quantised.clone(),
         stated: (&study.recipe, &arm.recipe),
         form: Form {
             template: arm.template.as_deref().unwrap_or(&study.study.template),
             add_bos_token: arm.add_bos_token.unwrap_or(study.study.add_bos_token),
         },
         seeds: (0..study.seeds(arm)).map(|number| study.training_seed(arm, number)).collect(),
-        root_model: study.root_model(arm),
+        root_model: root,
     };
     plan.recipe(None)?;
     Ok(plan)
@@ -312,7 +338,7 @@ fn adapter(context: &StudyContext, model: &Model, shape: &Decoder) -> Result<Opt
     let is_named = is_address(&model.source) || model.source.starts_with("preset:");
     let source = if is_named { PathBuf::from(&model.source) } else { context.path(&model.source, hint)? };
     let adapter = context.paths(adapter, Wanted::Adapter, hint)?.into_iter().next();
-    ModelFiles { source, adapter }.inspect(shape)
+    ModelFiles { source, adapter, quantise: None }.inspect(shape)
 }
 
 fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
@@ -328,9 +354,19 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
     let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
     match paths.as_slice() {
         [folder] if is_address(&model.source) && folder.is_dir() => Ok(tunebench_model::decoder_of(folder)?),
-        [path] => Ok(ModelFiles { source: path.clone(), adapter: None }.open()?.shape),
+        [path] => Ok(ModelFiles { source: path.clone(), adapter: None, quantise: None }.open()?.shape),
         _ => Err(StudyError::Invalid(format!("`{}` is not one model", model.source))),
     }
+}
+
+/// Bytes of each weight of a model that is held quantised, by name: by its files, or by its shape where these are not here.
+fn quantised_bytes(context: &StudyContext, model: &Model, shape: &Decoder) -> Result<QuantisedBytes, StudyError> {
+    let is_here = model.shape.is_none() && !is_address(&model.source) && !model.source.starts_with("preset:");
+    if is_here {
+        let source = context.path(&model.source, model.hint.as_deref())?;
+        return ModelFiles { source, adapter: None, quantise: model.quantise }.quantised();
+    }
+    model.quantise.map_or(Ok(QuantisedBytes::new()), |quantise| quantised_by(quantise, shape))
 }
 
 fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, StudyError> {

@@ -62,7 +62,7 @@ impl<'a> BaseModel<'a> {
         }
         let path = |text: &str, wanted| located(context, model, text, wanted);
         let adapter = model.adapter.as_deref().map(|text| path(text, Wanted::Adapter)).transpose()?;
-        let files = ModelFiles { source: path(&model.source, Wanted::Model)?, adapter };
+        let files = ModelFiles { source: path(&model.source, Wanted::Model)?, adapter, quantise: model.quantise };
         let source = files.open()?;
         let notes = source.notes().to_vec();
         let (shape, identity) = (source.shape, files.identity()?);

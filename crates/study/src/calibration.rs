@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::optim::adamw::AdamWParams;
+use tunebench_model::QuantisedBytes;
 use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepSize};
 use tunebench_model::{AdamWStates, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
@@ -137,7 +138,7 @@ impl Calibration {
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let size = StepSize { tokens: count * length, longest: length };
-            let needed = backend.training_memory(&part, &plan, size, recipe.gradient_checkpointing);
+            let needed = backend.training_memory(&part, &plan, &QuantisedBytes::new(), size, recipe.gradient_checkpointing);
             if needed.is_some_and(|needed| memory::exceeded(2 * needed, backend).is_some()) {
                 return Ok(None);
             }

@@ -1,6 +1,7 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
 use tunebench_kernels::machine::memory::MemoryLimit;
+use tunebench_model::QuantisedBytes;
 use tunebench_model::backend::{Backend, StepSize};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
@@ -23,6 +24,7 @@ pub fn exceeded(needed: u64, backend: &dyn Backend) -> Option<MemoryLimit> {
 pub(crate) fn training(
     shape: &Decoder,
     recorded: &RecordedPlan,
+    quantised: &QuantisedBytes,
     recipe: &Recipe,
     backend: &dyn Backend,
 ) -> Option<u64> {
@@ -41,5 +43,5 @@ pub(crate) fn training(
     let trained = recorded.plan.trainable_params(shape);
     let lanes = if backend.has_device() { 0 } else { lanes_memory(recipe, trained) };
     let size = StepSize { tokens, longest };
-    Some(backend.training_memory(shape, recorded, size, gradient_checkpointing)? + lanes)
+    Some(backend.training_memory(shape, recorded, quantised, size, gradient_checkpointing)? + lanes)
 }

@@ -9,8 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_model::{Source, Tuning, Weights};
+use tunebench_model::{QuantisedBytes, Source, Tuning, Weights, quantise};
 use tunebench_peft::{Adapter, Inspection, folder};
+use tunebench_spec::study::Quantise;
 use tunebench_spec::{Decoder, hash};
 
 use crate::error::{Locate, StudyError};
@@ -23,13 +24,19 @@ pub struct ModelFiles {
     /// A PEFT folder, or one with a single PEFT folder in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
+    /// What its linear maps are quantised to, the adapter folded in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantise: Option<Quantise>,
 }
 
 impl Display for ModelFiles {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source.display())?;
-        match &self.adapter {
-            Some(adapter) => write!(f, " with the adapter {}", adapter.display()),
+        if let Some(adapter) = &self.adapter {
+            write!(f, " with the adapter {}", adapter.display())?;
+        }
+        match self.quantise {
+            Some(quantise) => write!(f, " in {}", quantise.name()),
             None => Ok(()),
         }
     }
@@ -75,9 +82,35 @@ impl ModelFiles {
     pub fn load(&self) -> Result<(Weights, Tuning), StudyError> {
         let source = self.open()?;
         let weights = source.weights()?;
-        let Some(path) = &self.adapter else { return Ok((weights, Tuning::none())) };
-        let adapter = tunebench_peft::load(path, &source.shape).at(place(path))?;
-        adapter.applied(&source.shape, weights).at(place(path))
+        let (weights, tuning) = match &self.adapter {
+            None => (weights, Tuning::none()),
+            Some(path) => {
+                let adapter = tunebench_peft::load(path, &source.shape).at(place(path))?;
+                adapter.applied(&source.shape, weights).at(place(path))?
+            }
+        };
+        match self.quantise {
+            None => Ok((weights, tuning)),
+            Some(Quantise::Nf4) => Ok((quantise::nf4(&source.shape, weights)?, tuning)),
+        }
+    }
+
+    /// Bytes of each weight that is held quantised, by name; no weight is read.
+    ///
+    /// # Errors
+    /// When it is no model that can be read, or cannot be quantised.
+    pub fn quantised(&self) -> Result<QuantisedBytes, StudyError> {
+        let source = self.open()?;
+        let stored = source.quantised();
+        let Some(quantise) = self.quantise else { return Ok(stored) };
+        if let Some(weight) = stored.keys().next() {
+            let fault = format!(
+                "{}: `{weight}` is stored in few bits already; quantise takes a model in 16 bits or more, or leave it out",
+                self.source.display()
+            );
+            return Err(StudyError::Invalid(fault));
+        }
+        quantised_by(quantise, &source.shape)
     }
 
     /// All weights, the adapter folded in: what training may start from.
@@ -110,9 +143,22 @@ impl ModelFiles {
         if !adapter.is_empty() {
             contents["adapter"] = json!(hashes(adapter)?);
         }
+        if let Some(quantise) = self.quantise {
+            contents["quantise"] = quantise.name().into();
+        }
         let identity = hash::of_json(&contents)?;
         known.insert(self.clone(), identity.clone());
         Ok(identity)
+    }
+}
+
+/// Bytes of each weight that is quantised so, by name.
+///
+/// # Errors
+/// When a weight cannot be.
+pub fn quantised_by(quantise: Quantise, shape: &Decoder) -> Result<QuantisedBytes, StudyError> {
+    match quantise {
+        Quantise::Nf4 => Ok(quantise::nf4_bytes(shape)?),
     }
 }
 

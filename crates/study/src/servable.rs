@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_local_chat::{ChatTemplate, LocalModel};
-use tunebench_model::Tuning;
+use tunebench_model::{QuantisedBytes, Tuning};
 use tunebench_spec::{ArmRecord, Decoder};
 
 use crate::base_model::Base;
@@ -16,6 +16,8 @@ pub struct Servable {
     /// As it was asked for.
     pub id: String,
     pub shape: Decoder,
+    /// What of its weights is held quantised; nothing of what an arm below has folded in is counted so.
+    pub quantised: QuantisedBytes,
     /// Numbers that were trained of it.
     pub trained: u64,
     /// The template that its conversations are written in.
@@ -57,6 +59,10 @@ fn one(root: &Path, name: &str, arms: &[ArmRecord]) -> Result<Servable, StudyErr
     Ok(Servable {
         id: name.to_owned(),
         shape: file.shape.clone(),
+        quantised: match &file.base {
+            Base::Files { files, .. } => files.quantised()?,
+            Base::Init { .. } | Base::Arm { .. } => QuantisedBytes::new(),
+        },
         trained: if child.is_some() { 0 } else { record.trainable_params },
         template,
         add_bos_token,

@@ -148,7 +148,9 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
 fn memory(context: &StudyContext, data: &ArmData<'_>) -> u64 {
     let shape = &data.plan.shape;
     let generation = context.study.eval.as_ref().map(|eval| &eval.generation);
-    let answering = generation
-        .map_or(0, |generation| context.backend.answering_memory(shape, generation.batch_size, shape.context()));
+    let quantised = &data.plan.quantised;
+    let answering = generation.map_or(0, |generation| {
+        context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context())
+    });
     data.memory(context.backend).unwrap_or(0).max(answering) + PROCESS
 }

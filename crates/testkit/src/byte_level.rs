@@ -68,7 +68,7 @@ pub fn babbling() -> (Decoder, Weights) {
     let shape = shape(48);
     let larger = |tensor: &Tensor| if tensor.rank() == 1 { tensor.clone() } else { (tensor * 12.0).unwrap() };
     let weights = Weights::init(&shape, 5).unwrap();
-    let weights = weights.iter().map(|(name, tensor)| (name.to_owned(), larger(tensor))).collect();
+    let weights = weights.iter().map(|(name, tensor)| (name.to_owned(), larger(&tensor))).collect();
     (shape.clone(), Weights::new(&shape, weights).unwrap())
 }
 

@@ -30,13 +30,13 @@ pub fn with(shape: &Decoder, tuning: &Tuning, value: impl Fn(&str, &Tensor) -> T
 /// multiplies the roundings of bf16. Half of them is the gain that trained models have, about 1. To halve rounds nothing.
 pub fn halved(shape: &Decoder, weights: &Weights) -> Weights {
     let half = |t: &Tensor| if t.rank() == 1 { t.clone() } else { (t * 0.5).unwrap() };
-    Weights::new(shape, weights.iter().map(|(name, t)| (name.to_owned(), half(t))).collect()).unwrap()
+    Weights::new(shape, weights.iter().map(|(name, t)| (name.to_owned(), half(&t))).collect()).unwrap()
 }
 
 /// Weights and tuning as bf16 keeps them, in f32 still: what a model in bf16 computes with, so that only the roundings on
 /// the way are compared.
 pub fn in_bf16(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> (Weights, Tuning) {
-    let rounded: BTreeMap<_, _> = weights.iter().map(|(name, t)| (name.to_owned(), round(t))).collect();
+    let rounded: BTreeMap<_, _> = weights.iter().map(|(name, t)| (name.to_owned(), round(&t))).collect();
     (Weights::new(shape, rounded).unwrap(), with(shape, tuning, |_, value| round(value)))
 }
 

@@ -137,7 +137,7 @@ fn held_out(examples: &Vec<Tokenized>) -> HeldOut<'_> {
 fn ten_steps_are_those_of_pytorch_and_peft() {
     for case in Case::all() {
         let what = format!("{}, {}", case.family, case.method);
-        let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(t))).collect();
+        let untouched: Vec<_> = case.weights.iter().map(|(name, t)| (name.to_string(), bits(&t))).collect();
         // All rows at once, and each in a micro-batch of its own.
         for micro_batch_tokens in [1000, 1] {
             let (log, result, after) = case.train(REFERENCE, micro_batch_tokens);

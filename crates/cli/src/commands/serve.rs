@@ -25,6 +25,7 @@ pub fn run(args: Serve, backend: &'static dyn Backend, signals: &Signals) -> Res
     let models = servable(&dir, &arms)?.into_iter().map(|servable: Servable| ServedModel {
         id: servable.id.clone(),
         shape: servable.shape.clone(),
+        quantised: servable.quantised.clone(),
         trained: servable.trained,
         open: Box::new(|| Ok(servable.open()?)),
     });

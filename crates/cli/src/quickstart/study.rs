@@ -288,7 +288,7 @@ fn base(size: &str) -> String {
 
 fn model(id: &str) -> Model {
     let tokenizer = Some("tokenizer.json".into());
-    Model { id: id.into(), source: String::new(), shape: None, adapter: None, tokenizer, hint: None }
+    Model { id: id.into(), source: String::new(), shape: None, quantise: None, adapter: None, tokenizer, hint: None }
 }
 
 /// The shape of a base model.

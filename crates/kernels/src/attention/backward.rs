@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::arena::{Arena, room};
+use crate::arena::{Arena, room};
 use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::{AttentionKernel, PackedScores};
 use super::kv_blocks::{KEYS, KvBlocks, Layout};

@@ -1,6 +1,6 @@
 //! Attention forward: a task is some queries of all heads that share a key/value head.
 
-use super::arena::{Arena, room};
+use crate::arena::{Arena, room};
 use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::AttentionKernel;
 use super::kv_blocks::{KEYS, KvBlocks, Layout};

@@ -11,7 +11,6 @@
 //! Read [`forward()`] and [`backward()`] for the loops, `score_tile` and `score_shape` for what a score is, `kernel` for
 //! what each level does between two products.
 
-mod arena;
 mod backward;
 mod decode;
 mod dots;

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 use super::kernel::{ARows, Kernel};
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{Panels, Shared, Threads, with_accumulators};
-use super::rhs::{Rhs, pack_b};
+use super::pieces::{PIECE, Right};
+use super::rhs::{PackedRhs, Rhs, is_narrow};
+use crate::arena::{Arena, room};
 use crate::simd::dispatch::visit_level;
 use crate::{Element, SimdLevel, Store};
 
@@ -19,25 +21,31 @@ const NC: usize = 256;
 /// Tasks that a product is cut into where it can be, so that threads end together.
 const TASKS: usize = 16;
 
-/// What [`gemm`](super::gemm()) was asked for.
-pub struct Product<'p, 'a, 'o, E, O> {
-    pub terms: &'p [(Matrix<'a, E>, Rhs<'a, E>)],
+/// What [`gemm`](super::gemm()) was asked for: some columns of a result, each part by terms of its own.
+#[derive(Clone, Copy)]
+pub struct Product<'p, 'a, E> {
+    pub parts: &'p [Part<'p, 'a, E>],
     pub scale: f32,
-    pub store: Store,
     pub threads: Threads,
-    pub out: MatrixMut<'o, O>,
+}
+
+/// So many columns of a result, from `first` on: the sum of its terms, zero where there are none.
+pub struct Part<'p, 'a, E> {
+    pub first: usize,
+    pub columns: usize,
+    pub terms: &'p [(Matrix<'a, E>, Rhs<'a, E>)],
+    pub store: Store,
 }
 
 /// Computes the product by the kernel of the level.
-pub fn run<E: Element, O: Element>(level: SimdLevel, product: Product<'_, '_, '_, E, O>) {
-    visit_level!(level, E, K => product.run::<K>())
+pub fn run<E: Element, O: Element>(level: SimdLevel, product: Product<'_, '_, E>, out: MatrixMut<'_, O>) {
+    visit_level!(level, E, K => product.run::<K, O>(out))
 }
 
-/// A term ready to be multiplied, `B` packed from the column `origin` on.
-struct Ready<'a> {
+/// A term ready to be multiplied.
+struct Ready<'a, E> {
     a: Lhs,
-    b: &'a Panels,
-    origin: usize,
+    b: Right<'a, E>,
     k: usize,
 }
 
@@ -89,52 +97,92 @@ fn pack_a<K: Kernel, E: Element>(a: &Matrix<'_, E>, [from, to]: [usize; 2], thre
     panels
 }
 
-impl<E: Element, O: Element> Product<'_, '_, '_, E, O> {
-    /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
-    /// the rows or columns of one block.
-    fn run<K: Kernel>(mut self) {
-        let (m, n) = (self.out.rows, self.out.cols);
-        for (a, b) in self.terms {
-            assert!(a.rows == m && b.dims() == [a.cols, n], "the shapes of a product do not fit");
-            if let Rhs::Packed(b) = b {
-                assert!(b.is_for::<K, E>(), "an operand packed for another kernel");
+impl<'a, E: Element> Product<'_, 'a, E> {
+    fn run<K: Kernel, O: Element>(self, mut out: MatrixMut<'_, O>) {
+        let m = out.rows;
+        for part in self.parts {
+            let n = part.columns;
+            assert!(part.first + n <= out.cols, "columns outside of a product's result");
+            for (a, b) in part.terms {
+                assert!(a.rows == m && b.dims() == [a.cols, n], "the shapes of a product do not fit");
+                if let Rhs::Packed(b) = b {
+                    assert!(b.is_for::<K, E>(), "an operand packed for another kernel");
+                }
             }
         }
-        if m == 0 || n == 0 {
-            return;
+        let out = Shared::new(&mut out);
+        if m <= K::MC {
+            return self.run_at_once::<K, O>(m, &out);
         }
-        let threads = self.threads;
-        let k: usize = self.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
+        self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, m, &out));
+    }
+
+    /// Few rows, all in one block: each piece of a right operand is read once, by whoever multiplies it, so nothing of it is
+    /// packed beforehand, and the parts need not wait for each other.
+    fn run_at_once<K: Kernel, O: Element>(&self, m: usize, out: &Shared<'_, O>) {
+        let ready = |part: &Part<'_, 'a, E>| -> Vec<Ready<'a, E>> {
+            let term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| {
+                let b = match *b {
+                    Rhs::Packed(b) => right_of_packed::<K, E>(b),
+                    Rhs::Plain(b) => Right::Matrix(b),
+                    Rhs::Quantised(b) => Right::Quantised(b),
+                };
+                Ready { a: Lhs::new::<K, E>(a, [0, m], self.threads), b, k: a.cols }
+            };
+            part.terms.iter().map(term).collect()
+        };
+        let ready: Vec<Vec<Ready<'a, E>>> = self.parts.iter().map(ready).collect();
+        let nc = columns_of_block::<K>(m, self.parts.iter().map(|part| part.columns).sum());
+        let blocks_of = |part: usize| (0..self.parts[part].columns).step_by(nc).map(move |first| (part, first));
+        let blocks: Vec<(usize, usize)> = (0..self.parts.len()).flat_map(blocks_of).collect();
+        let run_block = |&(part, first): &(usize, usize)| {
+            let Part { first: offset, store, .. } = self.parts[part];
+            let cols = [first, self.parts[part].columns.min(first + nc)];
+            let block = Block { rows: [0, m], cols, first_row: 0, offset };
+            multiply_block::<K, E, O>(&ready[part], &block, self.scale, out, store);
+        };
+        if self.threads == Threads::All && blocks.len() > 1 {
+            blocks.par_iter().with_max_len(1).for_each(run_block);
+        } else {
+            blocks.iter().for_each(run_block);
+        }
+    }
+
+    /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
+    /// the rows or columns of one block.
+    fn run_by_slabs<K: Kernel, O: Element>(&self, part: &Part<'_, '_, E>, m: usize, out: &Shared<'_, O>) {
+        let (n, threads) = (part.columns, self.threads);
+        let k: usize = part.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
-        let is_plain = self.terms.iter().any(|t| matches!(t.1, Rhs::Plain(_)));
-        let (slab_m, slab_n) = (slab(K::MC), if is_plain { slab(NC) } else { n });
-        let out = Shared::new(&mut self.out);
-        for n0 in (0..n).step_by(slab_n) {
+        let is_packed = part.terms.iter().all(|t| matches!(t.1, Rhs::Packed(_)));
+        let (slab_m, slab_n) = (slab(K::MC), if is_packed { n } else { slab(NC) });
+        for n0 in (0..n).step_by(slab_n.max(1)) {
             let n1 = n.min(n0 + slab_n);
-            let packed = self.terms.iter().map(|(_, b)| match b {
-                Rhs::Plain(b) => Some(pack_b::<K, E>(b, [n0, n1], threads)),
+            let packed = part.terms.iter().map(|(_, b)| match *b {
+                Rhs::Plain(b) => Some(pack_b::<K, E>(&Right::Matrix(b), b.rows, [n0, n1], threads)),
+                Rhs::Quantised(b) => Some(pack_b::<K, E>(&Right::Quantised(b), b.dims()[0], [n0, n1], threads)),
                 Rhs::Packed(_) => None,
             });
             let packed: Vec<Option<Panels>> = packed.collect();
             for m0 in (0..m).step_by(slab_m) {
                 let m1 = m.min(m0 + slab_m);
-                let ready = self.terms.iter().zip(&packed).map(|((a, b), here)| {
-                    let (b, origin) = match (b, here) {
-                        (Rhs::Packed(b), _) => (&b.panels, 0),
-                        (_, Some(here)) => (here, n0),
-                        (Rhs::Plain(_), None) => unreachable!("plain operands are packed above"),
+                let ready = part.terms.iter().zip(&packed).map(|((a, b), here)| {
+                    let b = match (b, here) {
+                        (Rhs::Packed(b), _) => right_of_packed::<K, E>(b),
+                        (_, Some(panels)) => Right::Panels { panels, origin: n0 },
+                        (_, None) => unreachable!("what is not packed is packed above"),
                     };
-                    Ready { a: Lhs::new::<K, E>(a, [m0, m1], threads), b, origin, k: a.cols }
+                    Ready { a: Lhs::new::<K, E>(a, [m0, m1], threads), b, k: a.cols }
                 });
-                let ready: Vec<Ready<'_>> = ready.collect();
+                let ready: Vec<Ready<'_, E>> = ready.collect();
                 let nc = columns_of_block::<K>(m1 - m0, n1 - n0);
                 let blocks_across = (n1 - n0).div_ceil(nc);
                 let run_block = |index: usize| {
                     let rows = m0 + index / blocks_across * K::MC;
                     let cols = n0 + index % blocks_across * nc;
-                    let block =
-                        Block { rows: [rows, m1.min(rows + K::MC)], cols: [cols, n1.min(cols + nc)], first_row: m0 };
-                    multiply_block::<K, O>(&ready, &block, self.scale, &out, self.store);
+                    let (rows, cols) = ([rows, m1.min(rows + K::MC)], [cols, n1.min(cols + nc)]);
+                    let block = Block { rows, cols, first_row: m0, offset: part.first };
+                    multiply_block::<K, E, O>(&ready, &block, self.scale, out, part.store);
                 };
                 let blocks = (m1 - m0).div_ceil(K::MC) * blocks_across;
                 if threads == Threads::All && blocks > 1 {
@@ -145,6 +193,22 @@ impl<E: Element, O: Element> Product<'_, '_, '_, E, O> {
             }
         }
     }
+}
+
+fn right_of_packed<K: Kernel, E: Element>(b: &PackedRhs) -> Right<'_, E> {
+    match is_narrow::<K, E>() {
+        true => Right::Narrow(&b.panels),
+        false => Right::Panels { panels: &b.panels, origin: 0 },
+    }
+}
+
+/// Columns `from..to` of `b [k, n]`, packed.
+fn pack_b<K: Kernel, E: Element>(b: &Right<'_, E>, k: usize, [from, to]: [usize; 2], threads: Threads) -> Panels {
+    let mut panels = Panels::lent::<K::Packed>(to - from, K::NR, k.next_multiple_of(K::K_PAD));
+    panels.fill_by(threads, PIECE / K::NR, |lane, packed| {
+        b.put::<K>([from + lane, to.min(from + lane + PIECE)], [0, k], packed);
+    });
+    panels
 }
 
 /// Columns of a block of an `m x n` result: at most about [`NC`], and few enough that there are [`TASKS`] blocks where
@@ -167,45 +231,62 @@ fn prefetch<P>(from: *const P, count: usize) {
     let _ = (from, count);
 }
 
-/// Rows and columns of a block of the result, and the row with which the packed panels of `A` begin.
+/// Rows and columns of a block of a part of the result; the row with which the packed panels of `A` begin, and the column of
+/// the result with which the part does.
 struct Block {
     rows: [usize; 2],
     cols: [usize; 2],
     first_row: usize,
+    offset: usize,
 }
 
 /// One block of the result: tiles summed over pieces of `k` that keep a panel of `B` in the first cache, then stored.
-fn multiply_block<K: Kernel, O: Element>(
-    terms: &[Ready<'_>],
+fn multiply_block<K: Kernel, E: Element, O: Element>(
+    terms: &[Ready<'_, E>],
     block: &Block,
     scale: f32,
     out: &Shared<'_, O>,
     store: Store,
 ) {
-    let Block { rows: [r0, r1], cols: [c0, c1], first_row } = *block;
+    let Block { rows: [r0, r1], cols: [c0, c1], first_row, offset } = *block;
     let width = (c1 - c0).next_multiple_of(K::NR);
     let height = (r1 - r0).next_multiple_of(K::MR);
-    with_accumulators(width * height, |sums| {
+    let is_ready = terms.iter().all(|term| matches!(term.b, Right::Panels { .. }));
+    let longest = terms.iter().map(|term| piece_of_k::<K>(term.k)).max().unwrap_or(0);
+    let piece = if is_ready { 0 } else { longest * PIECE };
+    with_accumulators(width * height + room::<K::Packed>(piece), |memory| {
+        let (sums, memory) = memory.split_at_mut(width * height);
+        let piece = Arena(memory).take::<K::Packed>(piece);
         let mut is_first = true;
         K::enter();
-        for Ready { a, b, origin, k } in terms {
-            let kc = k.div_ceil(k.div_ceil(K::KC).max(1)).next_multiple_of(K::K_PAD);
+        for Ready { a, b, k } in terms {
+            let kc = piece_of_k::<K>(*k);
             for k0 in (0..*k).step_by(kc.max(1)) {
-                let steps = kc.min(k - k0).next_multiple_of(K::K_STEP);
-                for j in (0..width).step_by(K::NR) {
-                    let right: *const K::Packed = b.at(c0 - origin + j, k0);
-                    // The next panel comes in while this one is multiplied; it is read too fast for memory otherwise.
-                    let next = right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR);
-                    let share = (steps * K::NR).div_ceil(height / K::MR);
-                    for i in (0..height).step_by(K::MR) {
-                        prefetch(next.wrapping_add(i / K::MR * share), share);
-                        let left = a.at::<K>(r0 - first_row + i, k0);
-                        // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or in
-                        // rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU has the
-                        // kernel's instructions, since its level was not above the best one.
-                        unsafe {
-                            let sums = sums.as_mut_ptr().add(i * width + j);
-                            K::microkernel(steps, left, r1 - r0 - i, right, sums, width, !is_first);
+                let k1 = (*k).min(k0 + kc);
+                let steps = (k1 - k0).next_multiple_of(K::K_STEP);
+                let length = (k1 - k0).next_multiple_of(K::K_PAD) * K::NR;
+                for first in (0..width).step_by(PIECE) {
+                    let panels = (width - first).min(PIECE) / K::NR;
+                    let piece = &mut piece[..if is_ready { 0 } else { panels * length }];
+                    b.put::<K>([c0 + first, c1.min(c0 + first + PIECE)], [k0, k1], piece);
+                    for j in (first..first + panels * K::NR).step_by(K::NR) {
+                        let right = match b {
+                            Right::Panels { panels, origin } => panels.at(c0 - origin + j, k0),
+                            _ => piece[(j - first) / K::NR * length..].as_ptr(),
+                        };
+                        // The next panel comes in while this one is multiplied; it is read too fast for memory otherwise.
+                        let next = right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR);
+                        let share = if is_ready { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
+                        for i in (0..height).step_by(K::MR) {
+                            prefetch(next.wrapping_add(i / K::MR * share), share);
+                            let left = a.at::<K>(r0 - first_row + i, k0);
+                            // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
+                            // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
+                            // has the kernel's instructions, since its level was not above the best one.
+                            unsafe {
+                                let sums = sums.as_mut_ptr().add(i * width + j);
+                                K::microkernel(steps, left, r1 - r0 - i, right, sums, width, !is_first);
+                            }
                         }
                     }
                 }
@@ -219,8 +300,13 @@ fn multiply_block<K: Kernel, O: Element>(
         for r in r0..r1 {
             let sums = &sums[(r - r0) * width..][..c1 - c0];
             // SAFETY: blocks do not overlap, and each is stored by one task.
-            let out = unsafe { out.row(r, c0, c1) };
+            let out = unsafe { out.row(r, offset + c0, offset + c1) };
             K::store(out, sums, scale, store);
         }
     });
+}
+
+/// Steps of the pieces that `k` is cut into.
+fn piece_of_k<K: Kernel>(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(K::KC).max(1)).next_multiple_of(K::K_PAD)
 }

@@ -10,7 +10,7 @@
 //! the same bytes whatever rows stand beside it, and however many threads work.
 //!
 //! Read `driver` for the loops, `kernel` for the constants and the microkernels, `pack_f32` and `pack_bf16` for the
-//! layouts of panels.
+//! layouts of panels, `pieces` for how right operands that are not packed as the kernel reads them come to it.
 
 mod driver;
 pub(crate) mod kernel;
@@ -20,9 +20,10 @@ mod pack_bf16;
 mod pack_f32;
 pub(crate) mod panels;
 mod peak;
+mod pieces;
 mod rhs;
 
-use driver::Product;
+use driver::{Part, Product};
 pub use matrix::{Matrix, MatrixMut};
 use panels::Threads;
 pub use peak::peak;
@@ -46,7 +47,33 @@ pub fn gemm<'a, E: Element, B: Copy + Into<Rhs<'a, E>>, O: Element>(
     store: Store,
 ) {
     let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    driver::run(level, Product { terms: &terms, scale, store, threads: Threads::All, out });
+    let parts = [Part { first: 0, columns: out.cols, terms: &terms, store }];
+    driver::run(level, Product { parts: &parts, scale, threads: Threads::All }, out);
+}
+
+/// Columns of a result that are a product of their own.
+pub struct Columns<'a, E> {
+    /// The first of them, and how many they are.
+    pub first: usize,
+    pub count: usize,
+    pub terms: Vec<(Matrix<'a, E>, Rhs<'a, E>)>,
+    pub store: Store,
+}
+
+/// [`gemm`] for several parts of the columns of `out`, each the sum of its own terms: where rows are few, all of them are
+/// shared out over the threads at once.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn gemm_columns<'a, E: Element, O: Element>(
+    level: SimdLevel,
+    columns: &'a [Columns<'a, E>],
+    scale: f32,
+    out: MatrixMut<'_, O>,
+) {
+    let part = |of: &'a Columns<'a, E>| Part { first: of.first, columns: of.count, terms: &of.terms, store: of.store };
+    let parts: Vec<Part<'_, 'a, E>> = columns.iter().map(part).collect();
+    driver::run(level, Product { parts: &parts, scale, threads: Threads::All }, out);
 }
 
 /// [`gemm`] on the calling thread alone, for work that is split over threads already.
@@ -61,5 +88,6 @@ pub fn gemm_single_thread<'a, E: Element, B: Copy + Into<Rhs<'a, E>>, O: Element
     store: Store,
 ) {
     let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    driver::run(level, Product { terms: &terms, scale, store, threads: Threads::One, out });
+    let parts = [Part { first: 0, columns: out.cols, terms: &terms, store }];
+    driver::run(level, Product { parts: &parts, scale, threads: Threads::One }, out);
 }

@@ -75,6 +75,16 @@ impl Panels {
 
     /// Has `pack(first lane, packed)` fill each panel.
     pub fn fill<P: Copy + Send + Sync>(&mut self, threads: Threads, pack: impl Fn(usize, &mut [P]) + Sync) {
+        self.fill_by(threads, 1, pack);
+    }
+
+    /// As [`Panels::fill`], so many panels at a time.
+    pub fn fill_by<P: Copy + Send + Sync>(
+        &mut self,
+        threads: Threads,
+        count: usize,
+        pack: impl Fn(usize, &mut [P]) + Sync,
+    ) {
         let (lanes, length) = (self.lanes, self.lanes * self.k);
         if length == 0 {
             return;
@@ -83,11 +93,11 @@ impl Panels {
         // SAFETY: the memory is initialised, aligned for any number and at least so long.
         let packed =
             unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast::<P>(), self.panels * length) };
-        let fill = |(i, panel): (usize, &mut [P])| pack(i * lanes, panel);
+        let fill = |(i, panels): (usize, &mut [P])| pack(i * count * lanes, panels);
         if threads == Threads::All && packed.len() > 1 << 14 {
-            packed.par_chunks_mut(length).enumerate().for_each(fill);
+            packed.par_chunks_mut(count * length).enumerate().for_each(fill);
         } else {
-            packed.chunks_mut(length).enumerate().for_each(fill);
+            packed.chunks_mut(count * length).enumerate().for_each(fill);
         }
     }
 

@@ -1,24 +1,33 @@
-//! The right operand of a product: a matrix as it lies, or packed once for many products.
+//! The right operand of a product: a matrix as it lies, quantised, or packed once for many products.
+
+use half::bf16;
 
 use super::kernel::Kernel;
 use super::matrix::Matrix;
 use super::panels::{Panels, Threads};
+use super::pieces::pack_matrix;
+use crate::quant::QuantMatrix;
 use crate::simd::dispatch::visit_level;
 use crate::{Element, SimdLevel};
 
 /// The right operand of a term, `[k, n]`.
-///
-/// A quantised weight would be another variant, widened panel by panel where [`pack_b`] packs a plain one, so that no
-/// copy of it in f32 exists.
 #[derive(Clone, Copy)]
 pub enum Rhs<'a, E> {
     Plain(Matrix<'a, E>),
+    /// The products are to the bit those of its numbers rounded to `E`.
+    Quantised(QuantMatrix<'a>),
     Packed(&'a PackedRhs),
 }
 
 impl<'a, E> From<Matrix<'a, E>> for Rhs<'a, E> {
     fn from(matrix: Matrix<'a, E>) -> Self {
         Self::Plain(matrix)
+    }
+}
+
+impl<'a, E> From<QuantMatrix<'a>> for Rhs<'a, E> {
+    fn from(matrix: QuantMatrix<'a>) -> Self {
+        Self::Quantised(matrix)
     }
 }
 
@@ -33,12 +42,14 @@ impl<E: Element> Rhs<'_, E> {
     pub(super) fn dims(&self) -> [usize; 2] {
         match self {
             Self::Plain(b) => [b.rows, b.cols],
+            Self::Quantised(b) => b.dims(),
             Self::Packed(b) => [b.k, b.n],
         }
     }
 }
 
-/// A right operand `[k, n]` as the kernels of one level and one kind of number read it.
+/// A right operand `[k, n]` as the kernels of one level and one kind of number read it. One of bf16 takes two bytes a number
+/// on every level: kernels of f32 widen a piece of it when they come to it.
 pub struct PackedRhs {
     pub(super) panels: Panels,
     k: usize,
@@ -46,6 +57,9 @@ pub struct PackedRhs {
     kernel: SimdLevel,
     is_bf16: bool,
 }
+
+/// Steps of `k` that are packed at a time where they are narrowed behind it.
+const NARROWED_STEPS: usize = 64;
 
 impl PackedRhs {
     /// Packs `b [k, n]` over all threads.
@@ -78,22 +92,30 @@ impl PackedRhs {
         let Matrix { rows: k, cols: n, .. } = *b;
         let is_same = |p: &Self| (p.k, p.n) == (k, n) && p.is_for::<K, E>();
         let mut packed = before.filter(is_same).unwrap_or_else(|| {
-            let panels = Panels::owned::<K::Packed>(n, K::NR, k.next_multiple_of(K::K_PAD));
+            let length = k.next_multiple_of(K::K_PAD);
+            let panels = match is_narrow::<K, E>() {
+                true => Panels::owned::<bf16>(n, K::NR, length),
+                false => Panels::owned::<K::Packed>(n, K::NR, length),
+            };
             Self { panels, k, n, kernel: K::LEVEL, is_bf16: E::IS_BF16 }
         });
-        fill::<K, E>(&mut packed.panels, b, [0, n], Threads::All);
+        if !is_narrow::<K, E>() {
+            packed.panels.fill(Threads::All, |lane, panel| pack_matrix::<K, E>(b, [lane, n], [0, k], panel));
+            return packed;
+        }
+        packed.panels.fill(Threads::All, |lane, panel: &mut [bf16]| {
+            let mut wide = vec![K::Packed::default(); NARROWED_STEPS * K::NR];
+            for (narrow, first) in panel.chunks_mut(NARROWED_STEPS * K::NR).zip((0..k).step_by(NARROWED_STEPS)) {
+                let wide = &mut wide[..narrow.len()];
+                pack_matrix::<K, E>(b, [lane, n], [first, k.min(first + NARROWED_STEPS)], wide);
+                K::convert(wide, narrow);
+            }
+        });
         packed
     }
 }
 
-/// Columns `from..to` of `b`, packed.
-pub(super) fn pack_b<K: Kernel, E: Element>(b: &Matrix<'_, E>, [from, to]: [usize; 2], threads: Threads) -> Panels {
-    let mut panels = Panels::lent::<K::Packed>(to - from, K::NR, b.rows.next_multiple_of(K::K_PAD));
-    fill::<K, E>(&mut panels, b, [from, to], threads);
-    panels
-}
-
-fn fill<K: Kernel, E: Element>(panels: &mut Panels, b: &Matrix<'_, E>, [from, to]: [usize; 2], threads: Threads) {
-    let transposed = b.t();
-    panels.fill(threads, |lane, packed| K::pack_b(&transposed, from + lane, to, packed));
+/// Whether packed operands are held as bf16 though the kernel multiplies f32.
+pub(super) fn is_narrow<K: Kernel, E: Element>() -> bool {
+    E::IS_BF16 && size_of::<K::Packed>() > size_of::<bf16>()
 }

@@ -1,5 +1,6 @@
 //! Memory and threads of this process and of the machine.
 
+pub mod bandwidth;
 mod control_groups;
 mod limits;
 pub mod memory;

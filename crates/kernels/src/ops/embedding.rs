@@ -4,6 +4,7 @@
 
 use rayon::prelude::*;
 
+use crate::quant::QuantTensor;
 use crate::simd::multiversion::multiversion;
 use crate::tasks::task_of_rows;
 use crate::{Element, SimdLevel};
@@ -28,22 +29,20 @@ pub fn gather<E: Element>(table: &[E], d: usize, tokens: &[u32], out: &mut [E]) 
     });
 }
 
-/// `x[i] += table[rows[i]]`.
-///
-/// # Shapes
-/// `table [v, d]`; `rows [n]`; `x [n, d]`.
+/// [`gather`] of a quantised table, rounded to `E`.
 ///
 /// # Panics
 /// As [`gather`].
-pub fn add_rows_of<E: Element>(level: SimdLevel, table: &[E], d: usize, rows: &[u32], x: &mut [E]) {
-    assert!(x.len() == rows.len() * d, "the shapes of tokens and their rows do not fit");
-    if x.is_empty() {
+pub fn gather_quantised<E: Element>(level: SimdLevel, table: &QuantTensor, tokens: &[u32], out: &mut [E]) {
+    let [_, d] = table.dims();
+    assert!(out.len() == tokens.len() * d, "the shapes of tokens and their rows do not fit");
+    if out.is_empty() {
         return;
     }
     let task = task_of_rows(d);
-    x.par_chunks_mut(task).zip(rows.par_chunks(task / d)).for_each(|(x, rows)| {
-        for (x, &row) in x.chunks_exact_mut(d).zip(rows) {
-            add_to_row(level, &table[row as usize * d..][..d], x);
+    out.par_chunks_mut(task).zip(tokens.par_chunks(task / d)).for_each(|(out, tokens)| {
+        for (out, &token) in out.chunks_exact_mut(d).zip(tokens) {
+            table.unpack_row(level, token as usize, out);
         }
     });
 }
@@ -76,14 +75,6 @@ pub fn scatter_add(level: SimdLevel, gradient: &[f32], d: usize, tokens: &[u32],
         rows.into_iter().for_each(add);
     } else {
         rows.into_par_iter().for_each(add);
-    }
-}
-
-multiversion! {
-    fn add_to_row<E>(row: &[E], x: &mut [E]) {
-        for (x, row) in x.iter_mut().zip(row) {
-            *x = E::from_f32(x.to_f32() + row.to_f32());
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::reference::{generator, trainable};
 use super::{Backend, Generator, Parts, StepSize, Trainable, card, cuda_memory};
 use crate::Error;
 use crate::optim::AdamWStates;
+use crate::weights::QuantisedBytes;
 use crate::reference::{Compute, Precision};
 
 /// What a program without CUDA says.
@@ -97,13 +98,14 @@ impl Backend for Cuda {
         &self,
         shape: &Decoder,
         recorded: &RecordedPlan,
+        _: &QuantisedBytes,
         size: StepSize,
         recompute: bool,
     ) -> Option<u64> {
         Some(cuda_memory::training(shape, recorded, size, recompute, self.precision))
     }
 
-    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+    fn answering_memory(&self, shape: &Decoder, _: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
         cuda_memory::answering(shape, rows, tokens, self.precision)
     }
 

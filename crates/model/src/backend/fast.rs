@@ -18,6 +18,7 @@ use crate::dropout::DropoutKey;
 use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
 use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
+use crate::weights::QuantisedBytes;
 
 /// Passes written by hand over CPU kernels.
 #[derive(Debug)]
@@ -36,14 +37,15 @@ impl Backend for Fast {
         &self,
         shape: &Decoder,
         recorded: &RecordedPlan,
+        quantised: &QuantisedBytes,
         size: StepSize,
         recompute: bool,
     ) -> Option<u64> {
-        Some(memory::training(shape, recorded, size.tokens, recompute))
+        Some(memory::training(shape, recorded, quantised, size.tokens, recompute))
     }
 
-    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {
-        memory::answering(shape, rows, tokens)
+    fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
+        memory::answering(shape, quantised, rows, tokens)
     }
 
     fn trainable(
@@ -54,7 +56,7 @@ impl Backend for Fast {
     ) -> Result<Box<dyn Trainable>, Error> {
         let Parts { shape, weights, tuning } = parts;
         let level = SimdLevel::chosen()?;
-        let options = Options { level, recompute, packed: memory::is_packed(shape, recompute) };
+        let options = Options { level, recompute, packed: memory::is_packed(shape, &weights.quantised_bytes(), recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
         let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
@@ -65,9 +67,10 @@ impl Backend for Fast {
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
         let options = Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
+        let quantised = parts.weights.quantised_bytes();
         let mut model = Model::new(parts.shape, parts.weights, parts.tuning, options)?;
         model.pack();
-        Ok(Box::new(Answering(model)))
+        Ok(Box::new(Answering { model, quantised }))
     }
 }
 
@@ -179,23 +182,30 @@ impl Training {
     }
 }
 
-struct Answering(Model<bf16>);
+struct Answering {
+    model: Model<bf16>,
+    quantised: QuantisedBytes,
+}
 
 impl Generator for Answering {
     fn shape(&self) -> &Decoder {
-        self.0.shape()
+        self.model.shape()
     }
 
     fn positions(&self) -> usize {
-        self.0.positions()
+        self.model.positions()
     }
 
     fn has_independent_rows(&self) -> bool {
         true
     }
 
+    fn quantised(&self) -> &QuantisedBytes {
+        &self.quantised
+    }
+
     fn rows(&self) -> Box<dyn Rows + '_> {
-        Box::new(CachedRows { model: &self.0, cache: Cache::new(&self.0) })
+        Box::new(CachedRows { model: &self.model, cache: Cache::new(&self.model) })
     }
 }
 

@@ -22,6 +22,7 @@ use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
 use crate::optim::{AdamWState, AdamWStates};
+use crate::weights::QuantisedBytes;
 use crate::{Error, Tuning, Weights};
 
 pub use cuda::Cuda;
@@ -43,12 +44,18 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn precision(&self) -> &'static str;
 
     /// Bytes at the peak of a training step, where that can be said.
-    fn training_memory(&self, shape: &Decoder, recorded: &RecordedPlan, size: StepSize, recompute: bool)
-    -> Option<u64>;
+    fn training_memory(
+        &self,
+        shape: &Decoder,
+        recorded: &RecordedPlan,
+        quantised: &QuantisedBytes,
+        size: StepSize,
+        recompute: bool,
+    ) -> Option<u64>;
 
     /// Bytes that a model of this shape takes to answer, without an adapter: `rows` texts at once, each of at most `tokens`
     /// tokens.
-    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64;
+    fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedBytes, rows: usize, tokens: usize) -> u64;
 
     /// The most that either may be: what this process may have, or a device of its own; none where that is not known.
     fn memory_limit(&self) -> Option<MemoryLimit> {
@@ -220,6 +227,9 @@ pub trait Generator: Send + Sync {
     /// Whether a row's logits are the same bytes whatever rows stand beside it, so that an answer does not depend on the
     /// company it was made in.
     fn has_independent_rows(&self) -> bool;
+
+    /// What of its weights is held quantised.
+    fn quantised(&self) -> &QuantisedBytes;
 
     /// No rows yet.
     fn rows(&self) -> Box<dyn Rows + '_>;

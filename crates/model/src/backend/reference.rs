@@ -20,6 +20,7 @@ use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
+use crate::weights::QuantisedBytes;
 use crate::reference::{Batch, Cache, Compute, Gradients, ReferenceModel, Targets};
 
 /// [`ReferenceModel`] in f32 on the CPU.
@@ -35,12 +36,12 @@ impl Backend for Reference {
         "f32"
     }
 
-    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: StepSize, _: bool) -> Option<u64> {
+    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: &QuantisedBytes, _: StepSize, _: bool) -> Option<u64> {
         None
     }
 
     /// Everything is f32, keys and values grow by copying, and attention keeps the scores of a layer.
-    fn answering_memory(&self, shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+    fn answering_memory(&self, shape: &Decoder, _: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
         const FULL: u64 = 4;
         let [rows, tokens] = [rows, tokens].map(|n| n as u64);
         let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
@@ -315,6 +316,9 @@ impl InplaceOp2 for InPlace<'_> {
 
 struct Answering(ReferenceModel);
 
+/// All is plain numbers here.
+static NOTHING: QuantisedBytes = QuantisedBytes::new();
+
 impl Generator for Answering {
     fn shape(&self) -> &Decoder {
         self.0.shape()
@@ -326,6 +330,10 @@ impl Generator for Answering {
 
     fn has_independent_rows(&self) -> bool {
         false
+    }
+
+    fn quantised(&self) -> &QuantisedBytes {
+        &NOTHING
     }
 
     fn rows(&self) -> Box<dyn Rows + '_> {

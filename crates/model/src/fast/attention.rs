@@ -100,7 +100,7 @@ impl<E: Storage> Attention<E> {
         resize(&mut acts.attn_out, n * self.o.in_features());
         resize(&mut acts.lse, n * heads.heads);
         keys_values.attend(pass, &self.spec, &acts.qkv, &mut acts.attn_out, &mut acts.lse);
-        self.o.forward(pass, &self.o.fwd(pass)?, &acts.attn_out, out, Store::Add, &mut acts.o_lora)
+        self.o.forward(pass, &self.o.fwd(pass), &acts.attn_out, out, Store::Add, &mut acts.o_lora)
     }
 
     /// Queries, keys and values of `x [n, d]`, to `acts.qkv`, blocks of each.
@@ -112,7 +112,7 @@ impl<E: Storage> Attention<E> {
         scratch: &mut AttentionScratch<E>,
     ) -> Result<(), Error> {
         let AttentionActs { qkv, qkv_lora, .. } = acts;
-        let weights = self.qkv.fwd(pass)?;
+        let weights = self.qkv.fwd(pass);
         if self.layout != QkvLayout::ByHead {
             return self.qkv.forward(pass, &weights, x, qkv, Store::Set, qkv_lora);
         }

@@ -1,9 +1,7 @@
 //! Puts a model's parts together: from weights by name and a tuning, to linears, norms, sites and trained tensors.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use candle_core::Tensor;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::attention::{AttentionSpec, Heads, KeyBias};
 use tunebench_kernels::ops::activation::Activation;
@@ -13,6 +11,7 @@ use tunebench_spec::{self as spec, Decoder, ParamSpec, WeightPlan};
 
 use super::attention::Attention;
 use super::embedding::{Embedding, PositionTable, Table};
+use super::frozen_matrix::{FrozenMatrix, numbers};
 use super::fused_linear::FusedLinear;
 use super::fusion;
 use super::graph_params::{GraphParam, GraphParams};
@@ -29,6 +28,7 @@ use super::trained::{Slot, TrainedTensor, Vector};
 use crate::dropout::{DropoutNode, SiteId};
 use crate::optim::ParamOptions;
 use crate::tuning::{self, param_name};
+use crate::weights::Stored;
 use crate::{Error, Tuning, Weights};
 
 /// How a model is computed; changes no number but by rounding.
@@ -45,7 +45,7 @@ pub struct Options {
 /// Takes the weights of a model one by one, letting each go, and notes what of them is trained.
 pub(super) struct Builder<E> {
     shape: Decoder,
-    weights: BTreeMap<String, Tensor>,
+    weights: BTreeMap<String, Stored>,
     tuning: Tuning,
     sites: BTreeMap<String, SiteId>,
     param_options: BTreeMap<String, ParamOptions>,
@@ -56,7 +56,7 @@ pub(super) struct Builder<E> {
 impl<E: Storage> Builder<E> {
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Self {
         let sites = SiteId::all(tuning.recorded());
-        let (weights, param_options) = (weights.into_map(), tuning::options(shape, tuning.recorded()));
+        let (weights, param_options) = (weights.into_stored(), tuning::options(shape, tuning.recorded()));
         Self { shape: shape.clone(), weights, tuning, sites, param_options, trained: Vec::new(), options }
     }
 
@@ -77,7 +77,7 @@ impl<E: Storage> Builder<E> {
         let name = &self.shape.weight_name(role, 0);
         let base = self.take(name)?;
         match self.is_trainable(name) {
-            false => Ok(Table::Frozen(Arc::new(E::take(&base)?))),
+            false => Ok(Table::Frozen(FrozenMatrix::new(self.options.level, base)?)),
             true => Ok(Table::Trained(self.trained_weight(name, base)?)),
         }
     }
@@ -182,7 +182,7 @@ impl<E: Storage> Builder<E> {
         if self.is_trainable(name) {
             return Ok(Vector::Trained { slot: self.trained_small(name)?, offset });
         }
-        let mut values = f32::take(&base)?;
+        let mut values = numbers::<f32>(self.options.level, &base)?;
         values.iter_mut().for_each(|value| *value += offset);
         Ok(Vector::Frozen(values))
     }
@@ -195,7 +195,7 @@ impl<E: Storage> Builder<E> {
     fn linear(&mut self, role: Role, layer: usize) -> Result<Linear<E>, Error> {
         let name = &self.shape.weight_name(role, layer);
         let base = self.take(name)?;
-        let &[out_features, in_features] = base.dims() else {
+        let &[out_features, in_features] = base.dims().as_slice() else {
             return Err(Error::Plan { weight: name.into(), fault: "it is not a matrix".into() });
         };
         let dims = [out_features, in_features];
@@ -205,12 +205,12 @@ impl<E: Storage> Builder<E> {
                 Map::Product { weight, lora: None }
             }
             Some(WeightPlan::Adapted { params }) => {
-                let weight = Arc::new(E::take(&base)?);
-                drop(base);
+                let weight = FrozenMatrix::new(self.options.level, base)?;
                 self.adapted(name, dims, weight, &params)?
             }
             Some(WeightPlan::Frozen) | None => {
-                Map::Product { weight: LinearWeight::Plain(Arc::new(E::take(&base)?)), lora: None }
+                let weight = LinearWeight::Frozen(FrozenMatrix::new(self.options.level, base)?);
+                Map::Product { weight, lora: None }
             }
         };
         let bias = self.shape.has_bias(role).then(|| self.shape.bias_name(role, layer));
@@ -223,7 +223,7 @@ impl<E: Storage> Builder<E> {
         &mut self,
         name: &str,
         dims: [usize; 2],
-        weight: Arc<Vec<E>>,
+        weight: FrozenMatrix<E>,
         specs: &[ParamSpec],
     ) -> Result<Map<E>, Error> {
         let Some(graph) = self.tuning.recorded().graphs_of(name).map(|graphs| graphs.forward.clone()) else {
@@ -238,7 +238,7 @@ impl<E: Storage> Builder<E> {
         let dropout = form.dropout.filter(|(_, p)| *p > 0.0);
         let dropout = dropout.map(|(node, p)| LoraDropout { p, node: DropoutNode { site: id, node } });
         let lora = Lora { a, b, rank: form.rank, scale: form.scale as f32, dropout, offset: 0 };
-        Ok(Map::Product { weight: LinearWeight::Plain(weight), lora: Some(lora) })
+        Ok(Map::Product { weight: LinearWeight::Frozen(weight), lora: Some(lora) })
     }
 
     fn params(&mut self, site: &str, specs: &[ParamSpec]) -> Result<GraphParams, Error> {
@@ -258,7 +258,7 @@ impl<E: Storage> Builder<E> {
     }
 
     /// A weight of the model that is trained; `base` is let go before its value is taken.
-    fn trained_weight(&mut self, name: &str, base: Tensor) -> Result<Slot, Error> {
+    fn trained_weight(&mut self, name: &str, base: Stored) -> Result<Slot, Error> {
         drop(base);
         let value = self.tuning.take_value(name)?;
         let tensor = TrainedTensor::weight(name, &value, self.param_options(name)?)?;
@@ -290,7 +290,7 @@ impl<E: Storage> Builder<E> {
         matches!(self.tuning.recorded().plan.weights.get(name), Some(WeightPlan::Trainable { .. }))
     }
 
-    fn take(&mut self, name: &str) -> Result<Tensor, Error> {
+    fn take(&mut self, name: &str) -> Result<Stored, Error> {
         let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
         self.weights.remove(name).ok_or_else(missing)
     }

@@ -2,19 +2,19 @@
 //! decoder has these.
 
 use std::mem::swap;
-use std::sync::Arc;
 
 use tunebench_kernels::Store;
-use tunebench_kernels::ops::embedding::{add_rows_of, gather, scatter_add};
-use tunebench_kernels::ops::reduce::scale;
+use tunebench_kernels::ops::embedding::{gather, scatter_add};
+use tunebench_kernels::ops::reduce::{add, scale};
 
 use super::batch::Batch;
+use super::frozen_matrix::FrozenMatrix;
 use super::linear::LinearWeight;
 use super::norm::{Norm, NormStats};
 use super::pass::{BackwardPass, Pass};
 use super::prefix::Prefix;
 use super::storage::{Storage, resize};
-use super::trained::{Slot, TrainedTensor};
+use super::trained::Slot;
 
 /// What the first layer reads of tokens at positions.
 pub(super) struct Embedding<E> {
@@ -29,7 +29,7 @@ pub(super) struct Embedding<E> {
 
 /// Rows to be looked up.
 pub(super) enum Table<E> {
-    Frozen(Arc<Vec<E>>),
+    Frozen(FrozenMatrix<E>),
     Trained(Slot),
 }
 
@@ -56,7 +56,7 @@ impl<E: Storage> Table<E> {
     /// The same matrix as the weight of a tied head.
     pub fn tied(&self) -> LinearWeight<E> {
         match self {
-            Self::Frozen(values) => LinearWeight::Plain(values.clone()),
+            Self::Frozen(matrix) => LinearWeight::Frozen(matrix.clone()),
             Self::Trained(slot) => LinearWeight::Trained(*slot),
         }
     }
@@ -68,10 +68,11 @@ impl<E: Storage> Table<E> {
         }
     }
 
-    fn values<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> &'a [E] {
+    /// The rows of these numbers, each `d` wide, to `out [n, d]`.
+    fn gather(&self, pass: &Pass<'_, E>, d: usize, rows: &[u32], out: &mut [E]) {
         match self {
-            Self::Frozen(values) => values,
-            Self::Trained(slot) => trained[*slot].rounded(),
+            Self::Frozen(matrix) => matrix.gather(pass.level, d, rows, out),
+            Self::Trained(slot) => gather(pass.trained[*slot].rounded(), d, rows, out),
         }
     }
 }
@@ -95,7 +96,7 @@ impl<E: Storage> Embedding<E> {
     pub fn forward(&self, pass: &Pass<'_, E>, batch: &Batch, acts: &mut EmbeddingActs<E>, x: &mut Vec<E>) {
         let d = self.width;
         resize(x, batch.len() * d);
-        gather(self.tokens.values(pass.trained), d, batch.tokens(), x);
+        self.tokens.gather(pass, d, batch.tokens(), x);
         if let Some(by) = self.scale {
             scale(pass.level, x, by);
         }
@@ -103,7 +104,9 @@ impl<E: Storage> Embedding<E> {
             prefix.put_embeddings(pass.seq_ends, d, x);
         }
         if let Some(positions) = &self.positions {
-            add_rows_of(pass.level, positions.table.values(pass.trained), d, &positions.rows(batch), x);
+            let (mut rows, tokens) = (vec![E::default(); x.len()], x.clone());
+            positions.table.gather(pass, d, &positions.rows(batch), &mut rows);
+            add(pass.level, &tokens, &rows, x);
         }
         if let Some(norm) = &self.norm {
             swap(&mut acts.x, x);

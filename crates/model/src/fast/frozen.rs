@@ -46,8 +46,8 @@ impl Found {
 
     fn tables<'a, E: Storage>(&mut self, tables: impl IntoIterator<Item = &'a Table<E>>) {
         for table in tables {
-            if let Table::Frozen(values) = table {
-                self.numbers(values);
+            if let Table::Frozen(matrix) = table {
+                self.put(matrix.fingerprint());
             }
         }
     }
@@ -72,8 +72,8 @@ impl Found {
     fn linears<E: Storage>(&mut self, fused: &FusedLinear<E>) {
         for linear in fused.linears() {
             match &linear.map {
-                Map::Graph(site) => self.numbers(&site.weight),
-                Map::Product { weight: LinearWeight::Plain(values), .. } => self.numbers(values),
+                Map::Graph(site) => self.put(site.weight.fingerprint()),
+                Map::Product { weight: LinearWeight::Frozen(matrix), .. } => self.put(matrix.fingerprint()),
                 Map::Product { weight: LinearWeight::Packed { fwd, bwd }, .. } => {
                     self.put(fwd.fingerprint());
                     bwd.iter().for_each(|bwd| self.put(bwd.fingerprint()));

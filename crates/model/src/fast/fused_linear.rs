@@ -5,7 +5,7 @@
 //! stacked `A`s makes them all.
 
 use tunebench_kernels::Store;
-use tunebench_kernels::gemm::{Matrix, MatrixMut, Rhs, gemm};
+use tunebench_kernels::gemm::{Columns, Matrix, MatrixMut, Rhs, gemm, gemm_columns};
 use tunebench_kernels::ops::RowColumns;
 use tunebench_kernels::ops::bias::{add_bias, bias_gradient, broadcast_bias};
 use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
@@ -71,7 +71,7 @@ impl<E: Storage> FusedLinear<E> {
     }
 
     /// What the forward pass multiplies by, each `[in, out]`.
-    pub fn fwd<'a>(&'a self, pass: &Pass<'a, E>) -> Result<Vec<Rhs<'a, E>>, Error> {
+    pub fn fwd<'a>(&'a self, pass: &Pass<'a, E>) -> Vec<Rhs<'a, E>> {
         self.linears.iter().map(|linear| linear.fwd(pass.trained)).collect()
     }
 
@@ -94,19 +94,26 @@ impl<E: Storage> FusedLinear<E> {
         let n = x.len() / self.in_features;
         self.lora_forward(pass, x, lora_hidden);
         let input = Matrix::new(x, n, self.in_features);
+        let mut products: Vec<Columns<'_, E>> = Vec::with_capacity(self.linears.len());
         for (linear, weight) in self.linears.iter().zip(weights) {
             let store = self.put_bias(pass, linear, out, store);
-            let mut out = MatrixMut::strided(&mut out[linear.offset..], n, linear.out_features, self.out_features);
             match &linear.map {
-                Map::Product { lora: None, .. } => gemm(pass.level, &[(input, *weight)], 1.0, out, store),
-                Map::Product { lora: Some(lora), .. } => {
-                    let hidden = Matrix::strided(&lora_hidden[lora.offset..], n, lora.rank, self.lora_rank);
-                    let b = lora.b(pass, linear.out_features).t();
-                    gemm(pass.level, &[(input, *weight), (hidden, b.into())], 1.0, out, store);
+                Map::Product { lora, .. } => {
+                    let mut terms = vec![(input, *weight)];
+                    if let Some(lora) = lora {
+                        let hidden = Matrix::strided(&lora_hidden[lora.offset..], n, lora.rank, self.lora_rank);
+                        terms.push((hidden, lora.b(pass, linear.out_features).t().into()));
+                    }
+                    products.push(Columns { first: linear.offset, count: linear.out_features, terms, store });
                 }
-                Map::Graph(site) => out.put(&site.forward(pass, x)?, store),
+                Map::Graph(site) => {
+                    let out = &mut out[linear.offset..];
+                    let mut out = MatrixMut::strided(out, n, linear.out_features, self.out_features);
+                    out.put(&site.forward(pass, x)?, store);
+                }
             }
         }
+        gemm_columns(pass.level, &products, 1.0, MatrixMut::new(out, n, self.out_features));
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Any recorded graph in the fast engine: run by candle at its site, in f32, and differentiated there.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 use tunebench_kernels::gemm::Matrix;
 use tunebench_spec::Graph;
 
+use super::frozen_matrix::FrozenMatrix;
 use super::graph_params::{GraphParams, flat};
 use super::pass::{BackwardPass, Pass};
 use super::storage::Storage;
@@ -21,7 +21,7 @@ pub(super) struct GraphSite<E> {
     pub graph: Graph,
     pub params: GraphParams,
     /// Frozen, `[out, in]`.
-    pub weight: Arc<Vec<E>>,
+    pub weight: FrozenMatrix<E>,
     pub dims: [usize; 2],
 }
 
@@ -52,8 +52,8 @@ impl<E: Storage> GraphSite<E> {
     }
 
     fn run(&self, pass: &Pass<'_, E>, x: &Tensor, params: &BTreeMap<String, Tensor>) -> Result<Tensor, Error> {
-        let weight = self.weight.iter().map(|w| w.to_f32()).collect();
-        let weight = Tensor::from_vec(weight, &self.dims, &Device::Cpu)?;
+        // One at a time: it is let go when the site is done.
+        let weight = Tensor::from_vec(self.weight.to_f32(pass.level), &self.dims, &Device::Cpu)?;
         let dropout = Dropout::of(pass.dropout, self.id);
         Ok(site::run(&self.graph, &Inputs { x: Some(x), weight: Some(&weight), params, dropout })?.contiguous()?)
     }

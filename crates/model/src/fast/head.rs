@@ -59,7 +59,7 @@ impl<E: Storage> Head<E> {
     ) -> Result<(), Error> {
         self.gather_rows(pass, x, indices, s);
         resize(logits, indices.len() * self.linear.out_features());
-        self.scores(pass, &self.linear.fwd(pass)?, &s.normed, logits, &mut s.lora_hidden)
+        self.scores(pass, &self.linear.fwd(pass), &s.normed, logits, &mut s.lora_hidden)
     }
 
     /// Logits of normed rows `[c, d]` by `weights`, as [`FusedLinear::forward`] takes them, to `logits [c, v]`.
@@ -95,7 +95,7 @@ impl<E: Storage> Head<E> {
             Some(weight) if labels.len() > LABELS_AT_ONCE => {
                 PackedRhs::renew(&mut s.fwd, pass.level, weight.t()).into()
             }
-            _ => linear.fwd(pass.trained)?,
+            _ => linear.fwd(pass.trained),
         };
         for (normed, labels) in s.normed.chunks(LABELS_AT_ONCE * d).zip(labels.chunks(LABELS_AT_ONCE)) {
             resize(&mut s.logits, labels.len() * v);
@@ -127,7 +127,7 @@ impl<E: Storage> Head<E> {
                 PackedRhs::renew(&mut s.bwd, pass.level, weight).into(),
             ),
             Some(weight) => (PackedRhs::renew(&mut s.fwd, pass.level, weight.t()).into(), weight.into()),
-            None => (linear.fwd(pass.trained)?, linear.bwd(pass.trained)?),
+            None => (linear.fwd(pass.trained), linear.bwd(pass.trained)?),
         };
         resize(&mut s.d_normed, indices.len() * d);
         let mut sum = 0.0;

@@ -1,11 +1,10 @@
 //! A linear weight in use, and what adapts it.
 
-use std::sync::Arc;
-
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::gemm::{Matrix, PackedRhs, Rhs};
 use tunebench_spec::random::Stream;
 
+use super::frozen_matrix::FrozenMatrix;
 use super::graph_site::GraphSite;
 use super::pass::Pass;
 use super::storage::Storage;
@@ -16,7 +15,7 @@ use crate::dropout::DropoutNode;
 /// A weight `[out, in]` of a product.
 pub(super) enum LinearWeight<E> {
     /// Frozen, as it is; perhaps shared with the embedding.
-    Plain(Arc<Vec<E>>),
+    Frozen(FrozenMatrix<E>),
     /// Frozen, as the products of the forward pass (`Wᵀ [in, out]`) and the backward pass (`W [out, in]`) read it. A model
     /// that only answers has no use for the second.
     Packed {
@@ -78,12 +77,12 @@ impl<E: Storage> Linear<E> {
         is_map_trained || self.bias.as_ref().is_some_and(Vector::is_trained)
     }
 
-    /// `W [out, in]` of a product, unless it is packed.
+    /// `W [out, in]` of a product, unless it is packed or quantised.
     pub fn unpacked<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Option<Matrix<'a, E>> {
         let Map::Product { weight, .. } = &self.map else { return None };
         let values = match weight {
-            LinearWeight::Plain(values) => values,
-            LinearWeight::Packed { .. } => return None,
+            LinearWeight::Frozen(FrozenMatrix::Plain(values)) => values,
+            LinearWeight::Frozen(FrozenMatrix::Quantised(_)) | LinearWeight::Packed { .. } => return None,
             LinearWeight::Trained(slot) => trained[*slot].rounded(),
         };
         Some(self.matrix(values))
@@ -93,15 +92,19 @@ impl<E: Storage> Linear<E> {
         Matrix::new(values, self.out_features, self.in_features)
     }
 
-    /// Packs the weight of a product for the forward pass alone, if it is not packed yet.
+    fn dims(&self) -> [usize; 2] {
+        [self.out_features, self.in_features]
+    }
+
+    /// Packs the weight of a product for the forward pass alone, if it is plain numbers.
     pub fn pack_for_answers(&mut self, level: SimdLevel, trained: &[TrainedTensor<E>]) {
         let Some(fwd) = self.unpacked(trained).map(|matrix| PackedRhs::new(level, matrix.t())) else { return };
         self.set_packed(fwd, None);
     }
 
-    /// Packs the frozen weight of a product for both passes.
+    /// Packs the frozen weight of a product for both passes, if it is plain numbers.
     pub fn pack_for_training(&mut self, level: SimdLevel) {
-        let Map::Product { weight: LinearWeight::Plain(values), .. } = &self.map else { return };
+        let Map::Product { weight: LinearWeight::Frozen(FrozenMatrix::Plain(values)), .. } = &self.map else { return };
         let matrix = self.matrix(values);
         let (fwd, bwd) = (PackedRhs::new(level, matrix.t()), PackedRhs::new(level, matrix));
         self.set_packed(fwd, Some(bwd));
@@ -114,11 +117,12 @@ impl<E: Storage> Linear<E> {
     }
 
     /// `Wᵀ [in, out]`, for the outputs.
-    pub fn fwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Result<Rhs<'a, E>, Error> {
+    pub fn fwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Rhs<'a, E> {
         match &self.map {
-            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => Ok(fwd.into()),
-            Map::Product { .. } => Ok(self.unpacked(trained).ok_or(Error::AnswersOnly)?.t().into()),
-            Map::Graph(site) => Ok(self.matrix(&site.weight).t().into()),
+            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => fwd.into(),
+            Map::Product { weight: LinearWeight::Trained(slot), .. } => self.matrix(trained[*slot].rounded()).t().into(),
+            Map::Product { weight: LinearWeight::Frozen(weight), .. } => weight.transposed_rhs(self.dims()),
+            Map::Graph(site) => site.weight.transposed_rhs(self.dims()),
         }
     }
 
@@ -127,11 +131,14 @@ impl<E: Storage> Linear<E> {
     /// # Errors
     /// [`Error::AnswersOnly`] when it was packed for the forward pass alone.
     pub fn bwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Result<Rhs<'a, E>, Error> {
-        match &self.map {
-            Map::Product { weight: LinearWeight::Packed { bwd: Some(bwd), .. }, .. } => Ok(bwd.into()),
-            Map::Product { .. } => Ok(self.unpacked(trained).ok_or(Error::AnswersOnly)?.into()),
-            Map::Graph(site) => Ok(self.matrix(&site.weight).into()),
-        }
+        Ok(match &self.map {
+            Map::Product { weight: LinearWeight::Packed { bwd, .. }, .. } => {
+                bwd.as_ref().ok_or(Error::AnswersOnly)?.into()
+            }
+            Map::Product { weight: LinearWeight::Trained(slot), .. } => self.matrix(trained[*slot].rounded()).into(),
+            Map::Product { weight: LinearWeight::Frozen(weight), .. } => weight.rhs(self.dims()),
+            Map::Graph(site) => site.weight.rhs(self.dims()),
+        })
     }
 }
 

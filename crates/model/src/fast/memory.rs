@@ -5,6 +5,8 @@
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
 //! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
+use std::collections::BTreeMap;
+
 use tunebench_kernels::attention::BLOCK;
 use tunebench_kernels::machine::memory;
 use tunebench_spec::decoder::{NormKind, NormPlacement, QkvLayout, Weight};
@@ -29,17 +31,24 @@ const PROMPT_TOKENS: u64 = 2048;
 /// Of this machine's memory, what frozen weights may take that are packed for both passes.
 const PACKED_SHARE: u64 = 4;
 
-/// Whether frozen weights are kept packed for both passes: where layers are kept too, not computed again to save memory,
+/// Whether frozen weights that are plain numbers are kept packed for both passes: where layers are kept too, not computed again to save memory,
 /// and the two copies take no more than a quarter of what the machine has.
-pub fn is_packed(shape: &Decoder, recompute: bool) -> bool {
-    let two = 2 * HALF * shape.params();
+pub fn is_packed(shape: &Decoder, quantised: &BTreeMap<String, u64>, recompute: bool) -> bool {
+    let plain = shape.weights().into_iter().filter(|weight| !quantised.contains_key(&weight.name));
+    let two = 2 * HALF * plain.map(|weight| weight.len()).sum::<u64>();
     !recompute && memory::total().is_some_and(|total| two <= total / PACKED_SHARE)
 }
 
-/// Peak bytes of a step over `tokens` tokens at once, virtual ones included.
-pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompute: bool) -> u64 {
+/// Peak bytes of a step over `tokens` tokens at once, virtual ones included; `quantised` has the bytes of weights that are held so.
+pub fn training(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    quantised: &BTreeMap<String, u64>,
+    tokens: usize,
+    recompute: bool,
+) -> u64 {
     let plans = &recorded.plan.weights;
-    let copies = if is_packed(shape, recompute) { 2 } else { 1 };
+    let copies = if is_packed(shape, quantised, recompute) { 2 } else { 1 };
     let (mut weights, mut unfused) = (0, 0);
     let mut rank = 0;
     for weight in shape.weights() {
@@ -60,8 +69,9 @@ pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompu
                         1
                     }
                 };
-                len * HALF * plain + added * (HALF + 4 * FULL)
+                quantised.get(&weight.name).copied().unwrap_or(len * HALF * plain) + added * (HALF + 4 * FULL)
             }
+            Some(WeightPlan::Frozen) | None if quantised.contains_key(&weight.name) => quantised[&weight.name],
             // The head's two are counted with its buffers.
             _ if weight.role == Role::Head => len * HALF * (2 - copies),
             _ if weight.role == Role::Embedding => len * HALF,
@@ -69,22 +79,31 @@ pub fn training(shape: &Decoder, recorded: &RecordedPlan, tokens: usize, recompu
         };
     }
     let head = if shape.tie_word_embeddings { Role::Embedding } else { Role::Head };
-    let is_frozen = plans.get(&shape.weight_name(head, 0)).is_none_or(|plan| *plan == WeightPlan::Frozen);
+    let head = shape.weight_name(head, 0);
+    let is_frozen = plans.get(&head).is_none_or(|plan| *plan == WeightPlan::Frozen);
     let at_once = if is_frozen { LABELS_AT_ONCE } else { LABELS_AT_ONCE_TRAINED };
-    let passes =
-        activations(shape, first_trained_layer(shape, recorded), [tokens, at_once].map(|n| n as u64), recompute);
-    weights + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
+    let first_trained = first_trained_layer(shape, recorded);
+    let passes = activations(shape, first_trained, [tokens, at_once].map(|n| n as u64), recompute);
+    // Quantised, it is unpacked as it is read.
+    let head_size = 2 * HALF * (shape.vocab_size * shape.hidden_size) as u64;
+    let packed_head = if is_frozen && quantised.contains_key(&head) { 0 } else { head_size };
+    weights + packed_head + virtual_tokens(shape, recorded) + passes + HALF * rank * tokens as u64 + unfused + BASE
 }
 
 /// Peak bytes of answering `rows` texts at once, each of at most `tokens` tokens: weights packed once; keys and values of all,
 /// whose memory doubles as it grows, old and new side by side for one layer; the pass that reads prompts, of which as many
 /// are read together as `crates/generate` says; and the scores.
-pub fn answering(shape: &Decoder, rows: usize, tokens: usize) -> u64 {
+pub fn answering(shape: &Decoder, quantised: &BTreeMap<String, u64>, rows: usize, tokens: usize) -> u64 {
     let [rows, tokens] = [rows, tokens].map(|n| n as u64);
     let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
     let [h, e] = [shape.attention.heads, shape.attention.head_dim].map(|x| x as u64);
     let kv = shape.attention.kv_width() as u64;
-    let head = if shape.tie_word_embeddings { v * d } else { 0 }; // packed beside the embedding
+    let embedding = shape.weight_name(Role::Embedding, 0);
+    let is_packed_again = shape.tie_word_embeddings && !quantised.contains_key(&embedding);
+    let head = if is_packed_again { HALF * v * d } else { 0 }; // packed beside the embedding
+    let plain = |weight: &Weight| HALF * weight.len();
+    let weights = shape.weights().into_iter();
+    let weights: u64 = weights.map(|w| quantised.get(&w.name).copied().unwrap_or_else(|| plain(&w))).sum();
     // A row's blocks before a window are given back; the one that the window begins in is not, nor is the last one full.
     let held = |layer| match shape.attention.window_of(layer) {
         Some(window) => tokens.min((window + 2 * BLOCK) as u64),
@@ -96,7 +115,7 @@ pub fn answering(shape: &Decoder, rows: usize, tokens: usize) -> u64 {
     let read = tokens.max(PROMPT_TOKENS.min(rows * tokens));
     let (added, by_head) = (added_widths(shape), by_head_width(shape));
     let pass = read * (HALF * (6 * d + 4 * f + 2 * h * e + 2 * kv + added + by_head) + FULL * (2 * d + h));
-    HALF * (shape.params() + head) + cache + pass + rows * (v * FULL + d * HALF) + BASE
+    weights + head + cache + pass + rows * (v * FULL + d * HALF) + BASE
 }
 
 /// What virtual tokens take beside their rows in the passes: trained tensors, candle's copies of them with their
@@ -141,7 +160,7 @@ fn activations(shape: &Decoder, first_trained: u64, [n, labels_at_once]: [u64; 2
     let embedded = if shape.embedding.norm { (HALF + FULL) * d } else { 0 };
     let scratch = n * (HALF * (3 * d + 2 * f + attn_out + qkv + by_head_width(shape)) + FULL * 2 * d + embedded);
     let labels = n.min(labels_at_once);
-    let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL) + 2 * HALF * v * d;
+    let head = n * d * (2 * HALF + 2 * FULL) + labels * v * (HALF + FULL);
     kept + scratch + head
 }
 

@@ -52,9 +52,9 @@ impl<E: Storage> Mlp<E> {
         let n = x.len() / self.gate_up.in_features();
         let MlpActs { gate_up, gate_up_lora, down_lora } = acts;
         resize(gate_up, n * self.gate_up.out_features());
-        self.gate_up.forward(pass, &self.gate_up.fwd(pass)?, x, gate_up, Store::Set, gate_up_lora)?;
+        self.gate_up.forward(pass, &self.gate_up.fwd(pass), x, gate_up, Store::Set, gate_up_lora)?;
         self.activate(pass.level, gate_up, &mut scratch.hidden);
-        self.down.forward(pass, &self.down.fwd(pass)?, &scratch.hidden, out, Store::Add, down_lora)
+        self.down.forward(pass, &self.down.fwd(pass), &scratch.hidden, out, Store::Add, down_lora)
     }
 
     /// From the gradient `dy [n, d]` of what was added to the residual stream to that of the input `x`, set in

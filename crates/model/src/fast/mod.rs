@@ -27,6 +27,7 @@ mod decode;
 mod divided;
 mod embedding;
 mod frozen;
+mod frozen_matrix;
 mod fused_linear;
 mod fusion;
 mod gradients;

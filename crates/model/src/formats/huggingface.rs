@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde_json::{Value, json};
 use tunebench_files::{create_folder, write_file};
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{ConfigError, Weight};
 use tunebench_spec::names::Role;
@@ -14,7 +17,7 @@ use crate::families::{self, Family};
 use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, Float, TensorFile};
 use crate::formats::stored_names::{StoredNames, by_own_name, is_buffer};
-use crate::weights::{check, place};
+use crate::weights::{Stored, check, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
 
 const CONFIG: &str = "config.json";
@@ -53,7 +56,7 @@ impl Folder {
                     return Err(Error::corrupt(&file, format!("tensor `{name}` is in another shard too")));
                 }
                 let type_fault = shard.check_type(&name).err();
-                tensors.push((name, Stored { file: file.clone(), dims, type_fault }));
+                tensors.push((name, Place { file: file.clone(), dims, type_fault }));
             }
         }
         let twice = |[one, other]: [String; 2]| {
@@ -84,7 +87,7 @@ impl Folder {
         &self.shape
     }
 
-    /// Reads every weight, bf16 if it is stored so, else as f32.
+    /// Reads every weight as it is stored.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Corrupt`] when a file has changed.
@@ -93,10 +96,10 @@ impl Folder {
         for (path, names) in &self.shards {
             let mut file = TensorFile::open(path)?;
             for (name, own) in names {
-                all.insert(own.clone(), file.read_stored(name)?);
+                all.insert(own.clone(), held(&mut file, name)?);
             }
         }
-        Weights::new(&self.shape, all)
+        Weights::of_stored(&self.shape, all)
     }
 
     /// How each weight is stored.
@@ -121,8 +124,22 @@ impl Folder {
     }
 }
 
+/// A tensor as a model holds it: a matrix of f16 as that, the rest as bf16 or f32.
+fn held(file: &mut TensorFile, name: &str) -> Result<Stored, Error> {
+    let is_matrix = |dims: &Vec<usize>| dims.len() == 2 && QuantType::F16.bytes(dims[0], dims[1]).is_some();
+    if file.float(name) != Some(Float::F16) || !file.shape(name).is_some_and(|dims| is_matrix(&dims)) {
+        return Ok(Stored::Plain(file.read_stored(name)?));
+    }
+    let (dims, bytes) = file.bytes(name)?;
+    let tensor = QuantTensor::new(QuantType::F16, [dims[0], dims[1]], bytes).expect("as many bytes as its header says");
+    match tensor.not_finite(SimdLevel::best()) {
+        Some(number) => Err(Error::NotFinite { path: file.path().into(), name: name.into(), number }),
+        None => Ok(Stored::Quantised(Arc::new(tensor))),
+    }
+}
+
 /// Where a tensor is.
-struct Stored {
+struct Place {
     file: PathBuf,
     dims: Vec<usize>,
     /// Why its numbers cannot be read.
@@ -133,7 +150,7 @@ struct Stored {
 /// an equal one is left out, a different one is the head, and one without an embedding is both.
 fn resolve_head(
     shape: &mut Decoder,
-    tensors: &mut BTreeMap<String, (String, Stored)>,
+    tensors: &mut BTreeMap<String, (String, Place)>,
 ) -> Result<Option<String>, Error> {
     let [head, embedding] = [Role::Head, Role::Embedding].map(|role| shape.weight_name(role, 0));
     if !shape.tie_word_embeddings {
@@ -232,8 +249,8 @@ pub fn save_weights(
     float: &dyn Fn(&str) -> Float,
     most: u64,
 ) -> Result<Vec<String>, Error> {
-    let tensors: BTreeMap<&str, &Tensor> = weights.iter().collect();
-    let found = tensors.iter().map(|(name, t)| ((*name).to_owned(), t.dims().to_vec())).collect();
+    let tensors: BTreeMap<&str, &Stored> = weights.stored().collect();
+    let found = tensors.iter().map(|(name, stored)| ((*name).to_owned(), stored.dims())).collect();
     check(&place(dir), shape, &found)?;
     let listed = shape.weights();
     let bytes = |weight: &Weight| weight.len() * float(&weight.name).size() as u64;
@@ -254,11 +271,9 @@ pub fn save_weights(
         _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
     };
     for (number, (_, shard)) in shards.iter().enumerate() {
-        let mut of_shard = Vec::with_capacity(shard.len());
-        for weight in shard {
-            let name = weight.name.as_str();
-            of_shard.extend(tensors.get(name).map(|tensor| (name, *tensor, float(name))));
-        }
+        let of_shard = shard.iter().filter_map(|weight| Some((weight.name.as_str(), tensors.get(weight.name.as_str())?)));
+        let of_shard: Vec<_> = of_shard.map(|(name, stored)| (name, stored.tensor(), float(name))).collect();
+        let of_shard: Vec<_> = of_shard.iter().map(|(name, tensor, float)| (*name, tensor.as_ref(), *float)).collect();
         safetensors::write_as(&dir.join(name(number)), &of_shard)?;
     }
     if count > 1 {

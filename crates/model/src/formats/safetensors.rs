@@ -57,6 +57,11 @@ impl TensorFile {
         names.into_iter().filter_map(|n| self.header.info(&n).map(|i| i.shape.clone()).map(|s| (n, s))).collect()
     }
 
+    /// The shape of a tensor; none where there is no such tensor.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.header.info(name).map(|info| info.shape.clone())
+    }
+
     /// How the numbers of a tensor are stored; none where there is no such tensor, or it holds other numbers.
     pub fn float(&self, name: &str) -> Option<Float> {
         self.info(name).ok().map(|(float, _)| float)
@@ -94,6 +99,17 @@ impl TensorFile {
     /// [`Error::Missing`] when there is none of that name, [`Error::Type`] unless it is f32, f16 or bf16.
     pub fn check_type(&self, name: &str) -> Result<(), Error> {
         self.info(name).map(drop)
+    }
+
+    /// The shape and the bytes of a tensor.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`], without a look at its numbers.
+    pub(crate) fn bytes(&mut self, name: &str) -> Result<(Vec<usize>, Vec<u8>), Error> {
+        let (_, info) = self.info(name)?;
+        let (shape, (from, to)) = (info.shape.clone(), info.data_offsets);
+        self.reader.seek(self.start + from as u64)?;
+        Ok((shape, self.reader.bytes((to - from) as u64, name)?))
     }
 
     /// One tensor on the CPU, converted to f32.

@@ -10,6 +10,7 @@ use crate::files::read_text;
 use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
 use crate::formats::safetensors::Float;
+use crate::weights::QuantisedBytes;
 use crate::{Error, Tokenizer, Weights};
 
 /// A model folder or file whose headers have been read and checked.
@@ -63,7 +64,7 @@ pub fn decoder_of(folder: &Path) -> Result<Decoder, Error> {
 }
 
 impl Source {
-    /// Reads every weight, bf16 if it is stored so, else as f32.
+    /// Reads every weight as it is stored: f32, bf16 or f16, or in blocks.
     ///
     /// # Errors
     /// [`Error::NotFinite`] or [`Error::Corrupt`] names file and tensor.
@@ -110,6 +111,14 @@ impl Source {
         match &self.kind {
             Kind::Folder(_) => None,
             Kind::Gguf(file) => Some(file),
+        }
+    }
+
+    /// Bytes of each weight that is stored in blocks, by name.
+    pub fn quantised(&self) -> QuantisedBytes {
+        match &self.kind {
+            Kind::Folder(_) => QuantisedBytes::new(),
+            Kind::Gguf(file) => file.quantised(),
         }
     }
 

@@ -88,8 +88,8 @@ fn models_are_saved_in_bf16_too() {
     assert!(fs::read_to_string(dir.path().join("config.json")).unwrap().contains("\"torch_dtype\": \"bfloat16\""));
     let found = open(dir.path()).unwrap().weights().unwrap();
     for ((name, exact), (_, rounded)) in weights.iter().zip(found.iter()) {
-        let nearest: Vec<f32> = numbers(exact).into_iter().map(|v| half::bf16::from_f32(v).to_f32()).collect();
-        assert_eq!(numbers(rounded), nearest, "{name}");
+        let nearest: Vec<f32> = numbers(&exact).into_iter().map(|v| half::bf16::from_f32(v).to_f32()).collect();
+        assert_eq!(numbers(&rounded), nearest, "{name}");
     }
 }
 
@@ -109,7 +109,7 @@ fn saved_models_open_again_unchanged() {
         assert_eq!(reopened.shape, source.shape);
         let found = reopened.weights().unwrap();
         for ((name, a), (_, b)) in weights.iter().zip(found.iter()) {
-            assert_eq!(numbers(a), numbers(b), "{name}");
+            assert_eq!(numbers(&a), numbers(&b), "{name}");
         }
         let file = tunebench_model::formats::safetensors::TensorFile::open(&saved.join("model.safetensors")).unwrap();
         assert_eq!(file.note("format"), Some("pt"));
@@ -130,7 +130,7 @@ fn fresh_weights_are_seeded_and_scaled() {
     };
     assert_eq!(weights.len(), shape.weights().len());
     for (name, tensor) in weights.iter() {
-        let values = numbers(tensor);
+        let values = numbers(&tensor);
         assert_eq!(values, numbers(&same.get(name).unwrap()), "{name}");
         if name.ends_with("norm.weight") {
             assert!(values.iter().all(|v| *v == 1.0), "{name}");

@@ -52,7 +52,7 @@ fn gguf_and_folder_hold_the_same_weights() {
     assert_eq!((&folder.shape.positions, &folder.shape.attention), (&gguf.shape.positions, &gguf.shape.attention));
     let (rounded, exact) = (folder.weights().unwrap(), gguf.weights().unwrap());
     for ((name, rounded), (_, exact)) in rounded.iter().zip(exact.iter()) {
-        let exact = numbers(exact).into_iter().map(|v| bf16::from_f32(v).to_f32());
-        assert!(numbers(rounded).into_iter().eq(exact), "{name}");
+        let exact = numbers(&exact).into_iter().map(|v| bf16::from_f32(v).to_f32());
+        assert!(numbers(&rounded).into_iter().eq(exact), "{name}");
     }
 }

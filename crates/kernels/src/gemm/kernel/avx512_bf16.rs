@@ -29,14 +29,23 @@ impl Kernel for Avx512Bf16 {
     }
 
     const READS_A_IN_PLACE: bool = true;
-    const MR_STEP: usize = 4;
+    const MR_STEP: usize = 1;
 
     unsafe fn microkernel(k: usize, a: ARows<bf16>, rows: usize, b: *const bf16, c: *mut f32, ldc: usize, add: bool) {
         // SAFETY: the caller's.
         unsafe {
             match rows {
-                ..=4 => add_pairs::<4>(k, a, b, c, ldc, add),
-                5..=8 => add_pairs::<8>(k, a, b, c, ldc, add),
+                1 => add_pairs::<1>(k, a, b, c, ldc, add),
+                2 => add_pairs::<2>(k, a, b, c, ldc, add),
+                3 => add_pairs::<3>(k, a, b, c, ldc, add),
+                4 => add_pairs::<4>(k, a, b, c, ldc, add),
+                5 => add_pairs::<5>(k, a, b, c, ldc, add),
+                6 => add_pairs::<6>(k, a, b, c, ldc, add),
+                7 => add_pairs::<7>(k, a, b, c, ldc, add),
+                8 => add_pairs::<8>(k, a, b, c, ldc, add),
+                9 => add_pairs::<9>(k, a, b, c, ldc, add),
+                10 => add_pairs::<10>(k, a, b, c, ldc, add),
+                11 => add_pairs::<11>(k, a, b, c, ldc, add),
                 _ => add_pairs::<12>(k, a, b, c, ldc, add),
             }
         }

@@ -31,12 +31,13 @@ macro_rules! fma_kernel {
                 pack_lanes::<E, { $vectors * $lanes }>(Self::LEVEL, b, first, end, packed);
             }
 
-            unsafe fn microkernel(k: usize, a: ARows<f32>, _: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+            unsafe fn microkernel(k: usize, a: ARows<f32>, rows: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+                /// The first `R` rows of a tile.
                 #[target_feature(enable = $features)]
-                unsafe fn microkernel(k: usize, a: *const f32, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+                unsafe fn add_rows<const R: usize>(k: usize, a: *const f32, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
                     // SAFETY: the caller's: `k` steps of both panels and a whole tile.
                     unsafe {
-                        let mut tile = [[$zero(); $vectors]; $rows];
+                        let mut tile = [[$zero(); $vectors]; R];
                         let (mut a, mut b) = (a, b);
                         for _ in 0..k {
                             let mut right = [$zero(); $vectors];
@@ -61,7 +62,14 @@ macro_rules! fma_kernel {
                     }
                 }
                 // SAFETY: the caller's.
-                unsafe { microkernel(k, a.first, b, c, ldc, add) }
+                unsafe {
+                    match rows {
+                        1 => add_rows::<1>(k, a.first, b, c, ldc, add),
+                        2 => add_rows::<2>(k, a.first, b, c, ldc, add),
+                        3..=4 => add_rows::<4>(k, a.first, b, c, ldc, add),
+                        _ => add_rows::<$rows>(k, a.first, b, c, ldc, add),
+                    }
+                }
             }
         }
     };

@@ -33,7 +33,7 @@ pub struct ARows<P> {
 /// A way of multiplying packed panels: a type of [`dispatch`](crate::simd::dispatch) as products use it.
 pub trait Kernel {
     /// What operands are packed as.
-    type Packed: Copy + Send + Sync;
+    type Packed: Element;
     /// Rows of a tile: lanes of a panel of `A`.
     const MR: usize;
     /// Columns of a tile: lanes of a panel of `B`.
@@ -60,7 +60,7 @@ pub trait Kernel {
 
     /// Whether `A` can be read where it lies, when its rows do.
     const READS_A_IN_PLACE: bool = false;
-    /// A tile of fewer than [`Kernel::MR`] rows is computed by so many at a time.
+    /// A tile of fewer than [`Kernel::MR`] rows reads so many at a time, where it reads them in place.
     const MR_STEP: usize = Self::MR;
 
     /// `c = A B`, or `c += A B` over `k` steps, of the first `rows` rows at least; rows of `c` are `ldc` apart.
@@ -83,11 +83,24 @@ pub trait Kernel {
         ARows { first, row_stride: Self::K_PAD, block_stride: Self::MR * Self::K_PAD }
     }
 
+    /// Numbers of one kind as another: what panels that are held as bf16 are narrowed and widened by.
+    fn convert<A: Element, B: Element>(from: &[A], to: &mut [B]) {
+        convert(Self::LEVEL, from, to);
+    }
+
     /// Rounds sums into the result.
     fn store<O: Element>(out: &mut [O], sums: &[f32], scale: f32, store: Store) {
         match store {
             Store::Set => set(Self::LEVEL, out, sums, scale),
             Store::Add => add(Self::LEVEL, out, sums, scale),
+        }
+    }
+}
+
+multiversion! {
+    fn convert<A, B>(from: &[A], to: &mut [B]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = B::from_f32(from.to_f32());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The types in which GGUF stores numbers.
 
-use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
+use tunebench_kernels::quant::QuantType;
 
 use crate::formats::gguf::quantize;
 use crate::formats::safetensors::Float;
@@ -18,23 +18,24 @@ pub(crate) struct BlockType {
 
 pub(crate) enum Values {
     Plain(Float),
-    Blocks(GgmlDType),
+    Blocks(QuantType),
 }
 
-static TYPES: [BlockType; 13] = [
+static TYPES: [BlockType; 14] = [
     BlockType { name: "F32", code: 0, elements: 1, bytes: 4, values: Values::Plain(Float::F32) },
     BlockType { name: "F16", code: 1, elements: 1, bytes: 2, values: Values::Plain(Float::F16) },
     BlockType { name: "BF16", code: 30, elements: 1, bytes: 2, values: Values::Plain(Float::BF16) },
-    BlockType { name: "Q4_0", code: 2, elements: 32, bytes: 18, values: Values::Blocks(GgmlDType::Q4_0) },
-    BlockType { name: "Q4_1", code: 3, elements: 32, bytes: 20, values: Values::Blocks(GgmlDType::Q4_1) },
-    BlockType { name: "Q5_0", code: 6, elements: 32, bytes: 22, values: Values::Blocks(GgmlDType::Q5_0) },
-    BlockType { name: "Q5_1", code: 7, elements: 32, bytes: 24, values: Values::Blocks(GgmlDType::Q5_1) },
-    BlockType { name: "Q8_0", code: 8, elements: 32, bytes: 34, values: Values::Blocks(GgmlDType::Q8_0) },
-    BlockType { name: "Q2_K", code: 10, elements: 256, bytes: 84, values: Values::Blocks(GgmlDType::Q2K) },
-    BlockType { name: "Q3_K", code: 11, elements: 256, bytes: 110, values: Values::Blocks(GgmlDType::Q3K) },
-    BlockType { name: "Q4_K", code: 12, elements: 256, bytes: 144, values: Values::Blocks(GgmlDType::Q4K) },
-    BlockType { name: "Q5_K", code: 13, elements: 256, bytes: 176, values: Values::Blocks(GgmlDType::Q5K) },
-    BlockType { name: "Q6_K", code: 14, elements: 256, bytes: 210, values: Values::Blocks(GgmlDType::Q6K) },
+    BlockType { name: "Q4_0", code: 2, elements: 32, bytes: 18, values: Values::Blocks(QuantType::Q4_0) },
+    BlockType { name: "Q4_1", code: 3, elements: 32, bytes: 20, values: Values::Blocks(QuantType::Q4_1) },
+    BlockType { name: "Q5_0", code: 6, elements: 32, bytes: 22, values: Values::Blocks(QuantType::Q5_0) },
+    BlockType { name: "Q5_1", code: 7, elements: 32, bytes: 24, values: Values::Blocks(QuantType::Q5_1) },
+    BlockType { name: "Q8_0", code: 8, elements: 32, bytes: 34, values: Values::Blocks(QuantType::Q8_0) },
+    BlockType { name: "Q2_K", code: 10, elements: 256, bytes: 84, values: Values::Blocks(QuantType::Q2K) },
+    BlockType { name: "Q3_K", code: 11, elements: 256, bytes: 110, values: Values::Blocks(QuantType::Q3K) },
+    BlockType { name: "Q4_K", code: 12, elements: 256, bytes: 144, values: Values::Blocks(QuantType::Q4K) },
+    BlockType { name: "Q5_K", code: 13, elements: 256, bytes: 176, values: Values::Blocks(QuantType::Q5K) },
+    BlockType { name: "Q6_K", code: 14, elements: 256, bytes: 210, values: Values::Blocks(QuantType::Q6K) },
+    BlockType { name: "IQ4_NL", code: 20, elements: 32, bytes: 18, values: Values::Blocks(QuantType::Iq4Nl) },
 ];
 
 impl BlockType {
@@ -49,17 +50,17 @@ impl BlockType {
 
     /// The numbers in this type, where it is one that is written; their count is a multiple of a block's.
     pub(crate) fn encode(&self, numbers: &[f32]) -> Option<Vec<u8>> {
-        let dtype = match &self.values {
+        let kind = match &self.values {
             Values::Plain(float) => return Some(float.encode(numbers)),
-            Values::Blocks(dtype) => dtype,
+            Values::Blocks(kind) => kind,
         };
-        let block: fn(&[f32], &mut Vec<u8>) = match dtype {
-            GgmlDType::Q8_0 => quantize::q8_0,
-            GgmlDType::Q5_0 => quantize::q5_0,
-            GgmlDType::Q5_1 => quantize::q5_1,
-            GgmlDType::Q4K => quantize::q4_k,
-            GgmlDType::Q5K => quantize::q5_k,
-            GgmlDType::Q6K => quantize::q6_k,
+        let block: fn(&[f32], &mut Vec<u8>) = match kind {
+            QuantType::Q8_0 => quantize::q8_0,
+            QuantType::Q5_0 => quantize::q5_0,
+            QuantType::Q5_1 => quantize::q5_1,
+            QuantType::Q4K => quantize::q4_k,
+            QuantType::Q5K => quantize::q5_k,
+            QuantType::Q6K => quantize::q6_k,
             _ => return None,
         };
         let elements = self.elements as usize;
@@ -114,11 +115,7 @@ mod tests {
             let hex = golden[key].as_str().unwrap().as_bytes();
             let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
             let theirs: Vec<u8> = hex.chunks(2).map(byte).collect();
-            let fill = |bytes: &mut [u8]| {
-                bytes.copy_from_slice(&theirs);
-                Ok(())
-            };
-            let read = blocks::decode(block, &[numbers.len()], theirs.len(), fill).unwrap().to_vec1::<f32>().unwrap();
+            let read = blocks::decode(block, &[numbers.len()], theirs.clone()).unwrap().to_vec1::<f32>().unwrap();
             let read: Vec<f32> = read.into_iter().step_by(8).collect();
             for (ours, theirs) in read.iter().zip(floats(&format!("{key} read"))) {
                 assert!((ours - theirs).abs() <= 1e-6 * theirs.abs(), "{name}: {ours} for {theirs}");

@@ -1,46 +1,86 @@
-//! Values of stored tensors as f32.
+//! Values of stored tensors: as they lie in the file, or as plain numbers.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use candle_core::quantized::{QStorage, QTensor};
-use candle_core::{CpuStorage, Device, Storage, Tensor};
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::quant::{QuantTensor, QuantType};
 
 use crate::Error;
 use crate::files::Reader;
 use crate::formats::gguf::block_type::{BlockType, Values};
 use crate::formats::gguf::header::TensorInfo;
+use crate::formats::safetensors::Float;
+use crate::weights::Stored;
 
 /// Reads one tensor as f32, in its order in the file.
 pub(crate) fn read(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Tensor, Error> {
-    reader.seek(info.offset)?;
-    if let Values::Plain(float) = info.block.values {
-        let numbers = float.read(reader, info.shape.iter().product(), name)?;
-        return Ok(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?);
-    }
-    let tensor = decode(info.block, &info.shape, info.size as usize, |data| reader.fill(data, name))?;
-    if let Storage::Cpu(CpuStorage::F32(numbers)) = &*tensor.storage_and_layout().0 {
-        reader.check_finite(numbers, name)?;
-    }
-    Ok(tensor)
+    Ok(read_stored(reader, name, info)?.tensor().to_dtype(DType::F32)?)
 }
 
-/// The numbers of a tensor that is stored as `size` bytes of blocks; `fill` gives those.
-pub(crate) fn decode(
-    block: &BlockType,
-    shape: &[usize],
-    size: usize,
-    fill: impl FnOnce(&mut [u8]) -> Result<(), Error>,
-) -> Result<Tensor, Error> {
-    // candle's blocks begin with a 16-bit number and must lie at an even address.
-    let mut buffer = vec![0; size + 1];
-    let from = buffer.as_ptr().addr() % 2;
-    let data = &mut buffer[from..from + size];
-    fill(data)?;
-    match block.values {
-        Values::Plain(float) => Ok(Tensor::from_vec(float.decode(data), shape, &Device::Cpu)?),
-        Values::Blocks(dtype) => {
-            let storage = QStorage::from_data(Cow::Borrowed(data), &Device::Cpu, dtype)?;
-            Ok(QTensor::new(storage, shape)?.dequantize(&Device::Cpu)?)
+/// Reads one tensor as it is stored where that is a matrix of blocks or of 16 bits a number, else as f32.
+pub(crate) fn read_stored(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Stored, Error> {
+    reader.seek(info.offset)?;
+    let kind = match info.block.values {
+        Values::Blocks(kind) => Some(kind),
+        Values::Plain(Float::F16) => Some(QuantType::F16),
+        Values::Plain(_) => None,
+    };
+    if let Some(tensor) = kind.and_then(|kind| Shape::of(kind, &info.shape)) {
+        let tensor = tensor.filled(reader.bytes(info.size, name)?);
+        if let Some(number) = tensor.not_finite(SimdLevel::best()) {
+            return Err(Error::NotFinite { path: reader.path().into(), name: name.into(), number });
         }
+        return match info.shape.len() {
+            2 => Ok(Stored::Quantised(Arc::new(tensor))),
+            _ => Ok(Stored::Plain(plain(&tensor, &info.shape)?)),
+        };
+    }
+    let Values::Plain(float) = info.block.values else {
+        return Err(reader.corrupt(format!("tensor `{name}` is not whole blocks")));
+    };
+    let numbers = float.read(reader, info.shape.iter().product(), name)?;
+    let is_narrow = float == Float::BF16 && info.shape.len() == 2;
+    if is_narrow {
+        let numbers = numbers.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
+        return Ok(Stored::Plain(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?));
+    }
+    Ok(Stored::Plain(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?))
+}
+
+/// The numbers of a tensor that is stored as these bytes.
+pub(crate) fn decode(block: &BlockType, shape: &[usize], bytes: Vec<u8>) -> Result<Tensor, Error> {
+    let misfit = || Error::Missing { place: "stored blocks".into(), name: block.name.into(), expected: shape.to_vec() };
+    match block.values {
+        Values::Plain(float) => Ok(Tensor::from_vec(float.decode(&bytes), shape, &Device::Cpu)?),
+        Values::Blocks(kind) => {
+            let blocks = Shape::of(kind, shape).filter(|blocks| blocks.bytes == bytes.len()).ok_or_else(misfit)?;
+            plain(&blocks.filled(bytes), shape)
+        }
+    }
+}
+
+fn plain(tensor: &QuantTensor, shape: &[usize]) -> Result<Tensor, Error> {
+    Ok(Tensor::from_vec(tensor.to_vec::<f32>(SimdLevel::best()), shape, &Device::Cpu)?)
+}
+
+/// A tensor in blocks, seen as the matrix of its innermost rows.
+struct Shape {
+    kind: QuantType,
+    dims: [usize; 2],
+    bytes: usize,
+}
+
+impl Shape {
+    /// None where a row is not whole blocks.
+    fn of(kind: QuantType, shape: &[usize]) -> Option<Self> {
+        let (cols, outer) = shape.split_last()?;
+        let dims = [outer.iter().product(), *cols];
+        Some(Self { kind, dims, bytes: kind.bytes(dims[0], dims[1])? })
+    }
+
+    fn filled(&self, bytes: Vec<u8>) -> QuantTensor {
+        QuantTensor::new(self.kind, self.dims, bytes).expect("as many bytes as its blocks take")
     }
 }

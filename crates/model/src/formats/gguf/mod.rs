@@ -11,6 +11,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use tunebench_spec::Decoder;
@@ -20,7 +21,7 @@ use tunebench_spec::names::Role;
 use crate::families::{Family, Gguf};
 use crate::files::Reader;
 use crate::formats::safetensors::Float;
-use crate::weights::{check, place};
+use crate::weights::{Stored, check, place};
 use crate::{Error, Weights};
 use block_type::Values;
 pub(crate) use header::Value;
@@ -108,7 +109,8 @@ impl GgufFile {
         &[]
     }
 
-    /// Reads every weight, as f32 in Hugging Face's order of rows.
+    /// Reads every weight, in Hugging Face's order of rows: matrices of blocks or of 16 bits a number as they are stored, the
+    /// rest as f32.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Io`] or [`Error::Corrupt`] when the file has
@@ -117,19 +119,35 @@ impl GgufFile {
         let mut reader = Reader::open(&self.path)?;
         let mut all = BTreeMap::new();
         for (weight, info) in &self.tensors {
-            let tensor = blocks::read(&mut reader, &weight.name, info)?;
-            let tensor = match rotated_heads(weight.role, &self.shape) {
-                Some(heads) if self.gguf.has_rotary_pairs => halves_apart(&tensor, heads)?,
-                _ => tensor,
+            let stored = blocks::read_stored(&mut reader, &weight.name, info)?;
+            let stored = match self.row_order(weight) {
+                Some(order) => order.applied(stored)?,
+                None => stored,
             };
-            let is_by_head = weight.role == Role::QueryKeyValue && self.shape.attention.qkv == QkvLayout::ByHead;
-            let tensor = if is_by_head { by_head(&tensor, self.shape.attention.heads)? } else { tensor };
             // llama.cpp keeps what a norm multiplies with, Hugging Face what is added to 1.
             let has_offset = weight.role.is_norm() && self.shape.norm.kind == NormKind::Rms { unit_offset: true };
-            let tensor = if has_offset { (tensor - 1.0)? } else { tensor };
-            all.insert(weight.name.clone(), tensor);
+            let stored = if has_offset { Stored::Plain((stored.tensor().as_ref() - 1.0)?) } else { stored };
+            all.insert(weight.name.clone(), stored);
         }
-        Weights::new(&self.shape, all)
+        Weights::of_stored(&self.shape, all)
+    }
+
+    /// The order of rows that a weight has in the file, where it is another than Hugging Face's.
+    fn row_order(&self, weight: &Weight) -> Option<RowOrder> {
+        if let Some(heads) = rotated_heads(weight.role, &self.shape).filter(|_| self.gguf.has_rotary_pairs) {
+            return Some(RowOrder::Pairs { heads });
+        }
+        let is_by_head = weight.role == Role::QueryKeyValue && self.shape.attention.qkv == QkvLayout::ByHead;
+        is_by_head.then_some(RowOrder::ByKind { heads: self.shape.attention.heads })
+    }
+
+    /// Bytes of each weight that is held quantised, by the decoder's name.
+    pub fn quantised(&self) -> BTreeMap<String, u64> {
+        let in_blocks = |(weight, info): &(Weight, TensorInfo)| match info.block.values {
+            Values::Blocks(_) if info.shape.len() == 2 => Some((weight.name.clone(), info.size)),
+            _ => None,
+        };
+        self.tensors.iter().filter_map(in_blocks).collect()
     }
 
     /// How each weight is stored, by the decoder's name; those in blocks count as f32.
@@ -185,20 +203,45 @@ fn rotated_heads(role: Role, shape: &Decoder) -> Option<usize> {
     }
 }
 
-/// llama.cpp rotates rows (2i, 2i+1) of a head `[e, d]` together, Hugging Face rows (i, i + e/2): reorders from
-/// the first to the second. `[heads * e, …]` in and out.
-fn halves_apart(tensor: &Tensor, heads: usize) -> Result<Tensor, Error> {
-    let rows = tensor.dim(0)?;
-    let pairs = tensor.reshape((heads, rows / heads / 2, 2, ()))?;
-    Ok(pairs.transpose(1, 2)?.contiguous()?.reshape(tensor.dims())?)
+/// Orders of rows that a file has and Hugging Face has not. A row stays what it is, whatever its format.
+enum RowOrder {
+    /// llama.cpp rotates rows (2i, 2i+1) of a head together, Hugging Face rows (i, i + e/2).
+    Pairs { heads: usize },
+    /// llama.cpp keeps a fused weight as all queries, all keys, all values, Hugging Face for each head its three.
+    ByKind { heads: usize },
 }
 
-/// llama.cpp keeps a fused weight as all queries, all keys, all values, Hugging Face for each head its three: reorders from
-/// the first to the second. `[3 heads * e, …]`, or without further axes, in and out.
-fn by_head(tensor: &Tensor, heads: usize) -> Result<Tensor, Error> {
-    let rows = tensor.dim(0)?;
-    let parts = tensor.reshape((3, heads, rows / 3 / heads, ()))?;
-    Ok(parts.transpose(0, 1)?.contiguous()?.reshape(tensor.dims())?)
+impl RowOrder {
+    /// From the file's order to Hugging Face's. `[rows, …]`, or without further axes, in and out.
+    fn applied(&self, stored: Stored) -> Result<Stored, Error> {
+        let tensor = match stored {
+            Stored::Plain(tensor) => tensor,
+            Stored::Quantised(tensor) => {
+                let [rows, _] = tensor.dims();
+                let tensor = Arc::unwrap_or_clone(tensor).with_rows(|row| self.in_file(row, rows));
+                return Ok(Stored::Quantised(Arc::new(tensor)));
+            }
+        };
+        let rows = tensor.dim(0)?;
+        let order: Vec<u32> = (0..rows).map(|row| self.in_file(row, rows) as u32).collect();
+        Ok(Stored::Plain(tensor.index_select(&Tensor::from_vec(order, rows, tensor.device())?, 0)?))
+    }
+
+    /// The row in the file that is Hugging Face's row `row` of so many.
+    fn in_file(&self, row: usize, rows: usize) -> usize {
+        match *self {
+            Self::Pairs { heads } => {
+                let width = rows / heads;
+                let (head, within) = (row / width, row % width);
+                head * width + within % (width / 2) * 2 + within / (width / 2)
+            }
+            Self::ByKind { heads } => {
+                let width = rows / 3 / heads;
+                let (head, kind, within) = (row / width / 3, row / width % 3, row % width);
+                (kind * heads + head) * width + within
+            }
+        }
+    }
 }
 
 /// A weight as a file has it: rotated rows in pairs, a fused `query_key_value` by kind and not by head, norms with their 1.

@@ -97,10 +97,7 @@ pub fn quantized(shape: &Decoder, weights: Weights, kind: GgufType) -> Result<We
         let Some(block) = of.get(name).map(|weight| kind.of(shape, weight)) else { continue };
         // Blocks lie within rows, so the order of rows in the file changes none.
         let bytes = encode(name, tensor, block)?;
-        *tensor = blocks::decode(block, tensor.dims(), bytes.len(), |data| {
-            data.copy_from_slice(&bytes);
-            Ok(())
-        })?;
+        *tensor = blocks::decode(block, tensor.dims(), bytes)?;
     }
     Weights::new(shape, all)
 }

@@ -1,0 +1,133 @@
+//! Frozen weights in fewer bits than their files have: the linear maps of all layers as NF4 (QLoRA, Dettmers et al. 2023).
+//!
+//! Embedding, head, norms and biases stay as they are, as in bitsandbytes' quantised models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use tunebench_kernels::quant::{QuantTensor, QuantType};
+use tunebench_spec::Decoder;
+use tunebench_spec::decoder::{Part, Weight};
+use tunebench_spec::names::Role;
+
+use crate::weights::{QuantisedBytes, Stored};
+use crate::{Error, Weights};
+
+/// The weights with all linear maps of layers as NF4.
+///
+/// # Errors
+/// [`Error::Quantise`] names a weight that is in few bits already, or whose rows are not whole blocks.
+pub fn nf4(shape: &Decoder, weights: Weights) -> Result<Weights, Error> {
+    nf4_bytes(shape)?;
+    let mut all = weights.into_stored();
+    for weight in linear_maps(shape) {
+        let Some(stored) = all.get_mut(&weight.name) else { continue };
+        if let Stored::Quantised(tensor) = stored
+            && tensor.kind() != QuantType::F16
+        {
+            let fault = format!("it is {} already; quantise takes weights in 16 bits or more", tensor.kind().name());
+            return Err(Error::Quantise { weight: weight.name, fault });
+        }
+        let numbers = stored.tensor();
+        let dims: [usize; 2] = numbers.dims2()?.into();
+        let row = |i: usize, to: &mut [f32]| {
+            if let Ok(row) = numbers.get(i).and_then(|row| f32s(&row)) {
+                to.copy_from_slice(&row);
+            }
+        };
+        let Some(tensor) = QuantTensor::nf4(dims, row) else { return Err(misfit(weight)) };
+        *stored = Stored::Quantised(Arc::new(tensor));
+    }
+    Weights::of_stored(shape, all)
+}
+
+fn f32s(row: &Tensor) -> candle_core::Result<Vec<f32>> {
+    row.to_dtype(candle_core::DType::F32)?.to_vec1()
+}
+
+/// Bytes of each weight that [`nf4`] quantises, by name.
+///
+/// # Errors
+/// [`Error::Quantise`] names a weight whose rows are not whole blocks.
+pub fn nf4_bytes(shape: &Decoder) -> Result<QuantisedBytes, Error> {
+    let mut all = BTreeMap::new();
+    for weight in linear_maps(shape) {
+        let &[rows, cols] = weight.shape.as_slice() else { return Err(misfit(weight)) };
+        let Some(bytes) = QuantType::Nf4.bytes(rows, cols) else { return Err(misfit(weight)) };
+        all.insert(weight.name, bytes as u64);
+    }
+    Ok(all)
+}
+
+fn linear_maps(shape: &Decoder) -> impl Iterator<Item = Weight> {
+    let is_map = |w: &Weight| w.role.is_linear() && w.role != Role::Head && w.part == Part::Weight;
+    shape.weights().into_iter().filter(is_map)
+}
+
+fn misfit(weight: Weight) -> Error {
+    let (block, dims) = (QuantType::Nf4.elements(), &weight.shape);
+    let fault = format!("its rows are not whole blocks of {block} numbers, {dims:?}");
+    Error::Quantise { weight: weight.name, fault }
+}
+
+/// What of these weights is quantised, in words: `210 of 272 weights (Q4_0, Q6_K)`; none where nothing is.
+pub fn said(weights: &Weights) -> Option<String> {
+    let mut kinds: Vec<&str> = Vec::new();
+    let mut count = 0;
+    for (_, stored) in weights.stored() {
+        let Stored::Quantised(tensor) = stored else { continue };
+        if tensor.kind() == QuantType::F16 {
+            continue;
+        }
+        count += 1;
+        if !kinds.contains(&tensor.kind().name()) {
+            kinds.push(tensor.kind().name());
+        }
+    }
+    (count > 0).then(|| format!("{count} of {} weights ({})", weights.len(), kinds.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    fn shape(hidden_size: usize) -> Decoder {
+        let mut shape = Decoder::preset("tiny").unwrap_or_else(|_| Decoder::preset("llama-7b").unwrap());
+        shape.hidden_size = hidden_size;
+        shape.num_hidden_layers = 1;
+        shape.vocab_size = 64;
+        shape.mlp.intermediate_size = 128;
+        (shape.attention.heads, shape.attention.kv_heads, shape.attention.head_dim) = (2, 2, hidden_size / 2);
+        shape
+    }
+
+    #[test]
+    fn linear_maps_are_quantised_and_nothing_else() {
+        let shape = shape(128);
+        let before = Weights::init_as(&shape, 3, DType::BF16).unwrap();
+        let after = nf4(&shape, before.clone()).unwrap();
+        let bytes = nf4_bytes(&shape).unwrap();
+        assert_eq!(after.quantised_bytes(), bytes);
+        assert_eq!(bytes.len(), 7);
+        for (name, stored) in after.stored() {
+            let is_map = bytes.contains_key(name);
+            assert_eq!(matches!(stored, Stored::Quantised(_)), is_map, "{name}");
+            let (old, new) = (before.get(name).unwrap(), after.get(name).unwrap());
+            let apart = (old.flatten_all().unwrap() - new.flatten_all().unwrap()).unwrap().sqr().unwrap();
+            let apart = apart.mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+            // A twelfth of their standard deviation, 0.02, for normal numbers.
+            assert!(if is_map { (0.0001..0.0025).contains(&apart) } else { apart == 0.0 }, "{name}: {apart}");
+        }
+        let twice = nf4(&shape, after).unwrap_err().to_string();
+        assert!(twice.contains("NF4 already"), "{twice}");
+    }
+
+    #[test]
+    fn rows_that_are_no_whole_blocks_are_refused() {
+        let error = nf4_bytes(&shape(96)).unwrap_err().to_string();
+        assert!(error.contains("whole blocks of 64") && error.contains("q_proj"), "{error}");
+    }
+}
