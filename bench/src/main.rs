@@ -1,11 +1,12 @@
 //! `tunebench-bench`: measures one thing in a process of its own, so that peak memory is that thing's, and prints it as
 //! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
 //!
-//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of, [`boundary`] what plugins
-//! cost; [`model`] and [`tokens`] are shared.
+//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of, [`floors`] what the machine
+//! can do at best, [`boundary`] what plugins cost; [`model`] and [`tokens`] are shared.
 
 mod boundary;
 mod figures;
+mod floors;
 mod generation;
 mod model;
 mod products;
@@ -42,11 +43,16 @@ enum Command {
   tunebench-bench train --preset llama-7b --tuner lora-all-linear --batch 1 --seq 256 --steps 1 --warmup 0")]
     Train(training::Args),
     /// Greedy answers of a fixed length, all prompts at once.
-    #[command(after_help = "Example: tunebench-bench generate --model smollm2 --batch 64 --prompt 64 --new 64")]
+    #[command(after_help = "Examples:
+  tunebench-bench generate --model smollm2 --batch 64 --prompt 64 --new 64
+  tunebench-bench generate --model smollm2-q8_0.gguf --batch 1 --prompt 64 --new 64")]
     Generate(generation::Args),
     /// Matrix products of bf16, each with the peak of the instruction it uses: a line each.
     #[command(after_help = "Example: tunebench-bench kernels --repeats 5")]
     Kernels(products::Args),
+    /// What the machine can do at best, memory and the arithmetic of each level of CPU instructions: a line each.
+    #[command(after_help = "Example: tunebench-bench floors --repeats 3")]
+    Floors(floors::Args),
     /// What the boundary to plugins costs, on a thread and in a process: a line each.
     #[command(after_help = "Example: tunebench-bench boundary --repeats 9")]
     Boundary(boundary::Args),
@@ -82,6 +88,7 @@ fn run(command: &Command) -> Result<Vec<Value>> {
         Command::Train(args) => Ok(training::measure(args)?.into_iter().collect()),
         Command::Generate(args) => Ok(vec![generation::measure(args)?]),
         Command::Kernels(args) => products::measure(args),
+        Command::Floors(args) => floors::measure(args),
         Command::Boundary(args) => boundary::measure(args),
         Command::Shared(args) => Ok(vec![shared::write(args)?]),
     }

@@ -19,8 +19,8 @@ use crate::tokens::SEED;
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Choice {
-    /// A Hugging Face folder.
-    #[arg(long, value_name = "DIR")]
+    /// A Hugging Face folder or a .gguf file.
+    #[arg(long, value_name = "PATH")]
     pub model: Option<PathBuf>,
     /// A well-known shape with generated weights, e.g. llama-7b.
     #[arg(long, value_name = "NAME")]
@@ -45,7 +45,7 @@ impl Choice {
     /// Its shape alone.
     pub fn shape(&self) -> Result<Decoder> {
         match (&self.model, &self.preset) {
-            (Some(folder), _) => Ok(tunebench_model::open(folder)?.shape),
+            (Some(path), _) => Ok(tunebench_model::open(path)?.shape),
             (None, Some(name)) => Ok(Decoder::preset(name)?),
             (None, None) => bail!("name a --model or a --preset"),
         }
@@ -54,16 +54,27 @@ impl Choice {
     /// Reads its weights, or generates them. Refuses what has no room in memory, before the system has to.
     pub fn load(&self) -> Result<Model> {
         let shape = self.shape()?;
-        let needed = shape.params() as f64 * size_of::<bf16>() as f64;
+        let needed = self.bytes_of(shape.params())?;
         if let Some(room) = machine::memory::available() {
-            let [needed, room] = [needed, room as f64].map(|bytes| bytes / f64::from(1 << 30));
-            ensure!(needed < room, "the weights take {needed:.1} GiB as bf16, but only {room:.1} GiB are free");
+            let [needed, room] = [needed, room].map(|bytes| bytes as f64 / f64::from(1 << 30));
+            ensure!(needed < room, "the weights take {needed:.1} GiB, but only {room:.1} GiB are free");
         }
         let weights = match &self.model {
-            Some(folder) => tunebench_model::open(folder)?.weights()?,
+            Some(path) => tunebench_model::open(path)?.weights()?,
             None => Weights::init_as(&shape, SEED, DType::BF16)?,
         };
         Ok(Model { shape, weights })
+    }
+
+    /// Bytes of so many weights: as bf16, or those of the whole file where the model is a GGUF file, whose weights stay
+    /// in the bits that they have there.
+    pub fn bytes_of(&self, weights: u64) -> Result<u64> {
+        match &self.model {
+            Some(path) if path.is_file() => {
+                Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len())
+            }
+            _ => Ok(weights * size_of::<bf16>() as u64),
+        }
     }
 }
 
@@ -74,6 +85,15 @@ impl Tuner {
             Self::Ft => "ft",
             Self::LoraAttention => "lora-attention",
             Self::LoraAllLinear => "lora-all-linear",
+        }
+    }
+
+    /// Operations that each weight costs at least for each token of training: two forward, two for what comes before
+    /// it, and two more for its own gradient where it is trained.
+    pub fn flop_per_weight(self) -> u64 {
+        match self {
+            Self::Ft => 6,
+            Self::LoraAttention | Self::LoraAllLinear => 4,
         }
     }
 

@@ -18,6 +18,7 @@ use tunebench_train::batches::Steps;
 use tunebench_train::{Job, Progress, train_in_ranks};
 
 use crate::figures::{median, peak_rss_mib};
+use crate::floors::multiplied_weights;
 use crate::model::{Choice, Model, Tuner};
 use crate::timed::Timed;
 use crate::tokens;
@@ -80,7 +81,9 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let tuning = args.tuner.start(&model)?;
     let recipe = recipe(args, &tuning, total);
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, total * args.batch * args.seq)?;
-    let planned = fast::memory::training(&model.shape, tuning.recorded(), args.batch * args.seq, args.recompute);
+    let (recorded, quantised) = (tuning.recorded(), model.weights.quantised_bytes());
+    let planned = fast::memory::training(&model.shape, recorded, &quantised, args.batch * args.seq, args.recompute);
+    let flop_per_token = args.tuner.flop_per_weight() * multiplied_weights(&model.shape);
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
     if seen.rank > 0 {
@@ -92,7 +95,8 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
         "ranks": seen.ranks, "lanes": args.lanes, "exchange_s": moving, "waiting_s": waiting, "exchange_share": moving / step_s,
         "tuner": args.tuner.name(), "batch": args.batch, "seq": args.seq, "recompute": args.recompute,
         "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
-        "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable, "losses": seen.losses,
+        "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable,
+        "flop_per_token": flop_per_token, "losses": seen.losses,
     })))
 }
 

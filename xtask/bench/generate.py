@@ -24,7 +24,12 @@ def options():
     parser.add_argument("--new", type=int, default=64, help="tokens of an answer")
     parser.add_argument("--repeats", type=int, default=3, help="runs that count, after one that does not")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16", help="of weights and arithmetic")
+    parser.add_argument(
+        "--dtype",
+        choices=["auto", "bf16", "f32"],
+        default="auto",
+        help="of weights and arithmetic; auto: the faster on this CPU",
+    )
     parser.add_argument("--data", help="file of token ids, little-endian u32")
     return parser.parse_args()
 
@@ -35,7 +40,8 @@ def main():
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(args.threads)
-    dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
+    name = common.faster_dtype(args.batch) if args.dtype == "auto" else args.dtype
+    dtype = torch.bfloat16 if name == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
     tokens = common.read_tokens(args.data, model.config.vocab_size, args.batch * args.prompt)
     ids = tokens.view(args.batch, args.prompt)
@@ -58,7 +64,7 @@ def main():
         batch=args.batch,
         prompt=args.prompt,
         new=args.new,
-        precision=args.precision,
+        dtype=name,
         seconds=median,
         new_tokens_per_s=args.batch * args.new / median,
         peak_rss_mib=common.peak_rss_mib(),

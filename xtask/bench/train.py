@@ -32,10 +32,11 @@ def options():
     parser.add_argument("--warmup", type=int, default=2, help="steps before them")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--precision",
-        choices=["bf16", "amp", "f32"],
-        default="bf16",
-        help="bf16 weights; amp: f32 weights under bf16 autocast; or f32 throughout",
+        "--dtype",
+        choices=["auto", "bf16", "amp", "f32"],
+        default="auto",
+        help="bf16 weights; amp: f32 weights under bf16 autocast; or f32 throughout. "
+        "auto: f32 or bf16, the faster on this CPU, of which ft takes amp for bf16",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
@@ -59,6 +60,15 @@ def adapted(model, args):
     return get_peft_model(model, config)
 
 
+def chosen_dtype(args):
+    """What to compute in. Full fine-tuning keeps f32 weights, as the steps of bf16 ones would be rounded away."""
+    if args.dtype != "auto":
+        return args.dtype
+    is_cpu = args.device == "cpu"
+    faster = common.faster_dtype(args.batch * args.seq) if is_cpu else "bf16"
+    return "amp" if faster == "bf16" and args.tuner == "ft" else faster
+
+
 def main():
     args = options()
     import torch
@@ -66,7 +76,8 @@ def main():
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
+    name = chosen_dtype(args)
+    dtype = torch.bfloat16 if name == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation="sdpa")
     model.config.use_cache = False
     if args.checkpointing:
@@ -79,7 +90,7 @@ def main():
     forward = torch.compile(model) if args.compile else model
 
     def precision():
-        return torch.autocast(args.device, dtype=torch.bfloat16) if args.precision == "amp" else contextlib.nullcontext()
+        return torch.autocast(args.device, dtype=torch.bfloat16) if name == "amp" else contextlib.nullcontext()
 
     total = args.warmup + args.steps
     batches = common.read_tokens(args.data, vocab, total * args.batch * args.seq).view(total, args.batch, args.seq)
@@ -103,7 +114,7 @@ def main():
         tuner=args.tuner,
         batch=args.batch,
         seq=args.seq,
-        precision=args.precision,
+        dtype=name,
         device=args.device,
         compile=args.compile,
         checkpointing=args.checkpointing,

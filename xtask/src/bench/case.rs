@@ -25,6 +25,9 @@ pub const PROMPTS: usize = 64;
 pub const PROMPT_TOKENS: usize = 64;
 pub const NEW_TOKENS: usize = 64;
 
+/// Texts answered at once beside llama.cpp.
+pub const STREAMS: [usize; 2] = [1, 64];
+
 impl FromStr for Case {
     type Err = String;
 

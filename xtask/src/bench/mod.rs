@@ -1,10 +1,15 @@
-//! `bench`: kernels, training steps and generation, alone or in turn with PyTorch and PEFT.
+//! `bench`: kernels, training steps and generation, alone or in turn with PyTorch and PEFT, or with llama.cpp.
 //!
-//! Every measurement is a process of its own: `tunebench-bench` on our side, the scripts in `xtask/bench` on theirs.
-//! Here they are run in turn ([`programs`]), and what they say becomes tables or JSON ([`report`]).
+//! Every measurement is a process of its own: `tunebench-bench` on our side, the scripts in `xtask/bench` or a program
+//! of llama.cpp's on theirs. Here they are run in turn ([`programs`], [`llamacpp`], [`levels`]), what they say is held
+//! against what the machine can do ([`floors`]), and becomes tables or JSON ([`report`], [`figures`]).
 
 mod args;
 mod case;
+mod figures;
+mod floors;
+mod levels;
+mod llamacpp;
 mod programs;
 mod report;
 
@@ -12,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 
 use crate::plugins::build_all;
 use crate::workspace::Workspace;
 pub use args::Args;
-use args::Part;
+use args::{Part, Peer};
+use levels::Levels;
+use llamacpp::LlamaCpp;
 use programs::{Programs, Python};
 use report::{Generation, Report, Training};
 
@@ -26,9 +34,11 @@ pub const PACKAGE: &str = "tunebench-bench";
 /// Builds our side, runs what is asked for and prints it.
 ///
 /// # Errors
-/// When the model or a Python package is missing, a build fails, or a measurement does.
+/// When the model, a Python package or llama.cpp is missing, a build fails, or a measurement does.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    args.check()?;
     let model = args.model()?;
+    let llamacpp = (args.against == Some(Peer::LlamaCpp)).then(|| LlamaCpp::new(args)).transpose()?;
     let workspace = Workspace::members_only()?;
     let python = args.python.as_ref().map(|path| Python::new(path, &workspace.root)).transpose()?;
     eprintln!("building {PACKAGE} and the plugins …");
@@ -42,11 +52,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if programs.has_peer() && args.needs_model() {
         programs.share(folder.path(), &text(&workspace.root)?, most_tokens(args))?;
     }
+    if let Some(llamacpp) = llamacpp {
+        let comparison = llamacpp.compare(args, &programs)?;
+        return print(args, &comparison, &comparison.tables());
+    }
+    if args.levels {
+        let levels = Levels::measure(args, &programs)?;
+        return print(args, &levels, &levels.tables());
+    }
     let report = measure(args, &programs)?;
+    print(args, &report, &report.tables())
+}
+
+fn print(args: &Args, report: &impl Serialize, tables: &str) -> Result<ExitCode> {
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{}", serde_json::to_string(report)?);
     } else {
-        print!("{}", report.tables());
+        print!("{tables}");
     }
     Ok(ExitCode::SUCCESS)
 }

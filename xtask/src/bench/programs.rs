@@ -8,10 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::args::Args;
+use super::args::{Args, Dtype, name};
 use super::case::{Case, NEW_TOKENS, PROMPT_TOKENS, PROMPTS};
 use super::report::{Answered, Crossing, Kernel, Trained};
 use crate::workspace::show;
+
+/// Forces a level of CPU instructions on our side, as the kernels read it.
+pub const LEVEL: &str = "TUNEBENCH_CPU";
 
 /// What the other side's scripts import.
 const PACKAGES: [&str; 3] = ["torch", "transformers", "peft"];
@@ -97,10 +100,16 @@ impl<'a> Programs<'a> {
         self.lines("boundary")
     }
 
-    fn lines<T: DeserializeOwned>(&self, subcommand: &str) -> Result<Vec<T>> {
+    /// What a subcommand of ours prints, a line a thing.
+    pub fn lines<T: DeserializeOwned>(&self, subcommand: &str) -> Result<Vec<T>> {
         eprintln!("{subcommand}");
-        let text = output(&mut self.of_ours(subcommand))?;
-        text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("reading `{line}`"))).collect()
+        lines(&mut self.of_ours(subcommand))
+    }
+
+    /// The same at another level than the best.
+    pub fn lines_at<T: DeserializeOwned>(&self, subcommand: &str, level: &str) -> Result<Vec<T>> {
+        eprintln!("{subcommand} at {level}");
+        lines(self.of_ours(subcommand).env(LEVEL, level))
     }
 
     /// Training steps: ours, theirs eager, theirs compiled, one after the other, as many times as there are rounds.
@@ -126,20 +135,16 @@ impl<'a> Programs<'a> {
     /// Generation: ours, theirs, as many times as there are rounds.
     pub fn generation(&self) -> Result<[Vec<Answered>; 2]> {
         let mut all = [vec![], vec![]];
-        let sizes = |command: &mut Command| {
-            let sizes = [("--batch", PROMPTS), ("--prompt", PROMPT_TOKENS), ("--new", NEW_TOKENS)];
-            command.args(sizes.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]));
-        };
         let mut ours = self.of_ours("generate");
         self.add_engine(&mut ours);
         let mut sides = vec![("ours", ours)];
         if let Some(python) = &self.python {
             let mut theirs = python.script("generate.py");
-            theirs.args(["--threads", &self.args.threads.to_string()]);
+            theirs.args(["--threads", &self.args.threads.to_string(), "--dtype", &name(self.args.dtype)]);
             sides.push(("theirs", theirs));
         }
         for (_, command) in &mut sides {
-            sizes(command.args(&self.model));
+            sizes(self.add_model(command), PROMPTS);
             self.add_data(command);
         }
         for round in 1..=self.args.rounds {
@@ -152,13 +157,13 @@ impl<'a> Programs<'a> {
         Ok(all)
     }
 
-    fn of_ours(&self, subcommand: &str) -> Command {
+    pub fn of_ours(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.ours);
         command.args([subcommand, "--threads", &self.args.threads.to_string()]);
         command
     }
 
-    fn our_training(&self, tuner: &str, case: Case) -> Command {
+    pub fn our_training(&self, tuner: &str, case: Case) -> Command {
         let mut command = self.of_ours("train");
         self.add_engine(&mut command);
         self.add_training(&mut command, tuner, case);
@@ -166,17 +171,24 @@ impl<'a> Programs<'a> {
         command
     }
 
-    /// Full fine-tuning as ours does it, with f32 weights of which only the arithmetic is bf16; LoRA on bf16 weights.
     fn their_training(&self, python: &Python, tuner: &str, case: Case, is_compiled: bool) -> Command {
         let mut command = python.script("train.py");
         command.args(["--threads", &self.args.threads.to_string()]);
         self.add_training(&mut command, tuner, case);
-        command.args(["--precision", if tuner == "ft" { "amp" } else { "bf16" }]);
+        command.args(["--dtype", &self.their_dtype(tuner)]);
         if let Some(adapter) = self.shared.as_ref().and_then(|shared| shared.adapters.get(tuner)) {
             command.arg("--adapter").arg(adapter);
         }
         command.args(is_compiled.then_some("--compile")).args(self.args.recompute.then_some("--checkpointing"));
         command
+    }
+
+    /// In bf16, full fine-tuning as ours does it: with f32 weights of which only the arithmetic is bf16.
+    fn their_dtype(&self, tuner: &str) -> String {
+        match (tuner, self.args.dtype) {
+            ("ft", Dtype::Bf16) => "amp".into(),
+            (_, dtype) => name(dtype),
+        }
     }
 
     fn add_training(&self, command: &mut Command, tuner: &str, case: Case) {
@@ -192,7 +204,11 @@ impl<'a> Programs<'a> {
         self.add_data(command);
     }
 
-    fn add_engine(&self, command: &mut Command) {
+    pub fn add_model<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.args(&self.model)
+    }
+
+    pub fn add_engine(&self, command: &mut Command) {
         if let Some(engine) = &self.args.engine {
             command.args(["--engine", engine]);
         }
@@ -205,8 +221,20 @@ impl<'a> Programs<'a> {
     }
 }
 
+/// Answers to so many prompts at once, as our program and PyTorch's scripts spell it.
+pub fn sizes(command: &mut Command, prompts: usize) -> &mut Command {
+    let sizes = [("--batch", prompts), ("--prompt", PROMPT_TOKENS), ("--new", NEW_TOKENS)];
+    command.args(sizes.iter().flat_map(|(name, n)| [(*name).to_owned(), n.to_string()]))
+}
+
+/// Runs a program that prints lines of JSON alone.
+fn lines<T: DeserializeOwned>(command: &mut Command) -> Result<Vec<T>> {
+    let text = output(command)?;
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("reading `{line}`"))).collect()
+}
+
 /// Runs a program that ends with a line of JSON.
-fn last_line<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+pub fn last_line<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let text = output(command)?;
     let line = text.lines().last().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("`{}` ends with `{line}`", show(command)))

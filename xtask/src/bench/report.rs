@@ -1,8 +1,9 @@
 //! What the measurements say: medians, ratios, and both as tables or as JSON.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::case::Case;
+use super::figures::{median, number, ratio, short, short_if_any, table};
 
 /// A line of a training process.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +15,10 @@ pub struct Trained {
     pub planned_mib: Option<f64>,
     /// Of every step, warm-up included.
     pub losses: Vec<f64>,
+    /// Operations that a token costs at least; our side says it.
+    pub flop_per_token: Option<f64>,
+    /// What their weights and arithmetic are in; their side says it.
+    pub dtype: Option<String>,
 }
 
 /// A line of a generating process.
@@ -21,6 +26,10 @@ pub struct Trained {
 pub struct Answered {
     pub new_tokens_per_s: f64,
     pub peak_rss_mib: f64,
+    /// Bytes of weights that each step reads; our side says it.
+    pub weight_bytes: Option<f64>,
+    /// As of a [`Trained`].
+    pub dtype: Option<String>,
 }
 
 /// A line of our products, in Gflop/s.
@@ -50,6 +59,8 @@ pub struct Training {
     pub tuner: String,
     pub batch: usize,
     pub seq: usize,
+    /// What theirs computed in, as it chose or was told.
+    pub dtype: Option<String>,
     /// Tokens per second.
     #[serde(serialize_with = "short")]
     pub ours: f64,
@@ -79,6 +90,7 @@ pub struct Training {
 /// Generation: medians over the rounds, in new tokens per second.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Generation {
+    pub dtype: Option<String>,
     #[serde(serialize_with = "short")]
     pub ours: f64,
     #[serde(serialize_with = "short_if_any")]
@@ -114,6 +126,7 @@ impl Training {
             tuner: tuner.to_owned(),
             batch: case.batch,
             seq: case.seq,
+            dtype: eager.first().and_then(|line| line.dtype.clone()),
             ours: ours_speed,
             eager: speed(eager),
             compiled: speed(compiled),
@@ -134,6 +147,7 @@ impl Generation {
         let mib = |lines: &[Answered]| median(lines.iter().map(|line| line.peak_rss_mib));
         let (ours_speed, theirs_speed) = (speed(ours).unwrap_or(0.0), speed(theirs));
         Self {
+            dtype: theirs.first().and_then(|line| line.dtype.clone()),
             ours: ours_speed,
             theirs: theirs_speed,
             ratio: ratio(ours_speed, theirs_speed),
@@ -178,7 +192,8 @@ impl Report {
                     number(t.compiled_gap, 4),
                 ]
             });
-            tables.push(format!("Training, tokens/s\n\n{}", table(&columns, rows.collect())));
+            let theirs = theirs_in(self.training.iter().map(|row| row.dtype.as_deref()));
+            tables.push(format!("Training, tokens/s{theirs}\n\n{}", table(&columns, rows.collect())));
         }
         if let Some(g) = &self.generation {
             let row = vec![
@@ -189,21 +204,11 @@ impl Report {
                 number(g.theirs_mib, 0),
             ];
             let columns = ["ours", "theirs", "ratio", "MiB ours", "MiB theirs"];
-            tables.push(format!("Generation, new tokens/s\n\n{}", table(&columns, vec![row])));
+            let theirs = theirs_in([g.dtype.as_deref()].into_iter());
+            tables.push(format!("Generation, new tokens/s{theirs}\n\n{}", table(&columns, vec![row])));
         }
         if !self.kernels.is_empty() {
-            let row = |k: &Kernel| {
-                let share = ratio(k.gflops, Some(k.peak));
-                vec![
-                    k.shape.clone(),
-                    k.level.clone(),
-                    number(Some(k.gflops), 0),
-                    number(Some(k.peak), 0),
-                    number(share, 2),
-                ]
-            };
-            let columns = ["product", "level", "Gflop/s", "peak", "share"];
-            tables.push(format!("Kernels\n\n{}", table(&columns, self.kernels.iter().map(row).collect())));
+            tables.push(format!("Kernels\n\n{}", kernels_table(&self.kernels)));
         }
         if !self.boundary.is_empty() {
             let row =
@@ -215,18 +220,24 @@ impl Report {
     }
 }
 
-/// The middle of some numbers, the mean of the two in the middle when their number is even; none of none.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    let lower = values[(values.len() - 1) / 2];
-    Some(f64::midpoint(lower, upper))
+/// Products beside the peak of the instruction that each uses.
+pub fn kernels_table(kernels: &[Kernel]) -> String {
+    let row = |k: &Kernel| {
+        let share = ratio(k.gflops, Some(k.peak));
+        vec![k.shape.clone(), k.level.clone(), number(Some(k.gflops), 0), number(Some(k.peak), 0), number(share, 2)]
+    };
+    table(&["product", "level", "Gflop/s", "peak", "share"], kernels.iter().map(row).collect())
 }
 
-/// None where there is nothing to divide by.
-fn ratio(ours: f64, theirs: Option<f64>) -> Option<f64> {
-    theirs.filter(|theirs| *theirs > 0.0).map(|theirs| ours / theirs)
+/// What a heading says of the numbers that the other side computed in; nothing where there is no other side.
+fn theirs_in<'a>(dtypes: impl Iterator<Item = Option<&'a str>>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in dtypes.flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() { String::new() } else { format!("; theirs in {}", names.join(" and ")) }
 }
 
 /// Largest difference, step by step.
@@ -235,49 +246,13 @@ fn loss_gap(ours: &[f64], theirs: &[f64]) -> f64 {
     ours.iter().zip(theirs).map(gap).fold(0.0, f64::max)
 }
 
-fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map(|value| format!("{value:.decimals$}")).unwrap_or_default()
-}
-
-/// A Markdown table whose first column is text and the others, to the right, numbers; columns are padded.
-fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
-    let width = |i: usize| rows.iter().map(|row| row[i].len()).chain([columns[i].len(), 4]).max().unwrap_or(4);
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let cells = cells.zip(&widths).enumerate();
-        let cells = cells.map(|(i, (cell, &w))| if i == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
-        format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
-    };
-    let rules: Vec<String> = widths.iter().enumerate().map(|(i, &w)| rule(i, w)).collect();
-    let mut text = line(&mut columns.iter().copied()) + &line(&mut rules.iter().map(String::as_str));
-    for row in &rows {
-        text += &line(&mut row.iter().map(String::as_str));
-    }
-    text
-}
-
-fn rule(column: usize, width: usize) -> String {
-    if column == 0 { "-".repeat(width) } else { format!("{}:", "-".repeat(width - 1)) }
-}
-
-/// Four digits behind the point: no more is ever meant.
-fn short<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((value * 1e4).round() / 1e4)
-}
-
-fn short_if_any<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => short(value, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn trained(tokens_per_s: f64, peak_rss_mib: f64, losses: &[f64]) -> Trained {
-        Trained { tokens_per_s, peak_rss_mib, planned_mib: Some(115.0), losses: losses.to_vec() }
+        let (planned_mib, dtype) = (Some(115.0), Some("amp".to_owned()));
+        Trained { tokens_per_s, peak_rss_mib, planned_mib, losses: losses.to_vec(), flop_per_token: None, dtype }
     }
 
     fn row() -> Training {
@@ -296,27 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn medians() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
-        assert_eq!(median([4.0, 1.0, 2.0, 9.0].into_iter()), Some(3.0));
-        assert_eq!(median([].into_iter()), None);
-    }
-
-    #[test]
     fn ratios_are_against_the_faster_and_the_smaller_of_theirs() {
         let row = row();
         assert_eq!((row.ours, row.eager, row.compiled), (400.0, Some(100.0), Some(200.0)));
         assert_eq!(row.ratio, Some(2.0));
         assert_eq!((row.ours_mib, row.theirs_mib, row.memory_ratio), (110.0, Some(400.0), Some(0.275)));
         assert_eq!((row.eager_gap, row.compiled_gap), (Some(0.5), Some(0.25)));
-        assert_eq!(ratio(1.0, Some(0.0)), None);
     }
 
     #[test]
     fn a_side_that_was_not_run_is_null() {
         let row = Training::new("ft", Case { batch: 1, seq: 8 }, &[trained(3.0, 0.0, &[1.0])], &[], &[]);
         let json = serde_json::to_value(&row).unwrap();
-        for key in ["eager", "compiled", "ratio", "memory_ratio", "theirs_mib", "eager_gap", "compiled_gap"] {
+        for key in ["dtype", "eager", "compiled", "ratio", "memory_ratio", "theirs_mib", "eager_gap", "compiled_gap"] {
             assert!(json[key].is_null(), "{key}");
         }
         assert_eq!(json["ours"], 3.0);
@@ -324,12 +291,13 @@ mod tests {
 
     #[test]
     fn json_is_one_line_with_the_named_keys() {
-        let answered = |new_tokens_per_s| [Answered { new_tokens_per_s, peak_rss_mib: 1.0 }];
+        let answered =
+            |new_tokens_per_s| [Answered { new_tokens_per_s, peak_rss_mib: 1.0, weight_bytes: None, dtype: None }];
         let generation = Some(Generation::new(&answered(30.0), &answered(20.0)));
         let report = Report { training: vec![row()], generation, kernels: vec![kernel()], boundary: vec![crossing()] };
         let line = serde_json::to_string(&report).unwrap();
-        let training = r#"{"tuner":"ft","batch":4,"seq":256,"ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"eager_gap":0.5,"compiled_gap":0.25}"#;
-        let generation = r#"{"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
+        let training = r#"{"tuner":"ft","batch":4,"seq":256,"dtype":"amp","ours":400.0,"eager":100.0,"compiled":200.0,"ratio":2.0,"memory_ratio":0.275,"ours_mib":110.0,"planned_mib":115.0,"theirs_mib":400.0,"eager_gap":0.5,"compiled_gap":0.25}"#;
+        let generation = r#"{"dtype":null,"ours":30.0,"theirs":20.0,"ratio":1.5,"ours_mib":1.0,"theirs_mib":1.0}"#;
         let boundary = r#"{"what":"a row","unit":"us","thread":2.5,"process":null}"#;
         let kernels = r#"{"shape":"8x4x2","gflops":75.1235,"peak":100.0,"level":"avx2"}"#;
         assert_eq!(
@@ -353,6 +321,7 @@ mod tests {
             | 8x4x2   |  avx2 |      75 |  100 |  0.75 |\n";
         assert_eq!(report.tables(), want);
         let report = Report { training: vec![row()], ..Report::default() };
+        assert!(report.tables().starts_with("Training, tokens/s; theirs in amp\n\n| tuner"), "{}", report.tables());
         assert!(report.tables().contains("| ft    | 4x256 |  400 |   100 |      200 |  2.00 |"), "{}", report.tables());
         assert_eq!(Report::default().tables(), "");
     }

@@ -68,6 +68,15 @@ fn put_quantised<K: Kernel, E: Element>(
     packed: &mut [K::Packed],
     length: usize,
 ) {
+    // As wide as the panels of the kernels that have a way of their own.
+    let groups = [k0 / GROUP, k1.div_ceil(GROUP)];
+    if b.is_turned
+        && packed.len() == length
+        && k0.is_multiple_of(GROUP)
+        && K::pack_quantised(b.tensor, Piece { rows: [from, to], groups }, packed)
+    {
+        return;
+    }
     const WIDTH: usize = STEPS + GROUP;
     const _: () = assert!(WIDTH >= 2 * GROUP);
     let mut plain = [E::default(); WIDTH * WIDTH];

@@ -4,9 +4,12 @@
 //! is ([`Rhs::Quantised`](crate::gemm::Rhs)): some rows or columns at a time become plain numbers where a right operand is
 //! packed, so no copy of the whole exists, and the result is to the bit that of the plain matrix.
 //!
-//! `types` has the formats' sizes, `unpack` what their bytes mean, `nf4` the values of that format.
+//! `types` has the formats' sizes, `unpack` what their bytes mean, `pairs` the same for 16 rows at
+//! once by AVX-512, `nf4` the values of that format.
 
 mod nf4;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod tensor;
 mod types;
 mod unpack;

@@ -1,10 +1,14 @@
 //! A quantised matrix in memory, and as an operand of products.
 
+#[cfg(target_arch = "x86_64")]
+use half::bf16;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::pairs;
 use super::nf4::{ABSMAX_CODE, BLOCK, BYTES, SCALES, nearest, quantise};
 use super::types::QuantType;
-use super::unpack::{self, GROUP, Piece, unpack_rows};
+use super::unpack::{GROUP, Piece, Source, unpack_rows};
 use crate::fingerprint::mixed;
 use crate::tasks::task_of_rows;
 use crate::{Element, SimdLevel};
@@ -162,13 +166,28 @@ impl QuantTensor {
 
     /// Some groups of some rows, to rows of `out` that are `stride` apart.
     pub(crate) fn unpack<E: Element>(&self, level: SimdLevel, piece: Piece, out: &mut [E], stride: usize) {
-        let of = unpack::Source {
+        unpack_rows::<E>(level, self.source(), piece, out, stride);
+    }
+
+    /// The same of `R` rows as a panel of pairs of bf16, where format and rows can be unpacked so: whether they were.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn pack_pairs<const R: usize>(&self, piece: Piece, panel: &mut [bf16]) -> bool {
+        debug_assert!(SimdLevel::best() >= SimdLevel::Avx512Bf16);
+        if !pairs::knows(self.kind) || piece.rows[1] - piece.rows[0] != R {
+            return false;
+        }
+        // SAFETY: only kernels that multiply pairs of bf16 ask for it.
+        unsafe { pairs::pack_groups::<R>(self.source(), piece.rows[0], piece.groups, panel) };
+        true
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
             kind: self.kind,
             data: &self.data,
             blocks: self.cols / self.kind.elements(),
             scales: &self.scales,
             offset: self.offset,
-        };
-        unpack_rows::<E>(level, of, piece, out, stride);
+        }
     }
 }

@@ -11,6 +11,10 @@ use crate::simd::multiversion::multiversion;
 /// Numbers that are unpacked together, side by side in a row. Blocks of all formats are whole groups.
 pub(crate) const GROUP: usize = 32;
 
+/// What the numbers of IQ4_NL stand for: `kvalues_iq4nl` of ggml-common.h.
+pub(super) const IQ4_NL_VALUES: [f32; 16] =
+    [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
+
 /// Which rows, and which groups of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece {
@@ -362,10 +366,7 @@ impl Format for Iq4Nl {
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
-        /// `kvalues_iq4nl` of ggml-common.h.
-        const VALUES: [f32; 16] =
-            [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
-        looked_up(&VALUES, &nibbles16(&block[2..]), f16_at(block, 0))
+        looked_up(&IQ4_NL_VALUES, &nibbles16(&block[2..]), f16_at(block, 0))
     }
 }
 

@@ -9,6 +9,7 @@ use half::bf16;
 use super::{ARows, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_bf16::{pack_pairs, pack_rows};
+use crate::quant::{Piece, QuantTensor};
 use crate::simd::dispatch::Amx;
 use crate::{Element, SimdLevel};
 
@@ -58,6 +59,10 @@ impl Kernel for Amx {
     fn leave() {
         // SAFETY: as above; the tiles' state is given back, so that switches of threads stay cheap.
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
+    }
+
+    fn pack_quantised(tensor: &QuantTensor, piece: Piece, panel: &mut [bf16]) -> bool {
+        tensor.pack_pairs::<32>(piece, panel)
     }
 
     const READS_A_IN_PLACE: bool = true;

@@ -7,6 +7,7 @@ use half::bf16;
 use super::{ARows, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_bf16::{pack_pairs, pack_rows};
+use crate::quant::{Piece, QuantTensor};
 use crate::simd::dispatch::Avx512Bf16;
 use crate::{Element, SimdLevel};
 
@@ -26,6 +27,10 @@ impl Kernel for Avx512Bf16 {
 
     fn pack_b<E: Element>(b: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [bf16]) {
         pack_pairs::<E, 32>(b, first, end, packed);
+    }
+
+    fn pack_quantised(tensor: &QuantTensor, piece: Piece, panel: &mut [bf16]) -> bool {
+        tensor.pack_pairs::<32>(piece, panel)
     }
 
     const READS_A_IN_PLACE: bool = true;

@@ -17,6 +17,7 @@ mod fma;
 mod portable;
 
 use super::matrix::Matrix;
+use crate::quant::{Piece, QuantTensor};
 use crate::simd::multiversion::multiversion;
 use crate::{Element, SimdLevel, Store};
 
@@ -53,6 +54,11 @@ pub trait Kernel {
 
     /// As [`Kernel::pack_a`], columns of `b` by its transpose `[n, k]`.
     fn pack_b<E: Element>(b: &Matrix<'_, E>, first: usize, end: usize, packed: &mut [Self::Packed]);
+
+    /// Rows of a quantised matrix as a panel of a right operand, where the kernel has a way of its own: whether it was done.
+    fn pack_quantised(_: &QuantTensor, _: Piece, _: &mut [Self::Packed]) -> bool {
+        false
+    }
 
     /// Before and after the tiles of a block, on the thread that computes them.
     fn enter() {}
