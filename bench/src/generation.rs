@@ -13,7 +13,7 @@ use tunebench_model::backend::{self, Backend, FAST, Parts};
 
 use crate::figures::{median, peak_rss_mib};
 use crate::floors::multiplied_weights;
-use crate::model::{Choice, Model};
+use crate::model::{Choice, Held, Model};
 use crate::tokens;
 
 /// Options of `generate`.
@@ -21,6 +21,8 @@ use crate::tokens;
 pub struct Args {
     #[command(flatten)]
     model: Choice,
+    #[command(flatten)]
+    held: Held,
     /// Prompts, answered together.
     #[arg(long, default_value_t = 64)]
     batch: usize,
@@ -44,8 +46,9 @@ pub struct Args {
 pub fn measure(args: &Args) -> Result<Value> {
     let counts = [args.batch, args.prompt, args.new, args.repeats];
     ensure!(counts.iter().all(|n| *n > 0), "--batch, --prompt, --new and --repeats must be at least 1");
-    let model = args.model.load()?;
-    let weight_bytes = args.model.bytes_of(multiplied_weights(&model.shape))?;
+    let model = args.model.load_as(&args.held)?;
+    let saved = if args.held.quantise.is_some() { model.saved_bytes() } else { 0 };
+    let weight_bytes = args.model.bytes_of(multiplied_weights(&model.shape))? - saved;
     let positions = model.shape.context();
     ensure!(args.prompt + args.new <= positions, "prompt and answer are longer than the model's {positions} positions");
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, args.batch * args.prompt)?;
@@ -55,7 +58,7 @@ pub fn measure(args: &Args) -> Result<Value> {
     Ok(json!({
         "batch": args.batch, "prompt": args.prompt, "new": args.new, "seconds": seconds,
         "new_tokens_per_s": (args.batch * args.new) as f64 / seconds, "peak_rss_mib": peak_rss_mib(),
-        "weight_bytes": weight_bytes,
+        "weight_bytes": weight_bytes, "quantise": args.held.quantise,
     }))
 }
 

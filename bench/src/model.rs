@@ -9,9 +9,11 @@ use half::bf16;
 use serde_json::json;
 use tunebench_host::{Options, Registry};
 use tunebench_kernels::machine;
-use tunebench_model::{Tuning, Weights};
+use tunebench_model::{Tuning, Weights, quantise};
 use tunebench_spec::Decoder;
+use tunebench_spec::decoder::Weight;
 use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::study::Quantise;
 
 use crate::tokens::SEED;
 
@@ -25,6 +27,19 @@ pub struct Choice {
     /// A well-known shape with generated weights, e.g. llama-7b.
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
+}
+
+/// How its weights are held.
+#[derive(clap::Args)]
+pub struct Held {
+    /// Quantise the linear maps of all layers to this: nf4.
+    #[arg(long, value_name = "FORMAT", value_parser = quantise_named)]
+    pub quantise: Option<Quantise>,
+}
+
+/// As a study file spells it.
+fn quantise_named(name: &str) -> Result<Quantise, serde_json::Error> {
+    serde_json::from_value(json!(name))
 }
 
 /// A model in memory.
@@ -66,6 +81,15 @@ impl Choice {
         Ok(Model { shape, weights })
     }
 
+    /// The same model, held as asked for.
+    pub fn load_as(&self, held: &Held) -> Result<Model> {
+        let Some(Quantise::Nf4) = held.quantise else { return self.load() };
+        // A preset's weights would be held as bf16 first, which is what few bits are to avoid.
+        ensure!(self.model.is_some(), "--quantise takes a --model");
+        let Model { shape, weights } = self.load()?;
+        Ok(Model { weights: quantise::nf4(&shape, weights)?, shape })
+    }
+
     /// Bytes of so many weights: as bf16, or those of the whole file where the model is a GGUF file, whose weights stay
     /// in the bits that they have there.
     pub fn bytes_of(&self, weights: u64) -> Result<u64> {
@@ -75,6 +99,15 @@ impl Choice {
             }
             _ => Ok(weights * size_of::<bf16>() as u64),
         }
+    }
+}
+
+impl Model {
+    /// Bytes that quantising its weights saved, of those that had 16 bits a number before.
+    pub fn saved_bytes(&self) -> u64 {
+        let quantised = self.weights.quantised_bytes();
+        let as_bf16 = |weight: Weight| Some((weight.len() * size_of::<bf16>() as u64, *quantised.get(&weight.name)?));
+        self.shape.weights().into_iter().filter_map(as_bf16).map(|(bf16, bytes)| bf16.saturating_sub(bytes)).sum()
     }
 }
 

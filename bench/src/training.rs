@@ -19,7 +19,7 @@ use tunebench_train::{Job, Progress, train_in_ranks};
 
 use crate::figures::{median, peak_rss_mib};
 use crate::floors::multiplied_weights;
-use crate::model::{Choice, Model, Tuner};
+use crate::model::{Choice, Held, Model, Tuner};
 use crate::timed::Timed;
 use crate::tokens;
 use crate::tokens::SEED;
@@ -29,6 +29,8 @@ use crate::tokens::SEED;
 pub struct Args {
     #[command(flatten)]
     model: Choice,
+    #[command(flatten)]
+    held: Held,
     #[arg(long, value_enum)]
     tuner: Tuner,
     /// Rows of a step.
@@ -75,7 +77,7 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let total = args.warmup + args.steps;
     ensure!(args.steps > 0 && args.batch > 0 && args.seq > 1, "there is nothing to learn in no step, row or label");
     ensure!(args.lanes > 0, "--lanes 0 would add no gradients; 1 is the least");
-    let model = args.model.load()?;
+    let model = args.model.load_as(&args.held)?;
     let positions = model.shape.context();
     ensure!(args.seq <= positions, "--seq {}, but the model has {positions} positions", args.seq);
     let tuning = args.tuner.start(&model)?;
@@ -94,6 +96,7 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     Ok(Some(json!({
         "ranks": seen.ranks, "lanes": args.lanes, "exchange_s": moving, "waiting_s": waiting, "exchange_share": moving / step_s,
         "tuner": args.tuner.name(), "batch": args.batch, "seq": args.seq, "recompute": args.recompute,
+        "quantise": args.held.quantise,
         "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
         "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable,
         "flop_per_token": flop_per_token, "losses": seen.losses,

@@ -3,7 +3,7 @@
 The other side of `tunebench-bench train`, with options of the same meaning; `cargo xtask bench --against peft` runs
 both in turn. Prints one line of JSON: the speed of the median step after warm-up, peak resident memory, all losses.
 
-Set-up:  python3 -m venv V && V/bin/pip install torch transformers peft
+Set-up:  python3 -m venv V && V/bin/pip install torch transformers peft, and accelerate bitsandbytes for --quantise
 Run:     V/bin/python train.py --model DIR --tuner lora-all-linear --batch 4 --seq 256 --compile
 """
 
@@ -38,12 +38,44 @@ def options():
         help="bf16 weights; amp: f32 weights under bf16 autocast; or f32 throughout. "
         "auto: f32 or bf16, the faster on this CPU, of which ft takes amp for bf16",
     )
+    parser.add_argument(
+        "--quantise",
+        choices=["nf4"],
+        help="the layers' linear maps in 4 bits by bitsandbytes, with double quantisation; computed in bf16, or in f32",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
     parser.add_argument("--checkpointing", action="store_true", help="compute each layer again for its gradients")
     parser.add_argument("--data", help="file of token ids, little-endian u32")
     parser.add_argument("--adapter", help="PEFT folder to begin with, instead of freshly drawn values")
     return parser.parse_args()
+
+
+def loaded(args, dtype):
+    """The model, quantised where that is asked for."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantised = {}
+    if args.quantise:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=args.quantise,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+        quantised = {"quantization_config": config, "device_map": args.device}
+    return AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation="sdpa", **quantised)
+
+
+def quantised_with(model):
+    """What multiplies by quantised weights, and how many there are; none where there are none."""
+    states = [p.quant_state for p in model.parameters() if type(p).__name__ == "Params4bit"]
+    if not states:
+        return None
+    import bitsandbytes
+
+    kinds = {f"{state.quant_type}{', double' if state.nested else ''}, {state.blocksize} a block" for state in states}
+    return f"bitsandbytes {bitsandbytes.__version__} Linear4bit: {len(states)} maps, {'; '.join(sorted(kinds))}"
 
 
 def adapted(model, args):
@@ -72,13 +104,12 @@ def chosen_dtype(args):
 def main():
     args = options()
     import torch
-    from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     name = chosen_dtype(args)
     dtype = torch.bfloat16 if name == "bf16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype, attn_implementation="sdpa")
+    model = loaded(args, dtype)
     model.config.use_cache = False
     if args.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -116,6 +147,7 @@ def main():
         seq=args.seq,
         dtype=name,
         device=args.device,
+        quantise=quantised_with(model),
         compile=args.compile,
         checkpointing=args.checkpointing,
         step_s=step_s,

@@ -49,7 +49,10 @@ impl Tuning {
                 }
                 WeightPlan::Adapted { params } => {
                     let graphs = graphs_of(&recorded, weight)?;
-                    for (name, value) in init_params(weight, &weights.get(weight)?, params, graphs, seed)? {
+                    // A weight is looked at, which may be gigabytes in other bits, only where a parameter begins from it.
+                    let is_read = params.iter().any(|param| param.init == Init::Computed);
+                    let base = is_read.then(|| weights.get(weight)).transpose()?;
+                    for (name, value) in init_params(weight, base.as_ref(), params, graphs, seed)? {
                         values.insert(param_name(weight, &name), value);
                     }
                 }
@@ -295,7 +298,7 @@ fn plan_fault(weight: &str, fault: &str) -> Error {
 /// The first values of a site's parameters, in their order: a computed one may read those before it.
 fn init_params(
     weight: &str,
-    base: &Tensor,
+    base: Option<&Tensor>,
     params: &[ParamSpec],
     graphs: &SiteGraphs,
     seed: u64,
@@ -307,7 +310,7 @@ fn init_params(
                 let Some(graph) = graphs.inits.get(&param.name) else {
                     return Err(plan_fault(weight, &format!("no maths says how `{}` begins", param.name)));
                 };
-                let inputs = Inputs { x: None, weight: Some(base), params: &values, dropout: Dropout::Off };
+                let inputs = Inputs { x: None, weight: base, params: &values, dropout: Dropout::Off };
                 site::run(graph, &inputs)?.contiguous()?
             }
             init => drawn(init, &param.shape, Stream::named(seed, &param_name(weight, &param.name)))?,

@@ -194,6 +194,15 @@ impl Weights {
         self.0.iter().filter_map(bytes).collect()
     }
 
+    /// Bytes that stay in files until they are read.
+    pub fn mapped_bytes(&self) -> u64 {
+        let bytes = |stored: &Stored| match stored {
+            Stored::Quantised(tensor) if tensor.is_mapped() => tensor.bytes() as u64,
+            _ => 0,
+        };
+        self.0.values().map(bytes).sum()
+    }
+
     /// The weights by name as they are held.
     pub fn into_stored(self) -> BTreeMap<String, Stored> {
         self.0

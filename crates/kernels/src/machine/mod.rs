@@ -3,5 +3,6 @@
 pub mod bandwidth;
 mod control_groups;
 mod limits;
+pub mod mapping;
 pub mod memory;
 pub mod threads;

@@ -1,5 +1,8 @@
 //! A quantised matrix in memory, and as an operand of products.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 #[cfg(target_arch = "x86_64")]
 use half::bf16;
 use rayon::prelude::*;
@@ -10,6 +13,7 @@ use super::nf4::{ABSMAX_CODE, BLOCK, BYTES, SCALES, nearest, quantise};
 use super::types::QuantType;
 use super::unpack::{GROUP, Piece, Source, unpack_rows};
 use crate::fingerprint::mixed;
+use crate::machine::mapping::Mapping;
 use crate::tasks::task_of_rows;
 use crate::{Element, SimdLevel};
 
@@ -19,10 +23,35 @@ pub struct QuantTensor {
     kind: QuantType,
     rows: usize,
     cols: usize,
-    data: Vec<u8>,
+    data: Bytes,
     /// Of NF4: the scale of each [`SCALES`] blocks' scales, and what is added to these.
     scales: Vec<f32>,
     offset: f32,
+}
+
+/// Where blocks are.
+#[derive(Clone, Debug)]
+enum Bytes {
+    Owned(Vec<u8>),
+    /// In a file, from this byte on, so many.
+    Mapped(Arc<Mapping>, usize, usize),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Mapped(mapping, from, len) => &mapping[*from..][..*len],
+        }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
 }
 
 impl std::fmt::Debug for QuantTensor {
@@ -54,7 +83,27 @@ impl QuantTensor {
     /// Bytes of GGML's blocks; none where they are not those of `[rows, cols]`, or the type is none of GGML's.
     pub fn new(kind: QuantType, [rows, cols]: [usize; 2], data: Vec<u8>) -> Option<Self> {
         let fits = kind != QuantType::Nf4 && kind.bytes(rows, cols) == Some(data.len());
-        fits.then_some(Self { kind, rows, cols, data, scales: Vec::new(), offset: 0.0 })
+        fits.then(|| Self { kind, rows, cols, data: Bytes::Owned(data), scales: Vec::new(), offset: 0.0 })
+    }
+
+    /// As [`QuantTensor::new`], of blocks that stay in a file, from byte `from` on.
+    pub fn mapped(kind: QuantType, [rows, cols]: [usize; 2], file: &Arc<Mapping>, from: usize) -> Option<Self> {
+        let len = kind.bytes(rows, cols).filter(|_| kind != QuantType::Nf4)?;
+        file.get(from..from.checked_add(len)?)?;
+        let data = Bytes::Mapped(file.clone(), from, len);
+        Some(Self { kind, rows, cols, data, scales: Vec::new(), offset: 0.0 })
+    }
+
+    /// Has the system begin to read it, where it is in a file and not in memory.
+    pub fn will_need(&self) {
+        if let Bytes::Mapped(mapping, from, len) = &self.data {
+            mapping.will_need(*from, *len);
+        }
+    }
+
+    /// Whether it is in a file.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.data, Bytes::Mapped(..))
     }
 
     /// Quantises a matrix whose rows `row(i, …)` fills in, of finite numbers; none where a row is not whole blocks of 64.
@@ -84,7 +133,7 @@ impl QuantTensor {
             }
             scales.push(scale);
         }
-        Some(Self { kind: QuantType::Nf4, rows, cols, data, scales, offset })
+        Some(Self { kind: QuantType::Nf4, rows, cols, data: Bytes::Owned(data), scales, offset })
     }
 
     pub fn kind(&self) -> QuantType {
@@ -153,7 +202,7 @@ impl QuantTensor {
         let width = self.data.len() / self.rows.max(1);
         let mut data = Vec::with_capacity(self.data.len());
         (0..self.rows).for_each(|i| data.extend_from_slice(&self.data[order(i) * width..][..width]));
-        Self { data, ..self }
+        Self { data: Bytes::Owned(data), ..self }
     }
 
     /// A number that changes when any byte does.

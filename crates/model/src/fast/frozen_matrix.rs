@@ -52,6 +52,13 @@ impl<E: Storage> FrozenMatrix<E> {
         }
     }
 
+    /// Has the system begin to read it, where it is in a file and not in memory.
+    pub fn will_need(&self) {
+        if let Self::Quantised(tensor) = self {
+            tensor.will_need();
+        }
+    }
+
     /// All its numbers, f32.
     pub fn to_f32(&self, level: SimdLevel) -> Vec<f32> {
         match self {

@@ -5,6 +5,7 @@ use tunebench_kernels::ops::reduce::{add, copy, narrow};
 
 use super::attention::{Attention, AttentionActs, AttentionScratch, KeyValues};
 use super::fused_linear::FusedLinear;
+use super::linear::Linear;
 use super::mlp::{Mlp, MlpActs, MlpScratch};
 use super::norm::{Norm, NormStats};
 use super::pass::{BackwardPass, Pass};
@@ -119,6 +120,13 @@ impl Norms {
 impl<E: Storage> Layer<E> {
     pub fn linears_mut(&mut self) -> [&mut FusedLinear<E>; 4] {
         [&mut self.attention.qkv, &mut self.attention.o, &mut self.mlp.gate_up, &mut self.mlp.down]
+    }
+
+    /// Has the system begin to read its weights, where they are in a file and not in memory.
+    pub fn will_need(&self) {
+        for linear in [&self.attention.qkv, &self.attention.o, &self.mlp.gate_up, &self.mlp.down] {
+            linear.linears().iter().for_each(Linear::will_need);
+        }
     }
 
     pub fn is_trained(&self) -> bool {

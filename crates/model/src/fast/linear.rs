@@ -92,6 +92,15 @@ impl<E: Storage> Linear<E> {
         Matrix::new(values, self.out_features, self.in_features)
     }
 
+    /// Has the system begin to read its weight, where that is in a file and not in memory.
+    pub fn will_need(&self) {
+        match &self.map {
+            Map::Product { weight: LinearWeight::Frozen(weight), .. } => weight.will_need(),
+            Map::Graph(site) => site.weight.will_need(),
+            Map::Product { .. } => {}
+        }
+    }
+
     fn dims(&self) -> [usize; 2] {
         [self.out_features, self.in_features]
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use tunebench_kernels::machine::memory;
 use tunebench_kernels::ops::rope::{RopeTables, tables};
 use tunebench_kernels::optim::adamw::AdamW;
 use tunebench_spec::Decoder;
@@ -37,6 +38,8 @@ pub struct Model<E> {
     pub(super) trained: Vec<TrainedTensor<E>>,
     /// Where backpropagation stops: 0 when the embedding or virtual tokens are trained.
     first_trained_layer: usize,
+    /// Whether a layer's weights are asked for while the one before is computed: they are in files, and more than there is memory.
+    reads_ahead: bool,
 }
 
 /// Buffers of a pass, used again by the next.
@@ -62,6 +65,7 @@ impl<E: Storage> Model<E> {
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
         shape.check().map_err(invalid)?;
+        let reads_ahead = memory::available().is_some_and(|free| weights.mapped_bytes() > free / 10 * 9);
         let mut build = Builder::new(shape, weights, tuning, options);
         let embedding = build.embedding()?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
@@ -73,7 +77,18 @@ impl<E: Storage> Model<E> {
             false => layers.iter().position(Layer::is_trained).unwrap_or(layers.len()),
         };
         let (shape, rotation, trained) = (shape.clone(), rotary::rotation(shape), build.trained);
-        Ok(Self { shape, options, embedding, layers, head, virtual_tokens, rotation, trained, first_trained_layer })
+        Ok(Self {
+            shape,
+            options,
+            embedding,
+            layers,
+            head,
+            virtual_tokens,
+            rotation,
+            trained,
+            first_trained_layer,
+            reads_ahead,
+        })
     }
 
     /// Dimensions of the model.
@@ -220,9 +235,17 @@ impl<E: Storage> Model<E> {
         let Workspace { embedding, activations, scratch, x, .. } = work;
         self.embedding.forward(pass, batch, embedding, x);
         for (i, layer) in self.layers.iter().enumerate() {
+            self.read_ahead(i + 1);
             layer.forward(pass, activations.forward(i, x), scratch, &mut OwnTokens, x)?;
         }
         Ok(())
+    }
+
+    /// Has the system begin to read a layer, if there is such and memory does not hold all.
+    fn read_ahead(&self, layer: usize) {
+        if let Some(layer) = self.layers.get(layer).filter(|_| self.reads_ahead) {
+            layer.will_need();
+        }
     }
 
     /// The loss of `work.x`, and from it back to the lowest that is trained.
@@ -243,6 +266,7 @@ impl<E: Storage> Model<E> {
         let loss = self.head.backward(back, x, batch, head, is_below_head.then_some(dx.as_mut_slice()))?;
         let is_below_layers = self.embedding.is_trained() || pass.prefix.is_some_and(|prefix| !prefix.is_in_layers());
         for i in (first..count).rev() {
+            self.read_ahead(i.wrapping_sub(1));
             let acts = activations.backward(i);
             if self.options.recompute {
                 self.layers[i].forward(pass, acts, scratch, &mut OwnTokens, x)?;

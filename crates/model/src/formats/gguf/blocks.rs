@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use tunebench_kernels::SimdLevel;
+use tunebench_kernels::machine::mapping::Mapping;
 use tunebench_kernels::quant::{QuantTensor, QuantType};
 
 use crate::Error;
@@ -16,11 +17,17 @@ use crate::weights::Stored;
 
 /// Reads one tensor as f32, in its order in the file.
 pub(crate) fn read(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Tensor, Error> {
-    Ok(read_stored(reader, name, info)?.tensor().to_dtype(DType::F32)?)
+    Ok(read_stored(reader, None, name, info)?.tensor().to_dtype(DType::F32)?)
 }
 
-/// Reads one tensor as it is stored where that is a matrix of blocks or of 16 bits a number, else as f32.
-pub(crate) fn read_stored(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Stored, Error> {
+/// Reads one tensor as it is stored where that is a matrix of blocks or of 16 bits a number, else as f32. Blocks stay where they
+/// are in `mapping`, the file in memory, where there is such.
+pub(crate) fn read_stored(
+    reader: &mut Reader,
+    mapping: Option<&Arc<Mapping>>,
+    name: &str,
+    info: &TensorInfo,
+) -> Result<Stored, Error> {
     reader.seek(info.offset)?;
     let kind = match info.block.values {
         Values::Blocks(kind) => Some(kind),
@@ -28,7 +35,11 @@ pub(crate) fn read_stored(reader: &mut Reader, name: &str, info: &TensorInfo) ->
         Values::Plain(_) => None,
     };
     if let Some(tensor) = kind.and_then(|kind| Shape::of(kind, &info.shape)) {
-        let tensor = tensor.filled(reader.bytes(info.size, name)?);
+        let in_file = mapping.filter(|_| tensor.kind != QuantType::F16);
+        let tensor = match in_file.and_then(|file| QuantTensor::mapped(tensor.kind, tensor.dims, file, info.offset as usize)) {
+            Some(mapped) => mapped,
+            None => tensor.filled(reader.bytes(info.size, name)?),
+        };
         if let Some(number) = tensor.not_finite(SimdLevel::best()) {
             return Err(Error::NotFinite { path: reader.path().into(), name: name.into(), number });
         }

@@ -10,10 +10,12 @@ mod shape;
 mod write;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use tunebench_kernels::machine::mapping::Mapping;
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{NormKind, Part, QkvLayout, Weight};
 use tunebench_spec::names::Role;
@@ -117,9 +119,11 @@ impl GgufFile {
     /// changed since it was opened.
     pub fn weights(&self) -> Result<Weights, Error> {
         let mut reader = Reader::open(&self.path)?;
+        // Where the system cannot, the file is read.
+        let mapping = File::open(&self.path).and_then(|file| Mapping::new(&file)).map(Arc::new).ok();
         let mut all = BTreeMap::new();
         for (weight, info) in &self.tensors {
-            let stored = blocks::read_stored(&mut reader, &weight.name, info)?;
+            let stored = blocks::read_stored(&mut reader, mapping.as_ref(), &weight.name, info)?;
             let stored = match self.row_order(weight) {
                 Some(order) => order.applied(stored)?,
                 None => stored,

@@ -1,0 +1,147 @@
+//! Quantised weights in the fast engine: the bytes of the same model with plain numbers, in training and in answers.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use half::bf16;
+use tunebench_kernels::SimdLevel;
+use tunebench_kernels::quant::{QuantTensor, QuantType};
+use tunebench_model::fast::{Batch, Cache, Model, Options, Workspace};
+use tunebench_model::weights::Stored;
+use tunebench_model::{DropoutKey, Tuning, Weights};
+use tunebench_spec::plan::RecordedPlan;
+use tunebench_spec::random::Stream;
+use tunebench_spec::{Decoder, VirtualKind};
+use tunebench_testkit::engines::levels;
+use tunebench_testkit::methods::{ALL, adapted, behind, dora, frozen, lora};
+use tunebench_testkit::values;
+
+/// Two layers whose rows are whole blocks of every format.
+fn shape(tied: bool) -> Decoder {
+    let mut shape = Decoder::preset("llama-7b").unwrap();
+    (shape.hidden_size, shape.mlp.intermediate_size, shape.num_hidden_layers) = (256, 512, 2);
+    (shape.vocab_size, shape.tie_word_embeddings) = (97, tied);
+    (shape.attention.heads, shape.attention.kv_heads, shape.attention.head_dim) = (4, 2, 64);
+    shape
+}
+
+/// A matrix in some format: NF4 by its quantiser, the others of bytes drawn at random with small scales.
+fn quantised(kind: QuantType, name: &str, [rows, cols]: [usize; 2]) -> QuantTensor {
+    let mut stream = Stream::named(11, name);
+    if kind == QuantType::Nf4 {
+        let numbers: Vec<f32> = (0..rows * cols).map(|_| (0.05 * stream.normal()) as f32).collect();
+        let fill = |i: usize, row: &mut [f32]| row.copy_from_slice(&numbers[i * cols..][..cols]);
+        return QuantTensor::nf4([rows, cols], fill).unwrap();
+    }
+    let mut bytes: Vec<u8> = (0..kind.bytes(rows, cols).unwrap()).map(|_| stream.below(256) as u8).collect();
+    // A scale's exponent may be in each second byte: below 2^-11.
+    bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte &= 0x8f);
+    QuantTensor::new(kind, [rows, cols], bytes).unwrap()
+}
+
+/// All matrices in one format, and the same numbers as bf16.
+fn both(shape: &Decoder, kind: QuantType) -> [Weights; 2] {
+    let level = levels()[0];
+    let (mut blocks, mut plain) = (BTreeMap::new(), BTreeMap::new());
+    for (name, stored) in Weights::init(shape, 5).unwrap().into_stored() {
+        let (held, same) = match *stored.dims() {
+            [rows, cols] => {
+                let tensor = quantised(kind, &name, [rows, cols]);
+                let numbers: Vec<bf16> = tensor.to_vec(level);
+                let same = candle_core::Tensor::from_vec(numbers, (rows, cols), &candle_core::Device::Cpu).unwrap();
+                (Stored::Quantised(Arc::new(tensor)), Stored::Plain(same))
+            }
+            _ => (stored.clone(), stored),
+        };
+        blocks.insert(name.clone(), held);
+        plain.insert(name, same);
+    }
+    [blocks, plain].map(|all| Weights::of_stored(shape, all).unwrap())
+}
+
+/// Loss, all gradients and the scores of answers, as bits.
+fn computed(shape: &Decoder, weights: Weights, tuning: &Tuning, options: Options) -> Vec<u32> {
+    let texts: [Vec<u32>; 2] = [(0..20).map(|i| i * 7 % 97).collect(), (0..130).map(|i| i * 31 % 97).collect()];
+    let labels: Vec<Vec<bool>> = texts.iter().map(|text| (0..text.len()).map(|i| i % 3 > 0).collect()).collect();
+    let mut model = Model::<bf16>::new(shape, weights, tuning.clone(), options).unwrap();
+    let before = model.frozen_fingerprint();
+    let rows = texts.iter().zip(&labels).map(|(text, labels)| (text.as_slice(), labels.as_slice()));
+    let batch = Batch::new(rows, model.virtual_tokens()).unwrap();
+    let key = DropoutKey::for_batch(3, 0, vec![0, 1], batch.seq_ends());
+    let (mut gradients, mut work) = (model.gradients(), Workspace::default());
+    let loss = model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
+    let mut found = vec![(loss as f32).to_bits()];
+    found.extend(gradients.iter_mut().flat_map(|(_, gradient)| gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>()));
+    assert_eq!(model.frozen_fingerprint(), before);
+    model.pack();
+    let (mut cache, mut scores) = (Cache::new(&model), Vec::new());
+    model.prefill(&mut cache, &[&texts[0][..9], &texts[1][..70]], &mut scores).unwrap();
+    for token in 1..3 {
+        model.step(&mut cache, &[token, token + 5], &mut scores).unwrap();
+        found.extend(scores.iter().map(|score| score.to_bits()));
+    }
+    cache.swap_remove(0).unwrap();
+    model.step(&mut cache, &[4], &mut scores).unwrap();
+    found.extend(scores.iter().map(|score| score.to_bits()));
+    found
+}
+
+#[test]
+fn a_quantised_base_gives_the_bytes_of_its_numbers() {
+    tunebench_amx_emulator::install();
+    for kind in QuantType::ALL {
+        let shape = shape(kind == QuantType::Q4_0);
+        let [blocks, plain] = both(&shape, kind);
+        let tuning = values::moved(&shape, &plain, adapted(&shape, &ALL, lora, 0.2));
+        // Emulated tiles take a minute for each format; `crates/kernels/tests/gemm.rs` tries all of them.
+        for level in levels().into_iter().filter(|level| *level != SimdLevel::Amx || kind == QuantType::Q8_0) {
+            let options = Options { level, recompute: false, packed: false };
+            let expected = computed(&shape, plain.clone(), &tuning, options);
+            let (loss, is_finite) = (f32::from_bits(expected[0]), |bits: &u32| f32::from_bits(*bits).is_finite());
+            assert!(loss > 0.0 && expected.iter().all(is_finite), "{kind:?}: nothing to compare");
+            for packed in [false, true] {
+                let found = computed(&shape, blocks.clone(), &tuning, Options { packed, ..options });
+                assert!(found == expected, "{}, {}, packed {packed}", kind.name(), level.name());
+            }
+            let packed = computed(&shape, plain.clone(), &tuning, Options { packed: true, ..options });
+            assert!(packed == expected, "{}, {}: plain and packed", kind.name(), level.name());
+        }
+    }
+}
+
+/// DoRA's graph and virtual tokens read whole weights.
+#[test]
+fn graphs_over_a_quantised_base_give_the_bytes_of_its_numbers() {
+    tunebench_amx_emulator::install();
+    let shape = shape(false);
+    let cases: [fn(&Decoder) -> RecordedPlan; 2] = [
+        |shape| adapted(shape, &ALL, dora, 0.1),
+        |shape| behind(frozen(shape), shape, VirtualKind::KeysValues, false),
+    ];
+    for (kind, recorded) in [QuantType::Q4K, QuantType::Nf4].into_iter().flat_map(|kind| cases.map(|case| (kind, case))) {
+        let [blocks, plain] = both(&shape, kind);
+        let tuning = values::moved(&shape, &plain, recorded(&shape));
+        let options = Options { level: levels()[0], recompute: true, packed: false };
+        let expected = computed(&shape, plain, &tuning, options);
+        assert!(computed(&shape, blocks, &tuning, options) == expected, "{}", kind.name());
+    }
+}
+
+#[test]
+fn an_adapter_is_folded_into_what_the_blocks_stand_for() {
+    let shape = shape(false);
+    let [blocks, plain] = both(&shape, QuantType::Q6K);
+    let tuning = values::moved(&shape, &plain, adapted(&shape, &["q_proj"], lora, 0.0));
+    let kept = blocks.quantised_bytes().len();
+    let [blocks, plain] = [blocks, plain].map(|weights| tuning.merge(&shape, weights).unwrap());
+    // f32 numbers of blocks are not bf16's, so they are near.
+    for (name, tensor) in plain.iter() {
+        let scale = tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        let scale = scale.to_dtype(candle_core::DType::F32).unwrap().to_scalar::<f32>().unwrap();
+        assert!(blocks.distance(name, &tensor).unwrap() <= scale / 200.0, "{name}");
+    }
+    // Two layers of one adapted weight are plain now; the others are what they were.
+    assert_eq!(blocks.quantised_bytes().len(), kept - 2);
+}
