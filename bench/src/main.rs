@@ -5,6 +5,7 @@
 //! can do at best, [`boundary`] what plugins cost; [`model`] and [`tokens`] are shared.
 
 mod boundary;
+mod drawn;
 mod figures;
 mod floors;
 mod generation;

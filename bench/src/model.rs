@@ -15,6 +15,7 @@ use tunebench_spec::decoder::Weight;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::Quantise;
 
+use crate::drawn;
 use crate::tokens::SEED;
 
 /// Which model.
@@ -84,8 +85,10 @@ impl Choice {
     /// The same model, held as asked for.
     pub fn load_as(&self, held: &Held) -> Result<Model> {
         let Some(Quantise::Nf4) = held.quantise else { return self.load() };
-        // A preset's weights would be held as bf16 first, which is what few bits are to avoid.
-        ensure!(self.model.is_some(), "--quantise takes a --model");
+        if self.model.is_none() {
+            let shape = self.shape()?;
+            return Ok(Model { weights: drawn::nf4(&shape)?, shape });
+        }
         let Model { shape, weights } = self.load()?;
         Ok(Model { weights: quantise::nf4(&shape, weights)?, shape })
     }

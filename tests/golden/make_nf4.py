@@ -9,9 +9,9 @@ Of each the file has the scales of blocks as `dequantize_4bit` multiplies by the
 one digit each, and `code` what these stand for. Before it is written, code times scale is checked to be what
 `dequantize_4bit` yields, to the bit. Numbers are kept as the integers of their f32 bits.
 
-On a CPU bitsandbytes looks the 8 bits of a scale up in a table of steps, so that one which is nearly in the middle
-between two values may become the further one; on a card it is the nearer. The seed is one for which there is no such
-scale, which is checked.
+On a CPU bitsandbytes 0.50 finds the 8 bits of a scale by steps of some 3e-5 of the largest, so that one which is nearly
+in the middle between two values may become the further one. The seed is one for which there is no such scale, which is
+checked.
 
 Set-up:  python3 -m venv V && V/bin/pip install torch bitsandbytes
 Run:     V/bin/python make_nf4.py [FILE]        (FILE: nf4.json beside this file unless given)

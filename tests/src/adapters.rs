@@ -75,8 +75,11 @@ fn bench(arms: &str, plan: RecordedPlan) -> Workbench {
     bench.write("questions.jsonl", &lines((0..ITEMS).map(question)));
     let shape = shape();
     // As large as trained weights are, so that an adapter makes a difference.
-    let weights =
-        Weights::init(&shape, 1).unwrap().iter().map(|(name, t)| (name.to_owned(), (t.as_ref() * 8.0).unwrap())).collect();
+    let weights = Weights::init(&shape, 1)
+        .unwrap()
+        .iter()
+        .map(|(name, t)| (name.to_owned(), (t.as_ref() * 8.0).unwrap()))
+        .collect();
     let weights = Weights::new(&shape, weights).unwrap();
     tunebench_model::save(&bench.path("model"), &shape, &weights, None, Float::F32).unwrap();
     let tuning = values::moved(&shape, &weights, plan);

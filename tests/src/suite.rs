@@ -57,6 +57,8 @@ mod plugin_faults;
 mod plugin_timeouts;
 /// Plugin files as built: loading, refusing, and what each tuner records.
 mod plugins;
+/// Models in four bits.
+mod quantised;
 /// Studies by ranks of MPI.
 #[cfg(target_os = "linux")]
 mod ranks;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tunebench_files::write_file;
 use tunebench_model::formats::gguf::{self, Content, GgufType};
-use tunebench_model::{Source, Tokenizer, Tuning, Weights};
+use tunebench_model::{Source, Tokenizer, Tuning, Weights, quantise};
 use tunebench_spec::Decoder;
 
 use crate::compare::{Scores, check_folding};
@@ -30,6 +30,7 @@ pub fn write(model: Trained<'_>, target: &Target, kind: GgufType) -> Result<Repo
     let Trained { shape, weights, tuning, tokenizer, base, about, backend } = model;
     let score = |weights: &Weights, tuning: Tuning| Scores::of(backend, shape, weights.clone(), tuning, tokenizer);
     let before = score(&weights, tuning.clone())?;
+    let dequantised = quantise::dequantised(&weights);
     let merged = tuning.merge(shape, weights)?;
     check_folding(&before, &score(&merged, Tuning::none())?)?;
 
@@ -48,6 +49,7 @@ pub fn write(model: Trained<'_>, target: &Target, kind: GgufType) -> Result<Repo
     target.write(|dir| {
         let path = dir.join(&file);
         said = gguf::write(&path, &content)?;
+        said.extend(dequantised);
         let source = tunebench_model::open(&path)?;
         check_decoder(shape, &source.shape)?;
         said.extend(check_tokens(tokenizer, &source.tokenizer()?)?);

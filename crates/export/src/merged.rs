@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tunebench_model::formats::huggingface;
 use tunebench_model::formats::safetensors::Float;
-use tunebench_model::{Tuning, Weights};
+use tunebench_model::{Tuning, Weights, quantise};
 use tunebench_spec::Decoder;
 
 use crate::compare::{Scores, check_folding};
@@ -27,6 +27,7 @@ pub fn write(model: Trained<'_>, target: &Target, options: Options) -> Result<Re
     let Trained { shape, weights, tuning, tokenizer, base, about, backend } = model;
     let score = |weights: &Weights, tuning: Tuning| Scores::of(backend, shape, weights.clone(), tuning, tokenizer);
     let before = score(&weights, tuning.clone())?;
+    let dequantised = quantise::dequantised(&weights);
     let merged = tuning.merge(shape, weights)?;
     check_folding(&before, &score(&merged, Tuning::none())?)?;
 
@@ -36,6 +37,7 @@ pub fn write(model: Trained<'_>, target: &Target, options: Options) -> Result<Re
     let (mut said, mut files, mut difference) = (Vec::new(), Vec::new(), None);
     target.write(|dir| {
         said = kept::write(dir, shape, tokenizer, base, &about)?;
+        said.extend(dequantised);
         files = huggingface::save_weights(dir, shape, &merged, &float, options.shard_bytes)?;
         card::write(dir, &about, base, "transformers", &format!("a Hugging Face folder, {}", most.torch_name()))?;
         let mut config = kept::config(shape, base, most)?;

@@ -129,7 +129,8 @@ fn a_quantised_operand_gives_the_bytes_of_its_numbers() {
     tunebench_amx_emulator::install();
     for level in SimdLevel::available() {
         // An emulated tile takes its time.
-        let sizes: &[[usize; 2]] = if level == SimdLevel::Amx { &[[33, 256]] } else { &[[5, 256], [97, 768], [300, 512]] };
+        let sizes: &[[usize; 2]] =
+            if level == SimdLevel::Amx { &[[33, 256]] } else { &[[5, 256], [97, 768], [300, 512]] };
         for kind in QuantType::ALL {
             for [out, inner] in sizes {
                 check_quantised::<bf16>(level, &quantised(kind, *out, *inner));

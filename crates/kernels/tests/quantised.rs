@@ -32,10 +32,9 @@ fn read_again(numbers: &[f32], cols: usize) -> Vec<f32> {
     tensor.to_vec(SimdLevel::best())
 }
 
-/// The scales of bitsandbytes' blocks are their mean, summed there in f32, and differences to it, which are multiples of
-/// the 256 values of a table that is computed in f32 there, and whose last bits depend on the instructions it uses.
-/// So they may differ by some roundings of their largest. 4-bit numbers may not, but where a number is as near to one
-/// value as to the next.
+/// The scales of bitsandbytes' blocks are their mean, which it sums in f32, and differences to it, which are multiples of
+/// the 256 values of a table. It computes these in f32, too, and their last bits depend on the CPU. So scales may differ
+/// by some roundings of the largest. 4-bit numbers may not, but where a number is as near to one value as to the next.
 fn compare(name: &str, numbers: &[f32], scales: &[f32]) {
     let (cols, code) = (count("cols"), floats("code"));
     let ours = read_again(numbers, cols);

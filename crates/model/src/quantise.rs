@@ -71,8 +71,8 @@ fn misfit(weight: Weight) -> Error {
     Error::Quantise { weight: weight.name, fault }
 }
 
-/// What of these weights is quantised, in words: `210 of 272 weights (Q4_0, Q6_K)`; none where nothing is.
-pub fn said(weights: &Weights) -> Option<String> {
+/// What to say where these weights are written as plain numbers; none where they are such.
+pub fn dequantised(weights: &Weights) -> Option<String> {
     let mut kinds: Vec<&str> = Vec::new();
     let mut count = 0;
     for (_, stored) in weights.stored() {
@@ -85,7 +85,10 @@ pub fn said(weights: &Weights) -> Option<String> {
             kinds.push(tensor.kind().name());
         }
     }
-    (count > 0).then(|| format!("{count} of {} weights ({})", weights.len(), kinds.join(", ")))
+    (count > 0).then(|| {
+        let (all, kinds) = (weights.len(), kinds.join(", "));
+        format!("{count} of {all} weights were held in few bits ({kinds}) and are written as the numbers that these stand for")
+    })
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ fn computed(shape: &Decoder, weights: Weights, tuning: &Tuning, options: Options
     let (mut gradients, mut work) = (model.gradients(), Workspace::default());
     let loss = model.loss_and_gradients(&batch, &key, &mut gradients, &mut work).unwrap();
     let mut found = vec![(loss as f32).to_bits()];
-    found.extend(gradients.iter_mut().flat_map(|(_, gradient)| gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>()));
+    found.extend(
+        gradients.iter_mut().flat_map(|(_, gradient)| gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>()),
+    );
     assert_eq!(model.frozen_fingerprint(), before);
     model.pack();
     let (mut cache, mut scores) = (Cache::new(&model), Vec::new());
@@ -116,11 +118,10 @@ fn a_quantised_base_gives_the_bytes_of_its_numbers() {
 fn graphs_over_a_quantised_base_give_the_bytes_of_its_numbers() {
     tunebench_amx_emulator::install();
     let shape = shape(false);
-    let cases: [fn(&Decoder) -> RecordedPlan; 2] = [
-        |shape| adapted(shape, &ALL, dora, 0.1),
-        |shape| behind(frozen(shape), shape, VirtualKind::KeysValues, false),
-    ];
-    for (kind, recorded) in [QuantType::Q4K, QuantType::Nf4].into_iter().flat_map(|kind| cases.map(|case| (kind, case))) {
+    let cases: [fn(&Decoder) -> RecordedPlan; 2] =
+        [|shape| adapted(shape, &ALL, dora, 0.1), |shape| behind(frozen(shape), shape, VirtualKind::KeysValues, false)];
+    for (kind, recorded) in [QuantType::Q4K, QuantType::Nf4].into_iter().flat_map(|kind| cases.map(|case| (kind, case)))
+    {
         let [blocks, plain] = both(&shape, kind);
         let tuning = values::moved(&shape, &plain, recorded(&shape));
         let options = Options { level: levels()[0], recompute: true, packed: false };

@@ -172,9 +172,8 @@ fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
 /// Whether the models fit into memory together.
 fn check_memory(models: &[ServedModel], backend: &'static dyn Backend) -> Result<(), Error> {
     let Some(free) = backend.memory_free() else { return Ok(()) };
-    let needed = |model: &ServedModel| {
-        backend.answering_memory(&model.shape, &model.quantised, 1, 1) + model.trained * TRAINED
-    };
+    let needed =
+        |model: &ServedModel| backend.answering_memory(&model.shape, &model.quantised, 1, 1) + model.trained * TRAINED;
     let needed: u64 = models.iter().map(needed).sum();
     if needed <= free {
         return Ok(());

@@ -142,7 +142,8 @@ fn chat_template(file: &ArmFile, tokenizer: &Tokenizer, base: Option<&Source>) -
 
 /// What computes the scores that are compared: the reference engine in f32, unless the model would not fit so.
 fn scorer(file: &ArmFile, engine: &'static dyn Backend) -> &'static dyn Backend {
-    let needed = backend::REFERENCE.answering_memory(&file.shape, &QuantisedBytes::new(), 1, COMPARED).saturating_mul(2);
+    let needed =
+        backend::REFERENCE.answering_memory(&file.shape, &QuantisedBytes::new(), 1, COMPARED).saturating_mul(2);
     if memory::exceeded(needed, backend::REFERENCE).is_none() { backend::REFERENCE } else { engine }
 }
 

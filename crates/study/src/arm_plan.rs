@@ -196,6 +196,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
         let shape = shapes[root].clone();
         // What an arm between has changed is plain numbers.
         let mut held = quantised[root].clone();
+        let before = held.len();
         for parent in study.parents(arm) {
             let changed = plans.arms.iter().filter(|plan| plan.arm.name == parent.name);
             let changed = changed.flat_map(|plan| &plan.recorded.plan.weights);
@@ -203,8 +204,20 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
                 held.remove(name);
             });
         }
+        if held.len() < before {
+            let (name, base, count) = (&arm.name, &arm.base, before - held.len());
+            let remark = format!(
+                "arm `{name}` starts from `{base}`, in which {count} of {before} quantised weights are plain numbers"
+            );
+            plans.remarks.push((root.to_owned(), remark));
+        }
         match plan_arm(context, arm, (&shape, &held), &plans).in_arm(&arm.name) {
-            Ok(planned) => plans.arms.extend(planned),
+            Ok(planned) => {
+                plans.remarks.extend(
+                    planned.iter().filter_map(|plan| dequantised(plan, &held)).map(|said| (root.to_owned(), said)),
+                );
+                plans.arms.extend(planned);
+            }
             Err(error) if error.fails_its_arm_only() => plans.broken.push((&arm.name, error)),
             Err(error) => return Err(error),
         }
@@ -287,7 +300,9 @@ fn plan_candidate<'a>(
     let root = study.root_model(arm);
     if study.model(root).is_some_and(|model| model.quantise.is_some()) {
         let trained = |(_, plan): &(&String, &WeightPlan)| matches!(plan, WeightPlan::Trainable { .. });
-        if let Some((name, _)) = recorded.plan.weights.iter().filter(trained).find(|(name, _)| quantised.contains_key(*name)) {
+        if let Some((name, _)) =
+            recorded.plan.weights.iter().filter(trained).find(|(name, _)| quantised.contains_key(*name))
+        {
             let fault = format!(
                 "tuner `{}` trains `{name}` itself, which model `{root}` has quantised; adapt it (LoRA), or give the arm a model \
                  without quantise",
@@ -357,6 +372,19 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
         [path] => Ok(ModelFiles { source: path.clone(), adapter: None, quantise: None }.open()?.shape),
         _ => Err(StudyError::Invalid(format!("`{}` is not one model", model.source))),
     }
+}
+
+/// What to say of an arm that trains weights which a file has in few bits.
+fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedBytes) -> Option<String> {
+    let trained =
+        |(name, how): &(&String, &WeightPlan)| matches!(how, WeightPlan::Trainable { .. }) && held.contains_key(*name);
+    let count = plan.recorded.plan.weights.iter().filter(trained).count();
+    (count > 0).then(|| {
+        let name = &plan.arm.name;
+        format!(
+            "arm `{name}` trains {count} weights that the file has in few bits; what these stand for is where it begins"
+        )
+    })
 }
 
 /// Bytes of each weight of a model that is held quantised, by name: by its files, or by its shape where these are not here.

@@ -138,7 +138,8 @@ impl Calibration {
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let size = StepSize { tokens: count * length, longest: length };
-            let needed = backend.training_memory(&part, &plan, &QuantisedBytes::new(), size, recipe.gradient_checkpointing);
+            let needed =
+                backend.training_memory(&part, &plan, &QuantisedBytes::new(), size, recipe.gradient_checkpointing);
             if needed.is_some_and(|needed| memory::exceeded(2 * needed, backend).is_some()) {
                 return Ok(None);
             }

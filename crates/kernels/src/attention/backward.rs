@@ -6,13 +6,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::arena::{Arena, room};
 use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::{AttentionKernel, PackedScores};
 use super::kv_blocks::{KEYS, KvBlocks, Layout};
 use super::operands::{pack_rhs, round_up_cols, round_up_k, round_up_kstep, round_up_rows};
 use super::score_shape::{NO_DELTA, ScoreShape, shape_gradients};
 use super::score_tile::ScoreTile;
+use crate::arena::{Arena, room};
 use crate::gemm::kernel::Kernel;
 use crate::gemm::panels::{Panels, Shared, with_accumulators};
 use crate::gemm::{Matrix, MatrixMut};

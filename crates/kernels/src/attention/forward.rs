@@ -1,6 +1,5 @@
 //! Attention forward: a task is some queries of all heads that share a key/value head.
 
-use crate::arena::{Arena, room};
 use super::heads::{AttentionSpec, Heads, Sequence, sequences};
 use super::kernel::AttentionKernel;
 use super::kv_blocks::{KEYS, KvBlocks, Layout};
@@ -8,6 +7,7 @@ use super::operands::{pack_rhs, round_up_k, round_up_kstep, round_up_rows};
 use super::score_shape::{ScoreShape, shape_scores};
 use super::score_tile::{OnlineSoftmax, ScoreTile};
 use super::softmax::scale_columns;
+use crate::arena::{Arena, room};
 use crate::gemm::panels::{Shared, with_accumulators};
 use crate::gemm::{Matrix, MatrixMut};
 use crate::simd::dispatch::visit_level;

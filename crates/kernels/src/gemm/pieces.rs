@@ -13,7 +13,10 @@ use crate::quant::{GROUP, Piece, QuantMatrix};
 #[derive(Clone, Copy)]
 pub enum Right<'a, E> {
     /// Packed, from the column `origin` on.
-    Panels { panels: &'a Panels, origin: usize },
+    Panels {
+        panels: &'a Panels,
+        origin: usize,
+    },
     /// Packed as bf16, to be widened.
     Narrow(&'a Panels),
     /// As it lies, `[k, n]`.

@@ -30,9 +30,8 @@ impl Mapping {
         use std::os::fd::AsRawFd as _;
         let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         // SAFETY: a new mapping, which nobody else has.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { start: start.cast(), len }) }
     }
 
@@ -54,7 +53,9 @@ impl Mapping {
             let first = from.min(self.len) / PAGE * PAGE;
             let end = from.saturating_add(len).min(self.len);
             // SAFETY: within the mapping, which is read-only; it is advice and changes nothing.
-            unsafe { libc::madvise(self.start.wrapping_add(first).cast_mut().cast(), end - first, libc::MADV_WILLNEED) };
+            unsafe {
+                libc::madvise(self.start.wrapping_add(first).cast_mut().cast(), end - first, libc::MADV_WILLNEED)
+            };
         }
         #[cfg(not(unix))]
         let _ = (from, len);

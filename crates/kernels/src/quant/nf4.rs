@@ -85,7 +85,9 @@ mod tests {
     fn the_tree_is_sorted_and_has_the_values_of_bitsandbytes() {
         assert!(ABSMAX_CODE.is_sorted_by(|a, b| a < b));
         // create_dynamic_map() of bitsandbytes 0.45 prints these at these places.
-        for (at, value) in [(0, -0.992_968_75), (126, -5.5e-7), (127, 0.0), (128, 5.5e-7), (254, 0.992_968_75), (255, 1.0)] {
+        for (at, value) in
+            [(0, -0.992_968_75), (126, -5.5e-7), (127, 0.0), (128, 5.5e-7), (254, 0.992_968_75), (255, 1.0)]
+        {
             assert!((ABSMAX_CODE[at] - value).abs() <= 1e-6 * value.abs(), "{at}: {}", ABSMAX_CODE[at]);
         }
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::nf4::{ABSMAX_CODE, BLOCK, BYTES, SCALES, nearest, quantise};
 #[cfg(target_arch = "x86_64")]
 use super::pairs;
-use super::nf4::{ABSMAX_CODE, BLOCK, BYTES, SCALES, nearest, quantise};
 use super::types::QuantType;
 use super::unpack::{GROUP, Piece, Source, unpack_rows};
 use crate::fingerprint::mixed;

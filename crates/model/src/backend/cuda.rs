@@ -12,8 +12,8 @@ use super::reference::{generator, trainable};
 use super::{Backend, Generator, Parts, StepSize, Trainable, card, cuda_memory};
 use crate::Error;
 use crate::optim::AdamWStates;
-use crate::weights::QuantisedBytes;
 use crate::reference::{Compute, Precision};
+use crate::weights::QuantisedBytes;
 
 /// What a program without CUDA says.
 const NOT_LINKED: &str =

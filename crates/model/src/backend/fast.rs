@@ -56,7 +56,8 @@ impl Backend for Fast {
     ) -> Result<Box<dyn Trainable>, Error> {
         let Parts { shape, weights, tuning } = parts;
         let level = SimdLevel::chosen()?;
-        let options = Options { level, recompute, packed: memory::is_packed(shape, &weights.quantised_bytes(), recompute) };
+        let options =
+            Options { level, recompute, packed: memory::is_packed(shape, &weights.quantised_bytes(), recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
         let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();

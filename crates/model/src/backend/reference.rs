@@ -20,8 +20,8 @@ use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::flat::Flat;
 use crate::optim::{AdamWState, AdamWStates};
-use crate::weights::QuantisedBytes;
 use crate::reference::{Batch, Cache, Compute, Gradients, ReferenceModel, Targets};
+use crate::weights::QuantisedBytes;
 
 /// [`ReferenceModel`] in f32 on the CPU.
 #[derive(Debug)]

@@ -129,7 +129,9 @@ impl<E: Storage> Linear<E> {
     pub fn fwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Rhs<'a, E> {
         match &self.map {
             Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => fwd.into(),
-            Map::Product { weight: LinearWeight::Trained(slot), .. } => self.matrix(trained[*slot].rounded()).t().into(),
+            Map::Product { weight: LinearWeight::Trained(slot), .. } => {
+                self.matrix(trained[*slot].rounded()).t().into()
+            }
             Map::Product { weight: LinearWeight::Frozen(weight), .. } => weight.transposed_rhs(self.dims()),
             Map::Graph(site) => site.weight.transposed_rhs(self.dims()),
         }

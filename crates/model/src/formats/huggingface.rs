@@ -148,10 +148,7 @@ struct Place {
 
 /// What a head means that a checkpoint has although its configuration ties it to the embedding, as transformers 5 takes it:
 /// an equal one is left out, a different one is the head, and one without an embedding is both.
-fn resolve_head(
-    shape: &mut Decoder,
-    tensors: &mut BTreeMap<String, (String, Place)>,
-) -> Result<Option<String>, Error> {
+fn resolve_head(shape: &mut Decoder, tensors: &mut BTreeMap<String, (String, Place)>) -> Result<Option<String>, Error> {
     let [head, embedding] = [Role::Head, Role::Embedding].map(|role| shape.weight_name(role, 0));
     if !shape.tie_word_embeddings {
         return Ok(None);
@@ -271,7 +268,8 @@ pub fn save_weights(
         _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
     };
     for (number, (_, shard)) in shards.iter().enumerate() {
-        let of_shard = shard.iter().filter_map(|weight| Some((weight.name.as_str(), tensors.get(weight.name.as_str())?)));
+        let of_shard =
+            shard.iter().filter_map(|weight| Some((weight.name.as_str(), tensors.get(weight.name.as_str())?)));
         let of_shard: Vec<_> = of_shard.map(|(name, stored)| (name, stored.tensor(), float(name))).collect();
         let of_shard: Vec<_> = of_shard.iter().map(|(name, tensor, float)| (*name, tensor.as_ref(), *float)).collect();
         safetensors::write_as(&dir.join(name(number)), &of_shard)?;

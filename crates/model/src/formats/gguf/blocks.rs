@@ -36,10 +36,11 @@ pub(crate) fn read_stored(
     };
     if let Some(tensor) = kind.and_then(|kind| Shape::of(kind, &info.shape)) {
         let in_file = mapping.filter(|_| tensor.kind != QuantType::F16);
-        let tensor = match in_file.and_then(|file| QuantTensor::mapped(tensor.kind, tensor.dims, file, info.offset as usize)) {
-            Some(mapped) => mapped,
-            None => tensor.filled(reader.bytes(info.size, name)?),
-        };
+        let tensor =
+            match in_file.and_then(|file| QuantTensor::mapped(tensor.kind, tensor.dims, file, info.offset as usize)) {
+                Some(mapped) => mapped,
+                None => tensor.filled(reader.bytes(info.size, name)?),
+            };
         if let Some(number) = tensor.not_finite(SimdLevel::best()) {
             return Err(Error::NotFinite { path: reader.path().into(), name: name.into(), number });
         }
