@@ -32,7 +32,7 @@ pub enum EvaluatedModel<'a> {
         model: Arc<BaseModel<'a>>,
         encoder: Arc<ModelEncoder>,
     },
-    Arm(PreparedArm<'a>),
+    Arm(Box<PreparedArm<'a>>),
     /// A training in another form.
     Variant(Box<PreparedVariant<'a>>),
 }
@@ -150,7 +150,7 @@ impl EvaluatedModel<'_> {
     pub fn is_measured(&self, backend: &'static dyn Backend, root: &Path) -> Result<bool, StudyError> {
         let (arm, identity) = match self {
             Self::Base { .. } => return Ok(true),
-            Self::Arm(arm) => (arm, &arm.identity),
+            Self::Arm(arm) => (&**arm, &arm.identity),
             Self::Variant(variant) => (&variant.parent, &variant.identity),
         };
         let file = run_folder::losses(root, &arm.data.losses.identity(identity, backend)?);

@@ -340,21 +340,21 @@ impl<'a> Preparation<'a> {
                 candidates::decide(self.context, arm, firsts, root, &mut self.announced, observer).in_arm(name)?;
             if let Some(failure) = failure {
                 failed.insert(*name, StudyError::Arm { arm: (*name).to_owned(), source: Box::new(failure) });
-                all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
+                all.extend(trainings.into_iter().map(|arm| EvaluatedModel::Arm(Box::new(arm))));
                 continue;
             }
             let Some(chosen) = chosen else {
                 undecided.push((*name).to_owned());
-                all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
+                all.extend(trainings.into_iter().map(|arm| EvaluatedModel::Arm(Box::new(arm))));
                 continue;
             };
             let first = trainings[chosen].clone();
-            all.extend(trainings.into_iter().map(EvaluatedModel::Arm));
+            all.extend(trainings.into_iter().map(|arm| EvaluatedModel::Arm(Box::new(arm))));
             let mut of_arm = vec![first];
             for number in 1..candidates[chosen].plan.seeds.len() {
                 of_arm.push(training(&candidates[chosen], number).in_arm(name)?);
             }
-            all.extend(of_arm[1..].iter().cloned().map(EvaluatedModel::Arm));
+            all.extend(of_arm[1..].iter().cloned().map(|arm| EvaluatedModel::Arm(Box::new(arm))));
             for variant in self.context.study.arms.variants_of(name) {
                 for training in &of_arm {
                     let prepared = PreparedVariant::new(variant, training).in_arm(&variant.name)?;
