@@ -6,6 +6,8 @@
 //! learning"). Blocks and values are those of bitsandbytes' `quantize_4bit(quant_type="nf4", compress_statistics=True)`;
 //! a block's bytes lie here as they are unpacked: its scale, and the 4-bit numbers of its two halves side by side.
 
+use crate::simd::multiversion::multiversion;
+
 /// Numbers of a block, and its bytes.
 pub const BLOCK: usize = 64;
 pub const BYTES: usize = 1 + BLOCK / 2;
@@ -59,15 +61,36 @@ const fn dynamic_tree() -> [f32; 256] {
     values
 }
 
-/// The 4-bit numbers of a block; yields the size of its largest.
-pub fn quantise(numbers: &[f32; BLOCK], bytes: &mut [u8; BYTES]) -> f32 {
-    let largest = numbers.iter().fold(0f32, |largest, x| largest.max(x.abs()));
-    let share = |x: f32| if largest == 0.0 { 0.0 } else { x / largest };
-    let (low, high) = numbers.split_at(BLOCK / 2);
-    for ((byte, low), high) in bytes[1..].iter_mut().zip(low).zip(high) {
-        *byte = (nearest(&CODE, share(*low)) | nearest(&CODE, share(*high)) << 4) as u8;
+/// Halfway between two of [`CODE`] and the next: what is above becomes that.
+const MIDDLES: [f32; 15] = {
+    let mut middles = [0.0; 15];
+    let mut i = 0;
+    while i < 15 {
+        middles[i] = f32::midpoint(CODE[i], CODE[i + 1]);
+        i += 1;
     }
-    largest
+    middles
+};
+
+multiversion! {
+    /// The 4-bit numbers of a block; yields the size of its largest.
+    pub fn quantise(numbers: &[f32; BLOCK], bytes: &mut [u8; BYTES]) -> f32 {
+        let mut largest = 0f32;
+        for x in numbers {
+            largest = largest.max(x.abs());
+        }
+        let divisor = if largest == 0.0 { 1.0 } else { largest };
+        let mut places = [0u8; BLOCK];
+        for middle in MIDDLES {
+            for i in 0..BLOCK {
+                places[i] += u8::from(numbers[i] / divisor > middle);
+            }
+        }
+        for i in 0..BLOCK / 2 {
+            bytes[1 + i] = places[i] | places[BLOCK / 2 + i] << 4;
+        }
+        largest
+    }
 }
 
 /// The place of the value nearest to `x`, the lower of two.

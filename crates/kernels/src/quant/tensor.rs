@@ -109,7 +109,7 @@ impl QuantTensor {
     /// Quantises a matrix whose rows `row(i, …)` fills in, of finite numbers; none where a row is not whole blocks of 64.
     pub fn nf4([rows, cols]: [usize; 2], row: impl Fn(usize, &mut [f32]) + Sync) -> Option<Self> {
         QuantType::Nf4.bytes(rows, cols)?;
-        let blocks = cols / BLOCK;
+        let (blocks, level) = (cols / BLOCK, SimdLevel::best());
         let mut data = vec![0u8; rows * blocks * BYTES];
         let mut largest = vec![0f32; rows * blocks];
         if !data.is_empty() {
@@ -119,7 +119,7 @@ impl QuantTensor {
                 |numbers, (i, (data, largest))| {
                     row(i, numbers);
                     let blocks = numbers.as_chunks::<BLOCK>().0.iter().zip(data.as_chunks_mut::<BYTES>().0);
-                    blocks.zip(largest).for_each(|((numbers, bytes), largest)| *largest = quantise(numbers, bytes));
+                    blocks.zip(largest).for_each(|((numbers, bytes), largest)| *largest = quantise(level, numbers, bytes));
                 },
             );
         }
