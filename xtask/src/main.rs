@@ -46,6 +46,8 @@ enum Command {
   cargo xtask bench --only kernels
   cargo xtask bench --model smollm2 --only training --tuner lora-all-linear --case 4x256
   cargo xtask bench --model smollm2 --against peft --python venv/bin/python --json
+  cargo xtask bench --against llamacpp --llamacpp llama.cpp/build/bin --gguf smollm2-q8_0.gguf
+  cargo xtask bench --levels --model smollm2 --rounds 1 --steps 3 --warmup 1
   cargo xtask bench --preset llama-7b --tuner lora-all-linear --case 1x256 --warmup 0 --steps 1 --rounds 1
 
 BENCHMARKS.md says what is measured and how, and what was seen.")]

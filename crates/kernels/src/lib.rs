@@ -24,6 +24,7 @@ pub mod gemm;
 pub mod machine;
 pub mod ops;
 pub mod optim;
+mod prefetch;
 pub mod quant;
 mod simd;
 mod store;

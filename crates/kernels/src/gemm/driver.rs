@@ -1,8 +1,6 @@
 //! The five loops around a microkernel: over slabs of columns and rows, blocks, pieces of `k`, panels and tiles.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-
+use half::bf16;
 use rayon::prelude::*;
 
 use super::kernel::{ARows, Kernel};
@@ -11,6 +9,7 @@ use super::panels::{Panels, Shared, Threads, with_accumulators};
 use super::pieces::{PIECE, Right};
 use super::rhs::{PackedRhs, Rhs, is_narrow};
 use crate::arena::{Arena, room};
+use crate::prefetch::prefetch;
 use crate::simd::dispatch::visit_level;
 use crate::{Element, SimdLevel, Store};
 
@@ -154,13 +153,17 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         let (n, threads) = (part.columns, self.threads);
         let k: usize = part.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
-        let is_packed = part.terms.iter().all(|t| matches!(t.1, Rhs::Packed(_)));
+        let is_packed = part.terms.iter().all(|t| matches!(t.1, Rhs::Packed(_))) && !is_narrow::<K, E>();
         let (slab_m, slab_n) = (slab(K::MC), if is_packed { n } else { slab(NC) });
         for n0 in (0..n).step_by(slab_n.max(1)) {
             let n1 = n.min(n0 + slab_n);
             let packed = part.terms.iter().map(|(_, b)| match *b {
                 Rhs::Plain(b) => Some(pack_b::<K, E>(&Right::Matrix(b), b.rows, [n0, n1], threads)),
                 Rhs::Quantised(b) => Some(pack_b::<K, E>(&Right::Quantised(b), b.dims()[0], [n0, n1], threads)),
+                // Widened once for all blocks of rows.
+                Rhs::Packed(b) if is_narrow::<K, E>() => {
+                    Some(pack_b::<K, E>(&Right::Narrow(&b.panels), b.k, [n0, n1], threads))
+                }
                 Rhs::Packed(_) => None,
             });
             let packed: Vec<Option<Panels>> = packed.collect();
@@ -168,8 +171,8 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                 let m1 = m.min(m0 + slab_m);
                 let ready = part.terms.iter().zip(&packed).map(|((a, b), here)| {
                     let b = match (b, here) {
-                        (Rhs::Packed(b), _) => right_of_packed::<K, E>(b),
                         (_, Some(panels)) => Right::Panels { panels, origin: n0 },
+                        (Rhs::Packed(b), None) => right_of_packed::<K, E>(b),
                         (_, None) => unreachable!("what is not packed is packed above"),
                     };
                     Ready { a: Lhs::new::<K, E>(a, [m0, m1], threads), b, k: a.cols }
@@ -220,17 +223,6 @@ fn columns_of_block<K: Kernel>(m: usize, n: usize) -> usize {
     (n.div_ceil(across) / K::NR * K::NR).max(K::NR)
 }
 
-/// Asks for `count` numbers to be brought near; wherever they are, nothing else happens.
-fn prefetch<P>(from: *const P, count: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in 0..(count * size_of::<P>()).div_ceil(64) {
-        // SAFETY: the instruction is on every x86-64, and any address will do.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast::<i8>().wrapping_add(64 * line)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (from, count);
-}
-
 /// Rows and columns of a block of a part of the result; the row with which the packed panels of `A` begin, and the column of
 /// the result with which the part does.
 struct Block {
@@ -267,9 +259,23 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                 let length = (k1 - k0).next_multiple_of(K::K_PAD) * K::NR;
                 for first in (0..width).step_by(PIECE) {
                     let panels = (width - first).min(PIECE) / K::NR;
-                    let piece = &mut piece[..if is_ready { 0 } else { panels * length }];
-                    b.put::<K>([c0 + first, c1.min(c0 + first + PIECE)], [k0, k1], piece);
+                    let is_read_narrow = matches!(b, Right::Narrow(_)) && r1 - r0 <= K::NARROW_ROWS;
+                    let piece = &mut piece[..if is_ready || is_read_narrow { 0 } else { panels * length }];
+                    if !is_read_narrow {
+                        b.put::<K>([c0 + first, c1.min(c0 + first + PIECE)], [k0, k1], piece);
+                    }
                     for j in (first..first + panels * K::NR).step_by(K::NR) {
+                        if let (true, Right::Narrow(panels)) = (is_read_narrow, b) {
+                            let right: *const bf16 = panels.at(c0 + j, k0);
+                            prefetch(right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR), steps * K::NR);
+                            let left = a.at::<K>(r0 - first_row, k0);
+                            // SAFETY: as below, for the one tile that so few rows are.
+                            unsafe {
+                                let sums = sums.as_mut_ptr().add(j);
+                                K::microkernel_narrow(steps, left, r1 - r0, right, sums, width, !is_first);
+                            }
+                            continue;
+                        }
                         let right = match b {
                             Right::Panels { panels, origin } => panels.at(c0 - origin + j, k0),
                             _ => piece[(j - first) / K::NR * length..].as_ptr(),

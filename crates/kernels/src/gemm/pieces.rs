@@ -89,6 +89,10 @@ fn put_quantised<K: Kernel, E: Element>(
         let (rows, cols) = if b.is_turned { ([from, to], [first, end]) } else { ([first, end], [from, to]) };
         let groups = [cols[0] / GROUP, cols[1].div_ceil(GROUP)];
         let stride = (groups[1] - groups[0]) * GROUP;
+        if b.is_turned {
+            // Rows are few bytes of many places, which no prefetcher of the CPU follows.
+            b.tensor.will_read(Piece { rows: [to, to + PIECE], groups });
+        }
         b.tensor.unpack(K::LEVEL, Piece { rows, groups }, &mut plain, stride);
         let matrix = Matrix::strided(&plain[cols[0] % GROUP..], rows[1] - rows[0], cols[1] - cols[0], stride);
         // `[n, k]`, as kernels pack it.

@@ -52,7 +52,7 @@ impl<E: Element> Rhs<'_, E> {
 /// on every level: kernels of f32 widen a piece of it when they come to it.
 pub struct PackedRhs {
     pub(super) panels: Panels,
-    k: usize,
+    pub(super) k: usize,
     n: usize,
     kernel: SimdLevel,
     is_bf16: bool,

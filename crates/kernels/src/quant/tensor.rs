@@ -14,6 +14,7 @@ use super::types::QuantType;
 use super::unpack::{GROUP, Piece, Source, unpack_rows};
 use crate::fingerprint::mixed;
 use crate::machine::mapping::Mapping;
+use crate::prefetch::prefetch;
 use crate::tasks::task_of_rows;
 use crate::{Element, SimdLevel};
 
@@ -119,7 +120,9 @@ impl QuantTensor {
                 |numbers, (i, (data, largest))| {
                     row(i, numbers);
                     let blocks = numbers.as_chunks::<BLOCK>().0.iter().zip(data.as_chunks_mut::<BYTES>().0);
-                    blocks.zip(largest).for_each(|((numbers, bytes), largest)| *largest = quantise(level, numbers, bytes));
+                    blocks
+                        .zip(largest)
+                        .for_each(|((numbers, bytes), largest)| *largest = quantise(level, numbers, bytes));
                 },
             );
         }
@@ -216,6 +219,16 @@ impl QuantTensor {
     /// Some groups of some rows, to rows of `out` that are `stride` apart.
     pub(crate) fn unpack<E: Element>(&self, level: SimdLevel, piece: Piece, out: &mut [E], stride: usize) {
         unpack_rows::<E>(level, self.source(), piece, out, stride);
+    }
+
+    /// Asks for some groups of some rows to be brought near; those that there are not are left out.
+    pub(crate) fn will_read(&self, Piece { rows, groups }: Piece) {
+        let (blocks, bytes, group) =
+            (self.cols / self.kind.elements(), self.kind.block_bytes(), self.kind.elements() / GROUP);
+        let [from, to] = [groups[0] / group, groups[1].div_ceil(group)];
+        for row in rows[0]..rows[1].min(self.rows) {
+            prefetch(self.data[(row * blocks + from) * bytes..].as_ptr(), (to - from) * bytes);
+        }
     }
 
     /// The same of `R` rows as a panel of pairs of bf16, where format and rows can be unpacked so: whether they were.

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::bf16;
+
 use super::{ARows, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_f32::pack_lanes;
@@ -11,7 +13,7 @@ use crate::{Element, SimdLevel};
 /// A kernel of f32 fused multiply-adds over `$rows` rows and `$vectors` vectors of columns.
 macro_rules! fma_kernel {
     ($(#[$doc:meta])* $name:ident, $features:literal, $level:expr, rows $rows:literal, vectors $vectors:literal of $lanes:literal,
-     kc $kc:literal, mc $mc:literal, $zero:ident $load:ident $store:ident $set1:ident $fma:ident $add:ident) => {
+     kc $kc:literal, mc $mc:literal, $zero:ident $load:ident $store:ident $set1:ident $fma:ident $add:ident $widen:ident) => {
         $(#[$doc])*
         impl Kernel for $name {
             type Packed = f32;
@@ -32,42 +34,77 @@ macro_rules! fma_kernel {
             }
 
             unsafe fn microkernel(k: usize, a: ARows<f32>, rows: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
-                /// The first `R` rows of a tile.
-                #[target_feature(enable = $features)]
-                unsafe fn add_rows<const R: usize>(k: usize, a: *const f32, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
-                    // SAFETY: the caller's: `k` steps of both panels and a whole tile.
-                    unsafe {
-                        let mut tile = [[$zero(); $vectors]; R];
-                        let (mut a, mut b) = (a, b);
-                        for _ in 0..k {
-                            let mut right = [$zero(); $vectors];
-                            for (v, right) in right.iter_mut().enumerate() {
-                                *right = $load(b.add(v * $lanes));
-                            }
-                            for (i, row) in tile.iter_mut().enumerate() {
-                                let left = $set1(*a.add(i));
-                                for (sum, right) in row.iter_mut().zip(right) {
-                                    *sum = $fma(left, right, *sum);
-                                }
-                            }
-                            (a, b) = (a.add($rows), b.add($vectors * $lanes));
-                        }
-                        for (i, row) in tile.iter().enumerate() {
-                            for (v, value) in row.iter().enumerate() {
-                                let place = c.add(i * ldc + v * $lanes);
-                                let value = if add { $add($load(place), *value) } else { *value };
-                                $store(place, value);
-                            }
-                        }
-                    }
-                }
                 // SAFETY: the caller's.
                 unsafe {
                     match rows {
-                        1 => add_rows::<1>(k, a.first, b, c, ldc, add),
-                        2 => add_rows::<2>(k, a.first, b, c, ldc, add),
-                        3..=4 => add_rows::<4>(k, a.first, b, c, ldc, add),
-                        _ => add_rows::<$rows>(k, a.first, b, c, ldc, add),
+                        1 => Self::add_rows::<1, f32>(k, a.first, b, c, ldc, add),
+                        2 => Self::add_rows::<2, f32>(k, a.first, b, c, ldc, add),
+                        3..=4 => Self::add_rows::<4, f32>(k, a.first, b, c, ldc, add),
+                        _ => Self::add_rows::<$rows, f32>(k, a.first, b, c, ldc, add),
+                    }
+                }
+            }
+
+            const NARROW_ROWS: usize = 4;
+
+            unsafe fn microkernel_narrow(
+                k: usize,
+                a: ARows<f32>,
+                rows: usize,
+                b: *const bf16,
+                c: *mut f32,
+                ldc: usize,
+                add: bool,
+            ) {
+                // SAFETY: the caller's.
+                unsafe {
+                    match rows {
+                        1 => Self::add_rows::<1, bf16>(k, a.first, b, c, ldc, add),
+                        2 => Self::add_rows::<2, bf16>(k, a.first, b, c, ldc, add),
+                        _ => Self::add_rows::<4, bf16>(k, a.first, b, c, ldc, add),
+                    }
+                }
+            }
+        }
+
+        impl $name {
+            /// The first `R` rows of a tile, `b` held as `B`.
+            ///
+            /// # Safety
+            /// `k` steps of both panels and a whole tile; the CPU has the level.
+            #[target_feature(enable = $features)]
+            unsafe fn add_rows<const R: usize, B: Element>(
+                k: usize,
+                a: *const f32,
+                b: *const B,
+                c: *mut f32,
+                ldc: usize,
+                add: bool,
+            ) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let mut tile = [[$zero(); $vectors]; R];
+                    let (mut a, mut b) = (a, b);
+                    for _ in 0..k {
+                        let mut right = [$zero(); $vectors];
+                        for (v, right) in right.iter_mut().enumerate() {
+                            let from = b.add(v * $lanes);
+                            *right = if B::IS_BF16 { $widen(from.cast()) } else { $load(from.cast()) };
+                        }
+                        for (i, row) in tile.iter_mut().enumerate() {
+                            let left = $set1(*a.add(i));
+                            for (sum, right) in row.iter_mut().zip(right) {
+                                *sum = $fma(left, right, *sum);
+                            }
+                        }
+                        (a, b) = (a.add($rows), b.add($vectors * $lanes));
+                    }
+                    for (i, row) in tile.iter().enumerate() {
+                        for (v, value) in row.iter().enumerate() {
+                            let place = c.add(i * ldc + v * $lanes);
+                            let value = if add { $add($load(place), *value) } else { *value };
+                            $store(place, value);
+                        }
                     }
                 }
             }
@@ -75,13 +112,31 @@ macro_rules! fma_kernel {
     };
 }
 
+/// 8 numbers of bf16, widened.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn widened_8(from: *const u16) -> __m256 {
+    // SAFETY: the caller's: 8 numbers.
+    let bits = unsafe { _mm_loadu_si128(from.cast()) };
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)))
+}
+
+/// 16 numbers of bf16, widened.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn widened_16(from: *const u16) -> __m512 {
+    // SAFETY: the caller's: 16 numbers.
+    let bits = unsafe { _mm256_loadu_si256(from.cast()) };
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+}
+
 fma_kernel!(
     /// f32 by AVX2: 12 of 16 registers are sums.
     Avx2, "avx2,fma", SimdLevel::Avx2, rows 6, vectors 2 of 8, kc 384, mc 96,
-    _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps
+    _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps _mm256_add_ps widened_8
 );
 fma_kernel!(
     /// f32 by AVX-512: 24 of 32 registers are sums.
     Avx512, "avx512f", SimdLevel::Avx512, rows 12, vectors 2 of 16, kc 384, mc 144,
-    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps _mm512_add_ps widened_16
 );

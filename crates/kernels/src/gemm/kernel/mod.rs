@@ -16,6 +16,8 @@ mod avx512_bf16;
 mod fma;
 mod portable;
 
+use half::bf16;
+
 use super::matrix::Matrix;
 use crate::quant::{Piece, QuantTensor};
 use crate::simd::multiversion::multiversion;
@@ -83,6 +85,25 @@ pub trait Kernel {
         ldc: usize,
         add: bool,
     );
+
+    /// Up to so many rows read a panel that is held as bf16 as it is: fewer read and written than to widen it first.
+    const NARROW_ROWS: usize = 0;
+
+    /// [`Kernel::microkernel`] of at most [`Kernel::NARROW_ROWS`] rows, `b` held as bf16.
+    ///
+    /// # Safety
+    /// As [`Kernel::microkernel`].
+    unsafe fn microkernel_narrow(
+        _k: usize,
+        _a: ARows<Self::Packed>,
+        _rows: usize,
+        _b: *const bf16,
+        _c: *mut f32,
+        _ldc: usize,
+        _add: bool,
+    ) {
+        unreachable!("no rows are so few");
+    }
 
     /// The rows of a packed panel, from a step that is a multiple of [`Kernel::K_PAD`] on.
     fn panel(first: *const Self::Packed) -> ARows<Self::Packed> {
