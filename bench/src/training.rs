@@ -80,6 +80,8 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let model = args.model.load_as(&args.held)?;
     let positions = model.shape.context();
     ensure!(args.seq <= positions, "--seq {}, but the model has {positions} positions", args.seq);
+    let is_trained_whole = args.tuner == Tuner::Ft && args.held.quantise.is_some();
+    ensure!(!is_trained_whole, "--quantise with --tuner ft would train the numbers themselves; take a LoRA");
     let tuning = args.tuner.start(&model)?;
     let recipe = recipe(args, &tuning, total);
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, total * args.batch * args.seq)?;

@@ -38,27 +38,34 @@ pub const CODE: [f32; 16] = [
 pub static ABSMAX_CODE: [f32; 256] = dynamic_tree();
 
 /// For each of seven decades below 1, twice as many values as for the one before, in the middle of equal parts from a tenth of
-/// it to all of it; the same below 0; and 0 and 1.
+/// it to all of it; the same below 0; and 0 and 1. Rounded to f32 wherever bitsandbytes' `create_dynamic_map` does.
 const fn dynamic_tree() -> [f32; 256] {
     const DECADES: usize = 7;
+    const UNITS: [f32; DECADES] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0];
     let mut values = [0f32; 256];
-    let (mut decade, mut unit, mut at) = (0, 1e-6f64, 0);
+    let (mut decade, mut at) = (0, 0);
     while decade < DECADES {
         let parts = 1 << decade;
         let mut part = 0;
         while part < parts {
-            let middle = 0.1 + 0.9 * (part as f64 + 0.5) / parts as f64;
+            let middle = (edge(part, parts) + edge(part + 1, parts)) / 2.0;
             // Negative values mirror the positive ones, which are between 0, in the 128th place, and 1, in the last.
-            values[128 + at] = (unit * middle) as f32;
+            values[128 + at] = UNITS[decade] * middle;
             values[126 - at] = -values[128 + at];
             at += 1;
             part += 1;
         }
-        unit *= 10.0;
         decade += 1;
     }
     values[255] = 1.0;
     values
+}
+
+/// Where a part begins, of so many from 0.1 to 1: counted from the nearer end, product and sum rounded once.
+const fn edge(part: usize, parts: usize) -> f32 {
+    let step = ((1.0 - 0.1f32) / parts as f32) as f64;
+    let is_first_half = part < parts.div_ceil(2);
+    (if is_first_half { 0.1f32 as f64 + step * part as f64 } else { 1.0 - step * (parts - part) as f64 }) as f32
 }
 
 /// Halfway between two of [`CODE`] and the next: what is above becomes that.
