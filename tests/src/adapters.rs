@@ -87,7 +87,7 @@ fn bench(arms: &str, plan: RecordedPlan) -> Workbench {
     bench
 }
 
-fn logits(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> Tensor {
+pub fn logits(shape: &Decoder, weights: &Weights, tuning: &Tuning) -> Tensor {
     let model = ReferenceModel::new(shape, weights, tuning, &Device::Cpu).unwrap();
     let batch = Batch::right_padded(&[[5u32, 99, 42, 7, 230]]).unwrap();
     model.logits(&batch, &[0, 1, 2, 3, 4]).unwrap()
@@ -121,7 +121,7 @@ fn an_arm_over_an_adapted_model_is_exported_as_it_answers() {
         let saved = adapter_export::save(&out, identity(name), &dir, &dir).unwrap();
         assert_eq!(saved.stacked.len(), stacked, "{saved:?}");
         let base = match &saved.base {
-            AdapterBase::Original(path) if stacked > 1 => path.clone(),
+            AdapterBase::Original(path, None) if stacked > 1 => path.clone(),
             AdapterBase::Written(path) if stacked == 1 => path.clone(),
             base => panic!("{name}: {base:?}"),
         };

@@ -3,9 +3,12 @@
 use serde_json::json;
 use tunebench_model::Weights;
 use tunebench_model::formats::safetensors::Float;
+use tunebench_spec::study::Quantise;
 use tunebench_spec::{ArmRecord, Decoder, Generation, LossLog};
-use tunebench_study::{StudyError, trained_arm};
+use tunebench_study::{AdapterBase, StudyError, adapter_export, trained_arm};
+use tunebench_testkit::compare::error;
 
+use crate::adapters::logits;
 use crate::tiny::lines;
 use crate::workbench::{ITEMS, ROWS, Workbench, question, row};
 
@@ -98,6 +101,17 @@ fn an_arm_over_four_bits_stands_beside_the_same_over_the_plain_model() {
         trained_arm::open(&bench.path("out"), identity).unwrap().weights.quantised_bytes().len()
     };
     assert_eq!([opened("lora"), opened("qlora"), opened("then attention")], [0, 14, 0]);
+
+    // PEFT's adapter of it stands over the model in four bits, and is opened so.
+    let identity = &arms.iter().find(|row| row.arm == "qlora").unwrap().identity;
+    let (out, dir) = (bench.path("out"), bench.path("exported"));
+    let saved = adapter_export::save(&out, identity, &dir, &dir).unwrap();
+    assert!(matches!(saved.base, AdapterBase::Original(_, Some(Quantise::Nf4))), "{saved:?}");
+    let trained = trained_arm::open(&out, identity).unwrap();
+    let expected = logits(&trained.file.shape, &trained.weights, &trained.tuning);
+    let (shape, weights, tuning) = adapter_export::open(&dir, &saved).unwrap();
+    let off = error(&logits(&shape, &weights, &tuning), &expected);
+    assert!(off < 1e-5, "off by {off}");
 
     // A second run finds everything.
     assert!(bench.run("out").trainings().is_empty());

@@ -106,8 +106,9 @@ fn an_owner_elsewhere_keeps_it_while_it_counts() {
     // Locks do not cross machines: another one sees the file alone.
     let folder = tempfile::tempdir().unwrap();
     let writer = folder.path().to_owned();
+    left(&writer, r#"{"host":"n2","process":1,"beat":0}"#);
     let count = std::thread::spawn(move || {
-        for beat in 0..40 {
+        for beat in 1..40 {
             left(&writer, &format!(r#"{{"host":"n2","process":1,"beat":{beat}}}"#));
             std::thread::sleep(PATIENCE / 10);
         }

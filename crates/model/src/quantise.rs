@@ -6,40 +6,58 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use tunebench_kernels::SimdLevel;
 use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Part, Weight};
 use tunebench_spec::names::Role;
 
 use crate::weights::{QuantisedBytes, Stored};
-use crate::{Error, Weights};
+use crate::{Error, Source, Weights};
 
 /// The weights with all linear maps of layers as NF4.
 ///
 /// # Errors
-/// [`Error::Quantise`] names a weight that is in few bits already, or whose rows are not whole blocks.
+/// [`Error::Quantise`] names a weight that is in few bits already, has a number that is not finite, or whose rows are not
+/// whole blocks.
 pub fn nf4(shape: &Decoder, weights: Weights) -> Result<Weights, Error> {
-    nf4_bytes(shape)?;
+    let maps = nf4_bytes(shape)?;
     let mut all = weights.into_stored();
-    for weight in linear_maps(shape) {
-        let Some(stored) = all.get_mut(&weight.name) else { continue };
-        if let Stored::Quantised(tensor) = stored
-            && tensor.kind() != QuantType::F16
-        {
-            let fault = format!("it is {} already; quantise takes weights in 16 bits or more", tensor.kind().name());
-            return Err(Error::Quantise { weight: weight.name, fault });
-        }
-        let numbers = stored.tensor();
-        let dims: [usize; 2] = numbers.dims2()?.into();
-        let row = |i: usize, to: &mut [f32]| {
-            if let Ok(row) = numbers.get(i).and_then(|row| f32s(&row)) {
-                to.copy_from_slice(&row);
-            }
-        };
-        let Some(tensor) = QuantTensor::nf4(dims, row) else { return Err(misfit(weight)) };
-        *stored = Stored::Quantised(Arc::new(tensor));
+    for (name, stored) in all.iter_mut().filter(|(name, _)| maps.contains_key(*name)) {
+        *stored = map_to_nf4(name, stored)?;
     }
     Weights::of_stored(shape, all)
+}
+
+/// The weights of a model's files with all linear maps of layers as NF4, each quantised as soon as it is read: memory holds one
+/// of them as it was.
+///
+/// # Errors
+/// As [`nf4`], and when a file cannot be read.
+pub fn nf4_of(source: &Source) -> Result<Weights, Error> {
+    let maps = nf4_bytes(&source.shape)?;
+    source.weights_by(&|name, stored| if maps.contains_key(name) { map_to_nf4(name, &stored) } else { Ok(stored) })
+}
+
+fn map_to_nf4(name: &str, stored: &Stored) -> Result<Stored, Error> {
+    let fault = |fault: String| Error::Quantise { weight: name.into(), fault };
+    if let Stored::Quantised(tensor) = stored
+        && tensor.kind() != QuantType::F16
+    {
+        let kind = tensor.kind().name();
+        return Err(fault(format!("it is {kind} already; quantise takes weights in 16 bits or more")));
+    }
+    let numbers = stored.tensor();
+    let dims: [usize; 2] = numbers.dims2()?.into();
+    let row = |i: usize, to: &mut [f32]| match numbers.get(i).and_then(|row| f32s(&row)) {
+        Ok(row) => to.copy_from_slice(&row),
+        Err(_) => to.fill(f32::NAN),
+    };
+    let tensor = QuantTensor::nf4(dims, row).ok_or_else(|| fault(misfit(&dims)))?;
+    match tensor.not_finite(SimdLevel::best()) {
+        Some(_) => Err(fault("it has a number that is not finite".into())),
+        None => Ok(Stored::Quantised(Arc::new(tensor))),
+    }
 }
 
 fn f32s(row: &Tensor) -> candle_core::Result<Vec<f32>> {
@@ -52,10 +70,13 @@ fn f32s(row: &Tensor) -> candle_core::Result<Vec<f32>> {
 /// [`Error::Quantise`] names a weight whose rows are not whole blocks.
 pub fn nf4_bytes(shape: &Decoder) -> Result<QuantisedBytes, Error> {
     let mut all = BTreeMap::new();
-    for weight in linear_maps(shape) {
-        let &[rows, cols] = weight.shape.as_slice() else { return Err(misfit(weight)) };
-        let Some(bytes) = QuantType::Nf4.bytes(rows, cols) else { return Err(misfit(weight)) };
-        all.insert(weight.name, bytes as u64);
+    for Weight { name, shape, .. } in linear_maps(shape) {
+        let bytes = match *shape {
+            [rows, cols] => QuantType::Nf4.bytes(rows, cols),
+            _ => None,
+        };
+        let Some(bytes) = bytes else { return Err(Error::Quantise { weight: name, fault: misfit(&shape) }) };
+        all.insert(name, bytes as u64);
     }
     Ok(all)
 }
@@ -65,10 +86,8 @@ fn linear_maps(shape: &Decoder) -> impl Iterator<Item = Weight> {
     shape.weights().into_iter().filter(is_map)
 }
 
-fn misfit(weight: Weight) -> Error {
-    let (block, dims) = (QuantType::Nf4.elements(), &weight.shape);
-    let fault = format!("its rows are not whole blocks of {block} numbers, {dims:?}");
-    Error::Quantise { weight: weight.name, fault }
+fn misfit(dims: &[usize]) -> String {
+    format!("its rows are not whole blocks of {} numbers, {dims:?}", QuantType::Nf4.elements())
 }
 
 /// What to say where these weights are written as plain numbers; none where they are such.

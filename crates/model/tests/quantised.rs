@@ -132,6 +132,7 @@ fn graphs_over_a_quantised_base_give_the_bytes_of_its_numbers() {
 
 #[test]
 fn an_adapter_is_folded_into_what_the_blocks_stand_for() {
+    tunebench_amx_emulator::install();
     let shape = shape(false);
     let [blocks, plain] = both(&shape, QuantType::Q6K);
     let tuning = values::moved(&shape, &plain, adapted(&shape, &["q_proj"], lora, 0.0));

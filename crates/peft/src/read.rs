@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Tensor};
 use serde_json::Value;
 use tunebench_model::formats::safetensors::{Float, TensorFile};
+use tunebench_model::weights::Stored;
 use tunebench_model::{Tuning, Weights};
 use tunebench_spec::Decoder;
 
@@ -120,17 +121,17 @@ impl Adapter {
         if self.inspection.kind.is_virtual() {
             return Ok((weights, tuning));
         }
-        let mut merged = tuning.merge(shape, weights)?.into_map();
+        let mut merged = tuning.merge(shape, weights)?.into_stored();
         if let Form::Ia3(sites) = &self.form {
             for (weight, site) in sites.iter().filter(|(_, site)| !site.scales_input) {
                 let name = format!("{}.bias", module(weight));
                 if let Some(bias) = merged.get(&name) {
-                    let scaled = (bias.to_dtype(DType::F32)? * &site.l)?;
-                    merged.insert(name, scaled);
+                    let scaled = (bias.tensor().to_dtype(DType::F32)? * &site.l)?;
+                    merged.insert(name, Stored::Plain(scaled));
                 }
             }
         }
-        Ok((Weights::new(shape, merged)?, Tuning::none()))
+        Ok((Weights::of_stored(shape, merged)?, Tuning::none()))
     }
 
     /// That the adapter stood on these weights, as far as PEFT saved them: that of an adapted head it saves unasked.

@@ -7,6 +7,7 @@ use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Tuning, Weights};
 use tunebench_peft::{Form, Kind};
 use tunebench_spec::Decoder;
+use tunebench_spec::study::Quantise;
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
@@ -30,7 +31,7 @@ pub struct AdapterExport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdapterBase {
     /// The one that the study names, without any adapter.
-    Original(PathBuf),
+    Original(PathBuf, Option<Quantise>),
     /// Written beside the adapter, because it is nowhere else: fresh weights, or all that lies below the arm folded in.
     Written(PathBuf),
 }
@@ -56,13 +57,15 @@ pub fn save(root: &Path, identity: &str, out: &Path, home: &Path) -> Result<Adap
     let chain = Chain::open(root, identity)?;
     let (arm, shape) = (chain.top(), &chain.top().shape);
     if let (Base::Files { files, identity: known }, Some((forms, stacked))) = (&chain.root, chain.forms(root)?)
+        // What was folded in before the model was quantised cannot stand over it.
+        && (files.quantise.is_none() || files.adapter.is_none())
         && let Ok(form) = tunebench_peft::stack(forms)
     {
         if files.identity()? != *known {
             return Err(StudyError::BaseChanged { files: files.to_string() });
         }
         tunebench_peft::write::write(out, shape, &files.source.display().to_string(), &form)?;
-        return Ok(AdapterExport { kind, base: AdapterBase::Original(files.source.clone()), stacked });
+        return Ok(AdapterExport { kind, base: AdapterBase::Original(files.source.clone(), files.quantise), stacked });
     }
     let trained = trained_arm::open(root, identity)?;
     tunebench_model::save(&out.join(BASE), shape, &trained.weights, Some(&trained.tokenizer), Float::F32)?;
@@ -76,14 +79,16 @@ pub fn save(root: &Path, identity: &str, out: &Path, home: &Path) -> Result<Adap
 /// # Errors
 /// When a file is missing or damaged.
 pub fn open(dir: &Path, export: &AdapterExport) -> Result<(Decoder, Weights, Tuning), StudyError> {
-    let base = match &export.base {
-        AdapterBase::Original(path) => path.clone(),
+    let (source, quantise) = match &export.base {
+        AdapterBase::Original(path, quantise) => (path.clone(), *quantise),
         // It may lie elsewhere so far than it will.
-        AdapterBase::Written(_) => dir.join(BASE),
+        AdapterBase::Written(_) => (dir.join(BASE), None),
     };
-    let files = ModelFiles { source: base, adapter: Some(dir.to_owned()), quantise: None };
-    let (weights, tuning) = files.load()?;
-    Ok((files.open()?.shape, weights, tuning))
+    let files = ModelFiles { source, adapter: None, quantise };
+    let (shape, (weights, _)) = (files.open()?.shape, files.load()?);
+    let adapter = tunebench_peft::load(dir, &shape).at(dir.display())?;
+    let (weights, tuning) = adapter.applied(&shape, weights).at(dir.display())?;
+    Ok((shape, weights, tuning))
 }
 
 /// Adapters, and what each is called.

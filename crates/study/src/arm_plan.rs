@@ -389,10 +389,15 @@ fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedBytes) -> Option<String> {
 
 /// Bytes of each weight of a model that is held quantised, by name: by its files, or by its shape where these are not here.
 fn quantised_bytes(context: &StudyContext, model: &Model, shape: &Decoder) -> Result<QuantisedBytes, StudyError> {
-    let is_here = model.shape.is_none() && !is_address(&model.source) && !model.source.starts_with("preset:");
-    if is_here {
-        let source = context.path(&model.source, model.hint.as_deref())?;
-        return ModelFiles { source, adapter: None, quantise: model.quantise }.quantised();
+    if model.shape.is_none() && !model.source.starts_with("preset:") {
+        let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
+        // Of a folder on the hub the configuration alone may be here, and its weights are not in blocks.
+        if let [source] = paths.as_slice()
+            && (source.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) || !is_address(&model.source))
+        {
+            let adapter = model.adapter.as_ref().map(PathBuf::from);
+            return ModelFiles { source: source.clone(), adapter, quantise: model.quantise }.quantised();
+        }
     }
     model.quantise.map_or(Ok(QuantisedBytes::new()), |quantise| quantised_by(quantise, shape))
 }

@@ -64,7 +64,8 @@ impl StudyContext {
         let named: Vec<String> =
             judges.filter_map(|chat| Some(chat.base_url.strip_prefix(LOCAL)?.to_owned())).collect();
         let is_path = |source: &str| !source.starts_with("init:") && !source.starts_with("preset:");
-        let models = self.study.models.iter().filter(|model| is_path(&model.source) && model.adapter.is_none());
+        let is_whole = |model: &&Model| model.adapter.is_none() && model.quantise.is_none();
+        let models = self.study.models.iter().filter(|model| is_path(&model.source)).filter(is_whole);
         let mut by_id = BTreeMap::new();
         for Model { id, source, .. } in models {
             let path = match is_address(source) {

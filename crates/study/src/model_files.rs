@@ -81,6 +81,9 @@ impl ModelFiles {
     /// When a file cannot be read, or the adapter does not fit the model.
     pub fn load(&self) -> Result<(Weights, Tuning), StudyError> {
         let source = self.open()?;
+        if let (None, Some(Quantise::Nf4)) = (&self.adapter, self.quantise) {
+            return Ok((quantise::nf4_of(&source)?, Tuning::none()));
+        }
         let weights = source.weights()?;
         let (weights, tuning) = match &self.adapter {
             None => (weights, Tuning::none()),
@@ -102,7 +105,10 @@ impl ModelFiles {
     pub fn quantised(&self) -> Result<QuantisedBytes, StudyError> {
         let source = self.open()?;
         let stored = source.quantised();
-        let Some(quantise) = self.quantise else { return Ok(stored) };
+        let Some(quantise) = self.quantise else {
+            // What an adapter is folded into is plain numbers; which weights these are is not looked at here.
+            return Ok(if self.adapter.is_some() { QuantisedBytes::new() } else { stored });
+        };
         if let Some(weight) = stored.keys().next() {
             let fault = format!(
                 "{}: `{weight}` is stored in few bits already; quantise takes a model in 16 bits or more, or leave it out",

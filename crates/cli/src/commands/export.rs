@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use tunebench_model::backend::Backend;
+use tunebench_spec::study::Quantise;
 use tunebench_study::{AdapterBase, Report, arm_export};
 
 use crate::args::{Exported, ExportedArm};
@@ -25,7 +26,11 @@ fn tell(of: &ExportedArm, report: &Report) -> Result<()> {
 fn adapter(of: &ExportedArm, engine: &'static dyn Backend) -> Result<()> {
     let (saved, difference) = arm_export::save_adapter(&of.dir, &of.name(), &of.out, engine)?;
     let (base, whose) = match &saved.base {
-        AdapterBase::Original(path) => (path, "the study's model"),
+        AdapterBase::Original(path, None) => (path, "the study's model"),
+        AdapterBase::Original(path, Some(Quantise::Nf4)) => (
+            path,
+            "the study's model in 4 bits (BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=\"nf4\", bnb_4bit_use_double_quant=True))",
+        ),
         AdapterBase::Written(path) => (path, "written beside it"),
     };
     let base = printable(&base.display().to_string());

@@ -109,6 +109,9 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                 }
             }
         }
+        if m == 0 {
+            return;
+        }
         let out = Shared::new(&mut out);
         if m <= K::MC {
             return self.run_at_once::<K, O>(m, &out);
@@ -217,7 +220,7 @@ fn pack_b<K: Kernel, E: Element>(b: &Right<'_, E>, k: usize, [from, to]: [usize;
 /// Columns of a block of an `m x n` result: at most about [`NC`], and few enough that there are [`TASKS`] blocks where
 /// they can be had, and all alike.
 fn columns_of_block<K: Kernel>(m: usize, n: usize) -> usize {
-    let wanted = TASKS.div_ceil(m.div_ceil(K::MC));
+    let wanted = TASKS.max(rayon::current_num_threads()).div_ceil(m.div_ceil(K::MC));
     let across = n.div_ceil(NC).max(wanted);
     // Narrower rather than wider: a few tasks more are shared more evenly than a few less.
     (n.div_ceil(across) / K::NR * K::NR).max(K::NR)
@@ -282,7 +285,8 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                         };
                         // The next panel comes in while this one is multiplied; it is read too fast for memory otherwise.
                         let next = right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR);
-                        let share = if is_ready { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
+                        let is_packed = matches!(b, Right::Panels { .. });
+                        let share = if is_packed { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
                         for i in (0..height).step_by(K::MR) {
                             prefetch(next.wrapping_add(i / K::MR * share), share);
                             let left = a.at::<K>(r0 - first_row + i, k0);

@@ -73,6 +73,9 @@ pub fn gemm_columns<'a, E: Element, O: Element>(
 ) {
     let part = |of: &'a Columns<'a, E>| Part { first: of.first, columns: of.count, terms: &of.terms, store: of.store };
     let parts: Vec<Part<'_, 'a, E>> = columns.iter().map(part).collect();
+    let mut ranges: Vec<[usize; 2]> = parts.iter().map(|part| [part.first, part.first + part.columns]).collect();
+    ranges.sort_unstable();
+    assert!(ranges.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "parts of a product that overlap");
     driver::run(level, Product { parts: &parts, scale, threads: Threads::All }, out);
 }
 

@@ -48,8 +48,8 @@ impl Mapping {
     pub fn will_need(&self, from: usize, len: usize) {
         #[cfg(unix)]
         {
-            // A page is a multiple of it on every system.
-            const PAGE: usize = 4096;
+            // A multiple of every system's page.
+            const PAGE: usize = 1 << 16;
             let first = from.min(self.len) / PAGE * PAGE;
             let end = from.saturating_add(len).min(self.len);
             // SAFETY: within the mapping, which is read-only; it is advice and changes nothing.

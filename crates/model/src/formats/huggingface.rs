@@ -87,16 +87,16 @@ impl Folder {
         &self.shape
     }
 
-    /// Reads every weight as it is stored.
+    /// Reads every weight as it is stored, and changes it.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Corrupt`] when a file has changed.
-    pub fn weights(&self) -> Result<Weights, Error> {
+    pub fn weights(&self, change: &dyn Fn(&str, Stored) -> Result<Stored, Error>) -> Result<Weights, Error> {
         let mut all = BTreeMap::new();
         for (path, names) in &self.shards {
             let mut file = TensorFile::open(path)?;
             for (name, own) in names {
-                all.insert(own.clone(), held(&mut file, name)?);
+                all.insert(own.clone(), change(own, held(&mut file, name)?)?);
             }
         }
         Weights::of_stored(&self.shape, all)

@@ -10,7 +10,7 @@ use crate::files::read_text;
 use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
 use crate::formats::safetensors::Float;
-use crate::weights::QuantisedBytes;
+use crate::weights::{QuantisedBytes, Stored};
 use crate::{Error, Tokenizer, Weights};
 
 /// A model folder or file whose headers have been read and checked.
@@ -69,9 +69,17 @@ impl Source {
     /// # Errors
     /// [`Error::NotFinite`] or [`Error::Corrupt`] names file and tensor.
     pub fn weights(&self) -> Result<Weights, Error> {
+        self.weights_by(&|_, stored| Ok(stored))
+    }
+
+    /// As [`Source::weights`], each changed as soon as it is read, so that memory holds one as it was.
+    ///
+    /// # Errors
+    /// As [`Source::weights`], and what `change` says.
+    pub fn weights_by(&self, change: &dyn Fn(&str, Stored) -> Result<Stored, Error>) -> Result<Weights, Error> {
         match &self.kind {
-            Kind::Folder(folder) => folder.weights(),
-            Kind::Gguf(file) => file.weights(),
+            Kind::Folder(folder) => folder.weights(change),
+            Kind::Gguf(file) => file.weights(change),
         }
     }
 

@@ -111,13 +111,13 @@ impl GgufFile {
         &[]
     }
 
-    /// Reads every weight, in Hugging Face's order of rows: matrices of blocks or of 16 bits a number as they are stored, the
+    /// Reads every weight, and changes it, in Hugging Face's order of rows: matrices of blocks or of 16 bits a number as they are stored, the
     /// rest as f32.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for a tensor with a number that is none; [`Error::Io`] or [`Error::Corrupt`] when the file has
     /// changed since it was opened.
-    pub fn weights(&self) -> Result<Weights, Error> {
+    pub fn weights(&self, change: &dyn Fn(&str, Stored) -> Result<Stored, Error>) -> Result<Weights, Error> {
         let mut reader = Reader::open(&self.path)?;
         // Where the system cannot, the file is read.
         let mapping = File::open(&self.path).and_then(|file| Mapping::new(&file)).map(Arc::new).ok();
@@ -131,7 +131,7 @@ impl GgufFile {
             // llama.cpp keeps what a norm multiplies with, Hugging Face what is added to 1.
             let has_offset = weight.role.is_norm() && self.shape.norm.kind == NormKind::Rms { unit_offset: true };
             let stored = if has_offset { Stored::Plain((stored.tensor().as_ref() - 1.0)?) } else { stored };
-            all.insert(weight.name.clone(), stored);
+            all.insert(weight.name.clone(), change(&weight.name, stored)?);
         }
         Weights::of_stored(&self.shape, all)
     }
