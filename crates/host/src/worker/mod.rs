@@ -62,6 +62,9 @@ impl Launcher {
             let reason = "the system opens no library while another does not finish opening".into();
             return (Vec::new(), Err(HostError::Load { path, check, reason }));
         }
+        if is_here {
+            thread::prepare_to_wait();
+        }
         let mut checks = Vec::new();
         let plugin = self.start(&path.display().to_string(), None);
         let plugin = plugin.and_then(|mut worker| worker.load(path, lock_file, &mut checks));

@@ -1,8 +1,10 @@
 //! A worker in the host's own process: a thread, which a guard keeps from panics. One that does not answer in time is
 //! left alone, for a thread cannot be stopped.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::handler::Handler;
 use super::protocol::{Answer, Command, Connection};
@@ -55,6 +57,21 @@ pub(crate) fn is_loader_blocked() -> bool {
 /// A library does not finish opening.
 pub(crate) fn block_loader() {
     IS_OPENING.store(true, Ordering::Relaxed);
+}
+
+/// Has this thread wait once, before any library is opened here. What a thread keeps for waiting is registered at its first wait,
+/// for which glibc takes the loader's lock: with a library that does not finish opening that would be for ever, whatever the
+/// timeout.
+pub(crate) fn prepare_to_wait() {
+    thread_local! {
+        static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
+    }
+    /// Long enough that the wait is one, whatever else the machine does.
+    const WAIT: Duration = Duration::from_millis(10);
+    if !HAS_WAITED.replace(true) {
+        let (_kept, nothing) = channel::<()>();
+        let _ = nothing.recv_timeout(WAIT);
+    }
 }
 
 /// Ends this process. While a library is still opening, without what usually runs at the end: the system's own part of
