@@ -87,12 +87,19 @@ impl Choice {
     /// The same model, held as asked for.
     pub fn load_as(&self, held: &Held) -> Result<Model> {
         let Some(Quantise::Nf4) = held.quantise else { return self.load() };
-        if self.model.is_none() {
-            let shape = self.shape()?;
-            return Ok(Model { weights: drawn::nf4(&shape)?, shape });
-        }
-        let Model { shape, weights } = self.load()?;
-        Ok(Model { weights: quantise::nf4(&shape, weights)?, shape })
+        let (shape, weights) = match &self.model {
+            Some(path) => {
+                let source = tunebench_model::open(path)?;
+                let weights = quantise::nf4_of(&source)?;
+                (source.shape, weights)
+            }
+            None => {
+                let shape = self.shape()?;
+                let weights = drawn::nf4(&shape)?;
+                (shape, weights)
+            }
+        };
+        Ok(Model { shape, weights })
     }
 
     /// Bytes of so many weights: as bf16, or those of the whole file where the model is a GGUF file, whose weights stay

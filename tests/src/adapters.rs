@@ -15,8 +15,7 @@ use tunebench_testkit::compare::error;
 use tunebench_testkit::methods::{adapted, behind, dora, frozen, lora};
 use tunebench_testkit::values;
 
-use crate::tiny::lines;
-use crate::workbench::{ITEMS, ROWS, Workbench, question, row};
+use crate::workbench::{ITEMS, Workbench, arm_over as arm};
 
 const STUDY: &str = r#"
 [study]
@@ -55,10 +54,6 @@ bases = ["m", "plain"]
 generation = { max_new_tokens = 24, batch_size = 2, temperature = 1.0 }
 "#;
 
-fn arm(name: &str, base: &str, tuner: &str) -> String {
-    format!("[[arm]]\nname = \"{name}\"\nbase = \"{base}\"\ntuner = \"{tuner}\"\ndataset = \"rows\"\n")
-}
-
 fn shape() -> Decoder {
     let flat = json!({
         "vocab_size": 300, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -70,9 +65,7 @@ fn shape() -> Decoder {
 
 /// A study over `model/` with `adapter/`, which is what this plan makes of it.
 fn bench(arms: &str, plan: RecordedPlan) -> Workbench {
-    let bench = Workbench::from_study(&STUDY.replace("ARMS", arms), 0);
-    bench.write("rows.jsonl", &lines((0..ROWS).map(row)));
-    bench.write("questions.jsonl", &lines((0..ITEMS).map(question)));
+    let bench = Workbench::with_rows(&STUDY.replace("ARMS", arms));
     let shape = shape();
     // As large as trained weights are, so that an adapter makes a difference.
     let weights = Weights::init(&shape, 1)

@@ -9,8 +9,7 @@ use tunebench_study::{AdapterBase, StudyError, adapter_export, trained_arm};
 use tunebench_testkit::compare::error;
 
 use crate::adapters::logits;
-use crate::tiny::lines;
-use crate::workbench::{ITEMS, ROWS, Workbench, question, row};
+use crate::workbench::{ITEMS, Workbench, arm_over as arm};
 
 const STUDY: &str = r#"
 [study]
@@ -51,10 +50,6 @@ bases = ["plain", "nf4"]
 generation = { max_new_tokens = 8, batch_size = 2 }
 "#;
 
-fn arm(name: &str, base: &str, tuner: &str) -> String {
-    format!("[[arm]]\nname = \"{name}\"\nbase = \"{base}\"\ntuner = \"{tuner}\"\ndataset = \"rows\"\n")
-}
-
 /// A model of 64 numbers a row.
 fn shape() -> Decoder {
     let flat = json!({
@@ -66,9 +61,7 @@ fn shape() -> Decoder {
 }
 
 fn bench(arms: &[String]) -> Workbench {
-    let bench = Workbench::from_study(&STUDY.replace("ARMS", &arms.concat()), 0);
-    bench.write("rows.jsonl", &lines((0..ROWS).map(row)));
-    bench.write("questions.jsonl", &lines((0..ITEMS).map(question)));
+    let bench = Workbench::with_rows(&STUDY.replace("ARMS", &arms.concat()));
     let weights = Weights::init(&shape(), 1).unwrap();
     tunebench_model::save(&bench.path("model"), &shape(), &weights, None, Float::BF16).unwrap();
     bench

@@ -75,6 +75,11 @@ pub fn arm(tuner: &str, more: &str) -> String {
     format!("[[arm]]\nname = \"{tuner}\"\nbase = \"tiny\"\ntuner = \"{tuner}\"\ndataset = \"rows\"\n{more}\n")
 }
 
+/// An arm of the rows over a model or another arm.
+pub fn arm_over(name: &str, base: &str, tuner: &str) -> String {
+    format!("[[arm]]\nname = \"{name}\"\nbase = \"{base}\"\ntuner = \"{tuner}\"\ndataset = \"rows\"\n")
+}
+
 /// A row that is learnt from: no two are equal, and not all are equally long.
 pub fn row(number: usize) -> serde_json::Value {
     json!({ "instruction": format!("row {number}"), "output": "ab".repeat(1 + number % 5) })
@@ -210,10 +215,16 @@ fn with_model(study: &str, positions: usize) -> String {
 
 impl Workbench {
     pub fn new(draft: Draft<'_>) -> Self {
-        let bench = Self::from_study("", 0);
+        let bench = Self::with_rows("");
+        bench.draft(draft);
+        bench
+    }
+
+    /// A study in full, over the rows and questions that are here.
+    pub fn with_rows(study: &str) -> Self {
+        let bench = Self::from_study(study, 0);
         bench.write("rows.jsonl", &lines((0..ROWS).map(row)));
         bench.write("questions.jsonl", &lines((0..ITEMS).map(question)));
-        bench.draft(draft);
         bench
     }
 

@@ -28,7 +28,7 @@ const NUMERIC: &[(&str, &str)] = &[
 const LISTING: (&str, &str) = ("tunebench-kernels", "levels");
 
 /// As `tunebench_kernels` reads it.
-const VARIABLE: &str = "TUNEBENCH_CPU";
+pub const VARIABLE: &str = "TUNEBENCH_CPU";
 
 /// A line of `cargo test --no-run --message-format json`, as far as it is used here.
 #[derive(Deserialize)]

@@ -54,6 +54,17 @@ impl Stored {
     }
 }
 
+/// A quantised matrix of a file, whose numbers are looked at.
+///
+/// # Errors
+/// [`Error::NotFinite`] has the first that is none.
+pub(crate) fn finite(tensor: QuantTensor, path: &Path, name: &str) -> Result<QuantTensor, Error> {
+    match tensor.not_finite(SimdLevel::best()) {
+        Some(number) => Err(Error::NotFinite { path: path.into(), name: name.into(), number }),
+        None => Ok(tensor),
+    }
+}
+
 /// What the blocks of a matrix stand for, f32.
 fn dequantised(tensor: &QuantTensor) -> Tensor {
     let numbers = tensor.to_vec::<f32>(SimdLevel::best());

@@ -8,8 +8,9 @@ use super::args::Args;
 use super::case::Case;
 use super::figures::{median, number, short, table};
 use super::floors::Floors;
-use super::programs::{LEVEL, Programs, last_line, sizes};
+use super::programs::{Programs, last_line, sizes};
 use super::report::{Answered, Kernel, Trained, kernels_table};
+use crate::levels::VARIABLE;
 
 /// What is trained at each level.
 const TUNER: &str = "lora-all-linear";
@@ -91,8 +92,8 @@ fn at_level(args: &Args, programs: &Programs<'_>, floors: &Floors, level: &str, 
     sizes(programs.add_model(&mut answering), 1);
     let (mut trained, mut answered): (Vec<Trained>, Vec<Answered>) = (vec![], vec![]);
     for round in 1..=args.rounds {
-        trained.push(last_line(training.env(LEVEL, level))?);
-        answered.push(last_line(answering.env(LEVEL, level))?);
+        trained.push(last_line(training.env(VARIABLE, level))?);
+        answered.push(last_line(answering.env(VARIABLE, level))?);
         let (tokens, new) = (trained.last().map(|l| l.tokens_per_s), answered.last().map(|l| l.new_tokens_per_s));
         eprintln!("{level}, round {round}: {} and {} tokens/s", number(tokens, 1), number(new, 1));
     }

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::args::Args;
 use super::case::{NEW_TOKENS, PROMPT_TOKENS};
-use super::figures::{median, number, ratio, short, short_if_any, table};
+use super::figures::{number, short_if_any, table};
 use super::floors::Floors;
-use super::programs::{LEVEL, Programs, last_line, sizes};
-use super::report::Answered;
+use super::programs::{Programs, last_line, sizes};
+use super::report::{Answered, Generation};
+use crate::levels::VARIABLE;
 use crate::workspace::show;
 
 /// What llama.cpp calls it.
@@ -44,16 +45,8 @@ pub struct Answering {
     pub file: PathBuf,
     pub format: String,
     pub streams: usize,
-    #[serde(serialize_with = "short")]
-    pub ours: f64,
-    #[serde(serialize_with = "short_if_any")]
-    pub theirs: Option<f64>,
-    #[serde(serialize_with = "short_if_any")]
-    pub ratio: Option<f64>,
-    #[serde(serialize_with = "short")]
-    pub ours_mib: f64,
-    #[serde(serialize_with = "short_if_any")]
-    pub theirs_mib: Option<f64>,
+    #[serde(flatten)]
+    pub speeds: Generation,
     /// Ours as a share of what one text could get if reading the file's bytes once a token were all there is to do.
     #[serde(serialize_with = "short_if_any")]
     pub floor_share: Option<f64>,
@@ -122,7 +115,7 @@ impl LlamaCpp {
                 answers.push(Answering::new(file, streams, &floors, &sides));
             }
         }
-        let is_forced = std::env::var_os(LEVEL).is_some();
+        let is_forced = std::env::var_os(VARIABLE).is_some();
         Ok(Comparison { level: floors.level, is_forced, bytes_per_s: floors.bytes_per_s, answers })
     }
 
@@ -147,21 +140,12 @@ impl LlamaCpp {
 
 impl Answering {
     fn new(file: &Path, streams: usize, floors: &Floors, [ours, theirs]: &[Vec<Answered>; 2]) -> Self {
-        let speed = |lines: &[Answered]| median(lines.iter().map(|line| line.new_tokens_per_s));
-        let mib = |lines: &[Answered]| median(lines.iter().map(|line| line.peak_rss_mib)).filter(|mib| *mib > 0.0);
-        let (ours_speed, theirs_speed) = (speed(ours).unwrap_or(0.0), speed(theirs));
         let bytes = ours.first().and_then(|line| line.weight_bytes).filter(|_| streams == 1);
-        Self {
-            file: file.to_owned(),
-            format: format_of(file),
-            streams,
-            ours: ours_speed,
-            theirs: theirs_speed,
-            ratio: ratio(ours_speed, theirs_speed),
-            ours_mib: mib(ours).unwrap_or(0.0),
-            theirs_mib: mib(theirs),
-            floor_share: bytes.map(|bytes| floors.of_memory(bytes, ours_speed)),
-        }
+        let mut speeds = Generation::new(ours, theirs);
+        // Where the system does not say it.
+        speeds.theirs_mib = speeds.theirs_mib.filter(|mib| *mib > 0.0);
+        let floor_share = bytes.map(|bytes| floors.of_memory(bytes, speeds.ours));
+        Self { file: file.to_owned(), format: format_of(file), streams, speeds, floor_share }
     }
 }
 
@@ -172,11 +156,11 @@ impl Comparison {
             vec![
                 a.format.clone(),
                 a.streams.to_string(),
-                number(Some(a.ours), 1),
-                number(a.theirs, 1),
-                number(a.ratio, 2),
-                number(Some(a.ours_mib), 0),
-                number(a.theirs_mib, 0),
+                number(Some(a.speeds.ours), 1),
+                number(a.speeds.theirs, 1),
+                number(a.speeds.ratio, 2),
+                number(Some(a.speeds.ours_mib), 0),
+                number(a.speeds.theirs_mib, 0),
                 number(a.floor_share, 2),
             ]
         };
@@ -304,10 +288,10 @@ echo
         let mut comparison = LlamaCpp::new(&args).unwrap().compare(&args, &programs).unwrap();
         let [one, four] = [0, 1].map(|i| &comparison.answers[i]);
         // 64 tokens in two seconds, and 4 x 64 in eight.
-        assert_eq!((one.theirs, four.theirs), (Some(32.0), Some(32.0)));
-        assert_eq!((one.ratio, one.floor_share, four.floor_share), (Some(1.5625), Some(0.5), None));
+        assert_eq!((one.speeds.theirs, four.speeds.theirs), (Some(32.0), Some(32.0)));
+        assert_eq!((one.speeds.ratio, one.floor_share, four.floor_share), (Some(1.5625), Some(0.5), None));
         for answering in &mut comparison.answers {
-            answering.theirs_mib = Some(80.0);
+            answering.speeds.theirs_mib = Some(80.0);
         }
         let want = "Answers beside llama.cpp, new tokens/s; ours at level avx2; memory is read at 0.0 GB/s\n\n\
             | format | streams | ours | theirs | ratio | MiB ours | MiB theirs | of memory |\n\

@@ -11,10 +11,8 @@ use serde::de::DeserializeOwned;
 use super::args::{Args, Dtype, name};
 use super::case::{Case, NEW_TOKENS, PROMPT_TOKENS, PROMPTS};
 use super::report::{Answered, Crossing, Kernel, Trained};
+use crate::levels::VARIABLE;
 use crate::workspace::show;
-
-/// Forces a level of CPU instructions on our side, as the kernels read it.
-pub const LEVEL: &str = "TUNEBENCH_CPU";
 
 /// What the other side's scripts import.
 const PACKAGES: [&str; 3] = ["torch", "transformers", "peft"];
@@ -109,7 +107,7 @@ impl<'a> Programs<'a> {
     /// The same at another level than the best.
     pub fn lines_at<T: DeserializeOwned>(&self, subcommand: &str, level: &str) -> Result<Vec<T>> {
         eprintln!("{subcommand} at {level}");
-        lines(self.of_ours(subcommand).env(LEVEL, level))
+        lines(self.of_ours(subcommand).env(VARIABLE, level))
     }
 
     /// Training steps: ours, theirs eager, theirs compiled, one after the other, as many times as there are rounds.

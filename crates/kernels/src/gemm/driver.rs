@@ -7,7 +7,7 @@ use super::kernel::{ARows, Kernel};
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{Panels, Shared, Threads, with_accumulators};
 use super::pieces::{PIECE, Right};
-use super::rhs::{PackedRhs, Rhs, is_narrow};
+use super::rhs::Rhs;
 use crate::arena::{Arena, room};
 use crate::prefetch::prefetch;
 use crate::simd::dispatch::visit_level;
@@ -123,13 +123,10 @@ impl<'a, E: Element> Product<'_, 'a, E> {
     /// packed beforehand, and the parts need not wait for each other.
     fn run_at_once<K: Kernel, O: Element>(&self, m: usize, out: &Shared<'_, O>) {
         let ready = |part: &Part<'_, 'a, E>| -> Vec<Ready<'a, E>> {
-            let term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| {
-                let b = match *b {
-                    Rhs::Packed(b) => right_of_packed::<K, E>(b),
-                    Rhs::Plain(b) => Right::Matrix(b),
-                    Rhs::Quantised(b) => Right::Quantised(b),
-                };
-                Ready { a: Lhs::new::<K, E>(a, [0, m], self.threads), b, k: a.cols }
+            let term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| Ready {
+                a: Lhs::new::<K, E>(a, [0, m], self.threads),
+                b: b.right::<K>(),
+                k: a.cols,
             };
             part.terms.iter().map(term).collect()
         };
@@ -137,17 +134,12 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         let nc = columns_of_block::<K>(m, self.parts.iter().map(|part| part.columns).sum());
         let blocks_of = |part: usize| (0..self.parts[part].columns).step_by(nc).map(move |first| (part, first));
         let blocks: Vec<(usize, usize)> = (0..self.parts.len()).flat_map(blocks_of).collect();
-        let run_block = |&(part, first): &(usize, usize)| {
-            let Part { first: offset, store, .. } = self.parts[part];
-            let cols = [first, self.parts[part].columns.min(first + nc)];
-            let block = Block { rows: [0, m], cols, first_row: 0, offset };
+        each(self.threads, blocks.len(), |index| {
+            let (part, first) = blocks[index];
+            let Part { first: offset, columns, store, .. } = self.parts[part];
+            let block = Block { rows: [0, m], cols: [first, columns.min(first + nc)], first_row: 0, offset };
             multiply_block::<K, E, O>(&ready[part], &block, self.scale, out, store);
-        };
-        if self.threads == Threads::All && blocks.len() > 1 {
-            blocks.par_iter().with_max_len(1).for_each(run_block);
-        } else {
-            blocks.iter().for_each(run_block);
-        }
+        });
     }
 
     /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
@@ -156,55 +148,50 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         let (n, threads) = (part.columns, self.threads);
         let k: usize = part.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
-        let is_packed = part.terms.iter().all(|t| matches!(t.1, Rhs::Packed(_))) && !is_narrow::<K, E>();
-        let (slab_m, slab_n) = (slab(K::MC), if is_packed { n } else { slab(NC) });
+        let rights: Vec<Right<'_, E>> = part.terms.iter().map(|(_, b)| b.right::<K>()).collect();
+        let are_ready = rights.iter().all(Right::is_ready);
+        let (slab_m, slab_n) = (slab(K::MC), if are_ready { n } else { slab(NC) });
         for n0 in (0..n).step_by(slab_n.max(1)) {
             let n1 = n.min(n0 + slab_n);
-            let packed = part.terms.iter().map(|(_, b)| match *b {
-                Rhs::Plain(b) => Some(pack_b::<K, E>(&Right::Matrix(b), b.rows, [n0, n1], threads)),
-                Rhs::Quantised(b) => Some(pack_b::<K, E>(&Right::Quantised(b), b.dims()[0], [n0, n1], threads)),
-                // Widened once for all blocks of rows.
-                Rhs::Packed(b) if is_narrow::<K, E>() => {
-                    Some(pack_b::<K, E>(&Right::Narrow(&b.panels), b.k, [n0, n1], threads))
-                }
-                Rhs::Packed(_) => None,
-            });
+            // Once for all blocks of rows.
+            let packed = part
+                .terms
+                .iter()
+                .zip(&rights)
+                .map(|((a, _), b)| (!b.is_ready()).then(|| pack_b::<K, E>(b, a.cols, [n0, n1], threads)));
             let packed: Vec<Option<Panels>> = packed.collect();
             for m0 in (0..m).step_by(slab_m) {
                 let m1 = m.min(m0 + slab_m);
-                let ready = part.terms.iter().zip(&packed).map(|((a, b), here)| {
-                    let b = match (b, here) {
-                        (_, Some(panels)) => Right::Panels { panels, origin: n0 },
-                        (Rhs::Packed(b), None) => right_of_packed::<K, E>(b),
-                        (_, None) => unreachable!("what is not packed is packed above"),
-                    };
-                    Ready { a: Lhs::new::<K, E>(a, [m0, m1], threads), b, k: a.cols }
+                let rights = rights.iter().zip(&packed).map(|(b, here)| match here {
+                    Some(panels) => Right::Panels { panels, origin: n0 },
+                    None => *b,
+                });
+                let ready = part.terms.iter().zip(rights).map(|((a, _), b)| Ready {
+                    a: Lhs::new::<K, E>(a, [m0, m1], threads),
+                    b,
+                    k: a.cols,
                 });
                 let ready: Vec<Ready<'_, E>> = ready.collect();
                 let nc = columns_of_block::<K>(m1 - m0, n1 - n0);
                 let blocks_across = (n1 - n0).div_ceil(nc);
-                let run_block = |index: usize| {
+                each(threads, (m1 - m0).div_ceil(K::MC) * blocks_across, |index| {
                     let rows = m0 + index / blocks_across * K::MC;
                     let cols = n0 + index % blocks_across * nc;
                     let (rows, cols) = ([rows, m1.min(rows + K::MC)], [cols, n1.min(cols + nc)]);
                     let block = Block { rows, cols, first_row: m0, offset: part.first };
                     multiply_block::<K, E, O>(&ready, &block, self.scale, out, part.store);
-                };
-                let blocks = (m1 - m0).div_ceil(K::MC) * blocks_across;
-                if threads == Threads::All && blocks > 1 {
-                    (0..blocks).into_par_iter().with_max_len(1).for_each(run_block);
-                } else {
-                    (0..blocks).for_each(run_block);
-                }
+                });
             }
         }
     }
 }
 
-fn right_of_packed<K: Kernel, E: Element>(b: &PackedRhs) -> Right<'_, E> {
-    match is_narrow::<K, E>() {
-        true => Right::Narrow(&b.panels),
-        false => Right::Panels { panels: &b.panels, origin: 0 },
+/// Does `work(0)` to `work(count - 1)`.
+fn each(threads: Threads, count: usize, work: impl Fn(usize) + Sync + Send) {
+    if threads == Threads::All && count > 1 {
+        (0..count).into_par_iter().with_max_len(1).for_each(work);
+    } else {
+        (0..count).for_each(work);
     }
 }
 
@@ -246,9 +233,10 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
     let Block { rows: [r0, r1], cols: [c0, c1], first_row, offset } = *block;
     let width = (c1 - c0).next_multiple_of(K::NR);
     let height = (r1 - r0).next_multiple_of(K::MR);
-    let is_ready = terms.iter().all(|term| matches!(term.b, Right::Panels { .. }));
-    let longest = terms.iter().map(|term| piece_of_k::<K>(term.k)).max().unwrap_or(0);
-    let piece = if is_ready { 0 } else { longest * PIECE };
+    // Panels that are not multiplied as they lie are made here.
+    let is_made = |b: &Right<'_, E>| !b.is_ready() && !b.is_multiplied_narrow::<K>(r1 - r0);
+    let longest = terms.iter().filter(|term| is_made(&term.b)).map(|term| piece_of_k::<K>(term.k)).max();
+    let piece = longest.unwrap_or(0) * PIECE;
     with_accumulators(width * height + room::<K::Packed>(piece), |memory| {
         let (sums, memory) = memory.split_at_mut(width * height);
         let piece = Arena(memory).take::<K::Packed>(piece);
@@ -262,13 +250,14 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                 let length = (k1 - k0).next_multiple_of(K::K_PAD) * K::NR;
                 for first in (0..width).step_by(PIECE) {
                     let panels = (width - first).min(PIECE) / K::NR;
-                    let is_read_narrow = matches!(b, Right::Narrow(_)) && r1 - r0 <= K::NARROW_ROWS;
-                    let piece = &mut piece[..if is_ready || is_read_narrow { 0 } else { panels * length }];
-                    if !is_read_narrow {
+                    let piece = &mut piece[..if is_made(b) { panels * length } else { 0 }];
+                    if is_made(b) {
                         b.put::<K>([c0 + first, c1.min(c0 + first + PIECE)], [k0, k1], piece);
                     }
                     for j in (first..first + panels * K::NR).step_by(K::NR) {
-                        if let (true, Right::Narrow(panels)) = (is_read_narrow, b) {
+                        if let Right::Narrow(panels) = b
+                            && b.is_multiplied_narrow::<K>(r1 - r0)
+                        {
                             let right: *const bf16 = panels.at(c0 + j, k0);
                             prefetch(right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR), steps * K::NR);
                             let left = a.at::<K>(r0 - first_row, k0);
@@ -285,8 +274,7 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                         };
                         // The next panel comes in while this one is multiplied; it is read too fast for memory otherwise.
                         let next = right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR);
-                        let is_packed = matches!(b, Right::Panels { .. });
-                        let share = if is_packed { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
+                        let share = if b.is_ready() { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
                         for i in (0..height).step_by(K::MR) {
                             prefetch(next.wrapping_add(i / K::MR * share), share);
                             let left = a.at::<K>(r0 - first_row + i, k0);

@@ -31,6 +31,16 @@ pub const PIECE: usize = GROUP;
 const STEPS: usize = 64;
 
 impl<E: Element> Right<'_, E> {
+    /// Whether it is packed as kernels multiply it.
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Panels { .. })
+    }
+
+    /// Whether so many rows are multiplied with it as it lies, bf16, by a kernel of f32.
+    pub fn is_multiplied_narrow<K: Kernel>(&self, rows: usize) -> bool {
+        matches!(self, Self::Narrow(_)) && rows <= K::NARROW_ROWS
+    }
+
     /// Panels of the columns `from..to`, at most [`PIECE`] of them, over the steps `k0..k1`, to `packed`: each panel
     /// `packed.len() / panels` long. What is packed already is left where it is.
     pub fn put<K: Kernel>(&self, [from, to]: [usize; 2], [k0, k1]: [usize; 2], packed: &mut [K::Packed]) {

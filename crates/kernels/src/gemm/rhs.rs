@@ -5,7 +5,7 @@ use half::bf16;
 use super::kernel::Kernel;
 use super::matrix::Matrix;
 use super::panels::{Panels, Threads};
-use super::pieces::pack_matrix;
+use super::pieces::{Right, pack_matrix};
 use crate::quant::QuantMatrix;
 use crate::simd::dispatch::visit_level;
 use crate::{Element, SimdLevel};
@@ -37,7 +37,17 @@ impl<'a, E> From<&'a PackedRhs> for Rhs<'a, E> {
     }
 }
 
-impl<E: Element> Rhs<'_, E> {
+impl<'a, E: Element> Rhs<'a, E> {
+    /// Where blocks of a product by `K` find it.
+    pub(super) fn right<K: Kernel>(&self) -> Right<'a, E> {
+        match *self {
+            Self::Plain(b) => Right::Matrix(b),
+            Self::Quantised(b) => Right::Quantised(b),
+            Self::Packed(b) if is_narrow::<K, E>() => Right::Narrow(&b.panels),
+            Self::Packed(b) => Right::Panels { panels: &b.panels, origin: 0 },
+        }
+    }
+
     /// `k` and `n`.
     pub(super) fn dims(&self) -> [usize; 2] {
         match self {
@@ -51,8 +61,8 @@ impl<E: Element> Rhs<'_, E> {
 /// A right operand `[k, n]` as the kernels of one level and one kind of number read it. One of bf16 takes two bytes a number
 /// on every level: kernels of f32 widen a piece of it when they come to it.
 pub struct PackedRhs {
-    pub(super) panels: Panels,
-    pub(super) k: usize,
+    panels: Panels,
+    k: usize,
     n: usize,
     kernel: SimdLevel,
     is_bf16: bool,
@@ -116,6 +126,6 @@ impl PackedRhs {
 }
 
 /// Whether packed operands are held as bf16 though the kernel multiplies f32.
-pub(super) fn is_narrow<K: Kernel, E: Element>() -> bool {
+fn is_narrow<K: Kernel, E: Element>() -> bool {
     E::IS_BF16 && size_of::<K::Packed>() > size_of::<bf16>()
 }

@@ -235,12 +235,9 @@ impl QuantTensor {
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn pack_pairs<const R: usize>(&self, piece: Piece, panel: &mut [bf16]) -> bool {
         debug_assert!(SimdLevel::best() >= SimdLevel::Avx512Bf16);
-        if !pairs::knows(self.kind) || piece.rows[1] - piece.rows[0] != R {
-            return false;
-        }
         // SAFETY: only kernels that multiply pairs of bf16 ask for it.
-        unsafe { pairs::pack_groups::<R>(self.source(), piece.rows[0], piece.groups, panel) };
-        true
+        piece.rows[1] - piece.rows[0] == R
+            && unsafe { pairs::pack_groups::<R>(self.source(), piece.rows[0], piece.groups, panel) }
     }
 
     fn source(&self) -> Source<'_> {

@@ -40,7 +40,7 @@ impl QuantType {
     ];
 
     /// As llama.cpp spells it, and bitsandbytes for NF4.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::F16 => "F16",
             Self::Q8_0 => "Q8_0",
@@ -59,7 +59,7 @@ impl QuantType {
     }
 
     /// Numbers of a block.
-    pub fn elements(self) -> usize {
+    pub const fn elements(self) -> usize {
         match self {
             Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
             Self::Nf4 => nf4::BLOCK,
@@ -68,7 +68,7 @@ impl QuantType {
     }
 
     /// Bytes of a block.
-    pub fn block_bytes(self) -> usize {
+    pub const fn block_bytes(self) -> usize {
         match self {
             Self::F16 => 64,
             Self::Q8_0 => 34,
@@ -85,10 +85,15 @@ impl QuantType {
         }
     }
 
+    /// Whether a block begins with its scale in 8 bits, and many scales share one of their own.
+    pub const fn has_scaled_scale(self) -> bool {
+        matches!(self, Self::Nf4)
+    }
+
     /// Bytes of a matrix `[rows, cols]`; none where a row is not a number of whole blocks.
     pub fn bytes(self, rows: usize, cols: usize) -> Option<usize> {
         let blocks = cols.is_multiple_of(self.elements()).then(|| rows.checked_mul(cols / self.elements()))??;
-        let second = if self == Self::Nf4 { blocks.div_ceil(nf4::SCALES) * size_of::<f32>() } else { 0 };
+        let second = if self.has_scaled_scale() { blocks.div_ceil(nf4::SCALES) * size_of::<f32>() } else { 0 };
         blocks.checked_mul(self.block_bytes())?.checked_add(second)
     }
 }

@@ -33,12 +33,19 @@ pub(super) struct Source<'a> {
     pub offset: f32,
 }
 
-/// A format: blocks of `BYTES` bytes, of `GROUPS` groups.
+impl Source<'_> {
+    /// The scale of block number `block` of the matrix, whose 8 bits these are.
+    #[inline(always)]
+    pub fn block_scale(&self, block: usize, bits: u8) -> f32 {
+        ABSMAX_CODE[usize::from(bits)] * self.scales[block / SCALES] + self.offset
+    }
+}
+
+/// A format, with the sizes that its type has: groups and bytes of a block.
 trait Format {
-    const GROUPS: usize;
-    const BYTES: usize;
-    /// Whether a block's scale begins it in 8 bits, and has a scale itself.
-    const HAS_SCALED_SCALE: bool = false;
+    const KIND: QuantType;
+    const GROUPS: usize = Self::KIND.elements() / GROUP;
+    const BYTES: usize = Self::KIND.block_bytes();
 
     /// The numbers of a group; `scale` is that of the block, where it is not in the block itself.
     fn group(block: &[u8], group: usize, scale: f32) -> [f32; GROUP];
@@ -73,10 +80,7 @@ fn rows<F: Format, E: Element>(of: Source<'_>, Piece { rows, groups }: Piece, ou
         for (group, out) in (groups[0]..groups[1]).zip(out.as_chunks_mut::<GROUP>().0) {
             let number = group / F::GROUPS;
             let block = &data[number * F::BYTES..][..F::BYTES];
-            let scale = match F::HAS_SCALED_SCALE {
-                true => ABSMAX_CODE[usize::from(block[0])] * of.scales[(first + number) / SCALES] + of.offset,
-                false => 0.0,
-            };
+            let scale = if F::KIND.has_scaled_scale() { of.block_scale(first + number, block[0]) } else { 0.0 };
             let numbers = F::group(block, group % F::GROUPS, scale);
             for i in 0..GROUP {
                 out[i] = E::from_f32(numbers[i]);
@@ -165,8 +169,7 @@ fn joined(mut low: [u8; GROUP], high: [u8; GROUP]) -> [u8; GROUP] {
 
 struct F16;
 impl Format for F16 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 2 * GROUP;
+    const KIND: QuantType = QuantType::F16;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -181,8 +184,7 @@ impl Format for F16 {
 /// A scale, and 32 signed bytes.
 struct Q8_0;
 impl Format for Q8_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 2 + GROUP;
+    const KIND: QuantType = QuantType::Q8_0;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -198,8 +200,7 @@ impl Format for Q8_0 {
 /// A scale, and 32 numbers of 4 bits from -8 on.
 struct Q4_0;
 impl Format for Q4_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 2 + GROUP / 2;
+    const KIND: QuantType = QuantType::Q4_0;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -210,8 +211,7 @@ impl Format for Q4_0 {
 /// A scale, the least number, and 32 numbers of 4 bits.
 struct Q4_1;
 impl Format for Q4_1 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 4 + GROUP / 2;
+    const KIND: QuantType = QuantType::Q4_1;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -222,8 +222,7 @@ impl Format for Q4_1 {
 /// [`Q4_0`] with a fifth bit each.
 struct Q5_0;
 impl Format for Q5_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 6 + GROUP / 2;
+    const KIND: QuantType = QuantType::Q5_0;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -234,8 +233,7 @@ impl Format for Q5_0 {
 /// [`Q4_1`] with a fifth bit each.
 struct Q5_1;
 impl Format for Q5_1 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 8 + GROUP / 2;
+    const KIND: QuantType = QuantType::Q5_1;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -257,8 +255,7 @@ fn scale_and_min(scales: &[u8], group: usize) -> [f32; 2] {
 /// Scales of halves of a group in 4 bits, and least numbers in as many; 2 bits a number; the scale and the least of all.
 struct Q2K;
 impl Format for Q2K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 84;
+    const KIND: QuantType = QuantType::Q2K;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, _: f32) -> [f32; GROUP] {
@@ -279,8 +276,7 @@ impl Format for Q2K {
 /// 2 bits a number and a third elsewhere; scales of halves of a group in 6 bits; the scale of all.
 struct Q3K;
 impl Format for Q3K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 110;
+    const KIND: QuantType = QuantType::Q3K;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, _: f32) -> [f32; GROUP] {
@@ -305,8 +301,7 @@ impl Format for Q3K {
 /// Scale and least number of all, of each group in 6 bits, and 4 bits a number.
 struct Q4K;
 impl Format for Q4K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 144;
+    const KIND: QuantType = QuantType::Q4K;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, _: f32) -> [f32; GROUP] {
@@ -319,8 +314,7 @@ impl Format for Q4K {
 /// [`Q4K`] with a fifth bit each.
 struct Q5K;
 impl Format for Q5K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 176;
+    const KIND: QuantType = QuantType::Q5K;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, _: f32) -> [f32; GROUP] {
@@ -337,8 +331,7 @@ impl Format for Q5K {
 /// 4 bits a number and two elsewhere; scales of halves of a group in 8 bits; the scale of all.
 struct Q6K;
 impl Format for Q6K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 210;
+    const KIND: QuantType = QuantType::Q6K;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, _: f32) -> [f32; GROUP] {
@@ -361,8 +354,7 @@ impl Format for Q6K {
 /// A scale, and 32 numbers of 4 bits that stand for values of a table.
 struct Iq4Nl;
 impl Format for Iq4Nl {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 2 + GROUP / 2;
+    const KIND: QuantType = QuantType::Iq4Nl;
 
     #[inline(always)]
     fn group(block: &[u8], _: usize, _: f32) -> [f32; GROUP] {
@@ -374,9 +366,7 @@ impl Format for Iq4Nl {
 /// halves of bytes.
 struct Nf4;
 impl Format for Nf4 {
-    const GROUPS: usize = 2;
-    const BYTES: usize = 1 + GROUP;
-    const HAS_SCALED_SCALE: bool = true;
+    const KIND: QuantType = QuantType::Nf4;
 
     #[inline(always)]
     fn group(block: &[u8], group: usize, scale: f32) -> [f32; GROUP] {

@@ -5,8 +5,6 @@
 //! pass; the buffers that layers share; the head's slice of scores and its packed weight. A graph that is not fused costs
 //! its candle tensors in f32; that of virtual tokens its parameters and their value.
 
-use std::collections::BTreeMap;
-
 use tunebench_kernels::attention::BLOCK;
 use tunebench_kernels::machine::memory;
 use tunebench_spec::decoder::{NormKind, NormPlacement, QkvLayout, Weight};
@@ -16,6 +14,7 @@ use tunebench_spec::{Decoder, ParamSpec, WeightPlan};
 
 use super::fusion;
 use super::head::{LABELS_AT_ONCE, LABELS_AT_ONCE_TRAINED};
+use crate::weights::QuantisedBytes;
 
 /// The program itself, with its plugins, tokenizer and the packed pieces of the product at hand.
 const BASE: u64 = 120 << 20;
@@ -33,7 +32,7 @@ const PACKED_SHARE: u64 = 4;
 
 /// Whether frozen weights that are plain numbers are kept packed for both passes: where layers are kept too, not computed again to save memory,
 /// and the two copies take no more than a quarter of what the machine has.
-pub fn is_packed(shape: &Decoder, quantised: &BTreeMap<String, u64>, recompute: bool) -> bool {
+pub fn is_packed(shape: &Decoder, quantised: &QuantisedBytes, recompute: bool) -> bool {
     let plain = shape.weights().into_iter().filter(|weight| !quantised.contains_key(&weight.name));
     let two = 2 * HALF * plain.map(|weight| weight.len()).sum::<u64>();
     !recompute && memory::total().is_some_and(|total| two <= total / PACKED_SHARE)
@@ -43,7 +42,7 @@ pub fn is_packed(shape: &Decoder, quantised: &BTreeMap<String, u64>, recompute: 
 pub fn training(
     shape: &Decoder,
     recorded: &RecordedPlan,
-    quantised: &BTreeMap<String, u64>,
+    quantised: &QuantisedBytes,
     tokens: usize,
     recompute: bool,
 ) -> u64 {
@@ -93,7 +92,7 @@ pub fn training(
 /// Peak bytes of answering `rows` texts at once, each of at most `tokens` tokens: weights packed once; keys and values of all,
 /// whose memory doubles as it grows, old and new side by side for one layer; the pass that reads prompts, of which as many
 /// are read together as `crates/generate` says; and the scores.
-pub fn answering(shape: &Decoder, quantised: &BTreeMap<String, u64>, rows: usize, tokens: usize) -> u64 {
+pub fn answering(shape: &Decoder, quantised: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
     let [rows, tokens] = [rows, tokens].map(|n| n as u64);
     let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
     let [h, e] = [shape.attention.heads, shape.attention.head_dim].map(|x| x as u64);

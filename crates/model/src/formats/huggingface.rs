@@ -7,7 +7,6 @@ use std::sync::Arc;
 use candle_core::DType;
 use serde_json::{Value, json};
 use tunebench_files::{create_folder, write_file};
-use tunebench_kernels::SimdLevel;
 use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{ConfigError, Weight};
@@ -17,7 +16,7 @@ use crate::families::{self, Family};
 use crate::files::{read_json, read_text};
 use crate::formats::safetensors::{self, Float, TensorFile};
 use crate::formats::stored_names::{StoredNames, by_own_name, is_buffer};
-use crate::weights::{Stored, check, place};
+use crate::weights::{Stored, check, finite, place};
 use crate::{Error, Tokenizer, Weights, tokenizer};
 
 const CONFIG: &str = "config.json";
@@ -132,10 +131,7 @@ fn held(file: &mut TensorFile, name: &str) -> Result<Stored, Error> {
     }
     let (dims, bytes) = file.bytes(name)?;
     let tensor = QuantTensor::new(QuantType::F16, [dims[0], dims[1]], bytes).expect("as many bytes as its header says");
-    match tensor.not_finite(SimdLevel::best()) {
-        Some(number) => Err(Error::NotFinite { path: file.path().into(), name: name.into(), number }),
-        None => Ok(Stored::Quantised(Arc::new(tensor))),
-    }
+    Ok(Stored::Quantised(Arc::new(finite(tensor, file.path(), name)?)))
 }
 
 /// Where a tensor is.

@@ -127,14 +127,9 @@ impl TensorFile {
     /// As [`TensorFile::read`].
     pub fn read_stored(&mut self, name: &str) -> Result<Tensor, Error> {
         let (float, info) = self.info(name)?;
-        let (shape, (from, to)) = (info.shape.clone(), info.data_offsets);
+        let (shape, (from, _)) = (info.shape.clone(), info.data_offsets);
         self.reader.seek(self.start + from as u64)?;
-        let count = (to - from) / float.size();
-        if let Float::BF16 = float {
-            let numbers = numbers(&mut self.reader, count, name, bf16::from_le_bytes)?;
-            return Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?);
-        }
-        Ok(Tensor::from_vec(float.read(&mut self.reader, count, name)?, shape, &Device::Cpu)?)
+        float.read_tensor(&mut self.reader, &shape, name)
     }
 }
 
@@ -201,7 +196,7 @@ impl Float {
     }
 
     /// Bytes of one number.
-    pub fn size(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
@@ -217,6 +212,20 @@ impl Float {
             Self::F32 => numbers(reader, count, name, f32::from_le_bytes),
             Self::F16 => numbers(reader, count, name, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Self::BF16 => numbers(reader, count, name, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// The next numbers of a file as a tensor, bf16 if they are stored so, else f32.
+    ///
+    /// # Errors
+    /// As [`Float::read`].
+    pub(crate) fn read_tensor(self, reader: &mut Reader, shape: &[usize], name: &str) -> Result<Tensor, Error> {
+        let count = shape.iter().product();
+        match self {
+            Self::BF16 => {
+                Ok(Tensor::from_vec(numbers(reader, count, name, bf16::from_le_bytes)?, shape, &Device::Cpu)?)
+            }
+            Self::F16 | Self::F32 => Ok(Tensor::from_vec(self.read(reader, count, name)?, shape, &Device::Cpu)?),
         }
     }
 

@@ -3,14 +3,15 @@
 use std::arch::x86_64::*;
 
 use super::super::nf4::CODE;
+use super::super::types::QuantType;
 use super::super::unpack::{GROUP, IQ4_NL_VALUES};
 use super::words::*;
 
 /// A format: what of a block's group is kept in registers, and its numbers.
 pub(super) trait Format {
-    const GROUPS: usize;
-    const BYTES: usize;
-    const HAS_SCALED_SCALE: bool = false;
+    const KIND: QuantType;
+    const GROUPS: usize = Self::KIND.elements() / GROUP;
+    const BYTES: usize = Self::KIND.block_bytes();
     type Group: Copy;
 
     /// # Safety
@@ -26,8 +27,7 @@ pub(super) trait Format {
 
 pub(super) struct Q8_0;
 impl Format for Q8_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 34;
+    const KIND: QuantType = QuantType::Q8_0;
     type Group = ([__m512i; 8], __m512);
 
     #[inline(always)]
@@ -49,8 +49,7 @@ impl Format for Q8_0 {
 
 pub(super) struct Q4_0;
 impl Format for Q4_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 18;
+    const KIND: QuantType = QuantType::Q4_0;
     type Group = ([__m512i; 4], __m512);
 
     #[inline(always)]
@@ -68,8 +67,7 @@ impl Format for Q4_0 {
 
 pub(super) struct Q4_1;
 impl Format for Q4_1 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 20;
+    const KIND: QuantType = QuantType::Q4_1;
     type Group = ([__m512i; 4], [__m512; 2]);
 
     #[inline(always)]
@@ -87,8 +85,7 @@ impl Format for Q4_1 {
 
 pub(super) struct Q5_0;
 impl Format for Q5_0 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 22;
+    const KIND: QuantType = QuantType::Q5_0;
     type Group = ([__m512i; 4], __m512i, __m512);
 
     #[inline(always)]
@@ -106,8 +103,7 @@ impl Format for Q5_0 {
 
 pub(super) struct Q5_1;
 impl Format for Q5_1 {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 24;
+    const KIND: QuantType = QuantType::Q5_1;
     type Group = ([__m512i; 4], __m512i, [__m512; 2]);
 
     #[inline(always)]
@@ -150,8 +146,7 @@ pub(super) unsafe fn scale_and_min(blocks: Blocks, group: usize) -> [__m512; 2] 
 
 pub(super) struct Q4K;
 impl Format for Q4K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 144;
+    const KIND: QuantType = QuantType::Q4K;
     type Group = ([__m512i; 8], [__m512; 2]);
 
     #[inline(always)]
@@ -173,8 +168,7 @@ impl Format for Q4K {
 
 pub(super) struct Q5K;
 impl Format for Q5K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 176;
+    const KIND: QuantType = QuantType::Q5K;
     type Group = ([__m512i; 8], [__m512i; 8], [__m512; 2]);
 
     #[inline(always)]
@@ -200,8 +194,7 @@ impl Format for Q5K {
 
 pub(super) struct Q6K;
 impl Format for Q6K {
-    const GROUPS: usize = 8;
-    const BYTES: usize = 210;
+    const KIND: QuantType = QuantType::Q6K;
     type Group = ([__m512i; 8], [__m512i; 8], [__m512; 2]);
 
     #[inline(always)]
@@ -236,8 +229,7 @@ impl Format for Q6K {
 
 pub(super) struct Iq4Nl;
 impl Format for Iq4Nl {
-    const GROUPS: usize = 1;
-    const BYTES: usize = 18;
+    const KIND: QuantType = QuantType::Iq4Nl;
     type Group = ([__m512i; 4], __m512);
 
     #[inline(always)]
@@ -255,9 +247,7 @@ impl Format for Iq4Nl {
 
 pub(super) struct Nf4;
 impl Format for Nf4 {
-    const GROUPS: usize = 2;
-    const BYTES: usize = 33;
-    const HAS_SCALED_SCALE: bool = true;
+    const KIND: QuantType = QuantType::Nf4;
     type Group = ([__m512i; 8], __m512);
 
     #[inline(always)]

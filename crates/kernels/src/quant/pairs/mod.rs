@@ -14,22 +14,21 @@ use half::bf16;
 
 use self::formats::{Format, Iq4Nl, Nf4, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
 use self::words::{Blocks, ROWS};
-use super::nf4::{ABSMAX_CODE, SCALES};
 use super::types::QuantType;
 use super::unpack::{GROUP, Source};
 
-/// Whether a format is unpacked here.
-pub fn knows(kind: QuantType) -> bool {
-    !matches!(kind, QuantType::F16 | QuantType::Q2K | QuantType::Q3K)
-}
-
 /// Groups `groups[0]..groups[1]` of `R` rows from `first` on, to `panel`: `[16 pairs of steps][R][2]` for each group, as
-/// [`pack_pairs`](crate::gemm) lays them out.
+/// [`pack_pairs`](crate::gemm) lays them out; says whether it did, which it does not of every format.
 ///
 /// # Safety
 /// The CPU has AVX-512 (F, BW, VL) with products of bf16.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub unsafe fn pack_groups<const R: usize>(of: Source<'_>, first: usize, groups: [usize; 2], panel: &mut [bf16]) {
+pub unsafe fn pack_groups<const R: usize>(
+    of: Source<'_>,
+    first: usize,
+    groups: [usize; 2],
+    panel: &mut [bf16],
+) -> bool {
     assert!(panel.len() >= (groups[1] - groups[0]) * GROUP * R, "a panel that is too short");
     assert!((first + R) * of.blocks * of.kind.block_bytes() <= of.data.len(), "rows outside of a quantised matrix");
     // SAFETY: the rows and the panel were checked; the caller has the CPU's word.
@@ -45,9 +44,10 @@ pub unsafe fn pack_groups<const R: usize>(of: Source<'_>, first: usize, groups: 
             QuantType::Q6K => pack::<Q6K, R>(of, first, groups, panel),
             QuantType::Iq4Nl => pack::<Iq4Nl, R>(of, first, groups, panel),
             QuantType::Nf4 => pack::<Nf4, R>(of, first, groups, panel),
-            QuantType::F16 | QuantType::Q2K | QuantType::Q3K => unreachable!("`knows` says so"),
+            QuantType::F16 | QuantType::Q2K | QuantType::Q3K => return false,
         }
     }
+    true
 }
 
 #[inline(always)]
@@ -71,16 +71,13 @@ unsafe fn pack<F: Format, const R: usize>(of: Source<'_>, first: usize, groups: 
             for group in groups[0]..groups[1] {
                 let number = group / F::GROUPS;
                 let blocks = Blocks { first: of.data.as_ptr().add(row * stride + number * F::BYTES), stride };
-                let scales = if F::HAS_SCALED_SCALE {
-                    let mut scales = [0f32; ROWS];
+                let mut scales = [0f32; ROWS];
+                if F::KIND.has_scaled_scale() {
                     for (i, scale) in scales.iter_mut().enumerate() {
-                        let second = of.scales[((row + i) * of.blocks + number) / SCALES];
-                        *scale = ABSMAX_CODE[usize::from(*blocks.byte(i, 0))] * second + of.offset;
+                        *scale = of.block_scale((row + i) * of.blocks + number, *blocks.byte(i, 0));
                     }
-                    _mm512_loadu_ps(scales.as_ptr())
-                } else {
-                    _mm512_setzero_ps()
-                };
+                }
+                let scales = _mm512_loadu_ps(scales.as_ptr());
                 for i in 0..ROWS {
                     // The same of the next panel's rows, which are the next in memory; any address will do.
                     let next = blocks.byte(R + i, group % F::GROUPS * (F::BYTES / F::GROUPS));

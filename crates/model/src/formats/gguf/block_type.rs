@@ -22,21 +22,30 @@ pub(crate) enum Values {
 }
 
 static TYPES: [BlockType; 14] = [
-    BlockType { name: "F32", code: 0, elements: 1, bytes: 4, values: Values::Plain(Float::F32) },
-    BlockType { name: "F16", code: 1, elements: 1, bytes: 2, values: Values::Plain(Float::F16) },
-    BlockType { name: "BF16", code: 30, elements: 1, bytes: 2, values: Values::Plain(Float::BF16) },
-    BlockType { name: "Q4_0", code: 2, elements: 32, bytes: 18, values: Values::Blocks(QuantType::Q4_0) },
-    BlockType { name: "Q4_1", code: 3, elements: 32, bytes: 20, values: Values::Blocks(QuantType::Q4_1) },
-    BlockType { name: "Q5_0", code: 6, elements: 32, bytes: 22, values: Values::Blocks(QuantType::Q5_0) },
-    BlockType { name: "Q5_1", code: 7, elements: 32, bytes: 24, values: Values::Blocks(QuantType::Q5_1) },
-    BlockType { name: "Q8_0", code: 8, elements: 32, bytes: 34, values: Values::Blocks(QuantType::Q8_0) },
-    BlockType { name: "Q2_K", code: 10, elements: 256, bytes: 84, values: Values::Blocks(QuantType::Q2K) },
-    BlockType { name: "Q3_K", code: 11, elements: 256, bytes: 110, values: Values::Blocks(QuantType::Q3K) },
-    BlockType { name: "Q4_K", code: 12, elements: 256, bytes: 144, values: Values::Blocks(QuantType::Q4K) },
-    BlockType { name: "Q5_K", code: 13, elements: 256, bytes: 176, values: Values::Blocks(QuantType::Q5K) },
-    BlockType { name: "Q6_K", code: 14, elements: 256, bytes: 210, values: Values::Blocks(QuantType::Q6K) },
-    BlockType { name: "IQ4_NL", code: 20, elements: 32, bytes: 18, values: Values::Blocks(QuantType::Iq4Nl) },
+    plain("F32", 0, Float::F32),
+    plain("F16", 1, Float::F16),
+    plain("BF16", 30, Float::BF16),
+    blocks(2, QuantType::Q4_0),
+    blocks(3, QuantType::Q4_1),
+    blocks(6, QuantType::Q5_0),
+    blocks(7, QuantType::Q5_1),
+    blocks(8, QuantType::Q8_0),
+    blocks(10, QuantType::Q2K),
+    blocks(11, QuantType::Q3K),
+    blocks(12, QuantType::Q4K),
+    blocks(13, QuantType::Q5K),
+    blocks(14, QuantType::Q6K),
+    blocks(20, QuantType::Iq4Nl),
 ];
+
+const fn plain(name: &'static str, code: u32, float: Float) -> BlockType {
+    BlockType { name, code, elements: 1, bytes: float.size() as u64, values: Values::Plain(float) }
+}
+
+const fn blocks(code: u32, kind: QuantType) -> BlockType {
+    let (elements, bytes) = (kind.elements() as u64, kind.block_bytes() as u64);
+    BlockType { name: kind.name(), code, elements, bytes, values: Values::Blocks(kind) }
+}
 
 impl BlockType {
     pub(crate) fn from_code(code: u32) -> Option<&'static Self> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use half::bf16;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::machine::mapping::Mapping;
 use tunebench_kernels::quant::{QuantTensor, QuantType};
@@ -13,7 +12,7 @@ use crate::files::Reader;
 use crate::formats::gguf::block_type::{BlockType, Values};
 use crate::formats::gguf::header::TensorInfo;
 use crate::formats::safetensors::Float;
-use crate::weights::Stored;
+use crate::weights::{Stored, finite};
 
 /// Reads one tensor as f32, in its order in the file.
 pub(crate) fn read(reader: &mut Reader, name: &str, info: &TensorInfo) -> Result<Tensor, Error> {
@@ -41,9 +40,7 @@ pub(crate) fn read_stored(
                 Some(mapped) => mapped,
                 None => tensor.filled(reader.bytes(info.size, name)?),
             };
-        if let Some(number) = tensor.not_finite(SimdLevel::best()) {
-            return Err(Error::NotFinite { path: reader.path().into(), name: name.into(), number });
-        }
+        let tensor = finite(tensor, reader.path(), name)?;
         return match info.shape.len() {
             2 => Ok(Stored::Quantised(Arc::new(tensor))),
             _ => Ok(Stored::Plain(plain(&tensor, &info.shape)?)),
@@ -52,13 +49,8 @@ pub(crate) fn read_stored(
     let Values::Plain(float) = info.block.values else {
         return Err(reader.corrupt(format!("tensor `{name}` is not whole blocks")));
     };
-    let numbers = float.read(reader, info.shape.iter().product(), name)?;
-    let is_narrow = float == Float::BF16 && info.shape.len() == 2;
-    if is_narrow {
-        let numbers = numbers.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
-        return Ok(Stored::Plain(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?));
-    }
-    Ok(Stored::Plain(Tensor::from_vec(numbers, info.shape.as_slice(), &Device::Cpu)?))
+    let tensor = float.read_tensor(reader, &info.shape, name)?;
+    Ok(Stored::Plain(if info.shape.len() == 2 { tensor } else { tensor.to_dtype(DType::F32)? }))
 }
 
 /// The numbers of a tensor that is stored as these bytes.

@@ -23,7 +23,7 @@ use tunebench_spec::names::Role;
 use crate::families::{Family, Gguf};
 use crate::files::Reader;
 use crate::formats::safetensors::Float;
-use crate::weights::{Stored, check, place};
+use crate::weights::{QuantisedBytes, Stored, check, place};
 use crate::{Error, Weights};
 use block_type::Values;
 pub(crate) use header::Value;
@@ -146,7 +146,7 @@ impl GgufFile {
     }
 
     /// Bytes of each weight that is held quantised, by the decoder's name.
-    pub fn quantised(&self) -> BTreeMap<String, u64> {
+    pub fn quantised(&self) -> QuantisedBytes {
         let in_blocks = |(weight, info): &(Weight, TensorInfo)| match info.block.values {
             Values::Blocks(_) if info.shape.len() == 2 => Some((weight.name.clone(), info.size)),
             _ => None,
