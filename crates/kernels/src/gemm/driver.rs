@@ -1,5 +1,7 @@
 //! The five loops around a microkernel: over slabs of columns and rows, blocks, pieces of `k`, panels and tiles.
 
+use std::sync::Arc;
+
 use half::bf16;
 use rayon::prelude::*;
 
@@ -43,7 +45,7 @@ pub fn run<E: Element, O: Element>(level: SimdLevel, product: Product<'_, '_, E>
 
 /// A term ready to be multiplied.
 struct Ready<'a, E> {
-    a: Lhs,
+    a: Arc<Lhs>,
     b: Right<'a, E>,
     k: usize,
 }
@@ -58,6 +60,8 @@ struct Lhs {
 }
 
 // SAFETY: the rows are those of a shared slice that outlives the product.
+unsafe impl Send for Lhs {}
+// SAFETY: as above.
 unsafe impl Sync for Lhs {}
 
 /// Rows this many bytes apart, or a multiple, share too few sets of the first cache to be read side by side.
@@ -89,6 +93,33 @@ impl Lhs {
     }
 }
 
+/// Left operands over the same rows: parts of a product, and slabs of columns, share them.
+struct Lefts {
+    rows: [usize; 2],
+    /// By where a matrix begins, its strides and its columns.
+    kept: Vec<([usize; 4], Arc<Lhs>)>,
+}
+
+impl Lefts {
+    fn new() -> Self {
+        Self { rows: [0, 0], kept: Vec::new() }
+    }
+
+    /// Some rows of `a`; those of other rows are let go.
+    fn get<K: Kernel, E: Element>(&mut self, a: &Matrix<'_, E>, rows: [usize; 2], threads: Threads) -> Arc<Lhs> {
+        if self.rows != rows {
+            *self = Self { rows, kept: Vec::new() };
+        }
+        let key = [a.data.as_ptr() as usize, a.row_stride, a.col_stride, a.cols];
+        if let Some((_, found)) = self.kept.iter().find(|(other, _)| *other == key) {
+            return found.clone();
+        }
+        let made = Arc::new(Lhs::new::<K, E>(a, rows, threads));
+        self.kept.push((key, made.clone()));
+        made
+    }
+}
+
 /// Rows `from..to` of `a`, packed.
 fn pack_a<K: Kernel, E: Element>(a: &Matrix<'_, E>, [from, to]: [usize; 2], threads: Threads) -> Panels {
     let mut panels = Panels::lent::<K::Packed>(to - from, K::MR, a.cols.next_multiple_of(K::K_PAD));
@@ -116,21 +147,22 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         if m <= K::MC {
             return self.run_at_once::<K, O>(m, &out);
         }
-        self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, m, &out));
+        let mut lefts = Lefts::new();
+        self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, m, &mut lefts, &out));
     }
 
     /// Few rows, all in one block: each piece of a right operand is read once, by whoever multiplies it, so nothing of it is
     /// packed beforehand, and the parts need not wait for each other.
     fn run_at_once<K: Kernel, O: Element>(&self, m: usize, out: &Shared<'_, O>) {
-        let ready = |part: &Part<'_, 'a, E>| -> Vec<Ready<'a, E>> {
-            let term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| Ready {
-                a: Lhs::new::<K, E>(a, [0, m], self.threads),
-                b: b.right::<K>(),
-                k: a.cols,
+        let mut lefts = Lefts::new();
+        let mut ready = |part: &Part<'_, 'a, E>| -> Vec<Ready<'a, E>> {
+            let mut term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| {
+                let left = lefts.get::<K, E>(a, [0, m], self.threads);
+                Ready { a: left, b: b.right::<K>(), k: a.cols }
             };
-            part.terms.iter().map(term).collect()
+            part.terms.iter().map(&mut term).collect()
         };
-        let ready: Vec<Vec<Ready<'a, E>>> = self.parts.iter().map(ready).collect();
+        let ready: Vec<Vec<Ready<'a, E>>> = self.parts.iter().map(&mut ready).collect();
         let nc = columns_of_block::<K>(m, self.parts.iter().map(|part| part.columns).sum());
         let blocks_of = |part: usize| (0..self.parts[part].columns).step_by(nc).map(move |first| (part, first));
         let blocks: Vec<(usize, usize)> = (0..self.parts.len()).flat_map(blocks_of).collect();
@@ -144,7 +176,13 @@ impl<'a, E: Element> Product<'_, 'a, E> {
 
     /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
     /// the rows or columns of one block.
-    fn run_by_slabs<K: Kernel, O: Element>(&self, part: &Part<'_, '_, E>, m: usize, out: &Shared<'_, O>) {
+    fn run_by_slabs<K: Kernel, O: Element>(
+        &self,
+        part: &Part<'_, '_, E>,
+        m: usize,
+        lefts: &mut Lefts,
+        out: &Shared<'_, O>,
+    ) {
         let (n, threads) = (part.columns, self.threads);
         let k: usize = part.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
@@ -167,7 +205,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                     None => *b,
                 });
                 let ready = part.terms.iter().zip(rights).map(|((a, _), b)| Ready {
-                    a: Lhs::new::<K, E>(a, [m0, m1], threads),
+                    a: lefts.get::<K, E>(a, [m0, m1], threads),
                     b,
                     k: a.cols,
                 });

@@ -88,16 +88,23 @@ unsafe fn store_8x8_transposed<E: Element>(rows: [&[E]; 8], to: &mut [f32], stri
         }
     };
     let columns = transpose_8x8(rows.map(load));
-    let mut spill = [0f32; 8];
     for (k, column) in columns.into_iter().enumerate() {
-        let to = &mut to[k * stride..];
-        match to.first_chunk_mut::<8>().filter(|_| lanes == 8) {
-            // SAFETY: 8 numbers.
-            Some(to) => unsafe { _mm256_storeu_ps(to.as_mut_ptr(), column) },
-            None => {
-                // SAFETY: 8 numbers.
-                unsafe { _mm256_storeu_ps(spill.as_mut_ptr(), column) };
-                to[..lanes].copy_from_slice(&spill[..lanes]);
+        let to = &mut to[k * stride..][..lanes];
+        let (low, high) = (_mm256_castps256_ps128(column), _mm256_extractf128_ps::<1>(column));
+        // SAFETY: each writes as many numbers as there are lanes.
+        unsafe {
+            match lanes {
+                8 => _mm256_storeu_ps(to.as_mut_ptr(), column),
+                6 => {
+                    _mm_storeu_ps(to.as_mut_ptr(), low);
+                    _mm_storel_epi64(to.as_mut_ptr().add(4).cast(), _mm_castps_si128(high));
+                }
+                4 => _mm_storeu_ps(to.as_mut_ptr(), low),
+                _ => {
+                    let mut spill = [0f32; 8];
+                    _mm256_storeu_ps(spill.as_mut_ptr(), column);
+                    to.copy_from_slice(&spill[..lanes]);
+                }
             }
         }
     }

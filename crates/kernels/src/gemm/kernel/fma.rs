@@ -85,6 +85,10 @@ macro_rules! fma_kernel {
                 unsafe {
                     let mut tile = [[$zero(); $vectors]; R];
                     let (mut a, mut b) = (a, b);
+                    // Read when all steps are done.
+                    if add {
+                        (0..R).for_each(|i| _mm_prefetch::<_MM_HINT_T0>(c.add(i * ldc).cast()));
+                    }
                     for _ in 0..k {
                         let mut right = [$zero(); $vectors];
                         for (v, right) in right.iter_mut().enumerate() {
