@@ -25,7 +25,7 @@ const STD: f64 = 0.02;
 /// # Errors
 /// When the shape cannot be quantised.
 pub fn nf4(shape: &Decoder) -> Result<Weights> {
-    let maps = quantise::nf4_bytes(shape)?;
+    let maps = quantise::nf4_weights(shape)?;
     let width = STD * 12f64.sqrt();
     let mut all = BTreeMap::new();
     for (number, weight) in shape.weights().into_iter().enumerate() {
@@ -36,7 +36,7 @@ pub fn nf4(shape: &Decoder) -> Result<Weights> {
         let stored = match *weight.shape {
             [rows, cols] if maps.contains_key(&weight.name) => {
                 let tensor = QuantTensor::nf4([rows, cols], fill);
-                Stored::Quantised(Arc::new(tensor.expect("`nf4_bytes` has looked at it")))
+                Stored::Quantised(Arc::new(tensor.expect("`nf4_weights` has looked at it")))
             }
             [rows, cols] => {
                 let mut numbers = vec![bf16::ZERO; rows * cols];

@@ -85,8 +85,10 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let tuning = args.tuner.start(&model)?;
     let recipe = recipe(args, &tuning, total);
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, total * args.batch * args.seq)?;
-    let (recorded, quantised) = (tuning.recorded(), model.weights.quantised_bytes());
-    let planned = fast::memory::training(&model.shape, recorded, &quantised, args.batch * args.seq, args.recompute);
+    let (recorded, quantised) = (tuning.recorded(), model.weights.quantised());
+    let sizes = [args.batch * args.seq, 0];
+    let planned = fast::memory::training(&model.shape, recorded, &quantised, sizes, args.recompute);
+    let planned = planned.peak(args.engine.memory_limit().as_ref());
     let flop_per_token = args.tuner.flop_per_weight() * multiplied_weights(&model.shape);
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;

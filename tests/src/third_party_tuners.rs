@@ -10,7 +10,7 @@ use tunebench_host::Registry;
 use tunebench_model::backend::BatchLayout;
 use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::fast::{Cache, Model, Options, memory};
-use tunebench_model::{QuantisedBytes, ReferenceModel, Tuning, Weights};
+use tunebench_model::{QuantisedWeights, ReferenceModel, Tuning, Weights};
 use tunebench_peft::Kind;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Op, Recipe, Schedule};
@@ -137,7 +137,7 @@ fn a_third_party_lora_is_recognised_as_lora() {
     let shape = Decoder::preset("llama-7b").unwrap();
     let bytes = |file: &Path, tuner: &str| {
         let recorded = record(file, tuner, json!({ "r": 16, "lora_dropout": 0.1 }), &shape);
-        memory::training(&shape, &recorded, &QuantisedBytes::new(), 512, true)
+        memory::training(&shape, &recorded, &QuantisedWeights::new(), [512, 0], true).own
     };
     let ours = bytes(&support::plugin("tuner-lora-all-linear"), "lora-all-linear");
     for tuner in ["rslora", "lora-plus"] {

@@ -159,6 +159,7 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::TextChecked { of, check } => format!("text of {of}: {} findings", check.sentences().len()),
         Event::TemplateRemark { remark } => format!("template: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning {arm}: {warning}"),
+        Event::FileReadAgain { arm, said } => format!("read again {arm}: {said}"),
         Event::RanksIdle { arm, lanes, ranks } => format!("idle {arm}: {lanes} of {ranks}"),
         Event::JudgeCannotScore { judge, items, unscorable } => {
             format!("{judge} cannot score {} of {items}", unscorable.total())

@@ -47,7 +47,7 @@ pub fn arms_table(study: &str, arms: &[PlanReport]) -> Table {
     }
     for arm in arms {
         let name = name(&arm.arm, &arm.candidate);
-        let said = arm.remarks.iter().cloned().chain(arm.too_large());
+        let said = arm.remarks.iter().cloned().chain(arm.too_large()).chain(arm.read_again());
         table.notes.extend(said.map(|text| format!("{name}: {text}")));
     }
     table
@@ -82,6 +82,8 @@ mod tests {
             learning_rate: 5e-6,
             remarks: Vec::new(),
             memory_bytes: Some(3 << 30),
+            own_memory_bytes: Some(3 << 30),
+            mapped_bytes: Some(0),
             fits: Some(true),
             limit: None,
         }

@@ -8,7 +8,7 @@ use tunebench_dataset::{MODEL_TEMPLATE, Template};
 use tunebench_generate::Constraint;
 use tunebench_kernels::SimdLevel;
 use tunebench_model::backend::{Backend, Generator, Parts};
-use tunebench_model::{QuantisedBytes, Tokenizer, Tuning, Weights};
+use tunebench_model::{QuantisedWeights, Tokenizer, Tuning, Weights};
 use tunebench_spec::{ChatMessage, Decoder};
 
 use crate::error::Error;
@@ -97,7 +97,7 @@ impl ChatModel {
     /// As [`LocalModel::open`].
     pub fn new(model: LocalModel, backend: &'static dyn Backend) -> Result<Self, Error> {
         let LocalModel { name, identity, shape, weights, tuning, tokenizer, template, add_bos_token } = model;
-        check_fit(&name, &shape, &weights.quantised_bytes(), backend)?;
+        check_fit(&name, &shape, &weights.quantised(), backend)?;
         let template = template.resolved(&name, &tokenizer)?;
         let writer = PromptWriter::new(&name, &template, &tokenizer)?;
         let vocabulary = Arc::new(Vocabulary::new(&tokenizer.inner, writer.added(), shape.vocab_size));
@@ -214,7 +214,7 @@ fn drops_first_space(vocabulary: &Vocabulary, writer: &PromptWriter) -> bool {
 fn check_fit(
     model: &str,
     shape: &Decoder,
-    quantised: &QuantisedBytes,
+    quantised: &QuantisedWeights,
     backend: &'static dyn Backend,
 ) -> Result<(), Error> {
     let needed = backend.answering_memory(shape, quantised, 1, 1);

@@ -1,6 +1,7 @@
 //! Memory: whether a model fits, and how many texts it may answer at once.
 
 use tunebench_kernels::machine::memory::MemoryLimit;
+use tunebench_model::MemoryNeed;
 use tunebench_model::backend::{Backend, Generator};
 
 /// Rows that are answered at once, at most: more of them win nothing on a CPU.
@@ -18,14 +19,14 @@ impl Memory {
         Self { backend, limit: backend.memory_limit() }
     }
 
-    /// Why so much does not fit, in two words of bytes: what is needed, and the limit.
-    pub(crate) fn exceeded(&self, needed: u64) -> Option<(String, String)> {
-        let limit = self.limit.as_ref().filter(|limit| needed > limit.bytes)?;
-        Some((shown(needed), limit.to_string()))
+    /// Why so much does not fit, in two words of bytes: what must be there, and the limit.
+    pub(crate) fn exceeded(&self, need: MemoryNeed) -> Option<(String, String)> {
+        let limit = self.limit.as_ref().filter(|limit| need.exceeds(limit))?;
+        Some((shown(need.required(limit)), limit.to_string()))
     }
 
-    /// Bytes of one text with its reply, of so many tokens, and of the model.
-    pub(crate) fn of_one(&self, model: &dyn Generator, tokens: usize) -> u64 {
+    /// What one text with its reply takes, of so many tokens, and the model.
+    pub(crate) fn of_one(&self, model: &dyn Generator, tokens: usize) -> MemoryNeed {
         self.backend.answering_memory(model.shape(), model.quantised(), 1, tokens)
     }
 
@@ -36,7 +37,7 @@ impl Memory {
             return 1;
         }
         let free = self.backend.memory_free().map_or(u64::MAX, |bytes| bytes / 2);
-        let needed = |rows| self.backend.answering_memory(model.shape(), model.quantised(), rows, tokens);
+        let needed = |rows| self.backend.answering_memory(model.shape(), model.quantised(), rows, tokens).own;
         let alone = needed(0);
         (1..=MOST_PLACES).rev().find(|rows| needed(*rows).saturating_sub(alone) <= free).unwrap_or(1)
     }

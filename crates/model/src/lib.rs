@@ -8,6 +8,7 @@
 //! - [`reference`]: the model in plain candle operations, the oracle; [`fast`]: the same model at the CPU's speed
 //! - [`backend`]: what trains and answers, each of these two under its name
 //! - [`quantise`]: frozen weights in fewer bits than their files have
+//! - [`MemoryNeed`]: bytes that must be there, and bytes of files that only gain by it
 //! - [`flat`]: trained tensors end to end, as ranks divide them; [`error`]: what can go wrong
 
 pub mod backend;
@@ -19,6 +20,7 @@ mod files;
 pub mod flat;
 pub mod formats;
 pub mod graph;
+mod memory_need;
 pub mod optim;
 pub mod quantise;
 pub mod reference;
@@ -31,8 +33,9 @@ pub use dropout::DropoutKey;
 pub use error::Error;
 pub use formats::huggingface::save;
 pub use formats::source::{Source, decoder_of, open, open_as};
+pub use memory_need::MemoryNeed;
 pub use optim::{AdamWState, AdamWStates, ParamOptions};
 pub use reference::{Batch, Cache, Gradients, Param, Params, ReferenceModel, Targets};
 pub use tokenizer::{Conversations, Tokenizer};
 pub use tuning::Tuning;
-pub use weights::{QuantisedBytes, Weights};
+pub use weights::{QuantisedWeight, QuantisedWeights, Weights};

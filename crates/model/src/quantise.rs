@@ -5,15 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_spec::Decoder;
 use tunebench_spec::decoder::{Part, Weight};
 use tunebench_spec::names::Role;
+use tunebench_spec::random::Stream;
 
-use crate::weights::{QuantisedBytes, Stored};
+use crate::weights::{QuantisedWeight, QuantisedWeights, Stored};
 use crate::{Error, Source, Weights};
+
+/// Standard deviation of numbers that are drawn to be quantised, as of fresh weights.
+const DRAWN_STD: f64 = 0.02;
 
 /// The weights with all linear maps of layers as NF4.
 ///
@@ -21,7 +25,7 @@ use crate::{Error, Source, Weights};
 /// [`Error::Quantise`] names a weight that is in few bits already, has a number that is not finite, or whose rows are not
 /// whole blocks.
 pub fn nf4(shape: &Decoder, weights: Weights) -> Result<Weights, Error> {
-    let maps = nf4_bytes(shape)?;
+    let maps = nf4_weights(shape)?;
     let mut all = weights.into_stored();
     for (name, stored) in all.iter_mut().filter(|(name, _)| maps.contains_key(*name)) {
         *stored = map_to_nf4(name, stored)?;
@@ -35,7 +39,7 @@ pub fn nf4(shape: &Decoder, weights: Weights) -> Result<Weights, Error> {
 /// # Errors
 /// As [`nf4`], and when a file cannot be read.
 pub fn nf4_of(source: &Source) -> Result<Weights, Error> {
-    let maps = nf4_bytes(&source.shape)?;
+    let maps = nf4_weights(&source.shape)?;
     source.weights_by(&|name, stored| if maps.contains_key(name) { map_to_nf4(name, &stored) } else { Ok(stored) })
 }
 
@@ -64,11 +68,11 @@ fn f32s(row: &Tensor) -> candle_core::Result<Vec<f32>> {
     row.to_dtype(candle_core::DType::F32)?.to_vec1()
 }
 
-/// Bytes of each weight that [`nf4`] quantises, by name.
+/// The weights that [`nf4`] quantises, by name; they are made in memory.
 ///
 /// # Errors
 /// [`Error::Quantise`] names a weight whose rows are not whole blocks.
-pub fn nf4_bytes(shape: &Decoder) -> Result<QuantisedBytes, Error> {
+pub fn nf4_weights(shape: &Decoder) -> Result<QuantisedWeights, Error> {
     let mut all = BTreeMap::new();
     for Weight { name, shape, .. } in linear_maps(shape) {
         let bytes = match *shape {
@@ -76,9 +80,35 @@ pub fn nf4_bytes(shape: &Decoder) -> Result<QuantisedBytes, Error> {
             _ => None,
         };
         let Some(bytes) = bytes else { return Err(Error::Quantise { weight: name, fault: misfit(&shape) }) };
-        all.insert(name, bytes as u64);
+        all.insert(name, QuantisedWeight { kind: QuantType::Nf4, bytes: bytes as u64, is_mapped: false });
     }
     Ok(all)
+}
+
+/// Fresh weights of which these are held so, in blocks that mean nothing: for measurements of time, which does not depend on what
+/// the numbers are.
+///
+/// # Errors
+/// As [`Weights::init`].
+pub fn drawn(shape: &Decoder, quantised: &QuantisedWeights, seed: u64) -> Result<Weights, Error> {
+    let held = |weight: &Weight| {
+        let (kind, &[rows, cols]) = (quantised.get(&weight.name)?.kind, weight.shape.as_slice()) else { return None };
+        let tensor = drawn_blocks(kind, [rows, cols], Stream::named(seed, &weight.name))?;
+        Some(Stored::Quantised(Arc::new(tensor)))
+    };
+    Weights::init_held(shape, seed, DType::F32, &held)
+}
+
+/// A matrix whose rows are all the same; none where they are not whole blocks.
+fn drawn_blocks(kind: QuantType, [rows, cols]: [usize; 2], mut stream: Stream) -> Option<QuantTensor> {
+    if kind == QuantType::Nf4 {
+        let numbers: Vec<f32> = (0..cols).map(|_| (DRAWN_STD * stream.normal()) as f32).collect();
+        return QuantTensor::nf4([rows, cols], |_, row| row.copy_from_slice(&numbers));
+    }
+    let mut row: Vec<u8> = (0..kind.bytes(1, cols)?).map(|_| stream.below(256) as u8).collect();
+    // A scale's exponent may be in each second byte: below 2^-11, so that no number is above 2.
+    row.iter_mut().skip(1).step_by(2).for_each(|byte| *byte &= 0x8f);
+    QuantTensor::new(kind, [rows, cols], row.repeat(rows))
 }
 
 fn linear_maps(shape: &Decoder) -> impl Iterator<Item = Weight> {
@@ -112,8 +142,6 @@ pub fn dequantised(weights: &Weights) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
-
     use super::*;
 
     fn shape(hidden_size: usize) -> Decoder {
@@ -131,11 +159,11 @@ mod tests {
         let shape = shape(128);
         let before = Weights::init_as(&shape, 3, DType::BF16).unwrap();
         let after = nf4(&shape, before.clone()).unwrap();
-        let bytes = nf4_bytes(&shape).unwrap();
-        assert_eq!(after.quantised_bytes(), bytes);
-        assert_eq!(bytes.len(), 7);
+        let quantised = nf4_weights(&shape).unwrap();
+        assert_eq!(after.quantised(), quantised);
+        assert_eq!(quantised.len(), 7);
         for (name, stored) in after.stored() {
-            let is_map = bytes.contains_key(name);
+            let is_map = quantised.contains_key(name);
             assert_eq!(matches!(stored, Stored::Quantised(_)), is_map, "{name}");
             let (old, new) = (before.get(name).unwrap(), after.get(name).unwrap());
             let apart = (old.flatten_all().unwrap() - new.flatten_all().unwrap()).unwrap().sqr().unwrap();
@@ -148,8 +176,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_drawn_is_held_as_it_is_to_be() {
+        let mut shape = shape(256);
+        shape.mlp.intermediate_size = 512;
+        for kind in QuantType::ALL.into_iter().filter(|kind| *kind != QuantType::F16) {
+            let mut wanted = nf4_weights(&shape).unwrap();
+            for (name, weight) in &mut wanted {
+                let dims = shape.weights().into_iter().find(|of| of.name == *name).unwrap().shape;
+                *weight =
+                    QuantisedWeight { kind, bytes: kind.bytes(dims[0], dims[1]).unwrap() as u64, is_mapped: false };
+            }
+            let weights = drawn(&shape, &wanted, 3).unwrap();
+            assert_eq!(weights.quantised(), wanted, "{}", kind.name());
+            for (name, tensor) in weights.iter().filter(|(name, _)| wanted.contains_key(*name)) {
+                let numbers: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+                let largest = numbers.iter().fold(0f32, |most, number| most.max(number.abs()));
+                assert!(largest > 1e-6 && largest < 4.0, "{} {name}: {largest}", kind.name());
+            }
+        }
+    }
+
+    #[test]
     fn rows_that_are_no_whole_blocks_are_refused() {
-        let error = nf4_bytes(&shape(96)).unwrap_err().to_string();
+        let error = nf4_weights(&shape(96)).unwrap_err().to_string();
         assert!(error.contains("whole blocks of 64") && error.contains("q_proj"), "{error}");
     }
 }

@@ -24,8 +24,17 @@ const INIT_STD: f64 = 0.02;
 #[derive(Clone, Debug)]
 pub struct Weights(BTreeMap<String, Stored>);
 
-/// Bytes of each weight of a base model that is held quantised, by name: what of them is frozen takes no more.
-pub type QuantisedBytes = BTreeMap<String, u64>;
+/// The weights of a base model that are held quantised, by name: what of them is frozen takes no more.
+pub type QuantisedWeights = BTreeMap<String, QuantisedWeight>;
+
+/// How a weight is held that is not plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuantisedWeight {
+    pub kind: QuantType,
+    pub bytes: u64,
+    /// Whether it stays in a file that is mapped: the system may take its pages back and read them again.
+    pub is_mapped: bool,
+}
 
 /// A weight as it is held.
 #[derive(Clone, Debug)]
@@ -113,11 +122,25 @@ impl Weights {
     /// # Errors
     /// As [`Weights::init`].
     pub fn init_as(shape: &Decoder, seed: u64, dtype: DType) -> Result<Self, Error> {
+        Self::init_held(shape, seed, dtype, &|_| None)
+    }
+
+    /// [`Weights::init_as`], but of weights that `held` has something for that.
+    pub(crate) fn init_held(
+        shape: &Decoder,
+        seed: u64,
+        dtype: DType,
+        held: &(dyn Fn(&Weight) -> Option<Stored> + Sync),
+    ) -> Result<Self, Error> {
         shape.check().map_err(|source| Error::Config { path: "shape".into(), source })?;
         let residual_std = INIT_STD / (2.0 * shape.num_hidden_layers as f64).sqrt();
         // Each has a stream of its own, so it is the same on whichever thread it is drawn.
         let is_offset = shape.norm.kind == NormKind::Rms { unit_offset: true };
-        let draw = |Weight { name, shape, role, part, .. }: Weight| {
+        let draw = |weight: Weight| {
+            if let Some(stored) = held(&weight) {
+                return Ok((weight.name, stored));
+            }
+            let Weight { name, shape, role, part, .. } = weight;
             let tensor = match part {
                 Part::Weight if role.is_norm() && !is_offset => Tensor::ones(shape, DType::F32, &Device::Cpu)?,
                 Part::Weight if !role.is_norm() => {
@@ -128,10 +151,10 @@ impl Weights {
                 }
                 _ => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
             };
-            Ok((name, tensor.to_dtype(dtype)?))
+            Ok((name, Stored::Plain(tensor.to_dtype(dtype)?)))
         };
-        let tensors: Result<BTreeMap<String, Tensor>, Error> = shape.weights().into_par_iter().map(draw).collect();
-        Self::new(shape, tensors?)
+        let all: Result<BTreeMap<String, Stored>, Error> = shape.weights().into_par_iter().map(draw).collect();
+        Self::of_stored(shape, all?)
     }
 
     /// One weight, f32.
@@ -196,22 +219,21 @@ impl Weights {
         self.0.into_iter().map(|(name, stored)| (name, stored.tensor().into_owned())).collect()
     }
 
-    /// Bytes of each weight that an engine may hold quantised, by name.
-    pub fn quantised_bytes(&self) -> QuantisedBytes {
-        let bytes = |(name, stored): (&String, &Stored)| match stored {
-            Stored::Quantised(tensor) if tensor.kind() != QuantType::F16 => Some((name.clone(), tensor.bytes() as u64)),
+    /// The weights that an engine may hold quantised, by name.
+    pub fn quantised(&self) -> QuantisedWeights {
+        let held = |(name, stored): (&String, &Stored)| match stored {
+            Stored::Quantised(tensor) if tensor.kind() != QuantType::F16 => {
+                let (kind, bytes, is_mapped) = (tensor.kind(), tensor.bytes() as u64, tensor.is_mapped());
+                Some((name.clone(), QuantisedWeight { kind, bytes, is_mapped }))
+            }
             _ => None,
         };
-        self.0.iter().filter_map(bytes).collect()
+        self.0.iter().filter_map(held).collect()
     }
 
     /// Bytes that stay in files until they are read.
     pub fn mapped_bytes(&self) -> u64 {
-        let bytes = |stored: &Stored| match stored {
-            Stored::Quantised(tensor) if tensor.is_mapped() => tensor.bytes() as u64,
-            _ => 0,
-        };
-        self.0.values().map(bytes).sum()
+        self.quantised().values().filter(|weight| weight.is_mapped).map(|weight| weight.bytes).sum()
     }
 
     /// The weights by name as they are held.

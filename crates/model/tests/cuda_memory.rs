@@ -7,7 +7,7 @@ use std::process::Command;
 
 use candle_core::Device;
 use cap::Cap;
-use tunebench_model::QuantisedBytes;
+use tunebench_model::QuantisedWeights;
 use tunebench_model::backend::{Backend, Cuda, Parts, Sequence, StepKey, StepSize};
 use tunebench_model::reference::Precision;
 use tunebench_model::{AdamWStates, Tuning, Weights};
@@ -73,10 +73,12 @@ fn no_less_is_foretold_than_is_allocated_and_not_much_more() {
     }
     let mut wrong = Vec::new();
     for (number, (name, recorded, rows, longest, recompute)) in CASES.into_iter().enumerate() {
-        let size = StepSize { tokens: rows * longest, longest };
-        let foretold =
-            backend.training_memory(&shape, &recorded(&shape), &QuantisedBytes::new(), size, recompute).unwrap()
-                - Cuda::CONTEXT;
+        let size = StepSize { tokens: rows * longest, longest, measured: 0 };
+        let foretold = backend
+            .training_memory(&shape, &recorded(&shape), &QuantisedWeights::new(), size, recompute)
+            .unwrap()
+            .whole()
+            - Cuda::CONTEXT;
         let mut own = Command::new(std::env::current_exe().unwrap());
         let output = own.args([TEST, "--exact", "--nocapture"]).env(CASE, number.to_string()).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

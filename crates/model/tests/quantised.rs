@@ -136,7 +136,7 @@ fn an_adapter_is_folded_into_what_the_blocks_stand_for() {
     let shape = shape(false);
     let [blocks, plain] = both(&shape, QuantType::Q6K);
     let tuning = values::moved(&shape, &plain, adapted(&shape, &["q_proj"], lora, 0.0));
-    let kept = blocks.quantised_bytes().len();
+    let kept = blocks.quantised().len();
     let [blocks, plain] = [blocks, plain].map(|weights| tuning.merge(&shape, weights).unwrap());
     // f32 numbers of blocks are not bf16's, so they are near.
     for (name, tensor) in plain.iter() {
@@ -145,5 +145,23 @@ fn an_adapter_is_folded_into_what_the_blocks_stand_for() {
         assert!(blocks.distance(name, &tensor).unwrap() <= scale / 200.0, "{name}");
     }
     // Two layers of one adapted weight are plain now; the others are what they were.
-    assert_eq!(blocks.quantised_bytes().len(), kept - 2);
+    assert_eq!(blocks.quantised().len(), kept - 2);
+}
+
+/// What is held in blocks is known before it is read, and of which of them pages may be taken back.
+#[test]
+fn what_a_file_says_is_held_is_held() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gguf");
+    let mut mapped = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(source) = tunebench_model::open(&path) else { continue };
+        let said = source.quantised();
+        let weights = source.weights().unwrap();
+        assert_eq!(weights.quantised(), said, "{}", path.display());
+        let bytes = said.values().filter(|weight| weight.is_mapped).map(|weight| weight.bytes).sum::<u64>();
+        assert_eq!(weights.mapped_bytes(), bytes, "{}", path.display());
+        mapped += bytes;
+    }
+    assert!(mapped > 0);
 }

@@ -33,6 +33,8 @@ pub struct Inspection {
     pub base: Option<String>,
     /// Virtual tokens in front of every example.
     pub virtual_count: usize,
+    /// The weights of the model that it is folded into, or brings whole, by name; none of virtual tokens, which cannot be folded.
+    pub changed: BTreeSet<String>,
     /// What to tell the user of it, in sentences.
     pub remarks: Vec<String>,
 }
@@ -205,7 +207,18 @@ impl Opened {
             }
         };
         let base = settings.get("base_model_name_or_path").as_str().filter(|name| !name.is_empty()).map(str::to_owned);
-        Ok(Self { inspection: Inspection { folder, kind, base, virtual_count, remarks }, layout, beside, file })
+        let sites: BTreeSet<String> = match &layout {
+            Layout::Lora(sites) => sites.keys().cloned().collect(),
+            Layout::Ia3(sites) => sites.keys().cloned().collect(),
+            Layout::Virtual(_) => BTreeSet::new(),
+        };
+        let changed = sites.into_iter().chain(beside.whole.keys().cloned()).collect();
+        Ok(Self {
+            inspection: Inspection { folder, kind, base, virtual_count, changed, remarks },
+            layout,
+            beside,
+            file,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tunebench_local_chat::{ChatModel, LocalModel};
-use tunebench_model::QuantisedBytes;
+use tunebench_model::QuantisedWeights;
 use tunebench_model::backend::Backend;
 use tunebench_spec::{Decoder, escape, hash};
 
@@ -32,7 +32,7 @@ pub struct ServedModel {
     pub id: String,
     pub shape: Decoder,
     /// What of its weights is held quantised.
-    pub quantised: QuantisedBytes,
+    pub quantised: QuantisedWeights,
     /// Numbers that were trained of it, which are kept beside its weights.
     pub trained: u64,
     /// Reads its weights, once it is clear that all models have room.
@@ -55,7 +55,11 @@ pub(crate) struct OpenModel {
 }
 
 /// All models, in the order in which they were given; at least one.
-pub(crate) struct OpenModels(Vec<Arc<OpenModel>>);
+pub(crate) struct OpenModels {
+    models: Vec<Arc<OpenModel>>,
+    /// What is to be known of the memory that they take.
+    pub remark: Option<String>,
+}
 
 impl OpenModels {
     /// Puts the models into memory, once it is clear that it suffices.
@@ -67,7 +71,7 @@ impl OpenModels {
         if let Some(model) = models.iter().find(|model| !ids.insert(model.id.clone())) {
             return Err(Error::SameId(model.id.clone()));
         }
-        check_memory(&models, backend)?;
+        let remark = check_memory(&models, backend)?;
         let count = models.len() as u64;
         if count == 0 {
             return Err(Error::NoModel);
@@ -94,11 +98,11 @@ impl OpenModels {
                 running: AtomicUsize::new(0),
             })
         };
-        Ok(Self(open.into_iter().map(model).collect()))
+        Ok(Self { models: open.into_iter().map(model).collect(), remark })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<OpenModel>> {
-        self.0.iter()
+        self.models.iter()
     }
 
     /// The model of this id with its number.
@@ -106,8 +110,8 @@ impl OpenModels {
     /// # Errors
     /// When there is none.
     pub(crate) fn find(&self, id: &str) -> Result<(usize, &Arc<OpenModel>), ApiError> {
-        self.0.iter().enumerate().find(|(_, model)| model.id == id).ok_or_else(|| {
-            let known = self.0.iter().map(|model| format!("`{}`", model.id)).collect::<Vec<_>>().join(", ");
+        self.models.iter().enumerate().find(|(_, model)| model.id == id).ok_or_else(|| {
+            let known = self.models.iter().map(|model| format!("`{}`", model.id)).collect::<Vec<_>>().join(", ");
             let id: String = escape::line(id).chars().take(SHOWN).collect();
             ApiError::unknown_model(&id, &known)
         })
@@ -154,7 +158,7 @@ impl OpenModel {
 /// Tokens that fit into so many bytes beside the model itself: at least those of one short text.
 fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
     let (shape, quantised) = (chat.generator().shape(), chat.generator().quantised());
-    let needed = |rows: usize, tokens: usize| chat.backend().answering_memory(shape, quantised, rows, tokens);
+    let needed = |rows: usize, tokens: usize| chat.backend().answering_memory(shape, quantised, rows, tokens).own;
     let alone = needed(0, 0);
     let fits = |tokens: &usize| needed(places, tokens.div_ceil(places)).saturating_sub(alone) <= bytes;
     let most = places * chat.generator().positions();
@@ -169,17 +173,27 @@ fn most_tokens(chat: &ChatModel, places: usize, bytes: u64) -> usize {
     low
 }
 
-/// Whether the models fit into memory together.
-fn check_memory(models: &[ServedModel], backend: &'static dyn Backend) -> Result<(), Error> {
-    let Some(free) = backend.memory_free() else { return Ok(()) };
-    let needed =
+/// Whether the models fit into memory together: what must be there of them. What is to be said where their files do not, too.
+fn check_memory(models: &[ServedModel], backend: &'static dyn Backend) -> Result<Option<String>, Error> {
+    let Some(free) = backend.memory_free() else { return Ok(None) };
+    let need =
         |model: &ServedModel| backend.answering_memory(&model.shape, &model.quantised, 1, 1) + model.trained * TRAINED;
-    let needed: u64 = models.iter().map(needed).sum();
-    if needed <= free {
-        return Ok(());
+    let needs = || models.iter().map(need);
+    let [own, mapped] = [needs().map(|need| need.own).sum(), needs().map(|need| need.mapped).sum::<u64>()];
+    let what = || models.iter().map(|model| format!("`{}`", model.id)).collect::<Vec<_>>().join(", ");
+    if own > free {
+        return Err(Error::Memory { what: what(), needed: shown(own), free: shown(free) });
     }
-    let what = models.iter().map(|model| format!("`{}`", model.id)).collect::<Vec<_>>().join(", ");
-    Err(Error::Memory { what, needed: shown(needed), free: shown(free) })
+    let again = (own + mapped).saturating_sub(free).min(mapped);
+    Ok((again > 0).then(|| {
+        format!(
+            "{}: of {} of weights that stay in files, {} find no room in memory; they are read from the disk again for every \
+             token of an answer",
+            what(),
+            shown(mapped),
+            shown(again)
+        )
+    }))
 }
 
 fn shown(bytes: u64) -> String {

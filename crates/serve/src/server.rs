@@ -102,6 +102,11 @@ impl Server {
 }
 
 impl ReadyServer {
+    /// What is to be known of the memory that the models take.
+    pub fn remark(&self) -> Option<&str> {
+        self.models.remark.as_deref()
+    }
+
     /// What each model can take, in a line.
     pub fn models(&self) -> impl Iterator<Item = String> {
         self.models.iter().map(|model| {

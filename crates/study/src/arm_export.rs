@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tunebench_export::compare::{self, Scores};
 use tunebench_export::{About, Difference, Report, Source as Kept, Target, Trained, gguf, merged};
 use tunebench_files as files;
-use tunebench_model::QuantisedBytes;
+use tunebench_model::QuantisedWeights;
 use tunebench_model::backend::{self, Backend};
 use tunebench_model::formats::gguf::GgufType;
 use tunebench_model::formats::safetensors::Float;
@@ -142,8 +142,9 @@ fn chat_template(file: &ArmFile, tokenizer: &Tokenizer, base: Option<&Source>) -
 
 /// What computes the scores that are compared: the reference engine in f32, unless the model would not fit so.
 fn scorer(file: &ArmFile, engine: &'static dyn Backend) -> &'static dyn Backend {
-    let needed =
-        backend::REFERENCE.answering_memory(&file.shape, &QuantisedBytes::new(), 1, COMPARED).saturating_mul(2);
+    let needed = backend::REFERENCE.answering_memory(&file.shape, &QuantisedWeights::new(), 1, COMPARED);
+    // Beside what is compared with it.
+    let needed = needed + needed.own;
     if memory::exceeded(needed, backend::REFERENCE).is_none() { backend::REFERENCE } else { engine }
 }
 

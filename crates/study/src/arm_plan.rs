@@ -1,13 +1,13 @@
 //! What each arm of a study trains, known before a weight is read: from shapes and the tuners' plans alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 use tunebench_hub::Wanted;
 use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::Backend;
-use tunebench_model::{QuantisedBytes, families};
+use tunebench_model::{MemoryNeed, QuantisedWeights, families};
 use tunebench_peft::Inspection;
 use tunebench_spec::fit::{RecipeWarning, warnings};
 use tunebench_spec::grid::Candidate;
@@ -19,6 +19,7 @@ use crate::arm_recipe::{ArmRecipe, Stated, arm_recipe};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
+use crate::losses;
 use crate::memory;
 use crate::model_encoder::Form;
 use crate::model_files::{ModelFiles, VIRTUAL_BASE, quantised_by};
@@ -30,8 +31,10 @@ pub struct ArmPlan<'a> {
     pub candidate: Candidate,
     pub shape: Decoder,
     pub recorded: RecordedPlan,
-    /// Bytes of each weight of what it starts from that is held quantised, by name.
-    pub quantised: QuantisedBytes,
+    /// The weights of what it starts from that are held quantised, by name.
+    pub quantised: QuantisedWeights,
+    /// What opening that takes before anything is trained, where something is folded into it.
+    opening: MemoryNeed,
     /// The study's and the arm's own words on the recipe.
     stated: (&'a tunebench_spec::RecipeOverrides, &'a tunebench_spec::RecipeOverrides),
     /// How a conversation becomes text for this arm.
@@ -80,9 +83,13 @@ impl ArmPlan<'_> {
         ))
     }
 
-    /// Bytes of memory at the peak of training by this engine and recipe, where that can be said beforehand.
-    pub fn memory(&self, recipe: &Recipe, backend: &'static dyn Backend) -> Option<u64> {
-        memory::training(&self.shape, &self.recorded, &self.quantised, recipe, backend)
+    /// What opening its base and training take at the peak, by this engine and recipe, where that can be said beforehand; losses
+    /// are measured over `measured` tokens at once.
+    pub fn memory(&self, recipe: &Recipe, measured: usize, backend: &'static dyn Backend) -> Option<MemoryNeed> {
+        let need = memory::training(&self.shape, &self.recorded, &self.quantised, recipe, measured, backend)?;
+        // It is opened in the machine's memory, whatever trains it.
+        let is_larger = !backend.has_device() && self.opening.own > need.own;
+        Some(if is_larger { self.opening } else { need })
     }
 
     /// The tuner's options, a candidate's values in place of the arm's own.
@@ -122,9 +129,14 @@ pub struct PlanReport {
     pub learning_rate: f64,
     /// What was adapted to the number of examples, and what little can come of.
     pub remarks: Vec<String>,
-    /// Bytes of memory at the peak of training, predicted; none for the reference engine.
+    /// Bytes of memory at the peak of training, predicted, of a file that is mapped no more than there is room for; none for the
+    /// reference engine.
     pub memory_bytes: Option<u64>,
-    /// Whether there is so much here; none where one of the two is not known.
+    /// Of these the bytes that must be there.
+    pub own_memory_bytes: Option<u64>,
+    /// Bytes of a model's file that are mapped, and read again from the disk where there is no room for them.
+    pub mapped_bytes: Option<u64>,
+    /// Whether there is so much here as must be; none where one of the two is not known.
     pub fits: Option<bool>,
     /// What this engine may take here.
     #[serde(skip)]
@@ -134,9 +146,19 @@ pub struct PlanReport {
 impl PlanReport {
     /// What to say of an arm whose training takes more memory than there is.
     pub fn too_large(&self) -> Option<String> {
-        let needed = self.memory_bytes?;
-        let limit = self.limit.clone().filter(|limit| needed > limit.bytes)?;
-        Some(StudyError::TooLarge { needed, limit: Box::new(limit) }.to_string())
+        let need = self.need()?;
+        let limit = self.limit.clone().filter(|limit| need.exceeds(limit))?;
+        Some(StudyError::TooLarge { needed: need.required(&limit), limit: Box::new(limit) }.to_string())
+    }
+
+    /// What to say of an arm whose training fits, but not with all of its model's file.
+    pub fn read_again(&self) -> Option<String> {
+        let said = memory::read_again(self.need()?, self.limit.as_ref()?)?;
+        Some(format!("warning: {said}"))
+    }
+
+    fn need(&self) -> Option<MemoryNeed> {
+        Some(MemoryNeed { own: self.own_memory_bytes?, mapped: self.mapped_bytes? })
     }
 }
 
@@ -179,7 +201,8 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
         if let Some(adapter) = adapter(context, model, &shape).at(place)? {
             adapters.insert(model.id.as_str(), adapter);
         }
-        quantised.insert(model.id.as_str(), quantised_bytes(context, model, &shape).at(place)?);
+        let adapter = adapters.get(model.id.as_str());
+        quantised.insert(model.id.as_str(), quantised_weights(context, model, adapter, &shape).at(place)?);
         shapes.insert(model.id.as_str(), shape);
     }
     let remarks = |(id, found): (&&str, &Inspection)| {
@@ -194,16 +217,20 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             return Err(StudyError::Invalid(fault)).in_arm(&arm.name);
         }
         let shape = shapes[root].clone();
-        // What an arm between has changed is plain numbers.
+        // What an adapter of the model or an arm between has changed is plain numbers, in f32 when it is opened.
         let mut held = quantised[root].clone();
         let before = held.len();
+        let mut folded: BTreeSet<&str> = BTreeSet::new();
+        folded.extend(adapters.get(root).iter().flat_map(|adapter| &adapter.changed).map(String::as_str));
         for parent in study.parents(arm) {
             let changed = plans.arms.iter().filter(|plan| plan.arm.name == parent.name);
             let changed = changed.flat_map(|plan| &plan.recorded.plan.weights);
-            changed.filter(|(_, plan)| **plan != WeightPlan::Frozen).for_each(|(name, _)| {
+            for (name, _) in changed.filter(|(_, plan)| **plan != WeightPlan::Frozen) {
                 held.remove(name);
-            });
+                folded.insert(name);
+            }
         }
+        let opening = memory::opening(&shape, &quantised[root], &folded);
         if held.len() < before {
             let (name, base, count) = (&arm.name, &arm.base, before - held.len());
             let remark = format!(
@@ -211,7 +238,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             );
             plans.remarks.push((root.to_owned(), remark));
         }
-        match plan_arm(context, arm, (&shape, &held), &plans).in_arm(&arm.name) {
+        match plan_arm(context, arm, (&shape, &held, opening), &plans).in_arm(&arm.name) {
             Ok(planned) => {
                 plans.remarks.extend(
                     planned.iter().filter_map(|plan| dequantised(plan, &held)).map(|said| (root.to_owned(), said)),
@@ -263,6 +290,8 @@ fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
         learning_rate: 0.0,
         remarks: Vec::new(),
         memory_bytes: None,
+        own_memory_bytes: None,
+        mapped_bytes: None,
         fits: None,
         limit: None,
         ..of.clone()
@@ -272,7 +301,7 @@ fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
 fn plan_arm<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
-    base: (&Decoder, &QuantisedBytes),
+    base: (&Decoder, &QuantisedWeights, MemoryNeed),
     before: &Plans<'_>,
 ) -> Result<Vec<ArmPlan<'a>>, StudyError> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
@@ -290,7 +319,7 @@ fn plan_candidate<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
     candidate: Candidate,
-    (shape, quantised): (&Decoder, &QuantisedBytes),
+    (shape, quantised, opening): (&Decoder, &QuantisedWeights, MemoryNeed),
 ) -> Result<ArmPlan<'a>, StudyError> {
     let recorded = context.plugins.tuner(&arm.tuner, &options(arm, &candidate))?.record(shape)?;
     if recorded.plan.trainable_params(shape) == 0 {
@@ -317,6 +346,7 @@ fn plan_candidate<'a>(
         shape: shape.clone(),
         recorded,
         quantised: quantised.clone(),
+        opening,
         stated: (&study.recipe, &arm.recipe),
         form: Form {
             template: arm.template.as_deref().unwrap_or(&study.study.template),
@@ -375,7 +405,7 @@ fn shape(context: &StudyContext, model: &Model) -> Result<Decoder, StudyError> {
 }
 
 /// What to say of an arm that trains weights which a file has in few bits.
-fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedBytes) -> Option<String> {
+fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedWeights) -> Option<String> {
     let trained =
         |(name, how): &(&String, &WeightPlan)| matches!(how, WeightPlan::Trainable { .. }) && held.contains_key(*name);
     let count = plan.recorded.plan.weights.iter().filter(trained).count();
@@ -387,19 +417,28 @@ fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedBytes) -> Option<String> {
     })
 }
 
-/// Bytes of each weight of a model that is held quantised, by name: by its files, or by its shape where these are not here.
-fn quantised_bytes(context: &StudyContext, model: &Model, shape: &Decoder) -> Result<QuantisedBytes, StudyError> {
+/// The weights of a model that are held quantised, by name: by its files, or by its shape where these are not here.
+fn quantised_weights(
+    context: &StudyContext,
+    model: &Model,
+    adapter: Option<&Inspection>,
+    shape: &Decoder,
+) -> Result<QuantisedWeights, StudyError> {
     if model.shape.is_none() && !model.source.starts_with("preset:") {
         let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
         // Of a folder on the hub the configuration alone may be here, and its weights are not in blocks.
         if let [source] = paths.as_slice()
             && (source.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) || !is_address(&model.source))
         {
-            let adapter = model.adapter.as_ref().map(PathBuf::from);
-            return ModelFiles { source: source.clone(), adapter, quantise: model.quantise }.quantised();
+            // Of an adapter that is yet to be fetched it is not known what it changes; that counts as all.
+            if model.adapter.is_some() && adapter.is_none() && model.quantise.is_none() {
+                return Ok(QuantisedWeights::new());
+            }
+            let files = ModelFiles { source: source.clone(), adapter: None, quantise: model.quantise };
+            return files.quantised_with(adapter);
         }
     }
-    model.quantise.map_or(Ok(QuantisedBytes::new()), |quantise| quantised_by(quantise, shape))
+    model.quantise.map_or(Ok(QuantisedWeights::new()), |quantise| quantised_by(quantise, shape))
 }
 
 fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, StudyError> {
@@ -412,7 +451,9 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
     let ArmRecipe { recipe, fitted, .. } = plan.recipe(examples)?;
     let steps = examples.and_then(|n| recipe.total_steps(n));
     let warned = examples.zip(steps).map(|(examples, steps)| warnings(&recipe, examples, steps)).unwrap_or_default();
-    let memory_bytes = plan.memory(&recipe, context.backend);
+    let has_held_out = context.study.selection.is_some();
+    let measured = recipe.micro_batch_tokens.min(if has_held_out { usize::MAX } else { losses::general_bytes() });
+    let need = plan.memory(&recipe, measured, context.backend);
     let limit = context.backend.memory_limit();
     Ok(PlanReport {
         arm: arm.name.clone(),
@@ -432,8 +473,10 @@ fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, Stud
         batch_size: recipe.batch_size,
         learning_rate: recipe.learning_rate,
         remarks: fitted.iter().map(ToString::to_string).chain(warned.iter().map(RecipeWarning::to_string)).collect(),
-        memory_bytes,
-        fits: memory_bytes.zip(limit.as_ref()).map(|(needed, limit)| needed <= limit.bytes),
+        memory_bytes: need.map(|need| need.peak(limit.as_ref())),
+        own_memory_bytes: need.map(|need| need.own),
+        mapped_bytes: need.map(|need| need.mapped),
+        fits: need.zip(limit.as_ref()).map(|(need, limit)| !need.exceeds(limit)),
         limit,
     })
 }

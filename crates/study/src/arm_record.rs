@@ -46,7 +46,7 @@ pub fn of_training(
         tokens_per_second: tokens as f64 / train_seconds.max(f64::MIN_POSITIVE),
         peak_rss_bytes,
         predicted_seconds,
-        predicted_peak_bytes: arm.data.memory(backend),
+        predicted_peak_bytes: arm.data.peak(backend),
         final_loss: (!last.is_empty()).then_some(mean),
         computed_by: sessions::shown(sessions),
         ..untrained(&plan.arm.name, &arm.identity, plan.shape.params(), arm.key.seed, backend)

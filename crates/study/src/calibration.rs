@@ -1,5 +1,6 @@
 //! How long training and answering take on this machine, from a short calibration: models of the same dimensions with one
-//! and a few layers are trained for a step and asked for a few tokens, and the rest is a line in the number of layers.
+//! and a few layers, held in as many bits as the whole, are trained for a step and asked for a few tokens, and the rest is a line
+//! in the number of layers.
 //!
 //! What was measured is kept in a file, named by all that it depends on, so that a plan measures a machine once.
 
@@ -11,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::optim::adamw::AdamWParams;
-use tunebench_model::QuantisedBytes;
+use tunebench_kernels::quant::QuantType;
 use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepSize};
-use tunebench_model::{AdamWStates, Tuning, Weights};
+use tunebench_model::{AdamWStates, MemoryNeed, QuantisedWeight, QuantisedWeights, Tuning, Weights, quantise};
+use tunebench_spec::decoder::{Part, Weight};
+use tunebench_spec::names::Role;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe, hash};
 
@@ -21,7 +24,7 @@ use crate::error::StudyError;
 use crate::memory;
 
 /// Raised when a change of the code changes how fast something is, or how that is measured.
-const CALIBRATION_VERSION: u32 = 2;
+const CALIBRATION_VERSION: u32 = 3;
 
 /// Layers of the larger of the two models that are measured.
 const LAYERS: usize = 3;
@@ -110,7 +113,7 @@ impl Calibration {
     /// When the engine fails.
     pub fn training(
         &mut self,
-        shape: &Decoder,
+        (shape, quantised): (&Decoder, &QuantisedWeights),
         recorded: &RecordedPlan,
         recipe: &Recipe,
         length: usize,
@@ -125,8 +128,9 @@ impl Calibration {
         let tokens = step.min(recipe.micro_batch_tokens).clamp(1, most);
         let length = rounded(length).min(tokens).max(2);
         let count = (tokens / length).max(1);
+        let kinds = kinds(shape, quantised);
         let key = self.key(&json!({
-            "shape": shape, "recorded": recorded, "length": length, "count": count,
+            "shape": shape, "kinds": shown(&kinds), "recorded": recorded, "length": length, "count": count,
             "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
         }))?;
         let before = self.measured.training.get(&key).copied();
@@ -137,13 +141,14 @@ impl Calibration {
         }
         let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
-            let size = StepSize { tokens: count * length, longest: length };
-            let needed =
-                backend.training_memory(&part, &plan, &QuantisedBytes::new(), size, recipe.gradient_checkpointing);
-            if needed.is_some_and(|needed| memory::exceeded(2 * needed, backend).is_some()) {
+            let held = in_kinds(&part, &kinds);
+            let size = StepSize { tokens: count * length, longest: length, measured: 0 };
+            let need = backend.training_memory(&part, &plan, &held, size, recipe.gradient_checkpointing);
+            if need.is_some_and(|need| memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_some()) {
                 return Ok(None);
             }
-            train_step(&part, plan, count, length, recipe, backend).map(Some)
+            let weights = quantise::drawn(&part, &held, 0)?;
+            train_step((&part, weights), plan, count, length, recipe, backend).map(Some)
         };
         let Some([seconds_per_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
             return Ok(None);
@@ -166,14 +171,16 @@ impl Calibration {
     /// When the engine fails.
     pub fn answering(
         &mut self,
-        shape: &Decoder,
+        (shape, quantised): (&Decoder, &QuantisedWeights),
         length: usize,
         streams: usize,
         backend: &'static dyn Backend,
     ) -> Result<Option<AnsweringSpeed>, StudyError> {
         let length = rounded(length).clamp(2, shape.context().saturating_sub(ANSWER_STEPS).max(2));
-        let key =
-            self.key(&json!({ "shape": shape, "length": length, "streams": streams, "engine": backend.name() }))?;
+        let kinds = kinds(shape, quantised);
+        let key = self.key(&json!({
+            "shape": shape, "kinds": shown(&kinds), "length": length, "streams": streams, "engine": backend.name(),
+        }))?;
         let before = self.measured.answering.get(&key).copied();
         let cost = |speed: &AnsweringSpeed| 2.0 * speed.seconds(streams as u64, length as f64, ANSWER_STEPS as f64);
         if let Some(speed) = before.filter(|speed| self.measured.is_settled(&key, cost(speed))) {
@@ -181,7 +188,8 @@ impl Calibration {
         }
         let measure = |layers: usize| {
             let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
-            answer_steps(&part, length, streams, backend).map(Some)
+            let weights = quantise::drawn(&part, &in_kinds(&part, &kinds), 0)?;
+            answer_steps((&part, weights), length, streams, backend).map(Some)
         };
         let Some([seconds_per_prompt_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
             return Ok(None);
@@ -257,16 +265,49 @@ fn with_layers(shape: &Decoder, recorded: &RecordedPlan, layers: usize) -> (Deco
     (part, recorded)
 }
 
+/// The format that most of the weights of a role are held in; of roles whose weights are plain numbers none. Files of some kinds have
+/// more bits in some layers than in others.
+type Kinds = BTreeMap<Role, QuantType>;
+
+fn kinds(shape: &Decoder, quantised: &QuantisedWeights) -> Kinds {
+    let mut counts: BTreeMap<Role, Vec<(Option<QuantType>, usize)>> = BTreeMap::new();
+    for weight in shape.weights().into_iter().filter(|weight| weight.part == Part::Weight) {
+        let kind = quantised.get(&weight.name).map(|weight| weight.kind);
+        let of_role = counts.entry(weight.role).or_default();
+        match of_role.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, count)) => *count += 1,
+            None => of_role.push((kind, 1)),
+        }
+    }
+    let most = |of_role: Vec<(Option<QuantType>, usize)>| of_role.into_iter().max_by_key(|(_, count)| *count)?.0;
+    counts.into_iter().filter_map(|(role, of_role)| Some((role, most(of_role)?))).collect()
+}
+
+/// As a measurement is named by them.
+fn shown(kinds: &Kinds) -> Vec<(String, &'static str)> {
+    kinds.iter().map(|(role, kind)| (format!("{role:?}"), kind.name())).collect()
+}
+
+/// What of a part of the model is held in these formats.
+fn in_kinds(part: &Decoder, kinds: &Kinds) -> QuantisedWeights {
+    let held = |weight: Weight| {
+        let &kind = kinds.get(&weight.role).filter(|_| weight.part == Part::Weight)?;
+        let &[rows, cols] = weight.shape.as_slice() else { return None };
+        let bytes = kind.bytes(rows, cols)? as u64;
+        Some((weight.name, QuantisedWeight { kind, bytes, is_mapped: false }))
+    };
+    part.weights().into_iter().filter_map(held).collect()
+}
+
 /// Seconds a token and a step of training, the better of two after one that warms up.
 fn train_step(
-    shape: &Decoder,
+    (shape, weights): (&Decoder, Weights),
     recorded: RecordedPlan,
     count: usize,
     length: usize,
     recipe: &Recipe,
     backend: &'static dyn Backend,
 ) -> Result<[f64; 2], StudyError> {
-    let weights = Weights::init(shape, 0)?;
     let tuning = Tuning::init(shape, &weights, recorded, 0)?;
     let mut model =
         backend.trainable(Parts { shape, weights, tuning }, AdamWStates::new(), recipe.gradient_checkpointing)?;
@@ -295,12 +336,11 @@ fn train_step(
 
 /// Seconds a prompt token and a step of all streams.
 fn answer_steps(
-    shape: &Decoder,
+    (shape, weights): (&Decoder, Weights),
     length: usize,
     streams: usize,
     backend: &'static dyn Backend,
 ) -> Result<[f64; 2], StudyError> {
-    let weights = Weights::init(shape, 0)?;
     let model = backend.generator(Parts { shape, weights, tuning: Tuning::none() })?;
     let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
     let prompts = vec![prompt.as_slice(); streams];

@@ -1,6 +1,7 @@
 //! What a study will take on this machine: time of every training, answers and judgements, said before it is paid for.
 
 use serde::Serialize;
+use tunebench_model::QuantisedWeights;
 use tunebench_spec::grid::Selection;
 
 use crate::calibration::Calibration;
@@ -65,7 +66,7 @@ pub(crate) fn arm_time(
     let share = searched_share(context.study.selection.as_ref(), candidates, index);
     let trainings = if index == 0 { seeds.max(1.0) } else { share };
     let evaluation = evaluation.filter(|_| index == 0 && plan.arm.evaluate);
-    let answering_seconds_at_most = answering(context, data, evaluation, calibration)?;
+    let answering_seconds_at_most = answering(context, data, &plan.quantised, evaluation, calibration)?;
     Ok(ArmTime {
         arm: plan.arm.name.clone(),
         candidate: plan.candidate.name(),
@@ -77,7 +78,7 @@ pub(crate) fn arm_time(
     })
 }
 
-/// What an arm in another form will take, of which `data` is: answers alone.
+/// What an arm in another form will take, of which `data` is: answers alone, by plain numbers.
 ///
 /// # Errors
 /// When the engine cannot be measured.
@@ -95,14 +96,16 @@ pub(crate) fn variant_time(
         tokens: 0,
         training_seconds: Some(0.0),
         trainings: 0.0,
-        answering_seconds_at_most: answering(context, data, evaluation, calibration)?,
+        answering_seconds_at_most: answering(context, data, &QuantisedWeights::new(), evaluation, calibration)?,
     })
 }
 
-/// Seconds for the answers of all trainings of an arm, if each is as long as it may be; none where that cannot be said.
+/// Seconds for the answers of all trainings of an arm, if each is as long as it may be, with these of its weights held quantised;
+/// none where that cannot be said.
 fn answering(
     context: &StudyContext,
     data: &ArmData<'_>,
+    quantised: &QuantisedWeights,
     evaluation: Option<&Evaluation<'_>>,
     calibration: &mut Calibration,
 ) -> Result<Option<f64>, StudyError> {
@@ -114,7 +117,8 @@ fn answering(
         .filter_map(|item| Some(data.encoder.encoder.prompt(&item.turns).ok()?.tokens.len()))
         .collect();
     let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
-    let speed = calibration.answering(&data.plan.shape, mean as usize, settings.batch_size, context.backend)?;
+    let speed =
+        calibration.answering((&data.plan.shape, quantised), mean as usize, settings.batch_size, context.backend)?;
     let (answers, seeds) = (prompts.len() as u64, data.plan.seeds.len() as f64);
     Ok(speed.map(|speed| seeds * speed.seconds(answers, mean, settings.max_new_tokens as f64)))
 }

@@ -98,6 +98,15 @@ impl LossSets {
         self.0.iter().find(|set| set.name == HELD_OUT).map(Arc::as_ref)
     }
 
+    /// Tokens of the largest piece that a loss is measured over at once, with so many virtual ones before each text.
+    pub fn most_tokens(&self, virtual_count: usize, micro_batch_tokens: usize) -> usize {
+        let most = |set: &Arc<LossSet>| {
+            let lengths = || set.examples.iter().map(|example| virtual_count + example.tokens.len());
+            lengths().sum::<usize>().min(micro_batch_tokens.max(lengths().max().unwrap_or(0)))
+        };
+        self.0.iter().map(most).max().unwrap_or(0)
+    }
+
     /// As training takes them.
     pub fn as_held_out(&self) -> Vec<HeldOut<'_>> {
         self.0.iter().map(|set| set.as_held_out()).collect()
@@ -118,6 +127,11 @@ impl LossSets {
     pub fn are_measured_by(&self, losses: &[LossLog]) -> bool {
         self.0.iter().all(|set| losses.iter().any(|loss| loss.set_hash == set.hash))
     }
+}
+
+/// UTF-8 bytes of the text of general language: it has fewer tokens.
+pub fn general_bytes() -> usize {
+    general::texts().flat_map(|text| text.example().turns).map(|turn| turn.content.len()).sum()
 }
 
 /// The losses in a file of them; `None` when it is not there.

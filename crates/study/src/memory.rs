@@ -1,11 +1,23 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
+use std::collections::BTreeSet;
+
 use tunebench_kernels::machine::memory::MemoryLimit;
-use tunebench_model::QuantisedBytes;
 use tunebench_model::backend::{Backend, StepSize};
+use tunebench_model::fast::memory::PROGRAM;
+use tunebench_model::{MemoryNeed, QuantisedWeights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::lanes_memory;
+
+/// Bytes of a bf16 and of an f32.
+const HALF: u64 = 2;
+const FULL: u64 = 4;
+
+/// Beside the engine: plugins, what is known of the study and its examples, and what the allocator keeps.
+const STUDY: u64 = 40 << 20;
+/// For each entry of a vocabulary: a tokenizer has its text and merges in several tables, and there is one for each template.
+const ENTRY: u64 = 600;
 
 /// What to do about a training that does not fit.
 pub const REMEDY: &str = "Try gradient_checkpointing = true, a smaller micro_batch_tokens or max_length, or LoRA.";
@@ -15,19 +27,39 @@ pub fn shown(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// The limit of what an engine may take, when a training that takes so much does not fit it.
-pub fn exceeded(needed: u64, backend: &dyn Backend) -> Option<MemoryLimit> {
-    backend.memory_limit().filter(|limit| needed > limit.bytes)
+/// The limit of what an engine may take, when something that takes so much does not fit it.
+pub fn exceeded(need: MemoryNeed, backend: &dyn Backend) -> Option<MemoryLimit> {
+    backend.memory_limit().filter(|limit| need.exceeds(limit))
 }
 
-/// Bytes at the peak of training by this engine, where that can be said beforehand.
+/// What to say of a training that fits, but not with all of the model's file that is mapped.
+pub fn read_again(need: MemoryNeed, limit: &MemoryLimit) -> Option<String> {
+    let again = need.read_again(limit);
+    if again == 0 || need.exceeds(limit) {
+        return None;
+    }
+    // Of a disk that reads a GiB a second.
+    let seconds = again as f64 / f64::from(1 << 30);
+    Some(format!(
+        "of the {} of weights that stay in the model's file, {} find no room beside the {} that must be in memory, of {limit}; \
+         they are read from the disk again in every pass, forward and backward, which at 1 GiB a second takes {seconds:.1} s \
+         each and is in no predicted time",
+        shown(need.mapped),
+        shown(again),
+        shown(need.own)
+    ))
+}
+
+/// What training takes at its peak by this engine, where that can be said beforehand; between steps losses are measured over
+/// `measured` tokens at once.
 pub(crate) fn training(
     shape: &Decoder,
     recorded: &RecordedPlan,
-    quantised: &QuantisedBytes,
+    quantised: &QuantisedWeights,
     recipe: &Recipe,
+    measured: usize,
     backend: &dyn Backend,
-) -> Option<u64> {
+) -> Option<MemoryNeed> {
     let &Recipe { micro_batch_tokens, max_length, batch_tokens, batch_size, gradient_checkpointing, packing, .. } =
         recipe;
     let count = recorded.plan.virtual_count();
@@ -42,6 +74,31 @@ pub(crate) fn training(
     // Lanes are added in the machine's memory, whatever computes them.
     let trained = recorded.plan.trainable_params(shape);
     let lanes = if backend.has_device() { 0 } else { lanes_memory(recipe, trained) };
-    let size = StepSize { tokens, longest };
-    Some(backend.training_memory(shape, recorded, quantised, size, gradient_checkpointing)? + lanes)
+    let size = StepSize { tokens, longest, measured };
+    let need = backend.training_memory(shape, recorded, quantised, size, gradient_checkpointing)?;
+    // On a device of its own the rest of the process takes nothing.
+    Some(need + lanes + if backend.has_device() { 0 } else { process(shape) })
+}
+
+/// Bytes of a process that runs a study, beside the engine.
+fn process(shape: &Decoder) -> u64 {
+    STUDY + ENTRY * shape.vocab_size as u64
+}
+
+/// What opening a base takes before anything is trained, where something is folded into it: the weights of these names are f32
+/// then, the others as they are held; nothing where none is folded.
+pub(crate) fn opening(shape: &Decoder, quantised: &QuantisedWeights, folded: &BTreeSet<&str>) -> MemoryNeed {
+    if folded.is_empty() {
+        return MemoryNeed::default();
+    }
+    let mut need = MemoryNeed::own(PROGRAM + process(shape));
+    for weight in shape.weights() {
+        match quantised.get(&weight.name) {
+            _ if folded.contains(weight.name.as_str()) => need.own += FULL * weight.len(),
+            Some(blocks) if blocks.is_mapped => need.mapped += blocks.bytes,
+            Some(blocks) => need.own += blocks.bytes,
+            None => need.own += HALF * weight.len(),
+        }
+    }
+    need
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tunebench_model::{QuantisedBytes, Source, Tuning, Weights, quantise};
+use tunebench_model::{QuantisedWeights, Source, Tuning, Weights, quantise};
 use tunebench_peft::{Adapter, Inspection, folder};
 use tunebench_spec::study::Quantise;
 use tunebench_spec::{Decoder, hash};
@@ -98,16 +98,29 @@ impl ModelFiles {
         }
     }
 
-    /// Bytes of each weight that is held quantised, by name; no weight is read.
+    /// The weights that are held quantised, by name; no weight is read.
     ///
     /// # Errors
-    /// When it is no model that can be read, or cannot be quantised.
-    pub fn quantised(&self) -> Result<QuantisedBytes, StudyError> {
+    /// When it is no model or adapter that can be read, or cannot be quantised.
+    pub fn quantised(&self) -> Result<QuantisedWeights, StudyError> {
+        let adapter = match &self.adapter {
+            Some(_) => self.inspect(&self.open()?.shape)?,
+            None => None,
+        };
+        self.quantised_with(adapter.as_ref())
+    }
+
+    /// As [`ModelFiles::quantised`], with an adapter that was looked at: what that is folded into is plain numbers, unless all is
+    /// quantised after it.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::quantised`].
+    pub fn quantised_with(&self, adapter: Option<&Inspection>) -> Result<QuantisedWeights, StudyError> {
         let source = self.open()?;
-        let stored = source.quantised();
+        let mut stored = source.quantised();
         let Some(quantise) = self.quantise else {
-            // What an adapter is folded into is plain numbers; which weights these are is not looked at here.
-            return Ok(if self.adapter.is_some() { QuantisedBytes::new() } else { stored });
+            stored.retain(|name, _| adapter.is_none_or(|adapter| !adapter.changed.contains(name)));
+            return Ok(stored);
         };
         if let Some(weight) = stored.keys().next() {
             let fault = format!(
@@ -158,13 +171,13 @@ impl ModelFiles {
     }
 }
 
-/// Bytes of each weight that is quantised so, by name.
+/// The weights that are quantised so, by name.
 ///
 /// # Errors
 /// When a weight cannot be.
-pub fn quantised_by(quantise: Quantise, shape: &Decoder) -> Result<QuantisedBytes, StudyError> {
+pub fn quantised_by(quantise: Quantise, shape: &Decoder) -> Result<QuantisedWeights, StudyError> {
     match quantise {
-        Quantise::Nf4 => Ok(quantise::nf4_bytes(shape)?),
+        Quantise::Nf4 => Ok(quantise::nf4_weights(shape)?),
     }
 }
 

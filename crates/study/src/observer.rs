@@ -140,6 +140,11 @@ pub enum Event<'a> {
         arm: &'a str,
         warning: RecipeWarning,
     },
+    /// An arm's trainings fit into memory, but not with all of the model's file: `said` is what follows.
+    FileReadAgain {
+        arm: &'a str,
+        said: &'a str,
+    },
     /// A step of an arm's trainings is cut into fewer lanes than there are ranks: the others wait.
     RanksIdle {
         arm: &'a str,

@@ -181,7 +181,7 @@ impl<'a> Preparation<'a> {
         }
         self.base_models.notes().for_each(|(model, remark)| observer.on_event(&Event::ModelRemark { model, remark }));
         for (name, candidates) in self.arms.iter().filter(|(name, _)| self.chosen.contains(name)) {
-            candidates.iter().for_each(|data| data.remarks(name, observer));
+            candidates.iter().for_each(|data| data.remarks(name, self.context.backend, observer));
         }
     }
 
@@ -238,7 +238,7 @@ impl<'a> Preparation<'a> {
                 }
                 ahead.operations += 6.0 * parameters as f64 * data.tokens as f64 * (seeds.len() - trained) as f64;
                 ahead.parameters = ahead.parameters.max(parameters);
-                ahead.memory = ahead.memory.max(data.memory(self.context.backend));
+                ahead.memory = ahead.memory.max(data.memory(self.context.backend).map(|need| need.own));
             }
         }
         ahead

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_dataset::TokenStats;
+use tunebench_model::MemoryNeed;
 use tunebench_model::backend::{Backend, BatchLayout};
 use tunebench_spec::fit::warnings;
 use tunebench_spec::{GradientReceipt, Recipe, StepLog};
@@ -17,6 +18,7 @@ use crate::error::StudyError;
 use crate::examples::Datasets;
 use crate::identity;
 use crate::losses::LossSets;
+use crate::memory;
 use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_key::ModelKey;
 use crate::observer::{ArmForecast, Event, Observer};
@@ -105,20 +107,25 @@ impl<'a> ArmData<'a> {
     ) -> Result<Option<f64>, StudyError> {
         let length = (self.set.stats.tokens / self.set.stats.examples.max(1)) as usize;
         let (plan, recipe) = (self.plan, &self.recipe.recipe);
-        let speed = calibration.training(&plan.shape, &plan.recorded, recipe, length, backend)?;
+        let speed = calibration.training((&plan.shape, &plan.quantised), &plan.recorded, recipe, length, backend)?;
         Ok(speed.map(|speed| speed.seconds(self.steps, self.tokens)))
     }
 
-    /// Bytes of memory at the peak of a training, no example being longer than the longest there is; none where that cannot be
-    /// said.
-    pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
+    /// What a training takes at its peak, no example being longer than the longest there is; none where that cannot be said.
+    pub fn memory(&self, backend: &'static dyn Backend) -> Option<MemoryNeed> {
         let recipe = &self.recipe.recipe;
         let longest = self.set.examples.longest();
-        self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, backend)
+        let measured = self.losses.most_tokens(self.plan.recorded.plan.virtual_count(), recipe.micro_batch_tokens);
+        self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, measured, backend)
+    }
+
+    /// Bytes that are resident then, as far as there is room.
+    pub fn peak(&self, backend: &'static dyn Backend) -> Option<u64> {
+        Some(self.memory(backend)?.peak(backend.memory_limit().as_ref()))
     }
 
     /// What is to be said of the recipe before anything is trained by it.
-    pub fn remarks(&self, arm: &str, observer: &mut dyn Observer) {
+    pub fn remarks(&self, arm: &str, backend: &'static dyn Backend, observer: &mut dyn Observer) {
         let ArmRecipe { recipe, fitted, .. } = &self.recipe;
         for fitted in fitted {
             observer.on_event(&Event::RecipeFitted { arm, fitted });
@@ -133,6 +140,10 @@ impl<'a> ArmData<'a> {
         }
         for warning in warnings(recipe, self.set.count(), self.steps) {
             observer.on_event(&Event::RecipeWarning { arm, warning });
+        }
+        let limit = backend.memory_limit();
+        if let Some(said) = self.memory(backend).zip(limit).and_then(|(need, limit)| memory::read_again(need, &limit)) {
+            observer.on_event(&Event::FileReadAgain { arm, said: &said });
         }
     }
 }

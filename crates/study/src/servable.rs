@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tunebench_local_chat::{ChatTemplate, LocalModel};
-use tunebench_model::{QuantisedBytes, Tuning};
-use tunebench_spec::{ArmRecord, Decoder};
+use tunebench_model::{QuantisedWeights, Tuning};
+use tunebench_spec::{ArmRecord, Decoder, WeightPlan};
 
 use crate::base_model::Base;
 use crate::error::{Locate, StudyError};
@@ -16,8 +16,8 @@ pub struct Servable {
     /// As it was asked for.
     pub id: String,
     pub shape: Decoder,
-    /// What of its weights is held quantised; nothing of what an arm below has folded in is counted so.
-    pub quantised: QuantisedBytes,
+    /// What of its weights is held quantised.
+    pub quantised: QuantisedWeights,
     /// Numbers that were trained of it.
     pub trained: u64,
     /// The template that its conversations are written in.
@@ -59,10 +59,7 @@ fn one(root: &Path, name: &str, arms: &[ArmRecord]) -> Result<Servable, StudyErr
     Ok(Servable {
         id: name.to_owned(),
         shape: file.shape.clone(),
-        quantised: match &file.base {
-            Base::Files { files, .. } => files.quantised()?,
-            Base::Init { .. } | Base::Arm { .. } => QuantisedBytes::new(),
-        },
+        quantised: quantised(root, &file.base)?,
         trained: if child.is_some() { 0 } else { record.trainable_params },
         template,
         add_bos_token,
@@ -70,6 +67,24 @@ fn one(root: &Path, name: &str, arms: &[ArmRecord]) -> Result<Servable, StudyErr
         file,
         is_base: child.is_some(),
     })
+}
+
+/// What is held quantised of the weights that an arm starts from: of its chain's model, what no arm below has changed.
+fn quantised(root: &Path, base: &Base) -> Result<QuantisedWeights, StudyError> {
+    match base {
+        Base::Init { .. } => Ok(QuantisedWeights::new()),
+        Base::Files { files, .. } => files.quantised(),
+        Base::Arm { identity } => {
+            let folder = run_folder::training(root, identity);
+            let Some(parent) = trained_arm::finished(root, identity)? else {
+                return Err(StudyError::Unfinished { folder });
+            };
+            let mut held = quantised(root, &parent.base)?;
+            let changed = tunebench_train::load_plan(&folder)?.plan.weights;
+            held.retain(|name, _| changed.get(name).is_none_or(|plan| *plan == WeightPlan::Frozen));
+            Ok(held)
+        }
+    }
 }
 
 impl Servable {

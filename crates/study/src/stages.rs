@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use tunebench_model::{MemoryNeed, QuantisedWeights};
+
 use crate::calibration::Calibration;
 use crate::context::StudyContext;
 use crate::error::StudyError;
@@ -66,7 +68,7 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
             name: format!("{name}{what}"),
             seconds: training.map(|seconds| seconds * share + answering),
             answering_seconds: answering,
-            memory: memory(context, data),
+            memory: memory(context, data, &data.plan.quantised),
             parameters: data.plan.shape.params(),
             trained: data.plan.recorded.plan.trainable_params(&data.plan.shape),
             tokens: (data.tokens as f64 * share) as u64,
@@ -109,7 +111,8 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
                     name: format!("{} (seed {})", variant.name, number + 1),
                     seconds,
                     answering_seconds: seconds.unwrap_or(0.0),
-                    memory: memory(context, first),
+                    // In another form it is plain numbers.
+                    memory: memory(context, first, &QuantisedWeights::new()),
                     parameters: first.plan.shape.params(),
                     trained: 0,
                     tokens: 0,
@@ -144,13 +147,13 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
     Ok(stages)
 }
 
-/// Bytes at the peak of training or of answering, whichever is more.
-fn memory(context: &StudyContext, data: &ArmData<'_>) -> u64 {
+/// Bytes at the peak of training or of answering, whichever is more; with all of a file that is mapped, so that nothing of it is
+/// read twice. `quantised` are those weights that answer so.
+fn memory(context: &StudyContext, data: &ArmData<'_>, quantised: &QuantisedWeights) -> u64 {
     let shape = &data.plan.shape;
     let generation = context.study.eval.as_ref().map(|eval| &eval.generation);
-    let quantised = &data.plan.quantised;
     let answering = generation.map_or(0, |generation| {
-        context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context())
+        context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context()).whole()
     });
-    data.memory(context.backend).unwrap_or(0).max(answering) + PROCESS
+    data.memory(context.backend).map_or(0, MemoryNeed::whole).max(answering) + PROCESS
 }

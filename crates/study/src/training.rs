@@ -88,10 +88,10 @@ struct Start {
 
 impl Start {
     fn open(arm: &PreparedArm<'_>, backend: &'static dyn Backend, root: &Path) -> Result<Self, StudyError> {
-        if let Some(needed) = arm.data.memory(backend)
-            && let Some(limit) = memory::exceeded(needed, backend)
+        if let Some(need) = arm.data.memory(backend)
+            && let Some(limit) = memory::exceeded(need, backend)
         {
-            return Err(StudyError::TooLarge { needed, limit: Box::new(limit) });
+            return Err(StudyError::TooLarge { needed: need.required(&limit), limit: Box::new(limit) });
         }
         let plan = arm.data.plan;
         let weights = trained_arm::base_weights(root, &arm.base, &plan.shape)?;
@@ -179,6 +179,8 @@ fn train_arm(
         observer.on_event(&Event::OtherLevel { model: key, before: &before.level, now: &now.level });
     }
     ranks.lead(&Order::Train { model: key.clone(), identity: prepared.identity.clone() })?;
+    // What was measured or tokenized before is no part of this training's peak.
+    machine::memory::give_back();
     machine::memory::reset_peak();
     let start = ranks.agree(Start::open(prepared, backend, folder.root()))?;
     observer.on_event(&Event::TrainingStarted { model: key, steps: prepared.until().unwrap_or(prepared.steps) });

@@ -98,6 +98,7 @@ pub fn line(event: &Event<'_>) -> Option<String> {
         ),
         Event::TemplateRemark { remark } => format!("warning: {remark}"),
         Event::RecipeWarning { arm, warning } => format!("warning: {arm}: {warning}"),
+        Event::FileReadAgain { arm, said } => format!("warning: {arm}: {said}"),
         Event::RanksIdle { arm, lanes, ranks } => format!(
             "warning: {arm}: of {ranks} ranks {lanes} compute its trainings, for its recipe says lanes = {lanes}; with lanes = {ranks} \
              all do, in a training of another name whose numbers differ by rounding"

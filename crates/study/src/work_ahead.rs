@@ -9,7 +9,7 @@ pub struct WorkAhead {
     pub parameters: u64,
     /// Operations that all of them take together, six for each parameter and token.
     pub operations: f64,
-    /// Bytes at the peak of the largest of them, where that can be said.
+    /// Bytes that must be there at the peak of the largest of them, where that can be said; a file that is mapped is shared.
     pub memory: Option<u64>,
     /// Whether the engine computes on a device of its own, which one training keeps busy.
     pub has_device: bool,

@@ -31,6 +31,7 @@ pub fn run(args: Serve, backend: &'static dyn Backend, signals: &Signals) -> Res
     });
     let address = server.address();
     let server = server.load(models.collect(), backend)?;
+    server.remark().into_iter().for_each(warn);
     server.models().for_each(|line| status(format!("  {line}")));
     status(format!("listening at http://{address}/v1; Ctrl-C ends it"));
     let ended = server.run(|| signals.received().is_some())?;

@@ -19,6 +19,14 @@ use crate::{Element, SimdLevel, Store};
 const SLAB: usize = 1 << 21;
 /// Most columns of a block, the work of one task.
 const NC: usize = 256;
+/// Most rows of a block, of any kernel.
+const MOST_ROWS: usize = 144;
+
+/// Elements that a product over `k` steps holds packed of its left operand at once, at most, and of a right one that was not packed
+/// beforehand.
+pub fn slabs(k: usize) -> [usize; 2] {
+    [MOST_ROWS, NC].map(|block| SLAB.max(block * k))
+}
 /// Tasks that a product is cut into where it can be, so that threads end together.
 const TASKS: usize = 16;
 

@@ -23,6 +23,7 @@ mod peak;
 mod pieces;
 mod rhs;
 
+pub use driver::slabs;
 use driver::{Part, Product};
 pub use matrix::{Matrix, MatrixMut};
 use panels::Threads;

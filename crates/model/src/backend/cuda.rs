@@ -11,9 +11,10 @@ use tunebench_spec::plan::RecordedPlan;
 use super::reference::{generator, trainable};
 use super::{Backend, Generator, Parts, StepSize, Trainable, card, cuda_memory};
 use crate::Error;
+use crate::memory_need::MemoryNeed;
 use crate::optim::AdamWStates;
 use crate::reference::{Compute, Precision};
-use crate::weights::QuantisedBytes;
+use crate::weights::QuantisedWeights;
 
 /// What a program without CUDA says.
 const NOT_LINKED: &str =
@@ -98,15 +99,15 @@ impl Backend for Cuda {
         &self,
         shape: &Decoder,
         recorded: &RecordedPlan,
-        _: &QuantisedBytes,
+        _: &QuantisedWeights,
         size: StepSize,
         recompute: bool,
-    ) -> Option<u64> {
-        Some(cuda_memory::training(shape, recorded, size, recompute, self.precision))
+    ) -> Option<MemoryNeed> {
+        Some(MemoryNeed::own(cuda_memory::training(shape, recorded, size, recompute, self.precision)))
     }
 
-    fn answering_memory(&self, shape: &Decoder, _: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
-        cuda_memory::answering(shape, rows, tokens, self.precision)
+    fn answering_memory(&self, shape: &Decoder, _: &QuantisedWeights, rows: usize, tokens: usize) -> MemoryNeed {
+        MemoryNeed::own(cuda_memory::answering(shape, rows, tokens, self.precision))
     }
 
     fn memory_limit(&self) -> Option<MemoryLimit> {

@@ -17,8 +17,9 @@ use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
 use crate::flat::Flat;
+use crate::memory_need::MemoryNeed;
 use crate::optim::{AdamWState, AdamWStates};
-use crate::weights::QuantisedBytes;
+use crate::weights::QuantisedWeights;
 
 /// Passes written by hand over CPU kernels.
 #[derive(Debug)]
@@ -37,14 +38,20 @@ impl Backend for Fast {
         &self,
         shape: &Decoder,
         recorded: &RecordedPlan,
-        quantised: &QuantisedBytes,
+        quantised: &QuantisedWeights,
         size: StepSize,
         recompute: bool,
-    ) -> Option<u64> {
-        Some(memory::training(shape, recorded, quantised, size.tokens, recompute))
+    ) -> Option<MemoryNeed> {
+        Some(memory::training(shape, recorded, quantised, [size.tokens, size.measured], recompute))
     }
 
-    fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
+    fn answering_memory(
+        &self,
+        shape: &Decoder,
+        quantised: &QuantisedWeights,
+        rows: usize,
+        tokens: usize,
+    ) -> MemoryNeed {
         memory::answering(shape, quantised, rows, tokens)
     }
 
@@ -56,8 +63,7 @@ impl Backend for Fast {
     ) -> Result<Box<dyn Trainable>, Error> {
         let Parts { shape, weights, tuning } = parts;
         let level = SimdLevel::chosen()?;
-        let options =
-            Options { level, recompute, packed: memory::is_packed(shape, &weights.quantised_bytes(), recompute) };
+        let options = Options { level, recompute, packed: memory::is_packed(shape, &weights.quantised(), recompute) };
         let model = Model::new(shape, weights, tuning, options)?;
         let gradients = model.gradients();
         let states = model.trained().map(|(name, _)| states.remove(name).unwrap_or_default()).collect();
@@ -68,7 +74,7 @@ impl Backend for Fast {
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
         let options = Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
-        let quantised = parts.weights.quantised_bytes();
+        let quantised = parts.weights.quantised();
         let mut model = Model::new(parts.shape, parts.weights, parts.tuning, options)?;
         model.pack();
         Ok(Box::new(Answering { model, quantised }))
@@ -185,7 +191,7 @@ impl Training {
 
 struct Answering {
     model: Model<bf16>,
-    quantised: QuantisedBytes,
+    quantised: QuantisedWeights,
 }
 
 impl Generator for Answering {
@@ -201,7 +207,7 @@ impl Generator for Answering {
         true
     }
 
-    fn quantised(&self) -> &QuantisedBytes {
+    fn quantised(&self) -> &QuantisedWeights {
         &self.quantised
     }
 

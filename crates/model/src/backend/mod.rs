@@ -21,8 +21,9 @@ use tunebench_kernels::machine::memory::{self, MemoryLimit};
 use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
+use crate::memory_need::MemoryNeed;
 use crate::optim::{AdamWState, AdamWStates};
-use crate::weights::QuantisedBytes;
+use crate::weights::QuantisedWeights;
 use crate::{Error, Tuning, Weights};
 
 pub use cuda::Cuda;
@@ -43,19 +44,19 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// What it computes in, in words.
     fn precision(&self) -> &'static str;
 
-    /// Bytes at the peak of a training step, where that can be said.
+    /// What a training step takes at its peak, where that can be said.
     fn training_memory(
         &self,
         shape: &Decoder,
         recorded: &RecordedPlan,
-        quantised: &QuantisedBytes,
+        quantised: &QuantisedWeights,
         size: StepSize,
         recompute: bool,
-    ) -> Option<u64>;
+    ) -> Option<MemoryNeed>;
 
-    /// Bytes that a model of this shape takes to answer, without an adapter: `rows` texts at once, each of at most `tokens`
-    /// tokens.
-    fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedBytes, rows: usize, tokens: usize) -> u64;
+    /// What a model of this shape takes to answer, without an adapter: `rows` texts at once, each of at most `tokens` tokens.
+    fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedWeights, rows: usize, tokens: usize)
+    -> MemoryNeed;
 
     /// The most that either may be: what this process may have, or a device of its own; none where that is not known.
     fn memory_limit(&self) -> Option<MemoryLimit> {
@@ -91,6 +92,8 @@ pub struct StepSize {
     pub tokens: usize,
     /// Of the longest example.
     pub longest: usize,
+    /// Tokens of a pass between steps that measures a loss, and learns nothing; 0 where none is measured.
+    pub measured: usize,
 }
 
 /// What a model is put together from.
@@ -229,7 +232,7 @@ pub trait Generator: Send + Sync {
     fn has_independent_rows(&self) -> bool;
 
     /// What of its weights is held quantised.
-    fn quantised(&self) -> &QuantisedBytes;
+    fn quantised(&self) -> &QuantisedWeights;
 
     /// No rows yet.
     fn rows(&self) -> Box<dyn Rows + '_>;

@@ -19,9 +19,10 @@ use super::{
 use crate::Error;
 use crate::dropout::DropoutKey;
 use crate::flat::Flat;
+use crate::memory_need::MemoryNeed;
 use crate::optim::{AdamWState, AdamWStates};
 use crate::reference::{Batch, Cache, Compute, Gradients, ReferenceModel, Targets};
-use crate::weights::QuantisedBytes;
+use crate::weights::QuantisedWeights;
 
 /// [`ReferenceModel`] in f32 on the CPU.
 #[derive(Debug)]
@@ -36,19 +37,26 @@ impl Backend for Reference {
         "f32"
     }
 
-    fn training_memory(&self, _: &Decoder, _: &RecordedPlan, _: &QuantisedBytes, _: StepSize, _: bool) -> Option<u64> {
+    fn training_memory(
+        &self,
+        _: &Decoder,
+        _: &RecordedPlan,
+        _: &QuantisedWeights,
+        _: StepSize,
+        _: bool,
+    ) -> Option<MemoryNeed> {
         None
     }
 
     /// Everything is f32, keys and values grow by copying, and attention keeps the scores of a layer.
-    fn answering_memory(&self, shape: &Decoder, _: &QuantisedBytes, rows: usize, tokens: usize) -> u64 {
+    fn answering_memory(&self, shape: &Decoder, _: &QuantisedWeights, rows: usize, tokens: usize) -> MemoryNeed {
         const FULL: u64 = 4;
         let [rows, tokens] = [rows, tokens].map(|n| n as u64);
         let [d, f, v] = [shape.hidden_size, shape.mlp.intermediate_size, shape.vocab_size].map(|x| x as u64);
         let [h, kv] = [shape.attention.heads, shape.attention.kv_width()].map(|x| x as u64);
         let cache = (shape.num_hidden_layers as u64 + 1) * 2 * 2 * kv * rows * tokens;
         let pass = rows * tokens * (8 * d + 4 * f + 3 * h * tokens) + rows * v * 2;
-        FULL * (shape.params() + cache + pass)
+        MemoryNeed::own(FULL * (shape.params() + cache + pass))
     }
 
     fn trainable(&self, parts: Parts<'_>, states: AdamWStates, recompute: bool) -> Result<Box<dyn Trainable>, Error> {
@@ -317,7 +325,7 @@ impl InplaceOp2 for InPlace<'_> {
 struct Answering(ReferenceModel);
 
 /// All is plain numbers here.
-static NOTHING: QuantisedBytes = QuantisedBytes::new();
+static NOTHING: QuantisedWeights = QuantisedWeights::new();
 
 impl Generator for Answering {
     fn shape(&self) -> &Decoder {
@@ -332,7 +340,7 @@ impl Generator for Answering {
         false
     }
 
-    fn quantised(&self) -> &QuantisedBytes {
+    fn quantised(&self) -> &QuantisedWeights {
         &NOTHING
     }
 

@@ -10,7 +10,7 @@ use crate::files::read_text;
 use crate::formats::gguf::GgufFile;
 use crate::formats::huggingface::Folder;
 use crate::formats::safetensors::Float;
-use crate::weights::{QuantisedBytes, Stored};
+use crate::weights::{QuantisedWeights, Stored};
 use crate::{Error, Tokenizer, Weights};
 
 /// A model folder or file whose headers have been read and checked.
@@ -122,10 +122,10 @@ impl Source {
         }
     }
 
-    /// Bytes of each weight that is stored in blocks, by name.
-    pub fn quantised(&self) -> QuantisedBytes {
+    /// The weights that are held as the blocks that they are stored in, by name.
+    pub fn quantised(&self) -> QuantisedWeights {
         match &self.kind {
-            Kind::Folder(_) => QuantisedBytes::new(),
+            Kind::Folder(_) => QuantisedWeights::new(),
             Kind::Gguf(file) => file.quantised(),
         }
     }

@@ -46,7 +46,7 @@ pub fn parts((shape, weights): (Decoder, Weights), name: &str) -> LocalModel {
 }
 
 pub fn served(model: (Decoder, Weights), id: &str) -> ServedModel {
-    let (shape, quantised, parts) = (model.0.clone(), model.1.quantised_bytes(), parts(model, id));
+    let (shape, quantised, parts) = (model.0.clone(), model.1.quantised(), parts(model, id));
     ServedModel { id: id.to_owned(), shape, quantised, trained: 0, open: Box::new(move || Ok(parts)) }
 }
 

@@ -23,7 +23,7 @@ use tunebench_spec::names::Role;
 use crate::families::{Family, Gguf};
 use crate::files::Reader;
 use crate::formats::safetensors::Float;
-use crate::weights::{QuantisedBytes, Stored, check, place};
+use crate::weights::{QuantisedWeight, QuantisedWeights, Stored, check, place};
 use crate::{Error, Weights};
 use block_type::Values;
 pub(crate) use header::Value;
@@ -123,8 +123,11 @@ impl GgufFile {
         let mapping = File::open(&self.path).and_then(|file| Mapping::new(&file)).map(Arc::new).ok();
         let mut all = BTreeMap::new();
         for (weight, info) in &self.tensors {
-            let stored = blocks::read_stored(&mut reader, mapping.as_ref(), &weight.name, info)?;
-            let stored = match self.row_order(weight) {
+            let order = self.row_order(weight);
+            // Rows that lie in another order are copied, so the file's own need not stay in memory beside them.
+            let in_file = mapping.as_ref().filter(|_| order.is_none());
+            let stored = blocks::read_stored(&mut reader, in_file, &weight.name, info)?;
+            let stored = match order {
                 Some(order) => order.applied(stored)?,
                 None => stored,
             };
@@ -145,10 +148,14 @@ impl GgufFile {
         is_by_head.then_some(RowOrder::ByKind { heads: self.shape.attention.heads })
     }
 
-    /// Bytes of each weight that is held quantised, by the decoder's name.
-    pub fn quantised(&self) -> QuantisedBytes {
+    /// The weights that are held quantised, by the decoder's name; all are mapped, where the system can, but those whose rows lie
+    /// in another order than the decoder's.
+    pub fn quantised(&self) -> QuantisedWeights {
         let in_blocks = |(weight, info): &(Weight, TensorInfo)| match info.block.values {
-            Values::Blocks(_) if info.shape.len() == 2 => Some((weight.name.clone(), info.size)),
+            Values::Blocks(kind) if info.shape.len() == 2 => {
+                let is_mapped = cfg!(unix) && self.row_order(weight).is_none();
+                Some((weight.name.clone(), QuantisedWeight { kind, bytes: info.size, is_mapped }))
+            }
             _ => None,
         };
         self.tensors.iter().filter_map(in_blocks).collect()
