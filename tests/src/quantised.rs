@@ -16,6 +16,7 @@ use tunebench_testkit::values;
 
 use crate::adapters::logits;
 use crate::support;
+use crate::tiny;
 use crate::workbench::{ITEMS, Workbench, arm_over as arm};
 
 const STUDY: &str = r#"
@@ -170,9 +171,20 @@ fn what_cannot_be_quantised_is_refused_before_anything_is_trained() {
     assert!(said.contains("in few bits already") && said.contains("model `nf4`"), "{said}");
 }
 
-/// Writes a model as a GGUF file of 8 bits a number.
+/// Writes a model as a GGUF file of 8 bits a number, with a tokenizer that llama.cpp has; studies here name their own.
 fn write_gguf(bench: &Workbench, shape: &Decoder, weights: &Weights) {
-    let tokenizer = Tokenizer::from_file(&bench.path("tokenizer.json")).unwrap();
+    let mut spaced = tiny::tokenizer();
+    let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
+    spaced["model"]["vocab"]["▁"] = 257.into();
+    let prepend = json!({ "type": "Prepend", "prepend": "▁" });
+    spaced["normalizer"] = json!({ "type": "Sequence", "normalizers": [prepend, replace(" ", "▁")] });
+    let strip = json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 });
+    let decoders = [replace("▁", " "), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" }), strip];
+    spaced["decoder"] = json!({ "type": "Sequence", "decoders": decoders });
+    std::fs::create_dir(bench.path("spaced")).unwrap();
+    bench.write("spaced/tokenizer.json", &spaced.to_string());
+    bench.write("spaced/tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
+    let tokenizer = Tokenizer::from_file(&bench.path("spaced/tokenizer.json")).unwrap();
     let kind = GgufType::Q8_0;
     let (padding, name, chat_template, from) = (None, "m", None, None);
     let content = Content { shape, weights, tokenizer: &tokenizer, padding, kind, name, chat_template, from };
