@@ -118,7 +118,8 @@ impl Model {
     /// Bytes that quantising its weights saved, of those that had 16 bits a number before.
     pub fn saved_bytes(&self) -> u64 {
         let quantised = self.weights.quantised();
-        let as_bf16 = |weight: Weight| Some((weight.len() * size_of::<bf16>() as u64, *quantised.get(&weight.name)?));
+        let as_bf16 =
+            |weight: Weight| Some((weight.len() * size_of::<bf16>() as u64, quantised.get(&weight.name)?.bytes));
         self.shape.weights().into_iter().filter_map(as_bf16).map(|(bf16, bytes)| bf16.saturating_sub(bytes)).sum()
     }
 }
