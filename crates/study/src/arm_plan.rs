@@ -85,6 +85,11 @@ impl ArmPlan<'_> {
         memory::training(&self.shape, &self.recorded, &self.quantised, recipe, backend)
     }
 
+    /// Whether its base stays in memory, by this engine and recipe, while it is trained.
+    pub fn keeps_base(&self, recipe: &Recipe, backend: &'static dyn Backend) -> bool {
+        memory::keeps_base(&self.shape, &self.recorded, &self.quantised, recipe, backend)
+    }
+
     /// The tuner's options, a candidate's values in place of the arm's own.
     pub fn options(&self) -> BTreeMap<String, serde_json::Value> {
         options(self.arm, &self.candidate)

@@ -168,6 +168,11 @@ impl<'a> Evaluation<'a> {
         self.judges.iter().filter(|judge| !judge.waits()).map(|judge| judge.name().to_owned())
     }
 
+    /// Whether our own engine runs the model of a judge that judges answers as soon as they are there.
+    pub fn has_local_judge(&self) -> bool {
+        self.judges.iter().any(|judge| !judge.waits() && self.servers.is_local(&judge.chat()))
+    }
+
     /// Base models that answer too, for comparison.
     pub fn bases(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.eval.bases.iter().map(String::as_str)

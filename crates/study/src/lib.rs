@@ -8,7 +8,8 @@
 //!
 //! - [`context`]: a study file with its folder and plugins; [`arm_plan`]: what each arm trains, from shapes alone, and
 //!   the [`memory`] that takes
-//! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
+//! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]; [`base`]: what
+//!   trainings start from, opened once for the pieces of work over it
 //! - [`hub_files`]: what comes from the hub, downloaded where it is not in the cache
 //! - [`examples`]: datasets through their plugins, each read (`source.rs`) and tokenized ([`training_set`]) once, or found in
 //!   the [`token_cache`] by the content of its files (`file_content.rs`)
@@ -43,6 +44,7 @@ pub mod arm_export;
 pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
+pub mod base;
 pub mod base_model;
 pub mod board;
 pub mod calibration;
@@ -116,7 +118,7 @@ pub use tunebench_judge::Again;
 
 pub use adapter_export::{AdapterBase, AdapterExport};
 pub use arm_plan::PlanReport;
-pub use base_model::Base;
+pub use base::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;

@@ -20,8 +20,46 @@ pub fn exceeded(needed: u64, backend: &dyn Backend) -> Option<MemoryLimit> {
     backend.memory_limit().filter(|limit| needed > limit.bytes)
 }
 
-/// Bytes at the peak of training by this engine, where that can be said beforehand.
+/// Bytes at the peak of training by this engine, where that can be said beforehand: with its base, where that stays for what is
+/// done next.
 pub(crate) fn training(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    quantised: &QuantisedBytes,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> Option<u64> {
+    let needed = of_training(shape, recorded, quantised, recipe, backend)?;
+    Some(needed + kept_base(needed, shape, recorded, quantised, recipe, backend).unwrap_or(0))
+}
+
+/// Whether its base stays while a training runs: where the engine gains by it, and there is room for both.
+pub(crate) fn keeps_base(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    quantised: &QuantisedBytes,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> bool {
+    let needed = of_training(shape, recorded, quantised, recipe, backend);
+    needed.is_some_and(|needed| kept_base(needed, shape, recorded, quantised, recipe, backend).is_some())
+}
+
+/// Bytes of a base that stays beside a training that takes `needed`; none where it does not stay, as where both do not fit.
+fn kept_base(
+    needed: u64,
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    quantised: &QuantisedBytes,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> Option<u64> {
+    let beside = backend.kept_base(shape, recorded, quantised, recipe.gradient_checkpointing)?;
+    exceeded(needed + beside, backend).is_none().then_some(beside)
+}
+
+/// Bytes of a training that reads its base for itself.
+fn of_training(
     shape: &Decoder,
     recorded: &RecordedPlan,
     quantised: &QuantisedBytes,

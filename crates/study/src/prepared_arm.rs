@@ -11,7 +11,8 @@ use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
 use crate::arm_recipe::ArmRecipe;
-use crate::base_model::{Base, BaseModel, BaseModels};
+use crate::base::Base;
+use crate::base_model::{BaseModel, BaseModels};
 use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::examples::Datasets;
@@ -112,9 +113,18 @@ impl<'a> ArmData<'a> {
     /// Bytes of memory at the peak of a training, no example being longer than the longest there is; none where that cannot be
     /// said.
     pub fn memory(&self, backend: &'static dyn Backend) -> Option<u64> {
+        self.plan.memory(&self.recipe_at_most(), backend)
+    }
+
+    /// Whether what it starts from stays in memory, while it is trained, for what else is done over the same.
+    pub fn keeps_base(&self, backend: &'static dyn Backend) -> bool {
+        self.plan.keeps_base(&self.recipe_at_most(), backend)
+    }
+
+    /// Its recipe, no example being longer than the longest there is.
+    fn recipe_at_most(&self) -> Recipe {
         let recipe = &self.recipe.recipe;
-        let longest = self.set.examples.longest();
-        self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, backend)
+        Recipe { max_length: recipe.max_length.min(self.set.examples.longest()), ..recipe.clone() }
     }
 
     /// What is to be said of the recipe before anything is trained by it.
