@@ -22,7 +22,8 @@
 //!   [`stages`](mod@stages): what a scheduler of jobs is told
 //! - [`run`](mod@run): a run of it, whose loop is `round.rs`; [`joining`]: frames of what is done; [`workers`]: which of several processes does what, with [`failures`] noted for the others;
 //!   [`executor`]: one piece of work, for one [`evaluated_model`]
-//! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work
+//! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work; [`prompts`]: what
+//!   models are asked, tokenized once
 //! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`together`]: those
 //!   that wait for all answers
 //! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
@@ -86,6 +87,7 @@ mod patience;
 pub mod preparation;
 pub mod prepared_arm;
 pub mod progress_file;
+pub mod prompts;
 pub mod ranks;
 mod round;
 pub mod run;
