@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
+use tunebench_host::Options;
 use tunebench_kernels::quant::QuantTensor;
 use tunebench_model::Weights;
 use tunebench_model::backend::{FAST, REFERENCE};
@@ -19,7 +20,8 @@ use tunebench_study::model_files::ModelFiles;
 use tunebench_study::trained_arm::base_weights;
 use tunebench_study::{Base, Event, Observer, RunOptions, StudyError};
 
-use crate::plugins::record;
+use crate::plugins::registry;
+use crate::support::plugin;
 use crate::workbench::{Workbench, arm_over as arm, result};
 
 const STUDY: &str = r#"
@@ -190,7 +192,9 @@ fn a_base_is_opened_once_until_it_is_let_go() {
 fn a_base_stays_where_that_costs_little() {
     let (shape, none) = (shape(), BTreeMap::new());
     let nf4 = tunebench_model::quantise::nf4_bytes(&shape).unwrap();
-    let [lora, whole] = ["lora-all-linear", "ft"].map(|tuner| record(tuner, json!({}), &shape));
+    let tuners = registry(["tuner-lora-all-linear", "tuner-ft"].map(plugin));
+    let recorded = |name| tuners.tuner(name, &Options::default()).unwrap().record(&shape).unwrap();
+    let (lora, whole) = (recorded("lora-all-linear"), recorded("ft"));
     let numbers = shape.params();
     let linear: u64 = shape.weights().iter().filter(|weight| nf4.contains_key(&weight.name)).map(|w| w.len()).sum();
     let kept = |recorded, quantised, recompute| FAST.kept_base(&shape, recorded, quantised, recompute);

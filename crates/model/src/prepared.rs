@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tunebench_kernels::SimdLevel;
 
-/// A form of a weight, made once; all copies share what they hold.
+/// Forms of weights, each made once; all copies share what they hold.
 #[derive(Clone, Default)]
-pub(crate) struct Prepared(Arc<Mutex<BTreeMap<(String, Form), Arc<dyn Any + Send + Sync>>>>);
+pub(crate) struct Prepared(Arc<Mutex<Made>>);
+
+/// By weight and form.
+type Made = BTreeMap<(String, Form), Arc<dyn Any + Send + Sync>>;
 
 /// What a weight was made to. Engines of other numbers or kernels make other forms of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +44,7 @@ impl Prepared {
         self.all().insert((weight.to_owned(), form), made);
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<(String, Form), Arc<dyn Any + Send + Sync>>> {
+    fn all(&self) -> MutexGuard<'_, Made> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
