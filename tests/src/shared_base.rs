@@ -1,5 +1,5 @@
 //! Arms over one base: it is opened once for the pieces of work over it, let go where memory is needed, and what comes of it is
-//! what comes of a process for each arm.
+//! what comes of a process for each arm. What they are asked is tokenized once.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,15 +8,17 @@ use std::sync::Arc;
 use serde_json::json;
 use tunebench_host::Options;
 use tunebench_kernels::quant::QuantTensor;
-use tunebench_model::Weights;
 use tunebench_model::backend::{FAST, REFERENCE};
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::weights::Stored;
+use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::study::Quantise;
-use tunebench_spec::{ArmRecord, Decoder, Generation, LossLog};
+use tunebench_spec::{ArmRecord, Decoder, Example, Generation, LossLog};
 use tunebench_study::base::SharedBase;
+use tunebench_study::model_encoder::{Form, ModelEncoder};
 use tunebench_study::model_files::ModelFiles;
+use tunebench_study::prompts::KnownPrompts;
 use tunebench_study::trained_arm::base_weights;
 use tunebench_study::{Base, Event, Observer, RunOptions, StudyError};
 
@@ -256,4 +258,24 @@ fn a_run_opens_a_base_once_and_again_after_what_needs_the_memory() {
     assert!(failed([lora, attention, lora]).is_empty());
     // Training all of it takes what is held; what comes after that, and its own answers, have to be opened.
     assert_eq!(failed([lora, "ft", attention]), ["two", "three"]);
+}
+
+#[test]
+fn items_are_tokenized_once_for_models_that_read_them_alike() {
+    let bench = bench(&[]);
+    let encoder = |template, add_bos_token| {
+        let tokenizer = Tokenizer::from_file(&bench.path("tokenizer.json")).unwrap();
+        ModelEncoder::new(Form { template, add_bos_token }, tokenizer, 300).unwrap()
+    };
+    let item = |text: &str| json!({ "id": text, "turns": [{ "role": "user", "content": text }] });
+    let items = ["a?", "a longer question?"].map(|text| serde_json::from_value::<Example>(item(text)).unwrap());
+    let known = KnownPrompts::default();
+    let first = known.of(&items, &encoder("plain", false), 96);
+    assert!(Arc::ptr_eq(&first, &known.of(&items, &encoder("plain", false), 96)));
+    assert!(first.iter().all(Result::is_ok));
+
+    // Of fewer positions some are not asked; another template writes others.
+    let fewer = known.of(&items, &encoder("plain", false), first[1].as_ref().unwrap().tokens.len());
+    assert_eq!((&fewer[0], fewer[1].is_err()), (&first[0], true));
+    assert_ne!(known.of(&items, &encoder("alpaca", false), 96)[0], first[0]);
 }

@@ -408,7 +408,7 @@ mod tests {
     }
 
     fn logits<E: Storage>(model: &Model<E>) -> Vec<f32> {
-        let batch = Batch::unlabelled([[3, 1, 4, 1, 5].as_slice()].into_iter(), 0).unwrap();
+        let batch = Batch::unlabelled([[3, 1, 4, 1, 5].as_slice()], 0).unwrap();
         model.logits(&batch, &[0, 4], &mut Workspace::default()).unwrap()
     }
 
