@@ -70,6 +70,8 @@ mod rows;
 mod seeds;
 /// A run's models behind OpenAI's API.
 mod serving;
+/// Arms over one base, which is opened once.
+mod shared_base;
 /// What a fuzzer found, once more.
 mod strangers_bytes;
 /// Whole studies by the executable; bad input.

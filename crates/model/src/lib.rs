@@ -1,7 +1,8 @@
 //! A decoder: its files, its weights and its passes.
 //!
 //! - [`families`]: from a configuration to a decoder
-//! - [`formats`]: Hugging Face folders and GGUF files; [`weights`]: all weights of a model, f32 or bf16 by name
+//! - [`formats`]: Hugging Face folders and GGUF files; [`weights`]: all weights of a model, f32 or bf16 by name,
+//!   with what engines make of them (`prepared.rs`)
 //! - [`tokenizer`]: text to tokens, with the tokens that begin and end it
 //! - [`tuning`]: what is trained: a recorded plan with its values; their beginning, and their merge into the weights
 //! - [`graph`]: recorded graphs by candle; [`dropout`] draws; [`rotary`] angles; [`optim`]: moments, and which tensors decay
@@ -22,6 +23,7 @@ pub mod formats;
 pub mod graph;
 mod memory_need;
 pub mod optim;
+mod prepared;
 pub mod quantise;
 pub mod reference;
 pub mod rotary;

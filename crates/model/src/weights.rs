@@ -16,13 +16,18 @@ use tunebench_spec::random::Stream;
 
 use crate::Error;
 use crate::formats::safetensors::Float;
+use crate::prepared::Prepared;
 
 /// Standard deviation of fresh weights, as transformers' `initializer_range`.
 const INIT_STD: f64 = 0.02;
 
-/// Every weight that [`Decoder::weights`] lists, and no other.
+/// Every weight that [`Decoder::weights`] lists, and no other. Copies share their numbers.
 #[derive(Clone, Debug)]
-pub struct Weights(BTreeMap<String, Stored>);
+pub struct Weights {
+    all: BTreeMap<String, Stored>,
+    /// What engines have made of them, where that is kept; all copies share it.
+    prepared: Option<Prepared>,
+}
 
 /// The weights of a base model that are held quantised, by name: what of them is frozen takes no more.
 pub type QuantisedWeights = BTreeMap<String, QuantisedWeight>;
@@ -104,7 +109,7 @@ impl Weights {
                 return Err(Error::Type { place: "weights".into(), name: name.clone(), found, supported });
             }
         }
-        Ok(Self(all))
+        Ok(Self { all, prepared: None })
     }
 
     /// Fresh weights for pre-training, the same for the same seed: norms 1, biases 0, the rest normal with standard
@@ -163,7 +168,7 @@ impl Weights {
     /// [`Error::Missing`] when the model has none of that name.
     pub fn get(&self, name: &str) -> Result<Tensor, Error> {
         let missing = || Error::Missing { place: "weights".into(), name: name.into(), expected: vec![] };
-        Ok(self.0.get(name).ok_or_else(missing)?.tensor().to_dtype(DType::F32)?)
+        Ok(self.all.get(name).ok_or_else(missing)?.tensor().to_dtype(DType::F32)?)
     }
 
     /// How far a weight is from `other`, at its place of the largest difference; numbers that are none are infinitely far.
@@ -183,12 +188,12 @@ impl Weights {
 
     /// Names and tensors, sorted by name; of those that are held otherwise the numbers, f32, one at a time.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
-        self.0.iter().map(|(name, stored)| (name.as_str(), stored.tensor()))
+        self.all.iter().map(|(name, stored)| (name.as_str(), stored.tensor()))
     }
 
     /// Names and weights as they are held, sorted by name.
     pub fn stored(&self) -> impl Iterator<Item = (&str, &Stored)> {
-        self.0.iter().map(|(name, stored)| (name.as_str(), stored))
+        self.all.iter().map(|(name, stored)| (name.as_str(), stored))
     }
 
     /// Each rounded to the format that `floats` has for its name, f32 where it has none.
@@ -196,7 +201,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Type`] names one with a number that does not fit.
     pub fn stored_as(self, shape: &Decoder, floats: &BTreeMap<String, Float>) -> Result<Self, Error> {
-        let mut all = self.0;
+        let mut all = self.all;
         for (name, stored) in &mut all {
             let float = floats.get(name).copied().unwrap_or(Float::F32);
             *stored = Stored::Plain(float.rounded(name, &stored.tensor())?);
@@ -206,17 +211,17 @@ impl Weights {
 
     /// Number of tensors.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// The tensors by name, for a caller that changes them; f32 of what is quantised.
     pub fn into_map(self) -> BTreeMap<String, Tensor> {
-        self.0.into_iter().map(|(name, stored)| (name, stored.tensor().into_owned())).collect()
+        self.all.into_iter().map(|(name, stored)| (name, stored.tensor().into_owned())).collect()
     }
 
     /// The weights that an engine may hold quantised, by name.
@@ -228,7 +233,7 @@ impl Weights {
             }
             _ => None,
         };
-        self.0.iter().filter_map(held).collect()
+        self.all.iter().filter_map(held).collect()
     }
 
     /// Bytes that stay in files until they are read.
@@ -238,7 +243,23 @@ impl Weights {
 
     /// The weights by name as they are held.
     pub fn into_stored(self) -> BTreeMap<String, Stored> {
-        self.0
+        self.all
+    }
+
+    /// The same, of which an engine keeps what it makes of frozen ones, as long as there is a copy: the next model over a copy
+    /// need not make it again. What is kept takes memory beside the weights.
+    pub fn kept(self) -> Self {
+        Self { prepared: Some(self.prepared.unwrap_or_default()), ..self }
+    }
+
+    /// The same without what engines have made of them: that goes with the last copy that has it.
+    pub fn unkept(self) -> Self {
+        Self { prepared: None, ..self }
+    }
+
+    /// What is kept of these weights.
+    pub(crate) fn prepared(&self) -> Option<&Prepared> {
+        self.prepared.as_ref()
     }
 }
 

@@ -9,7 +9,7 @@ use tunebench_peft::{Form, Kind};
 use tunebench_spec::Decoder;
 use tunebench_spec::study::Quantise;
 
-use crate::base_model::Base;
+use crate::base::Base;
 use crate::error::{Locate, StudyError};
 use crate::model_files::ModelFiles;
 use crate::run_folder;

@@ -13,7 +13,7 @@ use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{Source, Tokenizer};
 
 use crate::adapter_export::{self, AdapterExport};
-use crate::base_model::Base;
+use crate::base::Base;
 use crate::error::{Locate, StudyError};
 use crate::judge_servers::LocalModels;
 use crate::memory;

@@ -24,6 +24,7 @@ use crate::memory;
 use crate::model_encoder::Form;
 use crate::model_files::{ModelFiles, VIRTUAL_BASE, quantised_by};
 use crate::observer::{Event, Observer};
+use crate::stored_weights::{plain_bytes, stored_weights};
 
 /// One arm, planned, with the values that a candidate of its grid gives it.
 pub struct ArmPlan<'a> {
@@ -33,6 +34,8 @@ pub struct ArmPlan<'a> {
     pub recorded: RecordedPlan,
     /// The weights of what it starts from that are held quantised, by name.
     pub quantised: QuantisedWeights,
+    /// Bytes of the others when it is opened.
+    plain: u64,
     /// What opening that takes before anything is trained, where something is folded into it.
     opening: MemoryNeed,
     /// The study's and the arm's own words on the recipe.
@@ -86,10 +89,16 @@ impl ArmPlan<'_> {
     /// What opening its base and training take at the peak, by this engine and recipe, where that can be said beforehand; losses
     /// are measured over `measured` tokens at once.
     pub fn memory(&self, recipe: &Recipe, measured: usize, backend: &'static dyn Backend) -> Option<MemoryNeed> {
-        let need = memory::training(&self.shape, &self.recorded, &self.quantised, recipe, measured, backend)?;
+        let need =
+            memory::training(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)?;
         // It is opened in the machine's memory, whatever trains it.
         let is_larger = !backend.has_device() && self.opening.own > need.own;
         Some(if is_larger { self.opening } else { need })
+    }
+
+    /// Whether its base stays in memory, by this engine and recipe, while it is trained.
+    pub fn keeps_base(&self, recipe: &Recipe, measured: usize, backend: &'static dyn Backend) -> bool {
+        memory::keeps_base(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)
     }
 
     /// The tuner's options, a candidate's values in place of the arm's own.
@@ -193,7 +202,7 @@ impl<'a> Plans<'a> {
 pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
     let study = &context.study;
     let mut shapes = BTreeMap::new();
-    let mut quantised = BTreeMap::new();
+    let (mut quantised, mut floats) = (BTreeMap::new(), BTreeMap::new());
     let mut adapters = BTreeMap::new();
     for model in &study.models {
         let place = format_args!("model `{}`", model.id);
@@ -202,7 +211,9 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             adapters.insert(model.id.as_str(), adapter);
         }
         let adapter = adapters.get(model.id.as_str());
-        quantised.insert(model.id.as_str(), quantised_weights(context, model, adapter, &shape).at(place)?);
+        let (blocks, plain) = stored_weights(context, model, adapter, &shape).at(place)?;
+        quantised.insert(model.id.as_str(), blocks);
+        floats.insert(model.id.as_str(), plain);
         shapes.insert(model.id.as_str(), shape);
     }
     let remarks = |(id, found): (&&str, &Inspection)| {
@@ -231,6 +242,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             }
         }
         let opening = memory::opening(&shape, &quantised[root], &folded);
+        let plain = plain_bytes(&shape, &held, &floats[root], &folded);
         if held.len() < before {
             let (name, base, count) = (&arm.name, &arm.base, before - held.len());
             let remark = format!(
@@ -238,7 +250,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             );
             plans.remarks.push((root.to_owned(), remark));
         }
-        match plan_arm(context, arm, (&shape, &held, opening), &plans).in_arm(&arm.name) {
+        match plan_arm(context, arm, (&shape, &held, plain, opening), &plans).in_arm(&arm.name) {
             Ok(planned) => {
                 plans.remarks.extend(
                     planned.iter().filter_map(|plan| dequantised(plan, &held)).map(|said| (root.to_owned(), said)),
@@ -301,7 +313,7 @@ fn variant_report(variant: &Variant, of: &PlanReport) -> PlanReport {
 fn plan_arm<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
-    base: (&Decoder, &QuantisedWeights, MemoryNeed),
+    base: (&Decoder, &QuantisedWeights, u64, MemoryNeed),
     before: &Plans<'_>,
 ) -> Result<Vec<ArmPlan<'a>>, StudyError> {
     if before.broken.iter().any(|(name, _)| *name == arm.base) {
@@ -319,7 +331,7 @@ fn plan_candidate<'a>(
     context: &'a StudyContext,
     arm: &'a Arm,
     candidate: Candidate,
-    (shape, quantised, opening): (&Decoder, &QuantisedWeights, MemoryNeed),
+    (shape, quantised, plain, opening): (&Decoder, &QuantisedWeights, u64, MemoryNeed),
 ) -> Result<ArmPlan<'a>, StudyError> {
     let recorded = context.plugins.tuner(&arm.tuner, &options(arm, &candidate))?.record(shape)?;
     if recorded.plan.trainable_params(shape) == 0 {
@@ -346,6 +358,7 @@ fn plan_candidate<'a>(
         shape: shape.clone(),
         recorded,
         quantised: quantised.clone(),
+        plain,
         opening,
         stated: (&study.recipe, &arm.recipe),
         form: Form {
@@ -415,30 +428,6 @@ fn dequantised(plan: &ArmPlan<'_>, held: &QuantisedWeights) -> Option<String> {
             "arm `{name}` trains {count} weights that the file has in few bits; what these stand for is where it begins"
         )
     })
-}
-
-/// The weights of a model that are held quantised, by name: by its files, or by its shape where these are not here.
-fn quantised_weights(
-    context: &StudyContext,
-    model: &Model,
-    adapter: Option<&Inspection>,
-    shape: &Decoder,
-) -> Result<QuantisedWeights, StudyError> {
-    if model.shape.is_none() && !model.source.starts_with("preset:") {
-        let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref())?;
-        // Of a folder on the hub the configuration alone may be here, and its weights are not in blocks.
-        if let [source] = paths.as_slice()
-            && (source.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) || !is_address(&model.source))
-        {
-            // Of an adapter that is yet to be fetched it is not known what it changes; that counts as all.
-            if model.adapter.is_some() && adapter.is_none() && model.quantise.is_none() {
-                return Ok(QuantisedWeights::new());
-            }
-            let files = ModelFiles { source: source.clone(), adapter: None, quantise: model.quantise };
-            return files.quantised_with(adapter);
-        }
-    }
-    model.quantise.map_or(Ok(QuantisedWeights::new()), |quantise| quantised_by(quantise, shape))
 }
 
 fn report(context: &StudyContext, plan: &ArmPlan<'_>) -> Result<PlanReport, StudyError> {

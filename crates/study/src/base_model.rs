@@ -4,30 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tunebench_hub::Wanted;
-use tunebench_model::{Tokenizer, Tuning, Weights};
+use tunebench_model::{QuantisedWeights, Tokenizer, Tuning, Weights};
 use tunebench_spec::study::Model;
 use tunebench_spec::{Decoder, hash};
 
+use crate::base::{Base, SharedBase};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
 use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_files::ModelFiles;
-
-/// What an arm's training starts from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Base {
-    /// Weights in files, whose content the identity names.
-    Files { files: ModelFiles, identity: String },
-    /// Fresh weights.
-    Init { seed: u64 },
-    /// Another arm of the same run folder.
-    Arm { identity: String },
-}
 
 /// A base model, opened; weights are read on demand.
 pub struct BaseModel<'a> {
@@ -91,19 +79,34 @@ impl<'a> BaseModel<'a> {
         }
     }
 
-    /// All weights, an adapter folded in where it can be, and what cannot be beside them.
+    /// All weights, an adapter folded in where it can be, and what cannot be beside them; `shared` may have them.
     ///
     /// # Errors
-    /// When a file cannot be read.
-    pub fn load(&self) -> Result<(Weights, Tuning), StudyError> {
-        let loaded = match &self.files {
-            Some(files) => files.load(),
-            None => {
-                let weights = Weights::init(&self.shape, self.context.study.study.seed);
-                weights.map(|weights| (weights, Tuning::none())).map_err(Into::into)
-            }
+    /// When a file cannot be read, or has changed since the model was opened.
+    pub fn load(&self, shared: &mut SharedBase) -> Result<(Weights, Tuning), StudyError> {
+        self.load_from(shared).at(format_args!("model `{}`", self.model.id))
+    }
+
+    fn load_from(&self, shared: &mut SharedBase) -> Result<(Weights, Tuning), StudyError> {
+        let base = self.base();
+        base.check()?;
+        if let Some(found) = shared.find(&base, &self.shape) {
+            return Ok(found);
+        }
+        shared.let_go();
+        let (weights, tuning) = match &self.files {
+            Some(files) => files.load()?,
+            None => (Weights::init(&self.shape, self.context.study.study.seed)?, Tuning::none()),
         };
-        loaded.at(format_args!("model `{}`", self.model.id))
+        Ok((shared.keep(&base, &self.shape, weights, &tuning), tuning))
+    }
+
+    /// Bytes of each weight that is held quantised, by name.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn quantised(&self) -> Result<QuantisedWeights, StudyError> {
+        self.files.as_ref().map_or(Ok(QuantisedWeights::new()), ModelFiles::quantised)
     }
 
     /// Its tokenizer with a template around it.

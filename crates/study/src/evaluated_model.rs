@@ -8,6 +8,7 @@ use tunebench_model::{Tuning, Weights};
 use tunebench_spec::{Decoder, LossLog};
 
 use crate::arm_record;
+use crate::base::SharedBase;
 use crate::base_model::BaseModel;
 use crate::calibration::Calibration;
 use crate::error::StudyError;
@@ -157,7 +158,26 @@ impl EvaluatedModel<'_> {
         Ok(file.exists() || trained_arm::has_diverged(root, &arm.identity))
     }
 
-    /// Trains it, where there is something to train.
+    /// Whether its base stays in memory for what is done next over the same.
+    ///
+    /// # Errors
+    /// When the files of a base model cannot be read.
+    pub fn keeps_base(&self, backend: &'static dyn Backend) -> Result<bool, StudyError> {
+        match self {
+            Self::Base { model, .. } => {
+                let quantised = model.quantised()?;
+                Ok(backend.kept_base(&model.shape, Tuning::none().recorded(), &quantised, false).is_some())
+            }
+            Self::Arm(arm) => Ok(arm.data.keeps_base(backend)),
+            // What was quantised becomes plain numbers, whose memory is needed.
+            Self::Variant(variant) => {
+                let data = &variant.parent.data;
+                Ok(data.plan.quantised.is_empty() && data.keeps_base(backend))
+            }
+        }
+    }
+
+    /// Trains it, where there is something to train. `shared` may have its base.
     ///
     /// # Errors
     /// When training fails.
@@ -165,6 +185,7 @@ impl EvaluatedModel<'_> {
         &self,
         backend: &'static dyn Backend,
         folder: &RunFolder,
+        shared: &mut SharedBase,
         calibration: &mut Calibration,
         ranks: &mut Ranks<'_>,
         observer: &mut dyn Observer,
@@ -172,9 +193,9 @@ impl EvaluatedModel<'_> {
         match self {
             Self::Base { .. } | Self::Variant(_) => Ok(()),
             Self::Arm(arm) => {
-                training::train(arm, backend, folder, calibration, ranks, observer)?;
+                training::train(arm, backend, folder, shared, calibration, ranks, observer)?;
                 // What is dropped on the way is never measured by itself, and is shown beside the plain base all the same.
-                if arm.until().is_some() { measure_base(arm, backend, folder) } else { Ok(()) }
+                if arm.until().is_some() { measure_base(arm, backend, folder, shared) } else { Ok(()) }
             }
         }
     }
@@ -183,14 +204,19 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// When a model cannot be opened or computed.
-    pub fn measure(&self, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
+    pub fn measure(
+        &self,
+        backend: &'static dyn Backend,
+        folder: &RunFolder,
+        shared: &mut SharedBase,
+    ) -> Result<(), StudyError> {
         let arm = match self {
             Self::Base { .. } => return Ok(()),
             Self::Arm(arm) => arm,
-            Self::Variant(variant) => return measure_variant(variant, backend, folder),
+            Self::Variant(variant) => return measure_variant(variant, backend, folder, shared),
         };
         let (sets, root) = (&arm.data.losses, folder.root());
-        measure_base(arm, backend, folder)?;
+        measure_base(arm, backend, folder, shared)?;
         // Of a training that broke off there is nothing to measure: it is worse than any other.
         if trained_arm::has_diverged(root, &arm.identity) {
             return Ok(());
@@ -204,7 +230,7 @@ impl EvaluatedModel<'_> {
         }
         let shape = &arm.data.plan.shape;
         losses::measure(sets, &own, backend, || {
-            let trained = trained_arm::open(root, &arm.identity)?;
+            let trained = trained_arm::open_over(root, &arm.identity, shared)?;
             Ok(Parts { shape, weights: trained.weights, tuning: trained.tuning })
         })?;
         Ok(())
@@ -238,26 +264,31 @@ impl EvaluatedModel<'_> {
     ///
     /// # Errors
     /// As [`EvaluatedModel::load`].
-    pub fn generator(&self, backend: &'static dyn Backend, root: &Path) -> Result<Box<dyn Generator>, StudyError> {
-        let (shape, weights, tuning) = self.load(root)?;
+    pub fn generator(
+        &self,
+        backend: &'static dyn Backend,
+        root: &Path,
+        shared: &mut SharedBase,
+    ) -> Result<Box<dyn Generator>, StudyError> {
+        let (shape, weights, tuning) = self.load(root, shared)?;
         Ok(backend.generator(Parts { shape: &shape, weights, tuning })?)
     }
 
-    /// Its weights, and what was trained of them.
+    /// Its weights, and what was trained of them; `shared` may have its base.
     ///
     /// # Errors
     /// When a file is missing or damaged, or training is not finished.
-    pub fn load(&self, root: &Path) -> Result<(Decoder, Weights, Tuning), StudyError> {
+    pub fn load(&self, root: &Path, shared: &mut SharedBase) -> Result<(Decoder, Weights, Tuning), StudyError> {
         match self {
             Self::Base { model, .. } => {
-                let (weights, tuning) = model.load()?;
+                let (weights, tuning) = model.load(shared)?;
                 Ok((model.shape.clone(), weights, tuning))
             }
             Self::Arm(arm) => {
-                let trained = trained_arm::open(root, &arm.identity)?;
+                let trained = trained_arm::open_over(root, &arm.identity, shared)?;
                 Ok((trained.file.shape, trained.weights, trained.tuning))
             }
-            Self::Variant(variant) => variant.load(root),
+            Self::Variant(variant) => variant.load(root, shared),
         }
     }
 }
@@ -267,24 +298,30 @@ fn measure_variant(
     variant: &PreparedVariant<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
+    shared: &mut SharedBase,
 ) -> Result<(), StudyError> {
     let (sets, root) = (&variant.parent.data.losses, folder.root());
-    measure_base(&variant.parent, backend, folder)?;
+    measure_base(&variant.parent, backend, folder, shared)?;
     let own = run_folder::losses(root, &sets.identity(&variant.identity, backend)?);
     let shape = &variant.parent.data.plan.shape;
     losses::measure(sets, &own, backend, || {
-        let (_, weights, tuning) = variant.load(root)?;
+        let (_, weights, tuning) = variant.load(root, shared)?;
         Ok(Parts { shape, weights, tuning })
     })?;
     Ok(())
 }
 
 /// Measures the plain base model that a training's chain begins with, unless that is done.
-fn measure_base(arm: &PreparedArm<'_>, backend: &'static dyn Backend, folder: &RunFolder) -> Result<(), StudyError> {
+fn measure_base(
+    arm: &PreparedArm<'_>,
+    backend: &'static dyn Backend,
+    folder: &RunFolder,
+    shared: &mut SharedBase,
+) -> Result<(), StudyError> {
     let (sets, model) = (&arm.data.losses, &arm.data.model);
     let file = run_folder::losses(folder.root(), &sets.identity(&model.identity, backend)?);
     losses::measure(sets, &file, backend, || {
-        let (weights, tuning) = model.load()?;
+        let (weights, tuning) = model.load(shared)?;
         Ok(Parts { shape: &model.shape, weights, tuning })
     })?;
     Ok(())

@@ -1,6 +1,7 @@
 //! What the models of a study are evaluated by: items, judge and settings.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tunebench_dataset::Skips;
 use tunebench_model::backend::Backend;
@@ -19,6 +20,7 @@ use crate::judges::OpenJudge;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
+use crate::prompts::{KnownPrompts, Prompts};
 use crate::run_folder::RunFolder;
 
 /// The evaluation of a study, opened.
@@ -30,6 +32,7 @@ pub struct Evaluation<'a> {
     servers: JudgeServers,
     seed: u64,
     backend: &'static dyn Backend,
+    prompts: KnownPrompts,
 }
 
 impl<'a> Evaluation<'a> {
@@ -56,7 +59,15 @@ impl<'a> Evaluation<'a> {
             return Err(StudyError::Invalid(fault));
         }
         let servers = JudgeServers::new(context.local_models()?, context.backend);
-        let this = Self { eval, items, judges, servers, seed: context.study.study.seed, backend: context.backend };
+        let this = Self {
+            eval,
+            items,
+            judges,
+            servers,
+            seed: context.study.study.seed,
+            backend: context.backend,
+            prompts: KnownPrompts::default(),
+        };
         this.remarks(observer);
         Ok(this)
     }
@@ -168,6 +179,11 @@ impl<'a> Evaluation<'a> {
         self.judges.iter().filter(|judge| !judge.waits()).map(|judge| judge.name().to_owned())
     }
 
+    /// Whether our own engine runs the model of a judge that judges answers as soon as they are there.
+    pub fn has_local_judge(&self) -> bool {
+        self.judges.iter().any(|judge| !judge.waits() && self.servers.is_local(&judge.chat()))
+    }
+
     /// Base models that answer too, for comparison.
     pub fn bases(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.eval.bases.iter().map(String::as_str)
@@ -178,11 +194,16 @@ impl<'a> Evaluation<'a> {
         &self.items
     }
 
+    /// The items as prompts for models with this encoder and so many positions.
+    pub fn prompts(&self, encoder: &ModelEncoder, positions: usize) -> Arc<Prompts> {
+        self.prompts.of(&self.items, encoder, positions)
+    }
+
     /// What this model with this encoder is asked. Each training of an arm draws its answers anew.
     pub fn request<'b>(&'b self, encoder: &'b ModelEncoder, model: &'b ModelKey) -> GenerationRequest<'b> {
         let seed = self.eval.generation.seed.unwrap_or(self.seed).wrapping_add(u64::from(model.number - 1));
         let (items, settings, backend) = (&self.items, &self.eval.generation, self.backend);
-        GenerationRequest { items, settings, encoder, model, seed, backend }
+        GenerationRequest { items, settings, encoder, model, seed, backend, known: &self.prompts }
     }
 
     /// Names what the judges that do not wait for all answers say of the generations of this identity; none where all wait.

@@ -1,13 +1,14 @@
 //! Does a piece of work: one of training, measuring, answering and judging. Its result is in the run folder, where whoever needs
 //! it finds it by name.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tunebench_model::backend::Backend;
+use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::Generation;
 
+use crate::base::SharedBase;
 use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
@@ -28,6 +29,8 @@ pub struct Executor<'a> {
     folder: RunFolder,
     calibration: RefCell<Calibration>,
     ranks: RefCell<Ranks<'a>>,
+    /// That of the last piece of work.
+    base: RefCell<SharedBase>,
     models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
 
@@ -42,7 +45,8 @@ impl<'a> Executor<'a> {
         ranks: Ranks<'a>,
     ) -> Self {
         let (calibration, ranks) = (RefCell::new(calibration), RefCell::new(ranks));
-        Self { backend, evaluation, folder, calibration, ranks, models: BTreeMap::new() }
+        let base = RefCell::default();
+        Self { backend, evaluation, folder, calibration, ranks, base, models: BTreeMap::new() }
     }
 
     /// Has the other ranks look what can be done; whether all find this.
@@ -69,18 +73,34 @@ impl<'a> Executor<'a> {
         match piece.kind {
             PieceKind::Train => {
                 let (mut calibration, mut ranks) = (self.calibration.borrow_mut(), self.ranks.borrow_mut());
-                model.train(self.backend, &self.folder, &mut calibration, &mut ranks, observer)
+                let mut base = self.base_for(model)?;
+                model.train(self.backend, &self.folder, &mut base, &mut calibration, &mut ranks, observer)
             }
-            PieceKind::Measure => model.measure(self.backend, &self.folder),
+            PieceKind::Measure => model.measure(self.backend, &self.folder, &mut *self.base_for(model)?),
             PieceKind::Answer => self.answer(model, &piece.id, observer),
             PieceKind::Judge => {
                 if self.judgements(piece)?.is_some() {
                     return Ok(());
                 }
+                if self.evaluation()?.has_local_judge() {
+                    self.let_base_go();
+                }
                 let said = self.evaluation()?.judge(&self.answers(model)?, &self.folder, observer)?;
                 judged_file::write(self.folder.root(), &piece.id, &said)
             }
         }
+    }
+
+    /// The base of the last piece of work, for one on this model.
+    fn base_for(&self, model: &EvaluatedModel<'_>) -> Result<RefMut<'_, SharedBase>, StudyError> {
+        let mut base = self.base.borrow_mut();
+        base.set_keeps(model.keeps_base(self.backend)?);
+        Ok(base)
+    }
+
+    /// Lets go of the base of the last piece of work: memory is needed for something else.
+    pub fn let_base_go(&self) {
+        self.base.borrow_mut().let_go();
     }
 
     /// Whether a piece need not be done any more.
@@ -147,9 +167,13 @@ impl<'a> Executor<'a> {
         }
         let mut ranks = self.ranks.borrow_mut();
         ranks.lead(&Order::Answer { model: model.key().clone(), identity: model.identity().to_owned() })?;
-        let answering = ranks.agree(model.generator(self.backend, self.folder.root()))?;
+        let answering = ranks.agree(self.generator(model))?;
         request.generate(answering.as_ref(), &path, &mut ranks, observer)?;
         self.answers(model).map(drop)
+    }
+
+    fn generator(&self, model: &EvaluatedModel<'_>) -> Result<Box<dyn Generator>, StudyError> {
+        model.generator(self.backend, self.folder.root(), &mut *self.base_for(model)?)
     }
 
     /// A model's answers, all of them.

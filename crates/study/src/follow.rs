@@ -1,12 +1,14 @@
 //! A rank that follows: it prepares the study as the first one does, and trains and answers with it, but decides nothing and
 //! writes nothing of a run that another rank writes. What goes wrong is the first rank's to tell.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_model::backend::Backend;
 
+use crate::base::SharedBase;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
@@ -31,7 +33,7 @@ pub fn follow<'a>(
 ) -> Result<(), StudyError> {
     let mut quiet = Quiet(observer);
     let (evaluation, backend) = (preparation.evaluation.clone(), preparation.backend());
-    let mut follower = Follower { evaluation, backend, out, models: BTreeMap::new() };
+    let mut follower = Follower { evaluation, backend, out, base: RefCell::default(), models: BTreeMap::new() };
     loop {
         match ranks.follow()? {
             Order::Round { found } => {
@@ -44,8 +46,12 @@ pub fn follow<'a>(
                 left(ranks.is_all(is_same).map(drop))?;
             }
             Order::Train { model, identity } => {
-                let arm = follower.model(&model, &identity).and_then(arm);
-                left(training::follow(arm, backend, out, ranks, observer))?;
+                let (model, mut base) = (follower.model(&model, &identity), follower.base.borrow_mut());
+                let arm = model.and_then(|model| {
+                    base.set_keeps(model.keeps_base(backend)?);
+                    arm(model)
+                });
+                left(training::follow(arm, backend, out, &mut base, ranks, observer))?;
             }
             Order::Answer { model, identity } => {
                 let model = follower.model(&model, &identity);
@@ -65,6 +71,8 @@ struct Follower<'a> {
     evaluation: Option<Arc<Evaluation<'a>>>,
     backend: &'static dyn Backend,
     out: &'a Path,
+    /// That of the last piece of work.
+    base: RefCell<SharedBase>,
     /// Those of the round.
     models: BTreeMap<ModelKey, EvaluatedModel<'a>>,
 }
@@ -89,7 +97,9 @@ impl<'a> Follower<'a> {
             let evaluation = evaluation.ok_or_else(|| StudyError::Invalid("the study has no [eval]".to_owned()))?;
             let request = evaluation.request(model.encoder(), model.key());
             let path = run_folder::generations(self.out, &request.identity(model.identity())?);
-            Ok((request, path, patiently(observer, || model.generator(self.backend, self.out))?))
+            let mut base = self.base.borrow_mut();
+            base.set_keeps(model.keeps_base(self.backend)?);
+            Ok((request, path, patiently(observer, || model.generator(self.backend, self.out, &mut base))?))
         });
         let (request, path, generator) = ranks.agree(opened)?;
         request.generate(generator.as_ref(), &path, ranks, observer)

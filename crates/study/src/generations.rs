@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
-use tunebench_dataset::{Encoder, Unusable};
+use tunebench_dataset::Unusable;
 use tunebench_files::JsonLines;
 use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::backend::{Backend, Generator};
@@ -17,6 +17,7 @@ use crate::error::StudyError;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
+use crate::prompts::{self, KnownPrompts};
 use crate::ranks::Ranks;
 
 /// The finish of an item that the model could not be asked.
@@ -36,14 +37,16 @@ pub struct GenerationRequest<'a> {
     pub model: &'a ModelKey,
     pub seed: u64,
     pub backend: &'static dyn Backend,
+    /// What other models were asked.
+    pub known: &'a KnownPrompts,
 }
 
 /// The items that a model can be asked, and those that it cannot.
 struct Prompts<'a> {
     prompts: Vec<Prompt>,
     /// Item and text of each prompt.
-    items: Vec<(&'a Example, String)>,
-    skipped: Vec<(&'a Example, Unusable)>,
+    items: Vec<(&'a Example, &'a str)>,
+    skipped: Vec<(&'a Example, &'a Unusable)>,
 }
 
 /// Which of several things a rank does: every so many-th.
@@ -114,19 +117,6 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>, StudyError> {
     Ok(found)
 }
 
-/// An item as a prompt for a model with so many positions.
-///
-/// # Errors
-/// Why the model cannot be asked it.
-pub fn asked(encoder: &Encoder, item: &Example, positions: usize) -> Result<tunebench_dataset::Prompt, Unusable> {
-    let prompt = encoder.prompt(&item.turns)?;
-    match prompt.tokens.len() {
-        0 => Err(Unusable("the prompt is empty".into())),
-        n if n >= positions => Err(Unusable(format!("{n} tokens of prompt; the model has positions for {positions}"))),
-        _ => Ok(prompt),
-    }
-}
-
 impl<'a> GenerationRequest<'a> {
     /// Names the answers of the model with this identity: by what it is asked, not by how that is judged.
     ///
@@ -181,7 +171,8 @@ impl<'a> GenerationRequest<'a> {
         ranks: &mut Ranks<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
-        let prompts = self.prompts(model.positions());
+        let known = self.known.of(self.items, self.encoder, model.positions());
+        let prompts = self.prompts(&known);
         let mut all = None;
         let done = ranks.told_by_first(|| {
             let mut found = AnswerFile::open(path)?;
@@ -246,7 +237,7 @@ impl<'a> GenerationRequest<'a> {
                 }
                 let (item, prompt) = &items[group[i]];
                 let generation = Generation {
-                    prompt: prompt.clone(),
+                    prompt: (*prompt).to_owned(),
                     answer: self.encoder.encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
                     prompt_tokens: asked[i].tokens.len() as u64,
                     new_tokens: found.tokens.len() as u64,
@@ -267,15 +258,15 @@ impl<'a> GenerationRequest<'a> {
         Ok(count)
     }
 
-    /// The items as prompts for a model with so many positions.
-    fn prompts(&self, positions: usize) -> Prompts<'a> {
+    /// The items as this model is asked them: what is drawn for each is its own.
+    fn prompts<'p>(&'p self, known: &'p prompts::Prompts) -> Prompts<'p> {
         let mut all = Prompts { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
-        for item in self.items {
-            match asked(&self.encoder.encoder, item, positions) {
+        for (item, prompt) in self.items.iter().zip(known) {
+            match prompt {
                 Ok(prompt) => {
                     let key = Stream::named(self.seed, &item.id).next_u64();
-                    all.prompts.push(Prompt { tokens: prompt.tokens, key });
-                    all.items.push((item, prompt.text));
+                    all.prompts.push(Prompt { tokens: prompt.tokens.clone(), key });
+                    all.items.push((item, &prompt.text));
                 }
                 Err(reason) => all.skipped.push((item, reason)),
             }

@@ -68,6 +68,7 @@ impl Joining<'_> {
     ) -> Result<Vec<StudyError>, StudyError> {
         let mut failures = Vec::new();
         let evaluation = executor.evaluation()?;
+        executor.let_base_go();
         for judge in evaluation.judges().iter().filter(|judge| judge.waits()) {
             let mut frames = {
                 let _lock = executor.folder().frames()?;

@@ -8,7 +8,8 @@
 //!
 //! - [`context`]: a study file with its folder and plugins; [`arm_plan`]: what each arm trains, from shapes alone, and
 //!   the [`memory`] that takes
-//! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]
+//! - [`base_model`]: base models as a study names them, from their [`model_files`], with a [`model_encoder`]; [`base`]: what
+//!   trainings start from, opened once for the pieces of work over it
 //! - [`hub_files`]: what comes from the hub, downloaded where it is not in the cache
 //! - [`examples`]: datasets through their plugins, each read (`source.rs`) and tokenized ([`training_set`]) once, or found in
 //!   the [`token_cache`] by the content of its files (`file_content.rs`)
@@ -21,7 +22,8 @@
 //!   [`stages`](mod@stages): what a scheduler of jobs is told
 //! - [`run`](mod@run): a run of it, whose loop is `round.rs`; [`joining`]: frames of what is done; [`workers`]: which of several processes does what, with [`failures`] noted for the others;
 //!   [`executor`]: one piece of work, for one [`evaluated_model`]
-//! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work
+//! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work; [`prompts`]: what
+//!   models are asked, tokenized once
 //! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`together`]: those
 //!   that wait for all answers
 //! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
@@ -43,6 +45,7 @@ pub mod arm_export;
 pub mod arm_plan;
 pub mod arm_recipe;
 pub mod arm_record;
+pub mod base;
 pub mod base_model;
 pub mod board;
 pub mod calibration;
@@ -84,6 +87,7 @@ mod patience;
 pub mod preparation;
 pub mod prepared_arm;
 pub mod progress_file;
+pub mod prompts;
 pub mod ranks;
 mod round;
 pub mod run;
@@ -93,6 +97,7 @@ pub mod servable;
 mod sessions;
 mod source;
 pub mod stages;
+mod stored_weights;
 pub mod together;
 pub mod token_cache;
 pub mod trained_arm;
@@ -116,7 +121,7 @@ pub use tunebench_judge::Again;
 
 pub use adapter_export::{AdapterBase, AdapterExport};
 pub use arm_plan::PlanReport;
-pub use base_model::Base;
+pub use base::Base;
 pub use chat::Chat;
 pub use context::StudyContext;
 pub use error::StudyError;

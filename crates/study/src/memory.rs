@@ -50,9 +50,50 @@ pub fn read_again(need: MemoryNeed, limit: &MemoryLimit) -> Option<String> {
     ))
 }
 
-/// What training takes at its peak by this engine, where that can be said beforehand; between steps losses are measured over
-/// `measured` tokens at once.
+/// What training takes at its peak by this engine, where that can be said beforehand, with its base, where that stays for what is
+/// done next, of which `plain` bytes are plain numbers; between steps losses are measured over `measured` tokens at once.
 pub(crate) fn training(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    (quantised, plain): (&QuantisedWeights, u64),
+    recipe: &Recipe,
+    measured: usize,
+    backend: &dyn Backend,
+) -> Option<MemoryNeed> {
+    let needed = of_training(shape, recorded, quantised, recipe, measured, backend)?;
+    let kept = kept_base(needed, shape, recorded, (quantised, plain), recipe, backend).unwrap_or(0);
+    Some(MemoryNeed { own: needed.own + kept, ..needed })
+}
+
+/// Whether its base stays while a training runs: where the engine gains by it, and there is room for both.
+pub(crate) fn keeps_base(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    (quantised, plain): (&QuantisedWeights, u64),
+    recipe: &Recipe,
+    measured: usize,
+    backend: &dyn Backend,
+) -> bool {
+    let needed = of_training(shape, recorded, quantised, recipe, measured, backend);
+    needed.is_some_and(|needed| kept_base(needed, shape, recorded, (quantised, plain), recipe, backend).is_some())
+}
+
+/// Bytes of a base that stays beside a training that takes `needed`; none where it does not stay, as where both do not fit.
+fn kept_base(
+    needed: MemoryNeed,
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    (quantised, plain): (&QuantisedWeights, u64),
+    recipe: &Recipe,
+    backend: &dyn Backend,
+) -> Option<u64> {
+    let beside = plain + backend.kept_base(shape, recorded, quantised, recipe.gradient_checkpointing)?;
+    let both = MemoryNeed { own: needed.own + beside, ..needed };
+    exceeded(both, backend).is_none().then_some(beside)
+}
+
+/// What a training takes that reads its base for itself.
+fn of_training(
     shape: &Decoder,
     recorded: &RecordedPlan,
     quantised: &QuantisedWeights,

@@ -15,6 +15,7 @@ use tunebench_spec::study::Quantise;
 use tunebench_spec::{Decoder, hash};
 
 use crate::error::{Locate, StudyError};
+use crate::file_content::Stamp;
 
 /// Where a model's weights are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,42 +133,49 @@ impl ModelFiles {
         quantised_by(quantise, &source.shape)
     }
 
-    /// All weights, the adapter folded in: what training may start from.
-    ///
-    /// # Errors
-    /// As [`ModelFiles::load`], and when the adapter cannot be folded in.
-    pub fn weights(&self) -> Result<Weights, StudyError> {
-        let (weights, tuning) = self.load()?;
-        match tuning.recorded().plan.virtual_tokens {
-            None => Ok(weights),
-            Some(_) => Err(StudyError::Invalid(VIRTUAL_BASE.to_owned())),
-        }
-    }
-
-    /// SHA-256 over the contents that decide the weights; gigabytes are hashed once a process.
+    /// SHA-256 over the contents that decide the weights; gigabytes are hashed once a process, and again when a file of them
+    /// has another time or length.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn identity(&self) -> Result<String, StudyError> {
-        static KNOWN: Mutex<BTreeMap<ModelFiles, String>> = Mutex::new(BTreeMap::new());
+        static KNOWN: Mutex<BTreeMap<ModelFiles, Known>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(identity) = known.get(self) {
-            return Ok(identity.clone());
+        if let Some(known) = known.get(self).filter(|known| known.is_of_now()) {
+            return Ok(known.identity.clone());
         }
         let adapter = self.adapter.as_ref().map(|dir| folder::find(dir).at(place(dir))).transpose()?;
         let of_adapter = |dir: &PathBuf| [folder::CONFIG, folder::TENSORS].map(|file| dir.join(file));
         let adapter: Vec<PathBuf> = adapter.iter().flat_map(of_adapter).collect();
-        let hashes = |paths: Vec<PathBuf>| paths.iter().map(|p| hash_file(p)).collect::<Result<Vec<_>, StudyError>>();
-        let mut contents = json!({ "files": hashes(self.open()?.weight_files())? });
+        let own = self.open()?.weight_files();
+        // Taken before: what changes while it is hashed is hashed again the next time.
+        let paths = [own.as_slice(), adapter.as_slice()].concat();
+        let (stamps, _) = Stamp::of_all(&paths)?;
+        let hashes = |paths: &[PathBuf]| paths.iter().map(|p| hash_file(p)).collect::<Result<Vec<_>, StudyError>>();
+        let mut contents = json!({ "files": hashes(&own)? });
         if !adapter.is_empty() {
-            contents["adapter"] = json!(hashes(adapter)?);
+            contents["adapter"] = json!(hashes(&adapter)?);
         }
         if let Some(quantise) = self.quantise {
             contents["quantise"] = quantise.name().into();
         }
         let identity = hash::of_json(&contents)?;
-        known.insert(self.clone(), identity.clone());
+        known.insert(self.clone(), Known { paths, stamps, identity: identity.clone() });
         Ok(identity)
+    }
+}
+
+/// A content that was hashed.
+struct Known {
+    paths: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
+    identity: String,
+}
+
+impl Known {
+    /// Whether no file has changed since.
+    fn is_of_now(&self) -> bool {
+        Stamp::of_all(&self.paths).is_ok_and(|(stamps, _)| stamps == self.stamps)
     }
 }
 

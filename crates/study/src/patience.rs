@@ -13,7 +13,7 @@ pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Why it cannot be opened; what is not there, only when it has not come for long.
-pub fn patiently<T>(observer: &dyn Observer, open: impl Fn() -> Result<T, StudyError>) -> Result<T, StudyError> {
+pub fn patiently<T>(observer: &dyn Observer, mut open: impl FnMut() -> Result<T, StudyError>) -> Result<T, StudyError> {
     let begin = Instant::now();
     loop {
         match open() {

@@ -24,7 +24,6 @@ use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
 use crate::forecast::{StudyForecast, arm_time, variant_time};
-use crate::generations::asked;
 use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
@@ -139,8 +138,8 @@ impl<'a> Preparation<'a> {
         for (model, positions, encoder) in self.encoders().filter(is_new) {
             let mut check = TextCheck::default();
             let (mut items, mut first) = (0, None);
-            for item in evaluation.items() {
-                match asked(&encoder.encoder, item, positions) {
+            for (item, prompt) in evaluation.items().iter().zip(evaluation.prompts(encoder, positions).iter()) {
+                match prompt {
                     Ok(prompt) => check.add(&encoder.encoder, item, &prompt.tokens, &[]),
                     Err(why) => {
                         items += 1;

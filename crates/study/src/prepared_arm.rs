@@ -12,7 +12,8 @@ use tunebench_train::batches::Steps;
 
 use crate::arm_plan::ArmPlan;
 use crate::arm_recipe::ArmRecipe;
-use crate::base_model::{Base, BaseModel, BaseModels};
+use crate::base::Base;
+use crate::base_model::{BaseModel, BaseModels};
 use crate::calibration::Calibration;
 use crate::error::StudyError;
 use crate::examples::Datasets;
@@ -113,15 +114,28 @@ impl<'a> ArmData<'a> {
 
     /// What a training takes at its peak, no example being longer than the longest there is; none where that cannot be said.
     pub fn memory(&self, backend: &'static dyn Backend) -> Option<MemoryNeed> {
-        let recipe = &self.recipe.recipe;
-        let longest = self.set.examples.longest();
-        let measured = self.losses.most_tokens(self.plan.recorded.plan.virtual_count(), recipe.micro_batch_tokens);
-        self.plan.memory(&Recipe { max_length: recipe.max_length.min(longest), ..recipe.clone() }, measured, backend)
+        self.plan.memory(&self.recipe_at_most(), self.measured(), backend)
     }
 
     /// Bytes that are resident then, as far as there is room.
     pub fn peak(&self, backend: &'static dyn Backend) -> Option<u64> {
         Some(self.memory(backend)?.peak(backend.memory_limit().as_ref()))
+    }
+
+    /// Whether what it starts from stays in memory, while it is trained, for what else is done over the same.
+    pub fn keeps_base(&self, backend: &'static dyn Backend) -> bool {
+        self.plan.keeps_base(&self.recipe_at_most(), self.measured(), backend)
+    }
+
+    /// Its recipe, no example being longer than the longest there is.
+    fn recipe_at_most(&self) -> Recipe {
+        let recipe = &self.recipe.recipe;
+        Recipe { max_length: recipe.max_length.min(self.set.examples.longest()), ..recipe.clone() }
+    }
+
+    /// Tokens over which losses are measured at once.
+    fn measured(&self) -> usize {
+        self.losses.most_tokens(self.plan.recorded.plan.virtual_count(), self.recipe.recipe.micro_batch_tokens)
     }
 
     /// What is to be said of the recipe before anything is trained by it.

@@ -6,7 +6,7 @@ use tunebench_local_chat::{ChatTemplate, LocalModel};
 use tunebench_model::{QuantisedWeights, Tuning};
 use tunebench_spec::{ArmRecord, Decoder, WeightPlan};
 
-use crate::base_model::Base;
+use crate::base::{Base, SharedBase};
 use crate::error::{Locate, StudyError};
 use crate::run_folder;
 use crate::trained_arm::{self, ArmFile, TrainedArm};
@@ -98,7 +98,8 @@ impl Servable {
         let TrainedArm { weights, tuning, tokenizer, .. } = match is_base {
             false => trained_arm::open(&root, &identity)?,
             true => TrainedArm {
-                weights: trained_arm::base_weights(&root, &file.base, &file.shape).at(format_args!("model `{id}`"))?,
+                weights: trained_arm::base_weights(&root, &file.base, &file.shape, &mut SharedBase::none())
+                    .at(format_args!("model `{id}`"))?,
                 tuning: Tuning::none(),
                 tokenizer: trained_arm::tokenizer(&root, &identity)?,
                 file: file.clone(),

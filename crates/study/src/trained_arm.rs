@@ -13,9 +13,10 @@ use tunebench_model::{Tokenizer, Tuning, Weights};
 use tunebench_spec::study::Form as ArmForm;
 use tunebench_spec::{ArmRecord, Decoder, GradientReceipt, LossLog, StepLog};
 
-use crate::base_model::Base;
+use crate::base::{Base, SharedBase};
 use crate::error::{Locate, StudyError};
 use crate::model_encoder::Form;
+use crate::model_files::VIRTUAL_BASE;
 use crate::run_folder;
 
 /// What `arm.json` says.
@@ -152,9 +153,17 @@ pub fn finish(root: &Path, file: &ArmFile) -> Result<(), StudyError> {
 /// # Errors
 /// When it is not finished, or a file of it or of its base is missing or damaged.
 pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
+    open_over(root, identity, &mut SharedBase::none())
+}
+
+/// As [`open`]; `shared` may have its base.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_over(root: &Path, identity: &str, shared: &mut SharedBase) -> Result<TrainedArm, StudyError> {
     let folder = run_folder::training(root, identity);
     let Some(file) = finished(root, identity)? else { return Err(StudyError::Unfinished { folder }) };
-    let weights = base_weights(root, &file.base, &file.shape)?;
+    let weights = base_weights(root, &file.base, &file.shape, shared)?;
     let tuning = tunebench_train::load_result(&folder, &file.shape).in_arm(&file.record.arm)?;
     Ok(TrainedArm { file, weights, tuning, tokenizer: tokenizer(root, identity)? })
 }
@@ -167,22 +176,42 @@ pub fn tokenizer(root: &Path, identity: &str) -> Result<Tokenizer, StudyError> {
     Ok(Tokenizer::from_file(&run_folder::training(root, identity).join("tokenizer.json"))?)
 }
 
-/// The weights that an arm's training starts from.
+/// The weights that an arm's training starts from; `shared` may have them, and else lets go of what it has.
 ///
 /// # Errors
 /// As [`open`], and when the files are not those the arm was trained on.
-pub fn base_weights(root: &Path, base: &Base, shape: &Decoder) -> Result<Weights, StudyError> {
-    match base {
-        Base::Init { seed } => Ok(Weights::init(shape, *seed)?),
+pub fn base_weights(root: &Path, base: &Base, shape: &Decoder, shared: &mut SharedBase) -> Result<Weights, StudyError> {
+    base.check()?;
+    if let Some((weights, tuning)) = shared.find(base, shape) {
+        return trainable(weights, &tuning);
+    }
+    // What an arm starts from may begin with what is held, which then goes into it.
+    let mut before = shared.once();
+    let (weights, tuning) = match base {
         Base::Arm { identity } => {
-            let parent = open(root, identity)?;
+            let parent = open_over(root, identity, &mut before)?;
             let name = &parent.file.record.arm;
-            parent.tuning.merge(shape, parent.weights).at(format_args!("folding `{name}` into its weights"))
+            let merged =
+                parent.tuning.merge(shape, parent.weights).at(format_args!("folding `{name}` into its weights"));
+            (merged?, Tuning::none())
         }
-        Base::Files { files, identity } if files.identity()? != *identity => {
-            Err(StudyError::BaseChanged { files: files.to_string() })
+        Base::Init { seed } => {
+            before.let_go();
+            (Weights::init(shape, *seed)?, Tuning::none())
         }
-        Base::Files { files, .. } => files.weights(),
+        Base::Files { files, .. } => {
+            before.let_go();
+            files.load()?
+        }
+    };
+    trainable(shared.keep(base, shape, weights, &tuning), &tuning)
+}
+
+/// Weights that training may start from: nothing stands in front of them.
+fn trainable(weights: Weights, beside: &Tuning) -> Result<Weights, StudyError> {
+    match beside.recorded().plan.virtual_tokens {
+        None => Ok(weights),
+        Some(_) => Err(StudyError::Invalid(VIRTUAL_BASE.to_owned())),
     }
 }
 

@@ -10,6 +10,7 @@ use tunebench_model::{Tuning, Weights};
 use tunebench_train::{Job, OnProgress, Outcome, Progress, train_in_ranks};
 
 use crate::arm_record;
+use crate::base::SharedBase;
 use crate::board::Board;
 use crate::calibration::Calibration;
 use crate::error::{Locate, StudyError};
@@ -24,7 +25,7 @@ use crate::sessions::{self, Session};
 use crate::trained_arm::{self, ArmFile};
 
 /// Trains an arm as far as is asked for now, or goes on with its training, or does nothing when that is done. The training
-/// of a candidate that diverges is noted: it is worse than any other.
+/// of a candidate that diverges is noted: it is worse than any other. `shared` may have its base.
 ///
 /// # Errors
 /// When it does not fit this machine, its base cannot be opened, training fails, or the user stops it.
@@ -32,6 +33,7 @@ pub fn train(
     arm: &PreparedArm<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
+    shared: &mut SharedBase,
     calibration: &mut Calibration,
     ranks: &mut Ranks<'_>,
     observer: &mut dyn Observer,
@@ -50,7 +52,7 @@ pub fn train(
         return Ok(());
     }
     warn(arm, observer);
-    match train_arm(arm, backend, folder, calibration, ranks, observer) {
+    match train_arm(arm, backend, folder, shared, calibration, ranks, observer) {
         Err(StudyError::Training(error)) if error.is_divergence() && arm.is_candidate() => {
             trained_arm::mark_diverged(root, &arm.identity, &error.to_string())?;
             observer.on_event(&Event::CandidateDiverged { model: &arm.key, why: &error.to_string() });
@@ -68,10 +70,11 @@ pub fn follow(
     arm: Result<&PreparedArm<'_>, StudyError>,
     backend: &'static dyn Backend,
     root: &Path,
+    shared: &mut SharedBase,
     ranks: &mut Ranks<'_>,
     observer: &dyn Observer,
 ) -> Result<(), StudyError> {
-    let opened = arm.and_then(|arm| Ok((arm, patiently(observer, || Start::open(arm, backend, root))?)));
+    let opened = arm.and_then(|arm| Ok((arm, patiently(observer, || Start::open(arm, backend, root, shared))?)));
     let (arm, start) = ranks.agree(opened)?;
     let dir = run_folder::training(root, &arm.identity);
     start.train(arm, backend, &dir, ranks, &mut |_| {
@@ -87,14 +90,19 @@ struct Start {
 }
 
 impl Start {
-    fn open(arm: &PreparedArm<'_>, backend: &'static dyn Backend, root: &Path) -> Result<Self, StudyError> {
+    fn open(
+        arm: &PreparedArm<'_>,
+        backend: &'static dyn Backend,
+        root: &Path,
+        shared: &mut SharedBase,
+    ) -> Result<Self, StudyError> {
         if let Some(need) = arm.data.memory(backend)
             && let Some(limit) = memory::exceeded(need, backend)
         {
             return Err(StudyError::TooLarge { needed: need.required(&limit), limit: Box::new(limit) });
         }
         let plan = arm.data.plan;
-        let weights = trained_arm::base_weights(root, &arm.base, &plan.shape)?;
+        let weights = trained_arm::base_weights(root, &arm.base, &plan.shape, shared)?;
         let tuning = Tuning::init(&plan.shape, &weights, plan.recorded.clone(), arm.key.seed)?;
         Ok(Self { weights, tuning })
     }
@@ -164,6 +172,7 @@ fn train_arm(
     prepared: &PreparedArm<'_>,
     backend: &'static dyn Backend,
     folder: &RunFolder,
+    shared: &mut SharedBase,
     calibration: &mut Calibration,
     ranks: &mut Ranks<'_>,
     observer: &mut dyn Observer,
@@ -182,7 +191,7 @@ fn train_arm(
     // What was measured or tokenized before is no part of this training's peak.
     machine::memory::give_back();
     machine::memory::reset_peak();
-    let start = ranks.agree(Start::open(prepared, backend, folder.root()))?;
+    let start = ranks.agree(Start::open(prepared, backend, folder.root(), shared))?;
     observer.on_event(&Event::TrainingStarted { model: key, steps: prepared.until().unwrap_or(prepared.steps) });
     let dir = folder.training(&prepared.identity);
     let (mut is_stopped_by_user, mut written) = (false, Ok(()));

@@ -9,6 +9,7 @@ use tunebench_spec::study::{Form, Variant};
 use tunebench_spec::{ArmRecord, Decoder, LossLog, hash};
 
 use crate::arm_record;
+use crate::base::SharedBase;
 use crate::error::{Locate, StudyError};
 use crate::losses;
 use crate::model_key::ModelKey;
@@ -40,12 +41,12 @@ impl<'a> PreparedVariant<'a> {
         Ok(Self { key, form: variant.form, parent: parent.clone(), identity })
     }
 
-    /// Its weights, nothing beside them.
+    /// Its weights, nothing beside them; `shared` may have its training's base.
     ///
     /// # Errors
     /// When its training is not finished, cannot be folded, or a number does not fit the form.
-    pub fn load(&self, root: &Path) -> Result<(Decoder, Weights, Tuning), StudyError> {
-        let trained = trained_arm::open(root, &self.parent.identity)?;
+    pub fn load(&self, root: &Path, shared: &mut SharedBase) -> Result<(Decoder, Weights, Tuning), StudyError> {
+        let trained = trained_arm::open_over(root, &self.parent.identity, shared)?;
         let formed = in_form(root, trained, self.form).in_arm(&self.key.to_string())?;
         Ok((formed.file.shape, formed.weights, formed.tuning))
     }

@@ -55,6 +55,16 @@ impl Backend for Fast {
         memory::answering(shape, quantised, rows, tokens)
     }
 
+    fn kept_base(
+        &self,
+        shape: &Decoder,
+        recorded: &RecordedPlan,
+        quantised: &QuantisedWeights,
+        recompute: bool,
+    ) -> Option<u64> {
+        memory::kept_base(shape, recorded, quantised, recompute)
+    }
+
     fn trainable(
         &self,
         parts: Parts<'_>,
@@ -75,8 +85,7 @@ impl Backend for Fast {
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
         let options = Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
         let quantised = parts.weights.quantised();
-        let mut model = Model::new(parts.shape, parts.weights, parts.tuning, options)?;
-        model.pack();
+        let model = Model::answering(parts.shape, parts.weights, parts.tuning, options)?;
         Ok(Box::new(Answering { model, quantised }))
     }
 }

@@ -58,6 +58,20 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn answering_memory(&self, shape: &Decoder, quantised: &QuantisedWeights, rows: usize, tokens: usize)
     -> MemoryNeed;
 
+    /// Bytes that a base takes which is kept for the next model over it ([`Weights::kept`]), beside its plain numbers as they were
+    /// read and what training takes that reads it anew; none where it is better let go: a model that trains matrices of it, or
+    /// whose plain numbers are many, needs the memory.
+    fn kept_base(
+        &self,
+        shape: &Decoder,
+        recorded: &RecordedPlan,
+        quantised: &QuantisedWeights,
+        recompute: bool,
+    ) -> Option<u64> {
+        let _ = (shape, recorded, quantised, recompute);
+        None
+    }
+
     /// The most that either may be: what this process may have, or a device of its own; none where that is not known.
     fn memory_limit(&self) -> Option<MemoryLimit> {
         memory::limit()

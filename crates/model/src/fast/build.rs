@@ -1,9 +1,11 @@
 //! Puts a model's parts together: from weights by name and a tuning, to linears, norms, sites and trained tensors.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::attention::{AttentionSpec, Heads, KeyBias};
+use tunebench_kernels::gemm::{Matrix, PackedRhs};
 use tunebench_kernels::ops::activation::Activation;
 use tunebench_spec::decoder::{self, NormPlacement, Positions, QkvLayout};
 use tunebench_spec::names::Role;
@@ -27,6 +29,7 @@ use super::storage::Storage;
 use super::trained::{Slot, TrainedTensor, Vector};
 use crate::dropout::{DropoutNode, SiteId};
 use crate::optim::ParamOptions;
+use crate::prepared::{Form, Prepared, Purpose};
 use crate::tuning::{self, param_name};
 use crate::weights::Stored;
 use crate::{Error, Tuning, Weights};
@@ -42,10 +45,21 @@ pub struct Options {
     pub packed: bool,
 }
 
+/// What frozen weights of products that are plain numbers are packed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    None,
+    Forward,
+    Both,
+}
+
 /// Takes the weights of a model one by one, letting each go, and notes what of them is trained.
 pub(super) struct Builder<E> {
     shape: Decoder,
     weights: BTreeMap<String, Stored>,
+    /// What was made of them for other models, where that is kept.
+    prepared: Option<Prepared>,
+    packing: Packing,
     tuning: Tuning,
     sites: BTreeMap<String, SiteId>,
     param_options: BTreeMap<String, ParamOptions>,
@@ -54,10 +68,12 @@ pub(super) struct Builder<E> {
 }
 
 impl<E: Storage> Builder<E> {
-    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Self {
+    pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options, packing: Packing) -> Self {
         let sites = SiteId::all(tuning.recorded());
+        let prepared = weights.prepared().cloned();
         let (weights, param_options) = (weights.into_stored(), tuning::options(shape, tuning.recorded()));
-        Self { shape: shape.clone(), weights, tuning, sites, param_options, trained: Vec::new(), options }
+        let (shape, trained) = (shape.clone(), Vec::new());
+        Self { shape, weights, prepared, packing, tuning, sites, param_options, trained, options }
     }
 
     pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
@@ -77,9 +93,22 @@ impl<E: Storage> Builder<E> {
         let name = &self.shape.weight_name(role, 0);
         let base = self.take(name)?;
         match self.is_trainable(name) {
-            false => Ok(Table::Frozen(FrozenMatrix::new(self.options.level, base)?)),
+            false => Ok(Table::Frozen(self.rows(name, base)?)),
             true => Ok(Table::Trained(self.trained_weight(name, base)?)),
         }
+    }
+
+    /// A frozen matrix whose rows are looked up.
+    fn rows(&self, name: &str, base: Stored) -> Result<FrozenMatrix<E>, Error> {
+        let form = self.form(Purpose::Rows);
+        if let Some(rows) = self.prepared.as_ref().and_then(|prepared| prepared.find(name, form)) {
+            return Ok(FrozenMatrix::Plain(rows));
+        }
+        let matrix = FrozenMatrix::new(self.options.level, base)?;
+        if let (FrozenMatrix::Plain(rows), Some(prepared)) = (&matrix, &self.prepared) {
+            prepared.keep(name, form, rows);
+        }
+        Ok(matrix)
     }
 
     pub fn layer(&mut self, index: usize) -> Result<Layer<E>, Error> {
@@ -146,8 +175,13 @@ impl<E: Storage> Builder<E> {
     pub fn head(&mut self, embedding: &Table<E>) -> Result<Head<E>, Error> {
         let norm = self.norm(Role::FinalNorm, 0)?;
         let linear = if self.shape.tie_word_embeddings {
-            let dims = [self.shape.vocab_size, self.shape.hidden_size];
-            self.packed(Linear::new(dims, Map::Product { weight: embedding.tied(), lora: None }, None))
+            let (name, dims) =
+                (self.shape.weight_name(Role::Embedding, 0), [self.shape.vocab_size, self.shape.hidden_size]);
+            let weight = match embedding {
+                Table::Frozen(matrix) => self.product(&name, dims, || Ok(matrix.clone()))?,
+                Table::Trained(slot) => LinearWeight::Trained(*slot),
+            };
+            Linear::new(dims, Map::Product { weight, lora: None }, None)
         } else {
             self.linear(Role::Head, 0)?
         };
@@ -204,41 +238,72 @@ impl<E: Storage> Builder<E> {
                 let weight = LinearWeight::Trained(self.trained_weight(name, base)?);
                 Map::Product { weight, lora: None }
             }
-            Some(WeightPlan::Adapted { params }) => {
-                let weight = FrozenMatrix::new(self.options.level, base)?;
-                self.adapted(name, dims, weight, &params)?
-            }
+            Some(WeightPlan::Adapted { params }) => self.adapted(name, dims, base, &params)?,
             Some(WeightPlan::Frozen) | None => {
-                let weight = LinearWeight::Frozen(FrozenMatrix::new(self.options.level, base)?);
+                let weight = self.product(name, dims, || FrozenMatrix::new(self.options.level, base))?;
                 Map::Product { weight, lora: None }
             }
         };
         let bias = self.shape.has_bias(role).then(|| self.shape.bias_name(role, layer));
         let bias = bias.map(|name| self.vector(&name, 0.0)).transpose()?;
-        Ok(self.packed(Linear::new(dims, map, bias)))
+        Ok(Linear::new(dims, map, bias))
+    }
+
+    /// The frozen weight `[out, in]` of a product: packed as this model wants it, if it is plain numbers. `matrix` is made where
+    /// it was not packed for another model.
+    fn product(
+        &self,
+        name: &str,
+        [rows, cols]: [usize; 2],
+        matrix: impl FnOnce() -> Result<FrozenMatrix<E>, Error>,
+    ) -> Result<LinearWeight<E>, Error> {
+        let is_both = self.packing == Packing::Both;
+        if self.packing == Packing::None {
+            return Ok(LinearWeight::Frozen(matrix()?));
+        }
+        let found = |of: Purpose| self.prepared.as_ref()?.find::<PackedRhs>(name, self.form(of));
+        let (fwd, bwd) = (found(Purpose::Forward), if is_both { found(Purpose::Backward) } else { None });
+        if let Some(fwd) = &fwd
+            && bwd.is_some() == is_both
+        {
+            return Ok(LinearWeight::Packed { fwd: fwd.clone(), bwd });
+        }
+        let matrix = matrix()?;
+        let FrozenMatrix::Plain(values) = &matrix else { return Ok(LinearWeight::Frozen(matrix)) };
+        let matrix = Matrix::new(values, rows, cols);
+        let packed = |of: Purpose, matrix: Matrix<'_, E>| {
+            let packed = Arc::new(PackedRhs::new(self.options.level, matrix));
+            if let Some(prepared) = &self.prepared {
+                prepared.keep(name, self.form(of), &packed);
+            }
+            packed
+        };
+        let fwd = fwd.unwrap_or_else(|| packed(Purpose::Forward, matrix.t()));
+        let bwd = is_both.then(|| bwd.unwrap_or_else(|| packed(Purpose::Backward, matrix)));
+        Ok(LinearWeight::Packed { fwd, bwd })
+    }
+
+    fn form(&self, purpose: Purpose) -> Form {
+        Form { purpose, is_bf16: E::IS_BF16, level: self.options.level }
     }
 
     /// The map of an adapted weight: with LoRA's term where its graph is that, by candle else.
-    fn adapted(
-        &mut self,
-        name: &str,
-        dims: [usize; 2],
-        weight: FrozenMatrix<E>,
-        specs: &[ParamSpec],
-    ) -> Result<Map<E>, Error> {
+    fn adapted(&mut self, name: &str, dims: [usize; 2], base: Stored, specs: &[ParamSpec]) -> Result<Map<E>, Error> {
         let Some(graph) = self.tuning.recorded().graphs_of(name).map(|graphs| graphs.forward.clone()) else {
             return Err(Error::Plan { weight: name.into(), fault: "it is adapted, but no maths was recorded".into() });
         };
         let id = self.site_id(name)?;
         let params = self.params(name, specs)?;
+        let weight = || FrozenMatrix::new(self.options.level, base);
         let Some(form) = fusion::lora(&graph, specs) else {
+            let weight = weight()?;
             return Ok(Map::Graph(GraphSite { id, graph, params, weight, dims }));
         };
         let (a, b) = (params.0[&form.a].slot, params.0[&form.b].slot);
         let dropout = form.dropout.filter(|(_, p)| *p > 0.0);
         let dropout = dropout.map(|(node, p)| LoraDropout { p, node: DropoutNode { site: id, node } });
         let lora = Lora { a, b, rank: form.rank, scale: form.scale as f32, dropout, offset: 0 };
-        Ok(Map::Product { weight: LinearWeight::Frozen(weight), lora: Some(lora) })
+        Ok(Map::Product { weight: self.product(name, dims, weight)?, lora: Some(lora) })
     }
 
     fn params(&mut self, site: &str, specs: &[ParamSpec]) -> Result<GraphParams, Error> {
@@ -248,13 +313,6 @@ impl<E: Storage> Builder<E> {
             params.insert(spec.name.clone(), GraphParam { slot, shape: spec.shape.clone(), precision: spec.dtype });
         }
         Ok(GraphParams(params))
-    }
-
-    fn packed(&self, mut linear: Linear<E>) -> Linear<E> {
-        if self.options.packed {
-            linear.pack_for_training(self.options.level);
-        }
-        linear
     }
 
     /// A weight of the model that is trained; `base` is let go before its value is taken.
@@ -301,5 +359,85 @@ fn weight_offset(kind: decoder::NormKind) -> f32 {
     match kind {
         decoder::NormKind::Rms { unit_offset: true } => 1.0,
         decoder::NormKind::Rms { unit_offset: false } | decoder::NormKind::Layer => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+    use tunebench_kernels::SimdLevel;
+
+    use super::*;
+    use crate::fast::{Batch, Model, Workspace};
+
+    fn shape(tie_word_embeddings: bool) -> Decoder {
+        let mut shape = Decoder::preset("llama-7b").unwrap();
+        (shape.hidden_size, shape.num_hidden_layers, shape.vocab_size) = (32, 2, 64);
+        (shape.mlp.intermediate_size, shape.tie_word_embeddings) = (48, tie_word_embeddings);
+        (shape.attention.heads, shape.attention.kv_heads, shape.attention.head_dim) = (2, 2, 16);
+        shape
+    }
+
+    const OPTIONS: Options = Options { level: SimdLevel::Portable, recompute: false, packed: true };
+
+    fn trains<E: Storage>(shape: &Decoder, weights: &Weights) -> Model<E> {
+        Model::new(shape, weights.clone(), Tuning::none(), OPTIONS).unwrap()
+    }
+
+    fn answers<E: Storage>(shape: &Decoder, weights: &Weights) -> Model<E> {
+        Model::answering(shape, weights.clone(), Tuning::none(), Options { packed: false, ..OPTIONS }).unwrap()
+    }
+
+    /// All that is packed for the forward pass.
+    fn packed<E: Storage>(model: &Model<E>) -> Vec<Arc<PackedRhs>> {
+        let fused = model
+            .layers
+            .iter()
+            .flat_map(|layer| [&layer.attention.qkv, &layer.attention.o, &layer.mlp.gate_up, &layer.mlp.down]);
+        let linears = fused.chain([&model.head.linear]).flat_map(|fused| fused.linears());
+        let packed = |linear: &Linear<E>| match &linear.map {
+            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => fwd.clone(),
+            _ => panic!("it is not packed"),
+        };
+        linears.map(packed).collect()
+    }
+
+    fn shared(one: &[Arc<PackedRhs>], other: &[Arc<PackedRhs>]) -> usize {
+        assert_eq!((one.len(), other.len()), (15, 15));
+        one.iter().zip(other).filter(|(one, other)| Arc::ptr_eq(one, other)).count()
+    }
+
+    fn logits<E: Storage>(model: &Model<E>) -> Vec<f32> {
+        let batch = Batch::unlabelled([[3, 1, 4, 1, 5].as_slice()], 0).unwrap();
+        model.logits(&batch, &[0, 4], &mut Workspace::default()).unwrap()
+    }
+
+    #[test]
+    fn models_over_kept_weights_share_what_is_packed_of_them() {
+        for shape in [shape(true), shape(false)] {
+            let apart = Weights::init(&shape, 7).unwrap();
+            let (first, second) = (trains::<bf16>(&shape, &apart), answers::<bf16>(&shape, &apart));
+            assert_eq!(shared(&packed(&first), &packed(&second)), 0);
+            let expected = logits(&first);
+            assert_eq!(logits(&second), expected);
+
+            let kept = apart.kept();
+            // Whichever comes first.
+            let second = answers::<bf16>(&shape, &kept);
+            let first = trains::<bf16>(&shape, &kept);
+            assert_eq!(shared(&packed(&first), &packed(&second)), 15);
+            assert_eq!(shared(&packed(&first), &packed(&trains::<bf16>(&shape, &kept.clone()))), 15);
+            assert!(logits(&first) == expected && logits(&second) == expected);
+            let (Table::Frozen(one), Table::Frozen(other)) = (&first.embedding.tokens, &second.embedding.tokens) else {
+                panic!("nothing is trained");
+            };
+            assert!(
+                matches!((one, other), (FrozenMatrix::Plain(one), FrozenMatrix::Plain(other)) if Arc::ptr_eq(one, other))
+            );
+
+            // Of other numbers nothing can be shared; what was kept goes with the copies that have it.
+            assert_eq!(shared(&packed(&first), &packed(&trains::<f32>(&shape, &kept))), 0);
+            assert_eq!(shared(&packed(&first), &packed(&trains::<bf16>(&shape, &kept.unkept()))), 0);
+        }
     }
 }

@@ -9,7 +9,6 @@ use tunebench_kernels::ops::reduce::{add, scale};
 
 use super::batch::Batch;
 use super::frozen_matrix::FrozenMatrix;
-use super::linear::LinearWeight;
 use super::norm::{Norm, NormStats};
 use super::pass::{BackwardPass, Pass};
 use super::prefix::Prefix;
@@ -51,14 +50,6 @@ pub(super) struct EmbeddingActs<E> {
 impl<E: Storage> Table<E> {
     pub fn is_trained(&self) -> bool {
         self.slot().is_some()
-    }
-
-    /// The same matrix as the weight of a tied head.
-    pub fn tied(&self) -> LinearWeight<E> {
-        match self {
-            Self::Frozen(matrix) => LinearWeight::Frozen(matrix.clone()),
-            Self::Trained(slot) => LinearWeight::Trained(*slot),
-        }
     }
 
     fn slot(&self) -> Option<Slot> {

@@ -1,5 +1,7 @@
 //! A linear weight in use, and what adapts it.
 
+use std::sync::Arc;
+
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::gemm::{Matrix, PackedRhs, Rhs};
 use tunebench_spec::random::Stream;
@@ -17,10 +19,10 @@ pub(super) enum LinearWeight<E> {
     /// Frozen, as it is; perhaps shared with the embedding.
     Frozen(FrozenMatrix<E>),
     /// Frozen, as the products of the forward pass (`Wᵀ [in, out]`) and the backward pass (`W [out, in]`) read it. A model
-    /// that only answers has no use for the second.
+    /// that only answers has no use for the second. Other models over the same weights may share them.
     Packed {
-        fwd: PackedRhs,
-        bwd: Option<PackedRhs>,
+        fwd: Arc<PackedRhs>,
+        bwd: Option<Arc<PackedRhs>>,
     },
     Trained(Slot),
 }
@@ -108,27 +110,15 @@ impl<E: Storage> Linear<E> {
     /// Packs the weight of a product for the forward pass alone, if it is plain numbers.
     pub fn pack_for_answers(&mut self, level: SimdLevel, trained: &[TrainedTensor<E>]) {
         let Some(fwd) = self.unpacked(trained).map(|matrix| PackedRhs::new(level, matrix.t())) else { return };
-        self.set_packed(fwd, None);
-    }
-
-    /// Packs the frozen weight of a product for both passes, if it is plain numbers.
-    pub fn pack_for_training(&mut self, level: SimdLevel) {
-        let Map::Product { weight: LinearWeight::Frozen(FrozenMatrix::Plain(values)), .. } = &self.map else { return };
-        let matrix = self.matrix(values);
-        let (fwd, bwd) = (PackedRhs::new(level, matrix.t()), PackedRhs::new(level, matrix));
-        self.set_packed(fwd, Some(bwd));
-    }
-
-    fn set_packed(&mut self, fwd: PackedRhs, bwd: Option<PackedRhs>) {
         if let Map::Product { weight, .. } = &mut self.map {
-            *weight = LinearWeight::Packed { fwd, bwd };
+            *weight = LinearWeight::Packed { fwd: Arc::new(fwd), bwd: None };
         }
     }
 
     /// `Wᵀ [in, out]`, for the outputs.
     pub fn fwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Rhs<'a, E> {
         match &self.map {
-            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => fwd.into(),
+            Map::Product { weight: LinearWeight::Packed { fwd, .. }, .. } => fwd.as_ref().into(),
             Map::Product { weight: LinearWeight::Trained(slot), .. } => {
                 self.matrix(trained[*slot].rounded()).t().into()
             }
@@ -144,7 +134,7 @@ impl<E: Storage> Linear<E> {
     pub fn bwd<'a>(&'a self, trained: &'a [TrainedTensor<E>]) -> Result<Rhs<'a, E>, Error> {
         Ok(match &self.map {
             Map::Product { weight: LinearWeight::Packed { bwd, .. }, .. } => {
-                bwd.as_ref().ok_or(Error::AnswersOnly)?.into()
+                bwd.as_deref().ok_or(Error::AnswersOnly)?.into()
             }
             Map::Product { weight: LinearWeight::Trained(slot), .. } => self.matrix(trained[*slot].rounded()).into(),
             Map::Product { weight: LinearWeight::Frozen(weight), .. } => weight.rhs(self.dims()),

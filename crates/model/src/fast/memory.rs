@@ -120,6 +120,35 @@ fn is_trained(plan: Option<&WeightPlan>) -> bool {
     matches!(plan, Some(WeightPlan::Trainable { .. }))
 }
 
+/// Bytes beside [`training`] and the source of a base that stays for the next model over it: what of its plain numbers is packed for
+/// others where this model reads them otherwise. What is quantised is the source itself, and counted there.
+/// None where a base is let go: where a matrix of it is trained, and where its plain numbers are too many to be packed, or the
+/// layers are computed again to save memory.
+pub fn kept_base(
+    shape: &Decoder,
+    recorded: &RecordedPlan,
+    quantised: &QuantisedWeights,
+    recompute: bool,
+) -> Option<u64> {
+    let plans = &recorded.plan.weights;
+    let is_trained = |weight: &Weight| {
+        weight.shape.len() > 1 && matches!(plans.get(&weight.name), Some(WeightPlan::Trainable { .. }))
+    };
+    let is_kept = is_packed(shape, quantised, recompute && quantised.is_empty());
+    if !is_kept || shape.weights().iter().any(is_trained) {
+        return None;
+    }
+    let is_fused = |(name, plan): (&String, &WeightPlan)| match plan {
+        WeightPlan::Adapted { params } => {
+            recorded.graphs_of(name).is_some_and(|graphs| fusion::lora(&graphs.forward, params).is_some())
+        }
+        WeightPlan::Frozen | WeightPlan::Trainable { .. } => true,
+    };
+    let packed = if recompute || !plans.iter().all(is_fused) { 2 * HALF } else { 0 };
+    let plain = shape.weights().into_iter().filter(|weight| !quantised.contains_key(&weight.name));
+    Some(packed * plain.map(|weight| weight.len()).sum::<u64>())
+}
+
 /// What answering `rows` texts at once takes, each of at most `tokens` tokens: weights packed once; keys and values of all,
 /// whose memory doubles as it grows, old and new side by side for one layer; the pass that reads prompts, of which as many
 /// are read together as `crates/generate` says; and the scores.

@@ -11,7 +11,7 @@ use tunebench_spec::decoder::Positions;
 use super::activation_store::ActivationStore;
 use super::attention::OwnTokens;
 use super::batch::Batch;
-use super::build::{Builder, Options};
+use super::build::{Builder, Options, Packing};
 use super::embedding::{Embedding, EmbeddingActs};
 use super::gradients::Gradients;
 use super::head::{Head, HeadScratch};
@@ -63,10 +63,31 @@ impl<E: Storage> Model<E> {
     /// [`Error::Config`] when the dimensions do not fit together; [`Error::Missing`] when a weight is not there;
     /// [`Error::Plan`] when the plan cannot be used.
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
+        let packing = if options.packed { Packing::Both } else { Packing::None };
+        Self::build(shape, weights, tuning, options, packing)
+    }
+
+    /// As [`Model::new`] and [`Model::pack`], each weight packed as it comes.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn answering(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
+        let mut model = Self::build(shape, weights, tuning, options, Packing::Forward)?;
+        model.pack();
+        Ok(model)
+    }
+
+    fn build(
+        shape: &Decoder,
+        weights: Weights,
+        tuning: Tuning,
+        options: Options,
+        packing: Packing,
+    ) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
         shape.check().map_err(invalid)?;
         let reads_ahead = memory::available().is_some_and(|free| weights.mapped_bytes() > free / 10 * 9);
-        let mut build = Builder::new(shape, weights, tuning, options);
+        let mut build = Builder::new(shape, weights, tuning, options, packing);
         let embedding = build.embedding()?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
         let head = build.head(&embedding.tokens)?;
