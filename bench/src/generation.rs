@@ -52,7 +52,8 @@ pub fn measure(args: &Args) -> Result<Value> {
     let positions = model.shape.context();
     ensure!(args.prompt + args.new <= positions, "prompt and answer are longer than the model's {positions} positions");
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, args.batch * args.prompt)?;
-    let prompts = tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key });
+    let prompts =
+        tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key, adapter: 0 });
     let seconds = answers(args.engine, model, &prompts.collect::<Vec<_>>(), args.new, args.repeats)?;
     let seconds = median(seconds);
     Ok(json!({

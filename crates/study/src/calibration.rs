@@ -12,7 +12,7 @@ use serde_json::json;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_model::QuantisedBytes;
-use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepSize};
+use tunebench_model::backend::{Backend, OptimizerStep, Parts, PromptRow, Sequence, StepKey, StepSize};
 use tunebench_model::{AdamWStates, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe, hash};
@@ -303,7 +303,7 @@ fn answer_steps(
     let weights = Weights::init(shape, 0)?;
     let model = backend.generator(Parts { shape, weights, tuning: Tuning::none() })?;
     let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
-    let prompts = vec![prompt.as_slice(); streams];
+    let prompts: Vec<PromptRow<'_>> = vec![prompt.as_slice().into(); streams];
     let mut logits = Vec::new();
     let mut rows = model.rows();
     let begin = Instant::now();

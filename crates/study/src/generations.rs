@@ -274,7 +274,7 @@ impl<'a> GenerationRequest<'a> {
             match asked(&self.encoder.encoder, item, positions) {
                 Ok(prompt) => {
                     let key = Stream::named(self.seed, &item.id).next_u64();
-                    all.prompts.push(Prompt { tokens: prompt.tokens, key });
+                    all.prompts.push(Prompt { tokens: prompt.tokens, key, adapter: 0 });
                     all.items.push((item, prompt.text));
                 }
                 Err(reason) => all.skipped.push((item, reason)),
