@@ -13,7 +13,8 @@ use tunebench_model::backend::{self, Backend, FAST, Parts};
 
 use crate::figures::{median, peak_rss_mib};
 use crate::floors::multiplied_weights;
-use crate::model::{Choice, Held, Model};
+use crate::grouped::{self, Seconds};
+use crate::model::{Choice, Held, Model, Tuner};
 use crate::tokens;
 
 /// Options of `generate`.
@@ -32,6 +33,11 @@ pub struct Args {
     /// Tokens of an answer.
     #[arg(long, default_value_t = 64)]
     new: usize,
+    /// So many adapters of the tuner over the model, each of which answers all prompts: at once, and one after another.
+    #[arg(long, value_name = "N", requires = "tuner")]
+    adapters: Option<usize>,
+    #[arg(long, value_enum, requires = "adapters")]
+    tuner: Option<Tuner>,
     /// Runs that count, after one that does not.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
@@ -52,9 +58,22 @@ pub fn measure(args: &Args) -> Result<Value> {
     let positions = model.shape.context();
     ensure!(args.prompt + args.new <= positions, "prompt and answer are longer than the model's {positions} positions");
     let tokens = tokens::read_or_draw(args.data.as_deref(), model.shape.vocab_size, args.batch * args.prompt)?;
-    let prompts = tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key });
-    let seconds = answers(args.engine, model, &prompts.collect::<Vec<_>>(), args.new, args.repeats)?;
-    let seconds = median(seconds);
+    let prompts =
+        tokens.chunks_exact(args.prompt).zip(0..).map(|(t, key)| Prompt { tokens: t.to_vec(), key, adapter: 0 });
+    let prompts: Vec<Prompt> = prompts.collect();
+    if let (Some(count), Some(tuner)) = (args.adapters, args.tuner) {
+        ensure!(count > 0, "--adapters must be at least 1");
+        let adapters = grouped::adapters(&model, tuner, count)?;
+        let of = grouped::measure(args.engine, &model, &adapters, &prompts, &settings(args.new), args.repeats)?;
+        let Seconds { together, one_by_one } = of;
+        return Ok(json!({
+            "batch": args.batch, "prompt": args.prompt, "new": args.new, "adapters": count, "tuner": tuner.name(),
+            "seconds": together, "one_by_one_seconds": one_by_one,
+            "new_tokens_per_s": (count * args.batch * args.new) as f64 / together, "peak_rss_mib": peak_rss_mib(),
+            "weight_bytes": weight_bytes, "quantise": args.held.quantise,
+        }));
+    }
+    let seconds = median(answers(args.engine, model, &prompts, args.new, args.repeats)?);
     Ok(json!({
         "batch": args.batch, "prompt": args.prompt, "new": args.new, "seconds": seconds,
         "new_tokens_per_s": (args.batch * args.new) as f64 / seconds, "peak_rss_mib": peak_rss_mib(),
@@ -62,14 +81,18 @@ pub fn measure(args: &Args) -> Result<Value> {
     }))
 }
 
+/// Greedy answers of this length.
+fn settings(new: usize) -> Settings {
+    let sampling = Sampling::Greedy;
+    Settings { max_new_tokens: new, sampling, stop_tokens: vec![], top_logprobs: None, constraint: None }
+}
+
 /// Seconds of each of `repeats` runs of the backend over all prompts, after one that is not counted. Nothing ends an
 /// answer before it has `new` tokens.
 fn answers(backend: &dyn Backend, model: Model, prompts: &[Prompt], new: usize, repeats: usize) -> Result<Vec<f64>> {
     let Model { shape, weights } = model;
     let model = backend.generator(Parts { shape: &shape, weights, tuning: Tuning::none() })?;
-    let sampling = Sampling::Greedy;
-    let settings =
-        Settings { max_new_tokens: new, sampling, stop_tokens: vec![], top_logprobs: None, constraint: None };
+    let settings = settings(new);
     let prompts: Vec<&Prompt> = prompts.iter().collect();
     let mut seconds = Vec::with_capacity(repeats);
     for run in 0..=repeats {

@@ -1,7 +1,7 @@
 //! `tunebench-bench`: measures one thing in a process of its own, so that peak memory is that thing's, and prints it as
 //! JSON. `cargo xtask bench` runs it, in turn with PyTorch.
 //!
-//! [`training`] and [`generation`] are what a study does, [`products`] what it is made of, [`floors`] what the machine
+//! [`training`], [`generation`] and [`grouped`] are what a study does, [`products`] what it is made of, [`floors`] what the machine
 //! can do at best, [`boundary`] what plugins cost; [`model`] and [`tokens`] are shared.
 
 mod boundary;
@@ -9,6 +9,7 @@ mod drawn;
 mod figures;
 mod floors;
 mod generation;
+mod grouped;
 mod model;
 mod products;
 mod shared;
@@ -46,7 +47,8 @@ enum Command {
     /// Greedy answers of a fixed length, all prompts at once.
     #[command(after_help = "Examples:
   tunebench-bench generate --model smollm2 --batch 64 --prompt 64 --new 64
-  tunebench-bench generate --model smollm2-q8_0.gguf --batch 1 --prompt 64 --new 64")]
+  tunebench-bench generate --model smollm2-q8_0.gguf --batch 1 --prompt 64 --new 64
+  tunebench-bench generate --model smollm2 --batch 16 --adapters 4 --tuner lora-all-linear")]
     Generate(generation::Args),
     /// Matrix products of bf16, each with the peak of the instruction it uses: a line each.
     #[command(after_help = "Example: tunebench-bench kernels --repeats 5")]

@@ -78,6 +78,17 @@ fn generation_prints_its_speed() {
 }
 
 #[test]
+fn adapters_are_timed_together_and_one_after_another() {
+    let model = support::repository("tests/golden/tiny");
+    let words = "generate --batch 3 --prompt 4 --new 5 --repeats 1 --adapters 2 --tuner lora-attention";
+    let line = run(words, &[("--model", &model)]);
+    for key in ["seconds", "one_by_one_seconds", "new_tokens_per_s"] {
+        assert!(line[key].as_f64() > Some(0.0), "{line}");
+    }
+    assert_eq!((&line["adapters"], &line["tuner"]), (&2.into(), &"lora-attention".into()));
+}
+
+#[test]
 fn generation_reads_a_gguf_file() {
     let file = support::repository("tests/golden/gguf/mixed.gguf");
     let line = run("generate --batch 3 --prompt 4 --new 5 --repeats 1", &[("--model", &file)]);

@@ -4,6 +4,8 @@
 
 /// Base models with PEFT adapters, and what is exported of arms over them.
 mod adapters;
+/// Arms that answer in one batch.
+mod answering_together;
 /// The benchmark program.
 mod bench;
 /// A study on a cluster of its own.

@@ -182,6 +182,13 @@ pub fn shown(event: &Event<'_>) -> Option<String> {
         Event::Trained { record, .. } => format!("trained {}", record.arm),
         Event::BoardFailed { model, error } => format!("board failed {model}: {error}"),
         Event::GenerationStarted { items, done, .. } => format!("answer {items}, {done} done"),
+        Event::AnsweringTogether { models, items, done } => {
+            format!(
+                "answer together {}: {items}, {done} done",
+                models.iter().map(|of| of.to_string()).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Event::AnsweringApart { error } => format!("answer apart: {error}"),
         Event::Generated { done, .. } => format!("answered {done}"),
         Event::JudgingStarted { judgements, .. } => format!("judge {judgements}"),
         Event::JudgingNote(note) => format!("note: {note}"),

@@ -176,7 +176,9 @@ impl Observer for Terminal {
         // Whatever else happens is no part of the task that went on.
         self.progress = match event {
             Event::TrainingStarted { steps, .. } => Some(Progress::new("training", *steps)),
-            Event::GenerationStarted { items, .. } => Some(Progress::new("answering", *items as u64)),
+            Event::GenerationStarted { items, .. } | Event::AnsweringTogether { items, .. } => {
+                Some(Progress::new("answering", *items as u64))
+            }
             Event::JudgingStarted { judgements, .. } => Some(Progress::new("judging", *judgements as u64)),
             _ => None,
         };

@@ -27,7 +27,7 @@ fn main() -> Result<(), Failure> {
         let prompt = tokenizer.inner.encode(text, true).map_err(|error| error.to_string())?.get_ids().to_vec();
         let (mut tokens, mut margins, mut logits) = (vec![], vec![], vec![]);
         let mut rows = model.rows();
-        rows.prefill(&[&prompt], &mut logits)?;
+        rows.prefill(&[prompt.as_slice().into()], &mut logits)?;
         for _ in 0..count {
             let (token, margin) = likeliest(&logits);
             margins.push(margin);

@@ -70,7 +70,7 @@ impl Scores {
         for row in &rows {
             let (prompt, rest) = row.split_at(PROMPT.min(row.len()));
             let mut state = model.rows();
-            state.prefill(&[prompt], &mut logits)?;
+            state.prefill(&[prompt.into()], &mut logits)?;
             values.extend_from_slice(&logits);
             for token in rest {
                 state.step(&[*token], &mut logits)?;

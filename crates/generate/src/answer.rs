@@ -69,6 +69,20 @@ pub fn answer<E: From<Error>>(
     on_answer: &mut dyn FnMut(usize, Answer) -> Result<(), E>,
 ) -> Result<(), E> {
     let settings = Arc::new(settings.clone());
+    let asked: Vec<(&Prompt, Arc<Settings>)> = prompts.iter().map(|prompt| (*prompt, settings.clone())).collect();
+    answer_each(model, &asked, places, on_answer)
+}
+
+/// As [`answer`], each prompt by settings of its own.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_each<E: From<Error>>(
+    model: &dyn Generator,
+    prompts: &[(&Prompt, Arc<Settings>)],
+    places: usize,
+    on_answer: &mut dyn FnMut(usize, Answer) -> Result<(), E>,
+) -> Result<(), E> {
     let mut running = Continuous::new(model);
     let mut waiting = 0..prompts.len();
     let failed: RefCell<Option<E>> = RefCell::default();
@@ -95,12 +109,13 @@ pub fn answer<E: From<Error>>(
     };
     while !running.is_empty() || !waiting.is_empty() {
         let places = places.max(1).saturating_sub(running.len());
-        let joining = running.fitting(waiting.clone().map(|i| prompts[i].tokens.len()), places);
+        let joining = running.fitting(waiting.clone().map(|i| prompts[i].0.tokens.len()), places);
         if joining == 0 {
             running.step(&mut on)?;
         } else {
             let joining = waiting.by_ref().take(joining).map(|index| {
-                let request = Request { prompt: prompts[index].clone(), settings: settings.clone() };
+                let (prompt, settings) = &prompts[index];
+                let request = Request { prompt: (*prompt).clone(), settings: settings.clone() };
                 (Asked { index, tokens: Vec::new(), logprobs: Vec::new() }, request)
             });
             running.join(joining.collect(), &mut on)?;

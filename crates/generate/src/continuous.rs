@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tunebench_model::backend::{Generator, Rows};
+use tunebench_model::backend::{Generator, PromptRow, Rows};
 
 use crate::error::Error;
 use crate::logprobs::{Distribution, TokenLogprobs};
@@ -91,7 +91,7 @@ impl<'m, T: Send + Sync> Continuous<'m, T> {
         if requests.is_empty() {
             return Ok(());
         }
-        let prompts: Vec<&[u32]> = requests.iter().map(|(_, request)| request.prompt.tokens.as_slice()).collect();
+        let prompts: Vec<PromptRow<'_>> = requests.iter().map(|(_, request)| row(&request.prompt)).collect();
         self.text.prefill(&prompts, &mut self.scores)?;
         self.add(requests, on)
     }
@@ -111,7 +111,8 @@ impl<'m, T: Send + Sync> Continuous<'m, T> {
         if requests.is_empty() {
             return Ok(());
         }
-        let prompts: Vec<&[u32]> = requests.iter().map(|(_, request)| request.prompt.tokens.as_slice()).collect();
+        let rows: Vec<PromptRow<'_>> = requests.iter().map(|(_, request)| row(&request.prompt)).collect();
+        let prompts: Vec<&[u32]> = rows.iter().map(|row| row.tokens).collect();
         // What comes after each token; nothing is asked behind a prompt's last.
         let ends = prompts.iter().flat_map(|prompt| {
             let last = prompt.len().saturating_sub(1);
@@ -128,7 +129,7 @@ impl<'m, T: Send + Sync> Continuous<'m, T> {
             let wanted = &next[first.min(next.len())..];
             found.par_extend(scores.par_chunks(vocab_size).zip(wanted).map(of));
         };
-        self.text.prefill_scored(&prompts, &mut each, &mut self.scores)?;
+        self.text.prefill_scored(&rows, &mut each, &mut self.scores)?;
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
         let (mut requests, mut found) = (requests, found.into_iter());
         for ((owner, _), length) in requests.iter_mut().zip(lengths) {
@@ -220,6 +221,11 @@ impl<'m, T: Send + Sync> Continuous<'m, T> {
         self.text.swap_remove(row)?;
         Ok(self.rows.swap_remove(row).owner)
     }
+}
+
+/// A prompt as a model reads it.
+fn row(Prompt { tokens, adapter, .. }: &Prompt) -> PromptRow<'_> {
+    PromptRow { tokens, adapter: *adapter }
 }
 
 /// The next token of a row, from its scores `[v]`, and how likely it was where that is asked. The scores are then those of the

@@ -17,7 +17,7 @@ mod logprobs;
 mod sample;
 mod settings;
 
-pub use answer::{Answer, Finish, answer, groups};
+pub use answer::{Answer, Finish, answer, answer_each, groups};
 pub use constraint::Constraint;
 pub use continuous::{Continuous, Outcome, Request};
 pub use error::Error;

@@ -23,4 +23,7 @@ pub struct Settings {
 pub struct Prompt {
     pub tokens: Vec<u32>,
     pub key: u64,
+    /// The number of the adapter that answers it, where the model has several
+    /// ([`tunebench_model::backend::Backend::grouped_generator`]); else 0.
+    pub adapter: usize,
 }

@@ -19,7 +19,7 @@ const SETTINGS: Settings = Settings {
 
 fn prompts() -> Vec<Prompt> {
     let prompts = Greedy::of("tiny").into_iter().enumerate();
-    prompts.map(|(key, greedy)| Prompt { tokens: greedy.prompt, key: key as u64 }).collect()
+    prompts.map(|(key, greedy)| Prompt { tokens: greedy.prompt, key: key as u64, adapter: 0 }).collect()
 }
 
 fn answers(model: &dyn Generator, settings: &Settings, places: usize) -> Result<Vec<Answer>, Error> {
@@ -45,7 +45,7 @@ fn log_probabilities_are_the_softmax_of_the_models_scores() {
         for (prompt, answer) in prompts().iter().zip(answers(&*model, &asked, 1).unwrap()) {
             assert_eq!(answer.logprobs.len(), answer.tokens.len());
             let (mut rows, mut scores) = (model.rows(), vec![]);
-            rows.prefill(&[&prompt.tokens], &mut scores).unwrap();
+            rows.prefill(&[prompt.tokens.as_slice().into()], &mut scores).unwrap();
             for (token, found) in answer.tokens.iter().zip(&answer.logprobs) {
                 let total: f64 = scores.iter().map(|s| f64::from(*s).exp()).sum();
                 let logprob = |token: u32| (f64::from(scores[token as usize]).exp() / total).ln();

@@ -3,7 +3,7 @@
 
 use half::bf16;
 use tunebench_kernels::gemm::{
-    Columns, Matrix, MatrixMut, PackedRhs, Rhs, Store, gemm, gemm_columns, gemm_single_thread,
+    Columns, Matrix, MatrixMut, PackedRhs, Rhs, Store, Term, gemm, gemm_columns, gemm_single_thread,
 };
 use tunebench_kernels::quant::{QuantTensor, QuantType};
 use tunebench_kernels::{Element, SimdLevel};
@@ -175,12 +175,89 @@ fn parts_of_the_columns_are_the_bytes_of_products_of_their_own() {
             let (mut together, mut alone) = (vec![bf16::ONE; m * row], vec![bf16::ONE; m * row]);
             let (mut columns, mut first): (Vec<Columns<'_, bf16>>, usize) = (vec![], 0);
             for ((n, weight), store) in widths.iter().zip(&weights).zip([Store::Set, Store::Add, Store::Set]) {
-                let terms = vec![(Matrix::new(&a, m, k), Matrix::new(weight, *n, k).t().into())];
-                gemm(level, &terms, 0.5, MatrixMut::strided(&mut alone[first..], m, *n, row), store);
-                columns.push(Columns { first, count: *n, terms, store });
+                let (a, b) = (Matrix::new(&a, m, k), Matrix::new(weight, *n, k).t());
+                gemm(level, &[(a, b)], 0.5, MatrixMut::strided(&mut alone[first..], m, *n, row), store);
+                let terms = vec![Term::new(a, b)];
+                columns.push(Columns { first, count: *n, rows: [0, m], terms, scale: 0.5, store });
                 first += n;
             }
-            gemm_columns(level, &columns, 0.5, MatrixMut::new(&mut together, m, row));
+            gemm_columns(level, &columns, MatrixMut::new(&mut together, m, row));
+            assert_eq!(together, alone, "{level:?} {m}");
+        }
+    }
+}
+
+/// Some rows of a batch for each of three adapters, in one piece or in several; the last has what is not finite.
+const RANGES: [[&[[usize; 2]]; 3]; 3] = [
+    [&[[0, 1]], &[], &[]],
+    [&[[0, 2], [4, 5]], &[[2, 4], [5, 40]], &[[40, 70]]],
+    [&[[0, 31], [33, 34], [150, 230]], &[[31, 33], [40, 100]], &[[34, 40], [100, 150], [230, 231]]],
+];
+
+#[test]
+fn a_term_of_some_rows_leaves_the_others_as_they_are() {
+    tunebench_amx_emulator::install();
+    let (k, n, ranks) = (96, 83, [4, 40, 16]);
+    for level in SimdLevel::available() {
+        for (ranges, m) in RANGES.iter().zip([1, 70, 231]) {
+            let (x, w): (Vec<bf16>, Vec<bf16>) = (random("x", m * k), random("w", n * k));
+            let widest = 40;
+            let hidden: Vec<bf16> = random("h", m * widest);
+            let mut ups = ranks.map(|rank| random::<bf16>("b", n * rank));
+            ups[2].iter_mut().step_by(3).for_each(|number| *number = bf16::NAN);
+            ups[2].iter_mut().skip(1).step_by(3).for_each(|number| *number = bf16::INFINITY);
+            let x = Matrix::new(&x, m, k);
+            let packed = PackedRhs::new(level, Matrix::new(&w, n, k).t());
+            let term =
+                |i: usize| (Matrix::strided(&hidden, m, ranks[i], widest), Matrix::new(&ups[i], n, ranks[i]).t());
+            let mut alone: Vec<Vec<bf16>> = Vec::new();
+            for i in 0..3 {
+                let terms: [(Matrix<'_, bf16>, Rhs<'_, bf16>); 2] =
+                    [(x, (&packed).into()), (term(i).0, term(i).1.into())];
+                let mut out = vec![bf16::ONE; m * n];
+                gemm(level, &terms, 1.0, MatrixMut::new(&mut out, m, n), Store::Add);
+                alone.push(out);
+            }
+            let mut plain = vec![bf16::ONE; m * n];
+            gemm(level, &[(x, &packed)], 1.0, MatrixMut::new(&mut plain, m, n), Store::Add);
+
+            let mut terms = vec![Term::new(x, &packed)];
+            terms.extend((0..3).map(|i| Term { rows: Some(ranges[i]), ..Term::new(term(i).0, term(i).1) }));
+            let part = Columns { first: 0, count: n, rows: [0, m], terms, scale: 1.0, store: Store::Add };
+            let mut together = vec![bf16::ONE; m * n];
+            gemm_columns(level, &[part], MatrixMut::new(&mut together, m, n));
+
+            let bits = |numbers: &[bf16]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+            for row in 0..m {
+                let is_in = |range: &[usize; 2]| (range[0]..range[1]).contains(&row);
+                let own = (0..3).find(|i| ranges[*i].iter().any(is_in));
+                let expected = own.map_or(&plain, |i| &alone[i]);
+                let [found, expected] = [&together, expected].map(|out| bits(&out[row * n..][..n]));
+                assert_eq!(found, expected, "{level:?}, {m} rows, row {row} of {own:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_of_the_rows_are_the_bytes_of_products_of_their_own() {
+    tunebench_amx_emulator::install();
+    let k = 100;
+    for level in SimdLevel::available() {
+        for (cuts, m) in [([0, 1, 3, 9], 9), ([0, 20, 20, 300], 300)] {
+            let (x, row) = (random::<bf16>("x", m * k), 24);
+            let (mut together, mut alone) = (vec![bf16::ONE; m * row], vec![bf16::ONE; m * row]);
+            let weights = [24, 8, 17].map(|n| random::<bf16>("w", n * k));
+            let mut parts = Vec::new();
+            for (i, weight) in weights.iter().enumerate() {
+                let ([from, to], n, scale) = ([cuts[i], cuts[i + 1]], weight.len() / k, 0.5 + i as f32);
+                let weight = Matrix::new(weight, n, k).t();
+                let own = [(Matrix::new(&x[from * k..], to - from, k), weight)];
+                gemm(level, &own, scale, MatrixMut::strided(&mut alone[from * row..], to - from, n, row), Store::Set);
+                let terms = vec![Term::new(Matrix::new(&x, m, k), weight)];
+                parts.push(Columns { first: 0, count: n, rows: [from, to], terms, scale, store: Store::Set });
+            }
+            gemm_columns(level, &parts, MatrixMut::new(&mut together, m, row));
             assert_eq!(together, alone, "{level:?} {m}");
         }
     }

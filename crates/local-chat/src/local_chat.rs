@@ -103,7 +103,7 @@ impl LocalChat {
         if let Some((schema, _)) = &form {
             manner.schema.clone_from(schema);
         }
-        let prompt = Prompt { tokens, key: request::key(request, name) };
+        let prompt = Prompt { tokens, key: request::key(request, name), adapter: 0 };
         let job = Job { name, prompt, manner, form: form.map(|(_, form)| form), adapted: adapted.join("; ") };
         match self.memory.exceeded(self.memory.of_one(&*self.open.model, self.length(&job))) {
             None => Ok(job),

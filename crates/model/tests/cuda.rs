@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use tunebench_model::backend::{Backend, Cuda, Parts, REFERENCE, Sequence, StepKey, named};
+use tunebench_model::backend::{Backend, Cuda, Parts, PromptRow, REFERENCE, Sequence, StepKey, named};
 use tunebench_model::reference::Precision;
 use tunebench_model::{AdamWStates, Tuning, Weights};
 use tunebench_spec::plan::RecordedPlan;
@@ -95,7 +95,7 @@ fn greedy_answers_are_those_of_transformers() {
         let parts = Parts { shape: &shape, weights, tuning: Tuning::none() };
         let model = Cuda::on(Device::Cpu, precision).generator(parts).unwrap();
         let cases = Greedy::of(family);
-        let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt.as_slice()).collect();
+        let prompts: Vec<PromptRow<'_>> = cases.iter().map(|case| case.prompt.as_slice().into()).collect();
         let (mut rows, mut logits) = (model.rows(), Vec::new());
         let best = |logits: &[f32]| -> Vec<u32> {
             let of = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as u32;

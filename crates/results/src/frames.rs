@@ -126,7 +126,7 @@ record!("generations", Generation {
     prompt_tokens: u64, "tokens", "length of the prompt";
     new_tokens: u64, "tokens", "length of the answer";
     finish: String, "", "stop at an end-of-sequence token, length at the limit, not_asked where the model could not be asked";
-    seconds: f64, "seconds", "wall time of the answer";
+    seconds: f64, "seconds", "wall time of the answer: since the one before it; of models that answer in one batch, their share by rows";
 });
 
 record!("judgements", Judgement {

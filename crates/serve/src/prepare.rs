@@ -156,7 +156,7 @@ pub(crate) fn prepare(
     let choice = |(index, (tokens, answer)): (usize, (Vec<u32>, usize))| Choice {
         model: number,
         index,
-        request: Request { prompt: Prompt { tokens, key: key(answer) }, settings: settings.clone() },
+        request: Request { prompt: Prompt { tokens, key: key(answer), adapter: 0 }, settings: settings.clone() },
         // The prompt is the same for all answers to it, and told once for each.
         prompt_logprobs: wanted.prompt_logprobs,
         stops: manner.stops.clone(),

@@ -193,6 +193,8 @@ pub struct Generation {
     pub new_tokens: u64,
     /// `stop` at an end-of-sequence token, `length` at the limit, `not_asked` where the model could not be asked.
     pub finish: String,
+    /// Since the answer before it, as many are made side by side. Where several models answer in one batch, its time is
+    /// divided among them by the rows that they have in it, so that the answers of all add up to it.
     pub seconds: f64,
 }
 

@@ -22,7 +22,7 @@ use crate::hub_files::is_address;
 use crate::losses;
 use crate::memory;
 use crate::model_encoder::Form;
-use crate::model_files::{ModelFiles, VIRTUAL_BASE, quantised_by};
+use crate::model_files::{ModelFiles, VIRTUAL_BASE};
 use crate::observer::{Event, Observer};
 use crate::stored_weights::{plain_bytes, stored_weights};
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use tunebench_kernels::SimdLevel;
 use tunebench_kernels::optim::adamw::AdamWParams;
 use tunebench_kernels::quant::QuantType;
-use tunebench_model::backend::{Backend, OptimizerStep, Parts, Sequence, StepKey, StepSize};
+use tunebench_model::backend::{Backend, OptimizerStep, Parts, PromptRow, Sequence, StepKey, StepSize};
 use tunebench_model::{AdamWStates, MemoryNeed, QuantisedWeight, QuantisedWeights, Tuning, Weights, quantise};
 use tunebench_spec::decoder::{Part, Weight};
 use tunebench_spec::names::Role;
@@ -343,7 +343,7 @@ fn answer_steps(
 ) -> Result<[f64; 2], StudyError> {
     let model = backend.generator(Parts { shape, weights, tuning: Tuning::none() })?;
     let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
-    let prompts = vec![prompt.as_slice(); streams];
+    let prompts: Vec<PromptRow<'_>> = vec![prompt.as_slice().into(); streams];
     let mut logits = Vec::new();
     let mut rows = model.rows();
     let begin = Instant::now();

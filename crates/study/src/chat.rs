@@ -51,7 +51,7 @@ impl Chat {
             Err(reason) => return Ok(Err(reason)),
         };
         let mut text = String::new();
-        answer(self.model.as_ref(), &[&Prompt { tokens, key }], &self.settings, 1, &mut |_, found| {
+        answer(self.model.as_ref(), &[&Prompt { tokens, key, adapter: 0 }], &self.settings, 1, &mut |_, found| {
             text = self.encoder.encoder.tokenizer().decode(&found.tokens)?;
             Ok::<(), StudyError>(())
         })?;

@@ -206,6 +206,11 @@ impl<'a> Evaluation<'a> {
         GenerationRequest { items, settings, encoder, model, seed, backend, known: &self.prompts }
     }
 
+    /// Answers that are made at once.
+    pub fn batch_size(&self) -> usize {
+        self.eval.generation.batch_size
+    }
+
     /// Names what the judges that do not wait for all answers say of the generations of this identity; none where all wait.
     ///
     /// # Errors

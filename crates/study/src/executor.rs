@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::Generation;
 
+use crate::answering_together::{self, Member};
 use crate::base::SharedBase;
 use crate::calibration::Calibration;
 use crate::error::StudyError;
@@ -20,6 +21,7 @@ use crate::model_key::ModelKey;
 use crate::observer::Observer;
 use crate::ranks::{Order, Ranks};
 use crate::run_folder::RunFolder;
+use crate::trained_arm;
 use crate::work::{Piece, PieceKind};
 
 /// What does pieces of work, and where.
@@ -174,6 +176,52 @@ impl<'a> Executor<'a> {
 
     fn generator(&self, model: &EvaluatedModel<'_>) -> Result<Box<dyn Generator>, StudyError> {
         model.generator(self.backend, self.folder.root(), &mut *self.base_for(model)?)
+    }
+
+    /// Whether two models can answer in one batch; ranks answer a model together, one after the other.
+    pub fn answers_with(&self, model: &ModelKey, other: &ModelKey) -> bool {
+        let models = (self.models.get(model), self.models.get(other));
+        let (Some(model), Some(other)) = models else { return false };
+        self.ranks.borrow().is_alone() && answering_together::is_possible(model, other, self.backend)
+    }
+
+    /// Has models that can answer in one batch do so.
+    ///
+    /// # Errors
+    /// When that cannot be done, or does not work for one of them.
+    pub fn answer_together(&self, pieces: &[&Piece], observer: &mut dyn Observer) -> Result<(), StudyError> {
+        let (evaluation, root) = (self.evaluation()?, self.folder.root());
+        let models = pieces.iter().map(|piece| self.model(&piece.model)).collect::<Result<Vec<_>, _>>()?;
+        let mut members = Vec::with_capacity(models.len());
+        for (model, piece) in models.iter().zip(pieces) {
+            let request = evaluation.request(model.encoder(), model.key());
+            members.push(Member { request, path: self.folder.generations(&piece.id) });
+        }
+        let model = {
+            let mut base = self.base.borrow_mut();
+            let keeps = models.iter().map(|model| model.keeps_base(self.backend)).collect::<Result<Vec<bool>, _>>()?;
+            base.set_keeps(keeps.into_iter().all(|keeps| keeps));
+            answering_together::open(&models, self.backend, root, &mut base)?
+        };
+        answering_together::generate(model.as_ref(), &members, observer)
+    }
+
+    /// What of the items a batch holds at once.
+    ///
+    /// # Errors
+    /// When the study has no evaluation.
+    pub fn batches(&self) -> Result<usize, StudyError> {
+        let evaluation = self.evaluation()?;
+        Ok(evaluation.items().len().div_ceil(evaluation.batch_size().max(1)))
+    }
+
+    /// The seconds that a model's training took; none of one that is not trained.
+    ///
+    /// # Errors
+    /// When its record cannot be read.
+    pub fn train_seconds(&self, model: &ModelKey) -> Result<Option<f64>, StudyError> {
+        let EvaluatedModel::Arm(arm) = self.model(model)? else { return Ok(None) };
+        Ok(trained_arm::finished(self.folder.root(), &arm.identity)?.map(|file| file.record.train_seconds))
     }
 
     /// A model's answers, all of them.

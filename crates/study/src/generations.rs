@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 use tunebench_dataset::Unusable;
 use tunebench_files::JsonLines;
-use tunebench_generate::{Prompt, Sampling, Settings, answer, groups};
+use tunebench_generate::{Answer, Prompt, Sampling, Settings, answer, groups};
 use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::random::Stream;
 use tunebench_spec::study::GenerationSettings;
@@ -42,10 +43,10 @@ pub struct GenerationRequest<'a> {
 }
 
 /// The items that a model can be asked, and those that it cannot.
-struct Prompts<'a> {
-    prompts: Vec<Prompt>,
+pub struct Prompts<'a> {
+    pub prompts: Vec<Prompt>,
     /// Item and text of each prompt.
-    items: Vec<(&'a Example, &'a str)>,
+    pub items: Vec<(&'a Example, &'a str)>,
     skipped: Vec<(&'a Example, &'a Unusable)>,
 }
 
@@ -63,11 +64,11 @@ impl Share {
 }
 
 /// A file of generations, open for more.
-struct AnswerFile {
+pub struct AnswerFile {
     path: PathBuf,
     file: JsonLines<Generation>,
     /// The items that are answered there.
-    done: BTreeSet<String>,
+    pub done: BTreeSet<String>,
 }
 
 impl AnswerFile {
@@ -76,6 +77,15 @@ impl AnswerFile {
         path.parent().map_or(Ok(()), tunebench_files::create_folder)?;
         let (file, found) = JsonLines::<Generation>::open(path).map_err(damaged)?;
         Ok(Self { path: path.to_owned(), file, done: found.into_iter().map(|found| found.item).collect() })
+    }
+
+    /// Adds an answer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append(&mut self, generation: &Generation) -> Result<(), StudyError> {
+        self.file.append(generation)?;
+        Ok(())
     }
 
     /// Takes over what other ranks have answered, in this run or in one that was killed.
@@ -171,15 +181,11 @@ impl<'a> GenerationRequest<'a> {
         ranks: &mut Ranks<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
-        let known = self.known.of(self.items, self.encoder, model.positions());
+        let known = self.known_prompts(model.positions());
         let prompts = self.prompts(&known);
         let mut all = None;
         let done = ranks.told_by_first(|| {
-            let mut found = AnswerFile::open(path)?;
-            found.take_parts()?;
-            for (item, reason) in prompts.skipped.iter().filter(|(item, _)| !found.done.contains(&item.id)) {
-                found.file.append(&self.skipped(item, reason))?;
-            }
+            let found = self.open(path, &prompts)?;
             let done = found.done.clone();
             all = Some(found);
             Ok(done)
@@ -199,6 +205,19 @@ impl<'a> GenerationRequest<'a> {
         Ok(())
     }
 
+    /// Opens the file of the answers for more, with those in it that the model cannot give.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be written.
+    pub fn open(&self, path: &Path, prompts: &Prompts<'_>) -> Result<AnswerFile, StudyError> {
+        let mut found = AnswerFile::open(path)?;
+        found.take_parts()?;
+        for (item, reason) in prompts.skipped.iter().filter(|(item, _)| !found.done.contains(&item.id)) {
+            found.file.append(&self.skipped(item, reason))?;
+        }
+        Ok(found)
+    }
+
     /// Answers a rank's share of what is not done; how many are, then, as far as this rank knows.
     fn answer(
         &self,
@@ -209,7 +228,7 @@ impl<'a> GenerationRequest<'a> {
         file: &mut JsonLines<Generation>,
         observer: &mut dyn Observer,
     ) -> Result<usize, StudyError> {
-        let Prompts { prompts, items, .. } = prompts;
+        let (all, Prompts { prompts, items, .. }) = (prompts, prompts);
         // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
         // one that was broken off is answered again as a whole.
         let slots = self.settings.batch_size;
@@ -235,16 +254,7 @@ impl<'a> GenerationRequest<'a> {
                 if !is_missing(&group[i]) {
                     return Ok(());
                 }
-                let (item, prompt) = &items[group[i]];
-                let generation = Generation {
-                    prompt: (*prompt).to_owned(),
-                    answer: self.encoder.encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
-                    prompt_tokens: asked[i].tokens.len() as u64,
-                    new_tokens: found.tokens.len() as u64,
-                    finish: found.finish.as_str().to_owned(),
-                    seconds,
-                    ..self.empty(item)
-                };
+                let generation = self.answered(all, group[i], &found, seconds)?;
                 file.append(&generation)?;
                 count += 1;
                 observer.on_event(&Event::Generated { done: count, generation: &generation });
@@ -258,14 +268,42 @@ impl<'a> GenerationRequest<'a> {
         Ok(count)
     }
 
+    /// What is kept of the answer to a prompt, by its number.
+    ///
+    /// # Errors
+    /// When its tokens are no text.
+    pub fn answered(
+        &self,
+        prompts: &Prompts<'_>,
+        number: usize,
+        found: &Answer,
+        seconds: f64,
+    ) -> Result<Generation, StudyError> {
+        let (item, prompt) = &prompts.items[number];
+        Ok(Generation {
+            prompt: (*prompt).to_owned(),
+            answer: self.encoder.encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
+            prompt_tokens: prompts.prompts[number].tokens.len() as u64,
+            new_tokens: found.tokens.len() as u64,
+            finish: found.finish.as_str().to_owned(),
+            seconds,
+            ..self.empty(item)
+        })
+    }
+
+    /// The items as prompts of a model with so many positions, tokenized once for all that read them alike.
+    pub fn known_prompts(&self, positions: usize) -> Arc<prompts::Prompts> {
+        self.known.of(self.items, self.encoder, positions)
+    }
+
     /// The items as this model is asked them: what is drawn for each is its own.
-    fn prompts<'p>(&'p self, known: &'p prompts::Prompts) -> Prompts<'p> {
+    pub fn prompts<'p>(&'p self, known: &'p prompts::Prompts) -> Prompts<'p> {
         let mut all = Prompts { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
         for (item, prompt) in self.items.iter().zip(known) {
             match prompt {
                 Ok(prompt) => {
                     let key = Stream::named(self.seed, &item.id).next_u64();
-                    all.prompts.push(Prompt { tokens: prompt.tokens.clone(), key });
+                    all.prompts.push(Prompt { tokens: prompt.tokens.clone(), key, adapter: 0 });
                     all.items.push((item, &prompt.text));
                 }
                 Err(reason) => all.skipped.push((item, reason)),
@@ -304,7 +342,8 @@ impl<'a> GenerationRequest<'a> {
         hash::of_bytes(json!([prompt, max_new_tokens, temperature]).to_string().as_bytes())
     }
 
-    fn settings(&self) -> Settings {
+    /// How they are answered.
+    pub fn settings(&self) -> Settings {
         Settings {
             max_new_tokens: self.settings.max_new_tokens,
             sampling: Sampling::new(self.settings.temperature, self.seed),

@@ -23,7 +23,8 @@
 //! - [`run`](mod@run): a run of it, whose loop is `round.rs`; [`joining`]: frames of what is done; [`workers`]: which of several processes does what, with [`failures`] noted for the others;
 //!   [`executor`]: one piece of work, for one [`evaluated_model`]
 //! - [`training`], [`generations`], [`judgements`] with their [`judged_file`]: the three kinds of work; [`prompts`]: what
-//!   models are asked, tokenized once
+//!   models are asked, tokenized once; `answering_together.rs`: several models that answer in one batch, `companions.rs` which
+//!   may, and `company.rs` who waits for whom
 //! - [`judges`]: the judges of a study, [`judge_servers`]: whom they ask, [`judge_cost`]: what that takes; [`together`]: those
 //!   that wait for all answers
 //! - [`judge_again`]: judging what a run folder holds, again or by another judge; [`judge_probes`] and [`changed_answers`]: whether a
@@ -41,6 +42,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod adapter_export;
+mod answering_together;
 pub mod arm_export;
 pub mod arm_plan;
 pub mod arm_recipe;
@@ -52,6 +54,8 @@ pub mod calibration;
 pub mod candidates;
 pub mod changed_answers;
 pub mod chat;
+mod companions;
+mod company;
 pub mod context;
 pub mod error;
 pub mod evaluated_model;

@@ -261,6 +261,16 @@ pub enum Event<'a> {
         items: usize,
         done: usize,
     },
+    /// Several models begin to answer in one batch, or go on with it: `done` of `items`, those of all of them, are answered.
+    AnsweringTogether {
+        models: &'a [&'a ModelKey],
+        items: usize,
+        done: usize,
+    },
+    /// What went wrong with that; each answers by itself now.
+    AnsweringApart {
+        error: &'a StudyError,
+    },
     /// `done` of the items are answered, this one last.
     Generated {
         done: usize,

@@ -9,6 +9,7 @@ use tunebench_files::Taken;
 use tunebench_spec::hash;
 use tunebench_spec::progress::{PieceState, RunState};
 
+use crate::company::Company;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::executor::Executor;
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     worked_on: u32,
     /// Workers have told what they did: it is not told again when it is found done.
     pub follows_workers: bool,
+    /// Whether a model may wait for others to answer beside: work went on since all were looked at.
+    may_wait: bool,
 }
 
 /// The work on one model within a round.
@@ -85,6 +88,7 @@ impl<'a> Run<'a> {
             failures: Vec::new(),
             worked_on: 0,
             follows_workers: false,
+            may_wait: true,
         }
     }
 
@@ -118,6 +122,7 @@ impl<'a> Run<'a> {
         }
         let (is_new, count) = (!waiting.is_empty(), number);
         let mut pause = Pause::default();
+        self.may_wait = true;
         while !waiting.is_empty() {
             let mut is_further = false;
             let mut left = Vec::new();
@@ -137,6 +142,7 @@ impl<'a> Run<'a> {
                 }
             }
             waiting = left;
+            self.may_wait = is_further;
             if !waiting.is_empty() {
                 pause.wait(is_further, observer)?;
             }
@@ -229,7 +235,9 @@ impl<'a> Run<'a> {
             }
             if !self.part.does(piece.kind) {
                 self.found(piece)?;
-            } else if !self.piece(graph, piece, model, count, observer)? {
+            } else if self.may_wait && self.company(graph, is_done).is_awaited_by(index)?
+                || !self.piece(graph, index, model, count, is_done, observer)?
+            {
                 return Ok(false);
             }
             is_done[index] = true;
@@ -260,11 +268,13 @@ impl<'a> Run<'a> {
     fn piece(
         &mut self,
         graph: &WorkGraph,
-        piece: &Piece,
+        index: usize,
         model: &mut ModelPieces,
         count: usize,
+        is_done: &[bool],
         observer: &mut dyn Observer,
     ) -> Result<bool, StudyError> {
+        let piece = &graph.pieces[index];
         // Another process may judge for hours; what it has judged need not wait for that.
         if piece.kind == PieceKind::Judge && self.executor.is_done(piece)? {
             self.progress.piece(piece, PieceState::Done, None)?;
@@ -296,7 +306,9 @@ impl<'a> Run<'a> {
         // Of what is done only a training has something to tell.
         let done = match was_done && piece.kind != PieceKind::Train {
             true => Ok(()),
-            false => self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told }),
+            false => self.company(graph, is_done).answer(index, observer).and_then(|()| {
+                self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told })
+            }),
         };
         match done {
             Ok(()) => self.progress.piece(piece, PieceState::Done, None)?,
@@ -319,6 +331,12 @@ impl<'a> Run<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Whom a model may answer beside.
+    fn company<'r>(&'r self, graph: &'r WorkGraph, is_done: &'r [bool]) -> Company<'r, 'a> {
+        let Self { executor, worker, progress, failed, part, .. } = self;
+        Company { graph, is_done, executor, worker, progress, failed, part: *part }
     }
 
     /// Tells that work on a model begins.

@@ -161,11 +161,20 @@ pub fn open(root: &Path, identity: &str) -> Result<TrainedArm, StudyError> {
 /// # Errors
 /// As [`open`].
 pub fn open_over(root: &Path, identity: &str, shared: &mut SharedBase) -> Result<TrainedArm, StudyError> {
+    let (file, tuning) = tuned(root, identity)?;
+    let weights = base_weights(root, &file.base, &file.shape, shared)?;
+    Ok(TrainedArm { file, weights, tuning, tokenizer: tokenizer(root, identity)? })
+}
+
+/// What a finished training trained, without what it started from.
+///
+/// # Errors
+/// When it is not finished, or a file of it is missing or damaged.
+pub fn tuned(root: &Path, identity: &str) -> Result<(ArmFile, Tuning), StudyError> {
     let folder = run_folder::training(root, identity);
     let Some(file) = finished(root, identity)? else { return Err(StudyError::Unfinished { folder }) };
-    let weights = base_weights(root, &file.base, &file.shape, shared)?;
     let tuning = tunebench_train::load_result(&folder, &file.shape).in_arm(&file.record.arm)?;
-    Ok(TrainedArm { file, weights, tuning, tokenizer: tokenizer(root, identity)? })
+    Ok((file, tuning))
 }
 
 /// The tokenizer that a training kept beside its result.

@@ -133,6 +133,11 @@ pub fn line(event: &Event<'_>) -> Option<String> {
             )
         }
         Event::Trained { record, .. } => trained(record),
+        Event::AnsweringTogether { models, .. } => {
+            let models: Vec<String> = models.iter().map(ToString::to_string).collect();
+            format!("  {} models answer in one batch: {}", models.len(), models.join(", "))
+        }
+        Event::AnsweringApart { error } => format!("  models that answered in one batch go on one by one: {error}"),
         Event::JudgingNote(note) => (*note).to_owned(),
         Event::JudgingFinished { judge, judgements, .. } => format!("  {judge}: {}", summary(judgements)),
         Event::Elsewhere { model, by } => format!("{model} is worked on by another process: {by}"),

@@ -123,6 +123,22 @@ pub struct Claimed<'o> {
     pub is_told: bool,
 }
 
+/// Work of several pieces at once, under the claims of some of them.
+pub struct ClaimedTogether<'o> {
+    pub observer: &'o mut dyn Observer,
+    pub claims: &'o [Claim],
+}
+
+impl Observer for ClaimedTogether<'_> {
+    fn on_event(&mut self, event: &Event<'_>) {
+        self.observer.on_event(event);
+    }
+
+    fn stop(&self) -> Stop {
+        if self.claims.iter().any(Claim::is_lost) { Stop::Soon } else { self.observer.stop() }
+    }
+}
+
 impl Observer for Claimed<'_> {
     fn on_event(&mut self, event: &Event<'_>) {
         if self.is_told {

@@ -21,29 +21,48 @@ const SLAB: usize = 1 << 21;
 const NC: usize = 256;
 /// Most rows of a block, of any kernel.
 const MOST_ROWS: usize = 144;
+/// Tasks that a product is cut into where it can be, so that threads end together.
+const TASKS: usize = 16;
 
 /// Elements that a product over `k` steps holds packed of its left operand at once, at most, and of a right one that was not packed
 /// beforehand.
 pub fn slabs(k: usize) -> [usize; 2] {
     [MOST_ROWS, NC].map(|block| SLAB.max(block * k))
 }
-/// Tasks that a product is cut into where it can be, so that threads end together.
-const TASKS: usize = 16;
 
-/// What [`gemm`](super::gemm()) was asked for: some columns of a result, each part by terms of its own.
+/// What [`gemm`](super::gemm()) was asked for: parts of a result, each by terms of its own.
 #[derive(Clone, Copy)]
 pub struct Product<'p, 'a, E> {
-    pub parts: &'p [Part<'p, 'a, E>],
-    pub scale: f32,
+    pub parts: &'p [Columns<'a, E>],
     pub threads: Threads,
 }
 
-/// So many columns of a result, from `first` on: the sum of its terms, zero where there are none.
-pub struct Part<'p, 'a, E> {
+/// Columns of a result over some of its rows, which are a product of their own: the sum of its terms, zero where there are
+/// none, times `scale`.
+pub struct Columns<'a, E> {
+    /// The first of them, and how many they are.
     pub first: usize,
-    pub columns: usize,
-    pub terms: &'p [(Matrix<'a, E>, Rhs<'a, E>)],
+    pub count: usize,
+    /// From and to.
+    pub rows: [usize; 2],
+    pub terms: Vec<Term<'a, E>>,
+    pub scale: f32,
     pub store: Store,
+}
+
+/// A term of a sum, `a [m, k] x b [k, n]` with `m` the rows of the whole result.
+pub struct Term<'a, E> {
+    pub a: Matrix<'a, E>,
+    pub b: Rhs<'a, E>,
+    /// The rows that it is added to, ranges from and to; all where none are said. What `a` holds in other rows changes nothing.
+    pub rows: Option<&'a [[usize; 2]]>,
+}
+
+impl<'a, E> Term<'a, E> {
+    /// Of all rows.
+    pub fn new(a: Matrix<'a, E>, b: impl Into<Rhs<'a, E>>) -> Self {
+        Self { a, b: b.into(), rows: None }
+    }
 }
 
 /// Computes the product by the kernel of the level.
@@ -56,6 +75,70 @@ struct Ready<'a, E> {
     a: Arc<Lhs>,
     b: Right<'a, E>,
     k: usize,
+    tiles: Tiles,
+}
+
+impl<'a, E: Element> Ready<'a, E> {
+    /// Rows `from..to` of a term, whose operands are found at `a` and `b`.
+    fn new<K: Kernel>(term: &Term<'_, E>, a: Arc<Lhs>, b: Right<'a, E>, rows: [usize; 2]) -> Self {
+        Self { a, b, k: term.a.cols, tiles: Tiles::new::<K>(term.rows, rows) }
+    }
+}
+
+/// Which rows of each tile a term is added to, a bit each; all of all where there are none.
+struct Tiles(Option<Vec<u64>>);
+
+impl Tiles {
+    /// Of the tiles of rows `from..to`.
+    fn new<K: Kernel>(ranges: Option<&[[usize; 2]]>, [from, to]: [usize; 2]) -> Self {
+        const { assert!(K::MR <= 64, "a bit for each row of a tile") };
+        let Some(ranges) = ranges else { return Self(None) };
+        let mut tiles = vec![0u64; (to - from).div_ceil(K::MR)];
+        for row in ranges.iter().flat_map(|[first, end]| (*first).max(from)..(*end).min(to)) {
+            tiles[(row - from) / K::MR] |= 1 << ((row - from) % K::MR);
+        }
+        Self(Some(tiles))
+    }
+
+    /// Of the tile that begins with `row`, a multiple of `MR` counted from the first tile; of so many rows that are there.
+    fn own<K: Kernel>(&self, row: usize, rows: usize) -> Own {
+        let Some(tiles) = &self.0 else { return Own::All };
+        let all = u64::MAX >> (64 - rows.min(K::MR));
+        match tiles[row / K::MR] {
+            0 => Own::None,
+            own if own == all => Own::All,
+            own => Own::Some(own),
+        }
+    }
+}
+
+/// Rows of a tile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    All,
+    None,
+    /// A bit for each.
+    Some(u64),
+}
+
+impl Own {
+    /// Has `add` add to a tile of sums, rows `stride` apart, and puts the rows that are not its own back as they were: so that
+    /// not even a number that is not finite, or the sign of a zero, comes to them. `kept` holds a tile.
+    fn guard<K: Kernel>(self, tile: &mut [f32], stride: usize, kept: &mut [f32], add: impl FnOnce(*mut f32)) {
+        let own = match self {
+            Self::All => u64::MAX,
+            Self::None => return,
+            Self::Some(own) => own,
+        };
+        let others = || (0..K::MR).filter(|row| own & 1 << row == 0);
+        for row in others() {
+            kept[row * K::NR..][..K::NR].copy_from_slice(&tile[row * stride..][..K::NR]);
+        }
+        add(tile.as_mut_ptr());
+        for row in others() {
+            tile[row * stride..][..K::NR].copy_from_slice(&kept[row * K::NR..][..K::NR]);
+        }
+    }
 }
 
 /// The left operand: whole panels of rows where they lie, and the rest packed; or all of it packed.
@@ -139,9 +222,11 @@ impl<'a, E: Element> Product<'_, 'a, E> {
     fn run<K: Kernel, O: Element>(self, mut out: MatrixMut<'_, O>) {
         let m = out.rows;
         for part in self.parts {
-            let n = part.columns;
+            let (n, [from, to]) = (part.count, part.rows);
             assert!(part.first + n <= out.cols, "columns outside of a product's result");
-            for (a, b) in part.terms {
+            assert!(from <= to && to <= m, "rows outside of a product's result");
+            assert!(part.terms.first().is_none_or(|term| term.rows.is_none()), "a sum begins with all its rows");
+            for Term { a, b, .. } in &part.terms {
                 assert!(a.rows == m && b.dims() == [a.cols, n], "the shapes of a product do not fit");
                 if let Rhs::Packed(b) = b {
                     assert!(b.is_for::<K, E>(), "an operand packed for another kernel");
@@ -156,45 +241,40 @@ impl<'a, E: Element> Product<'_, 'a, E> {
             return self.run_at_once::<K, O>(m, &out);
         }
         let mut lefts = Lefts::new();
-        self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, m, &mut lefts, &out));
+        self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, &mut lefts, &out));
     }
 
     /// Few rows, all in one block: each piece of a right operand is read once, by whoever multiplies it, so nothing of it is
     /// packed beforehand, and the parts need not wait for each other.
     fn run_at_once<K: Kernel, O: Element>(&self, m: usize, out: &Shared<'_, O>) {
         let mut lefts = Lefts::new();
-        let mut ready = |part: &Part<'_, 'a, E>| -> Vec<Ready<'a, E>> {
-            let mut term = |(a, b): &(Matrix<'a, E>, Rhs<'a, E>)| {
-                let left = lefts.get::<K, E>(a, [0, m], self.threads);
-                Ready { a: left, b: b.right::<K>(), k: a.cols }
+        let mut ready = |part: &Columns<'a, E>| -> Vec<Ready<'a, E>> {
+            let mut ready = |term: &Term<'a, E>| {
+                let left = lefts.get::<K, E>(&term.a, part.rows, self.threads);
+                Ready::new::<K>(term, left, term.b.right::<K>(), part.rows)
             };
-            part.terms.iter().map(&mut term).collect()
+            part.terms.iter().map(&mut ready).collect()
         };
         let ready: Vec<Vec<Ready<'a, E>>> = self.parts.iter().map(&mut ready).collect();
-        let nc = columns_of_block::<K>(m, self.parts.iter().map(|part| part.columns).sum());
-        let blocks_of = |part: usize| (0..self.parts[part].columns).step_by(nc).map(move |first| (part, first));
-        let blocks: Vec<(usize, usize)> = (0..self.parts.len()).flat_map(blocks_of).collect();
+        let nc = columns_of_block::<K>(m, self.parts.iter().map(|part| part.count).sum());
+        let has_rows = |part: &usize| self.parts[*part].rows[0] < self.parts[*part].rows[1];
+        let blocks_of = |part: usize| (0..self.parts[part].count).step_by(nc).map(move |first| (part, first));
+        let blocks: Vec<(usize, usize)> = (0..self.parts.len()).filter(has_rows).flat_map(blocks_of).collect();
         each(self.threads, blocks.len(), |index| {
-            let (part, first) = blocks[index];
-            let Part { first: offset, columns, store, .. } = self.parts[part];
-            let block = Block { rows: [0, m], cols: [first, columns.min(first + nc)], first_row: 0, offset };
-            multiply_block::<K, E, O>(&ready[part], &block, self.scale, out, store);
+            let (number, first) = blocks[index];
+            let part = &self.parts[number];
+            let (rows, cols) = (part.rows, [first, part.count.min(first + nc)]);
+            multiply_block::<K, E, O>(&ready[number], &Block { rows, cols, first_row: rows[0] }, part, out);
         });
     }
 
     /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
     /// the rows or columns of one block.
-    fn run_by_slabs<K: Kernel, O: Element>(
-        &self,
-        part: &Part<'_, '_, E>,
-        m: usize,
-        lefts: &mut Lefts,
-        out: &Shared<'_, O>,
-    ) {
-        let (n, threads) = (part.columns, self.threads);
-        let k: usize = part.terms.iter().map(|t| t.0.cols.next_multiple_of(K::K_PAD)).sum();
+    fn run_by_slabs<K: Kernel, O: Element>(&self, part: &Columns<'_, E>, lefts: &mut Lefts, out: &Shared<'_, O>) {
+        let (n, threads, [from, to]) = (part.count, self.threads, part.rows);
+        let k: usize = part.terms.iter().map(|term| term.a.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
-        let rights: Vec<Right<'_, E>> = part.terms.iter().map(|(_, b)| b.right::<K>()).collect();
+        let rights: Vec<Right<'_, E>> = part.terms.iter().map(|term| term.b.right::<K>()).collect();
         let are_ready = rights.iter().all(Right::is_ready);
         let (slab_m, slab_n) = (slab(K::MC), if are_ready { n } else { slab(NC) });
         for n0 in (0..n).step_by(slab_n.max(1)) {
@@ -204,18 +284,17 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                 .terms
                 .iter()
                 .zip(&rights)
-                .map(|((a, _), b)| (!b.is_ready()).then(|| pack_b::<K, E>(b, a.cols, [n0, n1], threads)));
+                .map(|(Term { a, .. }, b)| (!b.is_ready()).then(|| pack_b::<K, E>(b, a.cols, [n0, n1], threads)));
             let packed: Vec<Option<Panels>> = packed.collect();
-            for m0 in (0..m).step_by(slab_m) {
-                let m1 = m.min(m0 + slab_m);
+            for m0 in (from..to).step_by(slab_m) {
+                let m1 = to.min(m0 + slab_m);
                 let rights = rights.iter().zip(&packed).map(|(b, here)| match here {
                     Some(panels) => Right::Panels { panels, origin: n0 },
                     None => *b,
                 });
-                let ready = part.terms.iter().zip(rights).map(|((a, _), b)| Ready {
-                    a: lefts.get::<K, E>(a, [m0, m1], threads),
-                    b,
-                    k: a.cols,
+                let ready = part.terms.iter().zip(rights).map(|(term, b)| {
+                    let left = lefts.get::<K, E>(&term.a, [m0, m1], threads);
+                    Ready::new::<K>(term, left, b, [m0, m1])
                 });
                 let ready: Vec<Ready<'_, E>> = ready.collect();
                 let nc = columns_of_block::<K>(m1 - m0, n1 - n0);
@@ -224,8 +303,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                     let rows = m0 + index / blocks_across * K::MC;
                     let cols = n0 + index % blocks_across * nc;
                     let (rows, cols) = ([rows, m1.min(rows + K::MC)], [cols, n1.min(cols + nc)]);
-                    let block = Block { rows, cols, first_row: m0, offset: part.first };
-                    multiply_block::<K, E, O>(&ready, &block, self.scale, out, part.store);
+                    multiply_block::<K, E, O>(&ready, &Block { rows, cols, first_row: m0 }, part, out);
                 });
             }
         }
@@ -259,36 +337,39 @@ fn columns_of_block<K: Kernel>(m: usize, n: usize) -> usize {
     (n.div_ceil(across) / K::NR * K::NR).max(K::NR)
 }
 
-/// Rows and columns of a block of a part of the result; the row with which the packed panels of `A` begin, and the column of
-/// the result with which the part does.
+/// Rows and columns of a block of a part of the result, and the row with which the packed panels of `A` begin.
 struct Block {
     rows: [usize; 2],
     cols: [usize; 2],
     first_row: usize,
-    offset: usize,
 }
 
 /// One block of the result: tiles summed over pieces of `k` that keep a panel of `B` in the first cache, then stored.
 fn multiply_block<K: Kernel, E: Element, O: Element>(
     terms: &[Ready<'_, E>],
     block: &Block,
-    scale: f32,
+    part: &Columns<'_, E>,
     out: &Shared<'_, O>,
-    store: Store,
 ) {
-    let Block { rows: [r0, r1], cols: [c0, c1], first_row, offset } = *block;
+    let Block { rows: [r0, r1], cols: [c0, c1], first_row } = *block;
     let width = (c1 - c0).next_multiple_of(K::NR);
     let height = (r1 - r0).next_multiple_of(K::MR);
     // Panels that are not multiplied as they lie are made here.
     let is_made = |b: &Right<'_, E>| !b.is_ready() && !b.is_multiplied_narrow::<K>(r1 - r0);
     let longest = terms.iter().filter(|term| is_made(&term.b)).map(|term| piece_of_k::<K>(term.k)).max();
     let piece = longest.unwrap_or(0) * PIECE;
-    with_accumulators(width * height + room::<K::Packed>(piece), |memory| {
+    let kept = if terms.iter().any(|term| term.tiles.0.is_some()) { K::MR * K::NR } else { 0 };
+    with_accumulators(width * height + room::<K::Packed>(piece) + room::<f32>(kept), |memory| {
         let (sums, memory) = memory.split_at_mut(width * height);
-        let piece = Arena(memory).take::<K::Packed>(piece);
+        let mut memory = Arena(memory);
+        let (piece, kept) = (memory.take::<K::Packed>(piece), memory.take::<f32>(kept));
         let mut is_first = true;
         K::enter();
-        for Ready { a, b, k } in terms {
+        for Ready { a, b, k, tiles } in terms {
+            let own = |i: usize| tiles.own::<K>(r0 - first_row + i, r1 - r0 - i);
+            if (0..r1 - r0).step_by(K::MR).all(|i| own(i) == Own::None) {
+                continue;
+            }
             let kc = piece_of_k::<K>(*k);
             for k0 in (0..*k).step_by(kc.max(1)) {
                 let k1 = (*k).min(k0 + kc);
@@ -307,11 +388,10 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                             let right: *const bf16 = panels.at(c0 + j, k0);
                             prefetch(right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR), steps * K::NR);
                             let left = a.at::<K>(r0 - first_row, k0);
-                            // SAFETY: as below, for the one tile that so few rows are.
-                            unsafe {
-                                let sums = sums.as_mut_ptr().add(j);
-                                K::microkernel_narrow(steps, left, r1 - r0, right, sums, width, !is_first);
-                            }
+                            own(0).guard::<K>(&mut sums[j..], width, kept, |sums| {
+                                // SAFETY: as below, for the one tile that so few rows are.
+                                unsafe { K::microkernel_narrow(steps, left, r1 - r0, right, sums, width, !is_first) }
+                            });
                             continue;
                         }
                         let right = match b {
@@ -324,13 +404,12 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
                         for i in (0..height).step_by(K::MR) {
                             prefetch(next.wrapping_add(i / K::MR * share), share);
                             let left = a.at::<K>(r0 - first_row + i, k0);
-                            // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
-                            // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
-                            // has the kernel's instructions, since its level was not above the best one.
-                            unsafe {
-                                let sums = sums.as_mut_ptr().add(i * width + j);
-                                K::microkernel(steps, left, r1 - r0 - i, right, sums, width, !is_first);
-                            }
+                            own(i).guard::<K>(&mut sums[i * width + j..], width, kept, |sums| {
+                                // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
+                                // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
+                                // has the kernel's instructions, since its level was not above the best one.
+                                unsafe { K::microkernel(steps, left, r1 - r0 - i, right, sums, width, !is_first) }
+                            });
                         }
                     }
                 }
@@ -344,8 +423,8 @@ fn multiply_block<K: Kernel, E: Element, O: Element>(
         for r in r0..r1 {
             let sums = &sums[(r - r0) * width..][..c1 - c0];
             // SAFETY: blocks do not overlap, and each is stored by one task.
-            let out = unsafe { out.row(r, offset + c0, offset + c1) };
-            K::store(out, sums, scale, store);
+            let out = unsafe { out.row(r, part.first + c0, part.first + c1) };
+            K::store(out, sums, part.scale, part.store);
         }
     });
 }

@@ -6,6 +6,9 @@
 //! Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", in the words of BLIS). A right
 //! operand that is used again can be a [`PackedRhs`].
 //!
+//! A term may be of some rows only, as where each row of a batch has an adapter of its own (grouped products, as of Punica and
+//! S-LoRA): the others are what they are without it, whatever numbers its operands hold.
+//!
 //! An element of the result is summed along `k` in an order that depends on the terms' `k` alone. So a row's result is
 //! the same bytes whatever rows stand beside it, and however many threads work.
 //!
@@ -23,8 +26,8 @@ mod peak;
 mod pieces;
 mod rhs;
 
-pub use driver::slabs;
-use driver::{Part, Product};
+use driver::Product;
+pub use driver::{Columns, Term, slabs};
 pub use matrix::{Matrix, MatrixMut};
 use panels::Threads;
 pub use peak::peak;
@@ -47,37 +50,23 @@ pub fn gemm<'a, E: Element, B: Copy + Into<Rhs<'a, E>>, O: Element>(
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
-    let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    let parts = [Part { first: 0, columns: out.cols, terms: &terms, store }];
-    driver::run(level, Product { parts: &parts, scale, threads: Threads::All }, out);
+    driver::run(level, Product { parts: &[whole(terms, scale, &out, store)], threads: Threads::All }, out);
 }
 
-/// Columns of a result that are a product of their own.
-pub struct Columns<'a, E> {
-    /// The first of them, and how many they are.
-    pub first: usize,
-    pub count: usize,
-    pub terms: Vec<(Matrix<'a, E>, Rhs<'a, E>)>,
-    pub store: Store,
-}
-
-/// [`gemm`] for several parts of the columns of `out`, each the sum of its own terms: where rows are few, all of them are
-/// shared out over the threads at once.
+/// [`gemm`] for several parts of `out`, each the sum of its own terms: where rows are few, all of them are shared out over
+/// the threads at once.
 ///
 /// # Panics
-/// As [`gemm`].
-pub fn gemm_columns<'a, E: Element, O: Element>(
-    level: SimdLevel,
-    columns: &'a [Columns<'a, E>],
-    scale: f32,
-    out: MatrixMut<'_, O>,
-) {
-    let part = |of: &'a Columns<'a, E>| Part { first: of.first, columns: of.count, terms: &of.terms, store: of.store };
-    let parts: Vec<Part<'_, 'a, E>> = columns.iter().map(part).collect();
-    let mut ranges: Vec<[usize; 2]> = parts.iter().map(|part| [part.first, part.first + part.columns]).collect();
-    ranges.sort_unstable();
-    assert!(ranges.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "parts of a product that overlap");
-    driver::run(level, Product { parts: &parts, scale, threads: Threads::All }, out);
+/// As [`gemm`]; when parts overlap; when a part's first term is not of all its rows.
+pub fn gemm_columns<E: Element, O: Element>(level: SimdLevel, parts: &[Columns<'_, E>], out: MatrixMut<'_, O>) {
+    for (i, part) in parts.iter().enumerate() {
+        let overlaps = |other: &Columns<'_, E>| {
+            let columns = part.first < other.first + other.count && other.first < part.first + part.count;
+            columns && part.rows[0] < other.rows[1] && other.rows[0] < part.rows[1]
+        };
+        assert!(!parts[..i].iter().any(overlaps), "parts of a product that overlap");
+    }
+    driver::run(level, Product { parts, threads: Threads::All }, out);
 }
 
 /// [`gemm`] on the calling thread alone, for work that is split over threads already.
@@ -91,7 +80,16 @@ pub fn gemm_single_thread<'a, E: Element, B: Copy + Into<Rhs<'a, E>>, O: Element
     out: MatrixMut<'_, O>,
     store: Store,
 ) {
-    let terms: Vec<_> = terms.iter().map(|&(a, b)| (a, b.into())).collect();
-    let parts = [Part { first: 0, columns: out.cols, terms: &terms, store }];
-    driver::run(level, Product { parts: &parts, scale, threads: Threads::One }, out);
+    driver::run(level, Product { parts: &[whole(terms, scale, &out, store)], threads: Threads::One }, out);
+}
+
+/// All of a result as one part.
+fn whole<'a, E: Element, B: Copy + Into<Rhs<'a, E>>, O>(
+    terms: &[(Matrix<'a, E>, B)],
+    scale: f32,
+    out: &MatrixMut<'_, O>,
+    store: Store,
+) -> Columns<'a, E> {
+    let terms = terms.iter().map(|&(a, b)| Term::new(a, b)).collect();
+    Columns { first: 0, count: out.cols, rows: [0, out.rows], terms, scale, store }
 }

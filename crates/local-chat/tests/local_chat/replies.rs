@@ -45,7 +45,7 @@ fn a_mark_comes_with_its_log_probabilities() {
     // The scores of the same model, by its passes alone.
     let model = FAST.generator(Parts { shape: &shape, weights, tuning: Tuning::none() }).unwrap();
     let mut scores = vec![];
-    model.rows().prefill(&[&prompt], &mut scores).unwrap();
+    model.rows().prefill(&[prompt.as_slice().into()], &mut scores).unwrap();
     let total: f64 = scores.iter().map(|s| f64::from(*s).exp()).sum();
     let exact = [byte("8"), TEN, SPACE_EIGHT].map(|id| (f64::from(scores[id as usize]).exp() / total).ln());
     for (exact, found) in exact.iter().zip(top_logprobs) {

@@ -11,15 +11,16 @@ use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
 use super::{
-    Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepSize, StepTotals, Trainable,
+    Backend, BatchLayout, Generator, OptimizerStep, Parts, PromptRow, Rows, Sequence, StepKey, StepSize, StepTotals,
+    Trainable,
 };
-use crate::Error;
 use crate::dropout::DropoutKey;
-use crate::fast::{Batch, Cache, Gradients, Model, Options, Workspace, memory};
+use crate::fast::{self, Batch, Cache, Gradients, Model, Options, Workspace, memory};
 use crate::flat::Flat;
 use crate::memory_need::MemoryNeed;
 use crate::optim::{AdamWState, AdamWStates};
 use crate::weights::QuantisedWeights;
+use crate::{Error, Tuning, Weights};
 
 /// Passes written by hand over CPU kernels.
 #[derive(Debug)]
@@ -83,10 +84,24 @@ impl Backend for Fast {
     }
 
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error> {
-        let options = Options { level: SimdLevel::chosen()?, recompute: false, packed: false };
         let quantised = parts.weights.quantised();
-        let model = Model::answering(parts.shape, parts.weights, parts.tuning, options)?;
-        Ok(Box::new(Answering { model, quantised }))
+        let model = Model::answering(parts.shape, parts.weights, parts.tuning, answering()?)?;
+        Ok(Box::new(Answering { model, adapters: 1, quantised }))
+    }
+
+    fn grouping_refusal(&self, recorded: &RecordedPlan) -> Option<String> {
+        fast::refusal(recorded)
+    }
+
+    fn grouped_generator(
+        &self,
+        shape: &Decoder,
+        weights: Weights,
+        tunings: Vec<Tuning>,
+    ) -> Result<Box<dyn Generator>, Error> {
+        let (quantised, adapters) = (weights.quantised(), tunings.len());
+        let model = Model::grouped(shape, weights, tunings, answering()?)?;
+        Ok(Box::new(Answering { model, adapters, quantised }))
     }
 }
 
@@ -198,8 +213,14 @@ impl Training {
     }
 }
 
+/// How a model that only answers is computed.
+fn answering() -> Result<Options, Error> {
+    Ok(Options { level: SimdLevel::chosen()?, recompute: false, packed: false })
+}
+
 struct Answering {
     model: Model<bf16>,
+    adapters: usize,
     quantised: QuantisedWeights,
 }
 
@@ -214,6 +235,10 @@ impl Generator for Answering {
 
     fn has_independent_rows(&self) -> bool {
         true
+    }
+
+    fn adapters(&self) -> usize {
+        self.adapters
     }
 
     fn quantised(&self) -> &QuantisedWeights {
@@ -231,17 +256,17 @@ struct CachedRows<'a> {
 }
 
 impl Rows for CachedRows<'_> {
-    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error> {
-        self.model.prefill(&mut self.cache, prompts, logits)
+    fn prefill(&mut self, prompts: &[PromptRow<'_>], logits: &mut Vec<f32>) -> Result<(), Error> {
+        self.model.prefill_adapted(&mut self.cache, prompts, &numbers(prompts), logits)
     }
 
     fn prefill_scored(
         &mut self,
-        prompts: &[&[u32]],
+        prompts: &[PromptRow<'_>],
         each: &mut (dyn FnMut(usize, &[f32]) + Send),
         logits: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        self.model.prefill_scored(&mut self.cache, prompts, each, logits)
+        self.model.prefill_scored(&mut self.cache, prompts, &numbers(prompts), each, logits)
     }
 
     fn step(&mut self, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
@@ -251,4 +276,9 @@ impl Rows for CachedRows<'_> {
     fn swap_remove(&mut self, row: usize) -> Result<(), Error> {
         self.cache.swap_remove(row)
     }
+}
+
+/// The adapters of prompts.
+fn numbers(prompts: &[PromptRow<'_>]) -> Vec<usize> {
+    prompts.iter().map(|prompt| prompt.adapter).collect()
 }

@@ -98,6 +98,29 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Backend::trainable`].
     fn generator(&self, parts: Parts<'_>) -> Result<Box<dyn Generator>, Error>;
+
+    /// Why a model that is tuned so cannot be one of those of [`Backend::grouped_generator`], in words that follow its name;
+    /// nothing where it can.
+    fn grouping_refusal(&self, _recorded: &RecordedPlan) -> Option<String> {
+        Some(format!("the engine `{}` answers by one adapter at a time", self.name()))
+    }
+
+    /// A model that answers by several adapters over one base at once, each row by its own ([`PromptRow::adapter`], a number
+    /// among `tunings`): the base is read once a step for all of them. Each row has the bytes of the model with its adapter
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Backend::generator`]; [`Error::Plan`] where a tuning is refused.
+    fn grouped_generator(
+        &self,
+        _shape: &Decoder,
+        _weights: Weights,
+        tunings: Vec<Tuning>,
+    ) -> Result<Box<dyn Generator>, Error> {
+        let refused = tunings.iter().enumerate().find_map(|(i, of)| Some((i, self.grouping_refusal(of.recorded())?)));
+        let (number, fault) = refused.unwrap_or_else(|| (0, "this engine has no such model".to_owned()));
+        Err(Error::Plan { weight: format!("adapter {number}"), fault })
+    }
 }
 
 /// How much is computed at once in a training step, virtual tokens included.
@@ -245,6 +268,11 @@ pub trait Generator: Send + Sync {
     /// company it was made in.
     fn has_independent_rows(&self) -> bool;
 
+    /// How many adapters its rows choose from; 1 where it is one model.
+    fn adapters(&self) -> usize {
+        1
+    }
+
     /// What of its weights is held quantised.
     fn quantised(&self) -> &QuantisedWeights;
 
@@ -252,13 +280,34 @@ pub trait Generator: Send + Sync {
     fn rows(&self) -> Box<dyn Rows + '_>;
 }
 
+/// A prompt that becomes a row.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptRow<'a> {
+    pub tokens: &'a [u32],
+    /// The number of the adapter that answers it, among [`Generator::adapters`].
+    pub adapter: usize,
+}
+
+impl<'a> From<&'a [u32]> for PromptRow<'a> {
+    /// By the first adapter, which is all there is of one model.
+    fn from(tokens: &'a [u32]) -> Self {
+        Self { tokens, adapter: 0 }
+    }
+}
+
+impl AsRef<[u32]> for PromptRow<'_> {
+    fn as_ref(&self) -> &[u32] {
+        self.tokens
+    }
+}
+
 /// Texts that grow, each by a token a step. Logits are `[rows, v]`, row after row.
 pub trait Rows {
     /// Adds the prompts as rows; `logits` becomes what comes after each of them.
     ///
     /// # Errors
-    /// When a prompt is empty or has a token that the model does not know.
-    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error>;
+    /// When a prompt is empty, has a token that the model does not know, or an adapter that is not there.
+    fn prefill(&mut self, prompts: &[PromptRow<'_>], logits: &mut Vec<f32>) -> Result<(), Error>;
 
     /// As [`Rows::prefill`], and shows the logits after every token of the prompts, some at a time: `each` is told the number
     /// of the first, counted over the prompts end to end, and `[m, v]` of it and those behind it.
@@ -267,7 +316,7 @@ pub trait Rows {
     /// As [`Rows::prefill`].
     fn prefill_scored(
         &mut self,
-        prompts: &[&[u32]],
+        prompts: &[PromptRow<'_>],
         each: &mut (dyn FnMut(usize, &[f32]) + Send),
         logits: &mut Vec<f32>,
     ) -> Result<(), Error>;

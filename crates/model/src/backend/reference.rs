@@ -14,7 +14,8 @@ use tunebench_spec::Decoder;
 use tunebench_spec::plan::RecordedPlan;
 
 use super::{
-    Backend, BatchLayout, Generator, OptimizerStep, Parts, Rows, Sequence, StepKey, StepSize, StepTotals, Trainable,
+    Backend, BatchLayout, Generator, OptimizerStep, Parts, PromptRow, Rows, Sequence, StepKey, StepSize, StepTotals,
+    Trainable,
 };
 use crate::Error;
 use crate::dropout::DropoutKey;
@@ -355,17 +356,19 @@ struct CachedRows<'a> {
 }
 
 impl Rows for CachedRows<'_> {
-    fn prefill(&mut self, prompts: &[&[u32]], logits: &mut Vec<f32>) -> Result<(), Error> {
+    fn prefill(&mut self, prompts: &[PromptRow<'_>], logits: &mut Vec<f32>) -> Result<(), Error> {
+        check_adapters(prompts)?;
         *logits = self.model.prefill(&mut self.cache, prompts)?.flatten_all()?.to_vec1()?;
         Ok(())
     }
 
     fn prefill_scored(
         &mut self,
-        prompts: &[&[u32]],
+        prompts: &[PromptRow<'_>],
         each: &mut (dyn FnMut(usize, &[f32]) + Send),
         logits: &mut Vec<f32>,
     ) -> Result<(), Error> {
+        check_adapters(prompts)?;
         let (all, last) = self.model.prefill_scored(&mut self.cache, prompts)?;
         each(0, &all.flatten_all()?.to_vec1::<f32>()?);
         *logits = last.flatten_all()?.to_vec1()?;
@@ -379,5 +382,13 @@ impl Rows for CachedRows<'_> {
 
     fn swap_remove(&mut self, row: usize) -> Result<(), Error> {
         self.cache.swap_remove(row)
+    }
+}
+
+/// This engine's models have one adapter at most.
+fn check_adapters(prompts: &[PromptRow<'_>]) -> Result<(), Error> {
+    match prompts.iter().find(|prompt| prompt.adapter > 0) {
+        Some(prompt) => Err(Error::Batch(format!("no adapter {} in a model of 1", prompt.adapter))),
+        None => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ use super::fused_linear::FusedLinear;
 use super::fusion;
 use super::graph_params::{GraphParam, GraphParams};
 use super::graph_site::GraphSite;
+use super::grouped_lora::GroupedLora;
 use super::head::Head;
 use super::layer::{Layer, MlpInput, Norms};
 use super::linear::{Linear, LinearWeight, Lora, LoraDropout, Map};
@@ -61,6 +62,8 @@ pub(super) struct Builder<E> {
     prepared: Option<Prepared>,
     packing: Packing,
     tuning: Tuning,
+    /// In place of `tuning`, those of several adapters that rows choose from.
+    grouped: Vec<Tuning>,
     sites: BTreeMap<String, SiteId>,
     param_options: BTreeMap<String, ParamOptions>,
     pub trained: Vec<TrainedTensor<E>>,
@@ -72,8 +75,17 @@ impl<E: Storage> Builder<E> {
         let sites = SiteId::all(tuning.recorded());
         let prepared = weights.prepared().cloned();
         let (weights, param_options) = (weights.into_stored(), tuning::options(shape, tuning.recorded()));
-        let (shape, trained) = (shape.clone(), Vec::new());
-        Self { shape, weights, prepared, packing, tuning, sites, param_options, trained, options }
+        let (shape, trained, grouped) = (shape.clone(), Vec::new(), Vec::new());
+        Self { shape, weights, prepared, packing, tuning, grouped, sites, param_options, trained, options }
+    }
+
+    /// Of several adapters over weights that are all frozen, to answer.
+    pub fn grouped(shape: &Decoder, weights: Weights, grouped: Vec<Tuning>, options: Options) -> Self {
+        Self { grouped, ..Self::new(shape, weights, Tuning::none(), options, Packing::Forward) }
+    }
+
+    pub fn options(&self) -> Options {
+        self.options
     }
 
     pub fn embedding(&mut self) -> Result<Embedding<E>, Error> {
@@ -185,8 +197,9 @@ impl<E: Storage> Builder<E> {
         } else {
             self.linear(Role::Head, 0)?
         };
+        let linear = self.with_grouped(vec![linear], &[Role::Head], 0)?;
         let softcap = self.shape.logit_softcap.map(|cap| cap as f32);
-        Ok(Head { norm, linear: FusedLinear::new(vec![linear]), softcap })
+        Ok(Head { norm, linear, softcap })
     }
 
     pub fn virtual_tokens(&mut self) -> Result<Option<VirtualTokens>, Error> {
@@ -223,7 +236,15 @@ impl<E: Storage> Builder<E> {
 
     fn fused(&mut self, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
         let linears = roles.iter().map(|role| self.linear(*role, layer)).collect::<Result<_, _>>()?;
-        Ok(FusedLinear::new(linears))
+        self.with_grouped(linears, roles, layer)
+    }
+
+    /// Maps of one input, fused, with what several adapters do at them.
+    fn with_grouped(&mut self, linears: Vec<Linear<E>>, roles: &[Role], layer: usize) -> Result<FusedLinear<E>, Error> {
+        let fused = FusedLinear::new(linears);
+        let names: Vec<String> = roles.iter().map(|role| self.shape.weight_name(*role, layer)).collect();
+        let grouped = GroupedLora::new(&mut self.grouped, &names, fused.in_features())?;
+        Ok(fused.with_grouped(grouped))
     }
 
     fn linear(&mut self, role: Role, layer: usize) -> Result<Linear<E>, Error> {

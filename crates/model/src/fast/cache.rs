@@ -54,6 +54,15 @@ struct Group {
 pub(super) struct Row {
     tables: Vec<BlockTable>,
     pub len: usize,
+    /// Which adapter it has, where the model has several.
+    pub adapter: usize,
+}
+
+impl Row {
+    /// No tokens yet.
+    pub fn of(adapter: usize) -> Self {
+        Self { adapter, ..Self::default() }
+    }
 }
 
 /// The blocks of a row in their order; the first of them are outside the window of every later token, and given back.
@@ -202,7 +211,8 @@ impl<E: Storage> KeyValues<E> for Prompts<'_, E> {
 /// One new token in each row.
 pub(super) struct NewTokens<'a, E> {
     pub pool: &'a mut Pool<E>,
-    pub rows: &'a [Row],
+    /// In the order of the batch.
+    pub rows: &'a [&'a Row],
 }
 
 impl<E: Storage> KeyValues<E> for NewTokens<'_, E> {

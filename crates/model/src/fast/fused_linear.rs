@@ -5,11 +5,12 @@
 //! stacked `A`s makes them all.
 
 use tunebench_kernels::Store;
-use tunebench_kernels::gemm::{Columns, Matrix, MatrixMut, Rhs, gemm, gemm_columns};
+use tunebench_kernels::gemm::{Columns, Matrix, MatrixMut, Rhs, Term, gemm, gemm_columns};
 use tunebench_kernels::ops::RowColumns;
 use tunebench_kernels::ops::bias::{add_bias, bias_gradient, broadcast_bias};
 use tunebench_kernels::ops::dropout::{Drops, dropout, dropout_add};
 
+use super::grouped_lora::GroupedLora;
 use super::linear::{Linear, LinearWeight, Lora, Map};
 use super::pass::{BackwardPass, Pass};
 use super::storage::Storage;
@@ -27,6 +28,8 @@ pub(super) struct FusedLinear<E> {
     lora_scale: Option<f32>,
     /// Whether a LoRA site has dropout.
     has_dropout: bool,
+    /// LoRA of several adapters, in place of one's.
+    grouped: Option<GroupedLora<E>>,
 }
 
 impl<E: Storage> FusedLinear<E> {
@@ -46,7 +49,12 @@ impl<E: Storage> FusedLinear<E> {
         }
         let in_features = linears.first().map_or(0, |linear| linear.in_features);
         let lora_scale = scales.first().copied().filter(|scale| scales.iter().all(|other| other == scale));
-        Self { linears, in_features, out_features, lora_rank, lora_scale, has_dropout }
+        Self { linears, in_features, out_features, lora_rank, lora_scale, has_dropout, grouped: None }
+    }
+
+    /// With LoRA of several adapters, in a model that only answers.
+    pub fn with_grouped(self, grouped: Option<GroupedLora<E>>) -> Self {
+        Self { grouped, ..self }
     }
 
     pub fn is_trained(&self) -> bool {
@@ -95,16 +103,20 @@ impl<E: Storage> FusedLinear<E> {
         self.lora_forward(pass, x, lora_hidden);
         let input = Matrix::new(x, n, self.in_features);
         let mut products: Vec<Columns<'_, E>> = Vec::with_capacity(self.linears.len());
-        for (linear, weight) in self.linears.iter().zip(weights) {
+        for (number, (linear, weight)) in self.linears.iter().zip(weights).enumerate() {
             let store = self.put_bias(pass, linear, out, store);
             match &linear.map {
                 Map::Product { lora, .. } => {
-                    let mut terms = vec![(input, *weight)];
+                    let mut terms = vec![Term::new(input, *weight)];
                     if let Some(lora) = lora {
                         let hidden = Matrix::strided(&lora_hidden[lora.offset..], n, lora.rank, self.lora_rank);
-                        terms.push((hidden, lora.b(pass, linear.out_features).t().into()));
+                        terms.push(Term::new(hidden, lora.b(pass, linear.out_features).t()));
                     }
-                    products.push(Columns { first: linear.offset, count: linear.out_features, terms, store });
+                    let (first, count) = (linear.offset, linear.out_features);
+                    if let Some((grouped, rows)) = self.grouped.as_ref().zip(pass.adapters) {
+                        terms.extend(grouped.terms(rows, [number, count], lora_hidden));
+                    }
+                    products.push(Columns { first, count, rows: [0, n], terms, scale: 1.0, store });
                 }
                 Map::Graph(site) => {
                     let out = &mut out[linear.offset..];
@@ -113,7 +125,7 @@ impl<E: Storage> FusedLinear<E> {
                 }
             }
         }
-        gemm_columns(pass.level, &products, 1.0, MatrixMut::new(out, n, self.out_features));
+        gemm_columns(pass.level, &products, MatrixMut::new(out, n, self.out_features));
         Ok(())
     }
 
@@ -130,6 +142,9 @@ impl<E: Storage> FusedLinear<E> {
 
     /// `s · dropout(x) Aᵀ`, to `hidden [n, R]`.
     fn lora_forward(&self, pass: &Pass<'_, E>, x: &[E], hidden: &mut Vec<E>) {
+        if let Some((grouped, rows)) = self.grouped.as_ref().zip(pass.adapters) {
+            return grouped.hidden(pass.level, rows, x, hidden);
+        }
         let (d, rank) = (self.in_features, self.lora_rank);
         let n = x.len() / d;
         hidden.resize(n * rank, E::default());

@@ -12,10 +12,12 @@
 //! From the bottom up; a module imports from those above it in this list:
 //! - `storage`: f32 or bf16; `gradients`: theirs by slot; `trained`: trained tensors and their update; `divided`: parts of
 //!   them, as ranks divide them; `batch`
-//! - `graph_params`, `prefix`: virtual tokens; `pass`: what all parts share in a pass
-//! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fused_linear`: those of one input
+//! - `graph_params`, `prefix`: virtual tokens; `row_adapters`: which rows have which adapter; `pass`: what all parts share
+//!   in a pass
+//! - `graph_site`: any graph, by candle; `linear`: a linear weight and what adapts it; `fusion`: LoRA in a graph;
+//!   `grouped_lora`: LoRA of several adapters; `fused_linear`: the linear weights of one input
 //! - `norm`, `qk_norm`, `embedding`, `attention`, `mlp`, `layer`, `head`: the parts, each with its forward and backward pass
-//! - `fusion`: LoRA in a graph; `build`: puts the parts together; `activation_store`: what a pass keeps
+//! - `build`: puts the parts together; `activation_store`: what a pass keeps
 //! - `model`: a training step; `frozen`: what it leaves as it was; `cache` and `decode`: generation; [`memory`]: bytes
 
 mod activation_store;
@@ -33,6 +35,7 @@ mod fusion;
 mod gradients;
 mod graph_params;
 mod graph_site;
+mod grouped_lora;
 mod head;
 mod layer;
 mod linear;
@@ -43,6 +46,7 @@ mod norm;
 mod pass;
 mod prefix;
 mod qk_norm;
+mod row_adapters;
 mod storage;
 mod trained;
 
@@ -50,5 +54,6 @@ pub use batch::Batch;
 pub use build::Options;
 pub use cache::Cache;
 pub use gradients::Gradients;
+pub(crate) use grouped_lora::refusal;
 pub use model::{Model, Workspace};
 pub use storage::Storage;

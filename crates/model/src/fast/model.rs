@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::build::{Builder, Options, Packing};
 use super::embedding::{Embedding, EmbeddingActs};
 use super::gradients::Gradients;
+use super::grouped_lora::refusal;
 use super::head::{Head, HeadScratch};
 use super::layer::{Layer, Scratch};
 use super::pass::{BackwardPass, Pass, Rope};
@@ -36,6 +37,8 @@ pub struct Model<E> {
     /// None where positions are not rotary.
     rotation: Option<Rotation>,
     pub(super) trained: Vec<TrainedTensor<E>>,
+    /// How many adapters rows choose from, where there are several in place of one tuning; else 0.
+    pub(super) adapters: usize,
     /// Where backpropagation stops: 0 when the embedding or virtual tokens are trained.
     first_trained_layer: usize,
     /// Whether a layer's weights are asked for while the one before is computed: they are in files, and more than there is memory.
@@ -64,7 +67,7 @@ impl<E: Storage> Model<E> {
     /// [`Error::Plan`] when the plan cannot be used.
     pub fn new(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
         let packing = if options.packed { Packing::Both } else { Packing::None };
-        Self::build(shape, weights, tuning, options, packing)
+        Self::build(shape, weights.mapped_bytes(), Builder::new(shape, weights, tuning, options, packing))
     }
 
     /// As [`Model::new`] and [`Model::pack`], each weight packed as it comes.
@@ -72,22 +75,36 @@ impl<E: Storage> Model<E> {
     /// # Errors
     /// As [`Model::new`].
     pub fn answering(shape: &Decoder, weights: Weights, tuning: Tuning, options: Options) -> Result<Self, Error> {
-        let mut model = Self::build(shape, weights, tuning, options, Packing::Forward)?;
+        let build = |weights| Builder::new(shape, weights, tuning, options, Packing::Forward);
+        let mut model = Self::build(shape, weights.mapped_bytes(), build(weights))?;
         model.pack();
         Ok(model)
     }
 
-    fn build(
-        shape: &Decoder,
-        weights: Weights,
-        tuning: Tuning,
-        options: Options,
-        packing: Packing,
-    ) -> Result<Self, Error> {
+    /// Puts a model together that answers for several adapters over one base, each row for one of them: see
+    /// [`Model::prefill_adapted`]. A row's numbers are the bytes of the model with its adapter alone.
+    ///
+    /// # Errors
+    /// As [`Model::new`]; [`Error::Plan`] says of a tuning why it answers alone, which all do but LoRA over frozen weights.
+    pub fn grouped(shape: &Decoder, weights: Weights, tunings: Vec<Tuning>, options: Options) -> Result<Self, Error> {
+        for (number, tuning) in tunings.iter().enumerate() {
+            if let Some(why) = refusal(tuning.recorded()) {
+                let fault = format!("{why}, so it answers alone");
+                return Err(Error::Plan { weight: format!("adapter {number}"), fault });
+            }
+        }
+        let (adapters, mapped) = (tunings.len(), weights.mapped_bytes());
+        let mut model = Self::build(shape, mapped, Builder::grouped(shape, weights, tunings, options))?;
+        model.pack();
+        Ok(Self { adapters, ..model })
+    }
+
+    /// With what `build` has, of which so many bytes are in files.
+    fn build(shape: &Decoder, mapped_bytes: u64, mut build: Builder<E>) -> Result<Self, Error> {
         let invalid = |source| Error::Config { path: "shape".into(), source };
         shape.check().map_err(invalid)?;
-        let reads_ahead = memory::available().is_some_and(|free| weights.mapped_bytes() > free / 10 * 9);
-        let mut build = Builder::new(shape, weights, tuning, options, packing);
+        let reads_ahead = memory::available().is_some_and(|free| mapped_bytes > free / 10 * 9);
+        let options = build.options();
         let embedding = build.embedding()?;
         let layers = (0..shape.num_hidden_layers).map(|i| build.layer(i)).collect::<Result<Vec<_>, _>>()?;
         let head = build.head(&embedding.tokens)?;
@@ -107,6 +124,7 @@ impl<E: Storage> Model<E> {
             virtual_tokens,
             rotation,
             trained,
+            adapters: 0,
             first_trained_layer,
             reads_ahead,
         })
@@ -253,6 +271,10 @@ impl<E: Storage> Model<E> {
 
     /// Through all layers to `work.x [n, d]`, keeping of them what `work.activations` was told to.
     fn forward(&self, pass: &Pass<'_, E>, batch: &Batch, work: &mut Workspace<E>) -> Result<(), Error> {
+        // Whose rows these would be is not said here.
+        if self.adapters > 0 {
+            return Err(Error::AnswersOnly);
+        }
         let Workspace { embedding, activations, scratch, x, .. } = work;
         self.embedding.forward(pass, batch, embedding, x);
         for (i, layer) in self.layers.iter().enumerate() {
@@ -316,7 +338,7 @@ impl<E: Storage> Model<E> {
             },
         };
         let (level, trained) = (self.options.level, &self.trained);
-        Pass { level, trained, seq_ends: batch.seq_ends(), rope, dropout, prefix }
+        Pass { level, trained, seq_ends: batch.seq_ends(), rope, dropout, prefix, adapters: None }
     }
 
     /// What virtual tokens hold in a pass with this key.

@@ -5,6 +5,7 @@ use tunebench_kernels::ops::rope::RopeTables;
 
 use super::gradients::Gradients;
 use super::prefix::Prefix;
+use super::row_adapters::RowAdapters;
 use super::trained::TrainedTensor;
 use crate::dropout::DropoutKey;
 
@@ -19,6 +20,8 @@ pub(super) struct Pass<'a, E> {
     pub dropout: Option<&'a DropoutKey>,
     /// What the virtual tokens in front of each example hold.
     pub prefix: Option<&'a Prefix<E>>,
+    /// Which adapter each row has, where the model has several.
+    pub adapters: Option<&'a RowAdapters>,
 }
 
 /// The angles of the tokens' positions, no pairs where these are not rotary.

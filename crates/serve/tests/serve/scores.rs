@@ -13,7 +13,7 @@ fn scored(tokens: &[u32]) -> Vec<Vec<f64>> {
     let model = FAST.generator(Parts { shape: &shape, weights, tuning: Tuning::none() }).unwrap();
     let of = |n: usize| {
         let (mut rows, mut scores) = (model.rows(), vec![]);
-        rows.prefill(&[&tokens[..n]], &mut scores).unwrap();
+        rows.prefill(&[(&tokens[..n]).into()], &mut scores).unwrap();
         let total: f64 = scores.iter().map(|score| f64::from(*score).exp()).sum();
         scores.iter().map(|score| (f64::from(*score).exp() / total).ln()).collect()
     };

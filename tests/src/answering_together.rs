@@ -1,0 +1,110 @@
+//! Arms that are LoRA over one base answer in one batch, as each does alone.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tunebench_spec::{Generation, Judgement};
+
+use crate::workbench::{Draft, ITEMS, Told, Workbench, arm, arm_over};
+
+/// Draws of their own for each training, and fewer items than the batches that an answering waits for.
+const EVAL: &str = "bases = [\"tiny\"]\ngeneration = { max_new_tokens = 12, batch_size = 3, temperature = 1.0 }";
+
+fn tables() -> String {
+    let wide = "options = { r = 20, lora_alpha = 10 }";
+    [
+        arm("lora-attention", ""),
+        arm("ft", ""),
+        arm("lora-all-linear", wide),
+        arm_over("child", "lora-attention", "lora-attention"),
+    ]
+    .concat()
+}
+
+/// What is answered and what is said of it, by model and item, without what takes time.
+fn answers(bench: &Workbench, out: &str) -> (Vec<Generation>, Vec<Judgement>) {
+    let mut generations: Vec<Generation> = bench.rows(out);
+    generations.iter_mut().for_each(|row| row.seconds = 0.0);
+    generations.sort_by_key(|row| (row.arm.clone(), row.seed, row.item.clone()));
+    let mut judgements: Vec<Judgement> = bench.rows(out);
+    judgements.iter_mut().for_each(|row| row.seconds = 0.0);
+    judgements.sort_by_key(|row| (row.arm.clone(), row.seed, row.item.clone()));
+    (generations, judgements)
+}
+
+fn together(told: &Told) -> Vec<&str> {
+    told.of("answer together ")
+}
+
+/// The files of answers in a run folder.
+fn files(bench: &Workbench, out: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(bench.path(out).join("work")).unwrap().map(|entry| entry.unwrap().path());
+    let is_one = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("answers-");
+    let mut files: Vec<PathBuf> = entries.filter(is_one).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn arms_over_one_base_answer_in_one_batch_as_each_alone() {
+    let tables = tables();
+    // So much that it is seen in the answers.
+    let recipe = "epochs = 8\nmax_steps = 12\nbatch_size = 4\nmax_length = 48\nwarmup_steps = 0\nlearning_rate = 1e-1";
+    let bench = Workbench::new(Draft { tables: &tables, recipe, eval: EVAL, ..Draft::default() });
+    // The base need not wait for trainings, full fine-tuning is no adapter, and the child has another base.
+    assert_eq!(together(&bench.run("out")), ["lora-attention, lora-all-linear: 8, 0 done"]);
+    for name in ["lora-attention", "ft", "lora-all-linear", "child", "lora-attention"] {
+        let (result, told) = bench.try_run("apart", &[name]);
+        result.unwrap();
+        assert!(together(&told).is_empty(), "{told:?}");
+    }
+    let found = answers(&bench, "out");
+    let of_arms = |rows: &[Generation]| rows.iter().filter(|row| row.arm != "tiny").cloned().collect::<Vec<_>>();
+    let apart = answers(&bench, "apart");
+    assert_eq!(of_arms(&found.0), of_arms(&apart.0));
+    let of =
+        |name: &str| found.0.iter().filter(|row| row.arm == name).map(|row| row.answer.clone()).collect::<Vec<_>>();
+    for name in ["lora-attention", "lora-all-linear"] {
+        assert_ne!(of(name), of("tiny"), "nothing to compare");
+    }
+    assert_ne!(of("lora-attention"), of("lora-all-linear"), "nothing to compare");
+
+    // Half of one file and all of another are gone: all that can answers the rest in one batch, the base among them.
+    let all = files(&bench, "out");
+    assert_eq!(all.len(), 5);
+    for (number, file) in all.iter().enumerate() {
+        let text = fs::read_to_string(file).unwrap();
+        let kept: String = text.split_inclusive('\n').take(number % 3).collect();
+        fs::write(file, kept).unwrap();
+    }
+    let told = bench.run("out");
+    assert!(told.trainings().is_empty());
+    let [line] = together(&told)[..] else { panic!("{told:#?}") };
+    assert!(line.starts_with("tiny, lora-attention, lora-all-linear: 12, "), "{line}");
+    assert_eq!(answers(&bench, "out"), found);
+}
+
+#[test]
+fn trainings_of_an_arm_answer_in_one_batch_with_draws_of_their_own() {
+    let tables = arm("lora-attention", "");
+    let bench = Workbench::new(Draft { header: "seeds = 3", tables: &tables, eval: EVAL, ..Draft::default() });
+    let told = bench.run("out");
+    let seeds = [1, 2, 3].map(|number| format!("lora-attention (seed {} of 3)", number));
+    assert_eq!(together(&told), [format!("{}: {}, 0 done", seeds.join(", "), 3 * ITEMS)]);
+    let (found, _) = answers(&bench, "out");
+    // One training after the other, each answered and judged before the next is there.
+    for seeds in 1..=3 {
+        let header = format!("seeds = {seeds}");
+        bench.draft(Draft { header: &header, tables: &tables, eval: EVAL, ..Draft::default() });
+        assert!(together(&bench.run("apart")).is_empty());
+    }
+    assert_eq!(answers(&bench, "apart").0, found);
+}
+
+#[test]
+fn many_items_wait_for_nobody() {
+    let tables = [arm("lora-attention", ""), arm("lora-all-linear", "")].concat();
+    let eval = "generation = { max_new_tokens = 2, batch_size = 1 }";
+    let bench = Workbench::new(Draft { tables: &tables, eval, ..Draft::default() });
+    assert!(together(&bench.run("out")).is_empty());
+}
