@@ -124,6 +124,7 @@ enum Own {
 impl Own {
     /// Has `add` add to a tile of sums, rows `stride` apart, and puts the rows that are not its own back as they were: so that
     /// not even a number that is not finite, or the sign of a zero, comes to them. `kept` holds a tile.
+    #[inline(always)]
     fn guard<K: Kernel>(self, tile: &mut [f32], stride: usize, kept: &mut [f32], add: impl FnOnce(*mut f32)) {
         let own = match self {
             Self::All => u64::MAX,

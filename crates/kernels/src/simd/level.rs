@@ -51,6 +51,7 @@ impl SimdLevel {
     }
 
     /// The highest level of this CPU.
+    #[inline]
     pub fn best() -> Self {
         *BEST.get_or_init(detect)
     }
