@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tunebench_files::Taken;
+use tunebench_files::{Claim, Taken};
 use tunebench_spec::progress::PieceState;
 
 use crate::companions::{BATCHES, Companions, MOST, MOST_SECONDS};
@@ -60,12 +60,12 @@ impl Company<'_, '_> {
         Ok(untrained == 0 || each.is_some_and(|each| each * f64::from(untrained) <= MOST_SECONDS))
     }
 
-    /// Has the model of a piece answer in one batch with others that nobody else has begun, where there are such. What of it
-    /// does not work is told, and left for each to do by itself.
+    /// Has the model of a piece, which this process has by `claim`, answer in one batch with others that nobody else has begun,
+    /// where there are such. What of it does not work is told, and left for each to do by itself.
     ///
     /// # Errors
     /// [`StudyError::Stopped`], and what hinders all work.
-    pub fn answer(&self, index: usize, observer: &mut dyn Observer) -> Result<(), StudyError> {
+    pub fn answer(&self, index: usize, claim: &Claim, observer: &mut dyn Observer) -> Result<(), StudyError> {
         let (root, mut together, mut claims) = (self.executor.folder().root(), vec![index], vec![]);
         for other in self.companions(index).ready {
             let piece = &self.graph.pieces[other];
@@ -87,17 +87,19 @@ impl Company<'_, '_> {
         // How it stands with the piece itself is told by whoever does it.
         let others = together.iter().filter(|of| **of != index).map(|of| &self.graph.pieces[*of]);
         others.clone().try_for_each(|piece| self.progress.piece(piece, PieceState::Running, None))?;
+        let claims: Vec<&Claim> = claims.iter().chain([claim]).collect();
         let mut claimed = ClaimedTogether { observer: &mut *observer, claims: &claims };
         let done = self.executor.answer_together(&pieces, &mut claimed);
         let state = if done.is_ok() { PieceState::Done } else { PieceState::Waiting };
         others.clone().try_for_each(|piece| self.progress.piece(piece, state, None))?;
         match done {
             Err(_) if observer.stop() != Stop::No => Err(StudyError::Stopped),
+            // A claim was lost: whoever has it now goes on with that one, and who is left with theirs.
+            Ok(()) | Err(StudyError::Stopped) => Ok(()),
             Err(error) => {
                 observer.on_event(&Event::AnsweringApart { error: &error });
                 Ok(())
             }
-            Ok(()) => Ok(()),
         }
     }
 }

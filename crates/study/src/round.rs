@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
         // Of what is done only a training has something to tell.
         let done = match was_done && piece.kind != PieceKind::Train {
             true => Ok(()),
-            false => self.company(graph, is_done).answer(index, observer).and_then(|()| {
+            false => self.company(graph, is_done).answer(index, &claim, observer).and_then(|()| {
                 self.executor.execute(piece, &mut Claimed { observer: &mut *observer, claim: &claim, is_told })
             }),
         };

@@ -123,10 +123,10 @@ pub struct Claimed<'o> {
     pub is_told: bool,
 }
 
-/// Work of several pieces at once, under the claims of some of them.
+/// Work of several pieces at once, each under its claim: it ends early when one of them is lost.
 pub struct ClaimedTogether<'o> {
     pub observer: &'o mut dyn Observer,
-    pub claims: &'o [Claim],
+    pub claims: &'o [&'o Claim],
 }
 
 impl Observer for ClaimedTogether<'_> {
@@ -135,7 +135,7 @@ impl Observer for ClaimedTogether<'_> {
     }
 
     fn stop(&self) -> Stop {
-        if self.claims.iter().any(Claim::is_lost) { Stop::Soon } else { self.observer.stop() }
+        if self.claims.iter().any(|claim| claim.is_lost()) { Stop::Soon } else { self.observer.stop() }
     }
 }
 
