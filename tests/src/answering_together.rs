@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use tunebench_spec::{Generation, Judgement};
+use tunebench_spec::{ArmRecord, Generation, Judgement};
 
-use crate::workbench::{Draft, ITEMS, Told, Workbench, arm, arm_over};
+use crate::workbench::{Draft, ITEMS, Told, Workbench, arm, arm_over, result};
 
 /// Draws of their own for each training, and fewer items than the batches that an answering waits for.
 const EVAL: &str = "bases = [\"tiny\"]\ngeneration = { max_new_tokens = 12, batch_size = 3, temperature = 1.0 }";
@@ -101,6 +101,28 @@ fn trainings_of_an_arm_answer_in_one_batch_with_draws_of_their_own() {
         assert!(together(&bench.run("apart")).is_empty());
     }
     assert_eq!(answers(&bench, "apart").0, found);
+}
+
+#[test]
+fn a_model_that_is_damaged_keeps_no_other_from_answering() {
+    let other = arm_over("damaged", "tiny", "lora-attention") + "recipe = { learning_rate = 3e-3 }\n";
+    let tables = [arm("lora-attention", ""), other, arm("lora-all-linear", "")].concat();
+    let bench = Workbench::new(Draft { tables: &tables, eval: EVAL, ..Draft::default() });
+    assert_eq!(together(&bench.run("out")).len(), 1);
+    let (found, _) = answers(&bench, "out");
+    let records: Vec<ArmRecord> = bench.rows("out");
+    let identity = &records.iter().find(|record| record.arm == "damaged").unwrap().identity;
+    for (file, _) in result(&bench.path("out"), identity) {
+        let folder = bench.path("out").join("work").join(format!("train-{}", &identity[..16])).join("result");
+        fs::write(folder.join(file), "damaged").unwrap();
+    }
+    files(&bench, "out").iter().for_each(|file| fs::remove_file(file).unwrap());
+    let (outcome, told) = bench.try_run("out", &[]);
+    let failures = outcome.unwrap_err().to_string();
+    assert!(failures.contains("damaged") && !failures.contains("lora-"), "{failures}");
+    assert_eq!(told.of("answer apart: ").len(), 1, "{told:?}");
+    let of_others = |rows: Vec<Generation>| rows.into_iter().filter(|row| row.arm != "damaged").collect::<Vec<_>>();
+    assert_eq!(of_others(answers(&bench, "out").0), of_others(found));
 }
 
 #[test]

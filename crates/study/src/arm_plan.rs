@@ -35,7 +35,7 @@ pub struct ArmPlan<'a> {
     /// The weights of what it starts from that are held quantised, by name.
     pub quantised: QuantisedWeights,
     /// Bytes of the others when it is opened.
-    plain: u64,
+    pub plain: u64,
     /// What opening that takes before anything is trained, where something is folded into it.
     opening: MemoryNeed,
     /// The study's and the arm's own words on the recipe.
@@ -92,8 +92,8 @@ impl ArmPlan<'_> {
         let need =
             memory::training(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)?;
         // It is opened in the machine's memory, whatever trains it.
-        let is_larger = !backend.has_device() && self.opening.own > need.own;
-        Some(if is_larger { self.opening } else { need })
+        let opening = if backend.has_device() { MemoryNeed::default() } else { self.opening };
+        Some(MemoryNeed { own: need.own.max(opening.own), mapped: need.mapped.max(opening.mapped) })
     }
 
     /// Whether its base stays in memory, by this engine and recipe, while it is trained.
@@ -241,7 +241,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
                 folded.insert(name);
             }
         }
-        let opening = memory::opening(&shape, &quantised[root], &folded);
+        let opening = memory::opening(&shape, &quantised[root], &floats[root], &folded);
         let plain = plain_bytes(&shape, &held, &floats[root], &folded);
         if held.len() < before {
             let (name, base, count) = (&arm.name, &arm.base, before - held.len());

@@ -74,6 +74,11 @@ impl SharedBase {
         Some((held.weights.unkept(), held.tuning))
     }
 
+    /// Lets go of what is held, unless it is this base.
+    pub fn hold_only(&mut self, base: &Base, shape: &Decoder) {
+        self.held.take_if(|held| held.base != *base || held.shape != *shape);
+    }
+
     /// Lets go of what is held: memory is needed for something else.
     pub fn let_go(&mut self) {
         self.held = None;

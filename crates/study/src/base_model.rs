@@ -1,6 +1,6 @@
 //! Base models as a study names them: shape, weights, tokenizer, and an identity by content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
 use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_files::ModelFiles;
+use crate::stored_weights;
 
 /// A base model, opened; weights are read on demand.
 pub struct BaseModel<'a> {
@@ -107,6 +108,19 @@ impl<'a> BaseModel<'a> {
     /// When its files cannot be read.
     pub fn quantised(&self) -> Result<QuantisedWeights, StudyError> {
         self.files.as_ref().map_or(Ok(QuantisedWeights::new()), ModelFiles::quantised)
+    }
+
+    /// Bytes of the others when it is opened.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn plain_bytes(&self) -> Result<u64, StudyError> {
+        let (floats, folded) = match &self.files {
+            Some(files) => (files.open()?.floats()?, files.inspect(&self.shape)?),
+            None => (BTreeMap::new(), None),
+        };
+        let folded: BTreeSet<&str> = folded.iter().flat_map(|found| &found.changed).map(String::as_str).collect();
+        Ok(stored_weights::plain_bytes(&self.shape, &self.quantised()?, &floats, &folded))
     }
 
     /// Its tokenizer with a template around it.

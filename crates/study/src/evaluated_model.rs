@@ -1,10 +1,11 @@
 //! A model under the name that it has in the frames: a base model as it came, a training of an arm, or one in another form.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_model::backend::{Backend, Generator, Parts};
-use tunebench_model::{Tuning, Weights};
+use tunebench_model::{QuantisedWeights, Tuning, Weights};
 use tunebench_spec::{Decoder, LossLog};
 
 use crate::arm_record;
@@ -37,6 +38,19 @@ pub enum EvaluatedModel<'a> {
     /// A training in another form.
     Variant(Box<PreparedVariant<'a>>),
 }
+
+/// What of memory a model that answers is made of.
+pub struct Held<'m> {
+    pub shape: &'m Decoder,
+    pub quantised: Cow<'m, QuantisedWeights>,
+    /// Bytes of what is not quantised when it is opened.
+    pub plain: u64,
+    /// Bytes of what was trained: as it is read, and as the engine holds it.
+    pub adapter: u64,
+}
+
+/// Bytes of a trained number, f32 as it is read and bf16 as it is multiplied.
+const ADAPTER_NUMBER: u64 = 6;
 
 impl EvaluatedModel<'_> {
     pub fn key(&self) -> &ModelKey {
@@ -169,12 +183,26 @@ impl EvaluatedModel<'_> {
                 Ok(backend.kept_base(&model.shape, Tuning::none().recorded(), &quantised, false).is_some())
             }
             Self::Arm(arm) => Ok(arm.data.keeps_base(backend)),
-            // What was quantised becomes plain numbers, whose memory is needed.
-            Self::Variant(variant) => {
-                let data = &variant.parent.data;
-                Ok(data.plan.quantised.is_empty() && data.keeps_base(backend))
-            }
+            // All of it becomes plain numbers, whose memory is needed.
+            Self::Variant(_) => Ok(false),
         }
+    }
+
+    /// What it is when it answers.
+    ///
+    /// # Errors
+    /// When the files of a base model cannot be read.
+    pub fn held(&self) -> Result<Held<'_>, StudyError> {
+        let plan = match self {
+            Self::Base { model, .. } => {
+                let (quantised, plain) = (model.quantised()?, model.plain_bytes()?);
+                return Ok(Held { shape: &model.shape, quantised: Cow::Owned(quantised), plain, adapter: 0 });
+            }
+            Self::Arm(arm) => &arm.data.plan,
+            Self::Variant(variant) => &variant.parent.data.plan,
+        };
+        let adapter = ADAPTER_NUMBER * plan.recorded.plan.trainable_params(&plan.shape);
+        Ok(Held { shape: &plan.shape, quantised: Cow::Borrowed(&plan.quantised), plain: plan.plain, adapter })
     }
 
     /// Trains it, where there is something to train. `shared` may have its base.

@@ -5,6 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tunebench_model::MemoryNeed;
 use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::Generation;
 
@@ -17,6 +18,7 @@ use crate::evaluation::Evaluation;
 use crate::frames::ArmRows;
 use crate::judged_file;
 use crate::judgements::Judgements;
+use crate::memory;
 use crate::model_key::ModelKey;
 use crate::observer::Observer;
 use crate::ranks::{Order, Ranks};
@@ -175,7 +177,10 @@ impl<'a> Executor<'a> {
     }
 
     fn generator(&self, model: &EvaluatedModel<'_>) -> Result<Box<dyn Generator>, StudyError> {
-        model.generator(self.backend, self.folder.root(), &mut *self.base_for(model)?)
+        let keeps = self.keeps_base_of(&[model])?;
+        let mut base = self.base.borrow_mut();
+        base.set_keeps(keeps);
+        model.generator(self.backend, self.folder.root(), &mut base)
     }
 
     /// Whether two models can answer in one batch; ranks answer a model together, one after the other.
@@ -198,21 +203,59 @@ impl<'a> Executor<'a> {
             members.push(Member { request, path: self.folder.generations(&piece.id) });
         }
         let model = {
+            let keeps = self.keeps_base_of(&models)?;
             let mut base = self.base.borrow_mut();
-            let keeps = models.iter().map(|model| model.keeps_base(self.backend)).collect::<Result<Vec<bool>, _>>()?;
-            base.set_keeps(keeps.into_iter().all(|keeps| keeps));
+            base.set_keeps(keeps);
             answering_together::open(&models, self.backend, root, &mut base)?
         };
         answering_together::generate(model.as_ref(), &members, observer)
     }
 
-    /// What of the items a batch holds at once.
+    /// Whether the items are fewer than so many batches.
     ///
     /// # Errors
     /// When the study has no evaluation.
-    pub fn batches(&self) -> Result<usize, StudyError> {
+    pub fn has_fewer_items_than(&self, batches: usize) -> Result<bool, StudyError> {
         let evaluation = self.evaluation()?;
-        Ok(evaluation.items().len().div_ceil(evaluation.batch_size().max(1)))
+        Ok(evaluation.items().len() < batches.saturating_mul(evaluation.batch_size()))
+    }
+
+    /// Whether these models can answer in one batch within the memory there is, their adapters beside each other.
+    ///
+    /// # Errors
+    /// When the study has no evaluation, or the files of a base model cannot be read.
+    pub fn have_room_together(&self, pieces: &[&Piece]) -> Result<bool, StudyError> {
+        let models = pieces.iter().map(|piece| self.model(&piece.model)).collect::<Result<Vec<_>, _>>()?;
+        Ok(memory::exceeded(self.answering(&models)?, self.backend).is_none())
+    }
+
+    /// What answering takes at most, by models over one base.
+    fn answering(&self, models: &[&EvaluatedModel<'_>]) -> Result<MemoryNeed, StudyError> {
+        let evaluation = self.evaluation()?;
+        let mut need = MemoryNeed::default();
+        for (number, model) in models.iter().enumerate() {
+            let (held, request) = (model.held()?, evaluation.request(model.encoder(), model.key()));
+            if number == 0 {
+                let tokens = request.longest(held.shape.context());
+                let rows = evaluation.batch_size();
+                need = self.backend.answering_memory(held.shape, &held.quantised, rows, tokens);
+            }
+            need = need + held.adapter;
+        }
+        Ok(need)
+    }
+
+    /// Whether the base of these models, which is one, stays when they have answered.
+    fn keeps_base_of(&self, models: &[&EvaluatedModel<'_>]) -> Result<bool, StudyError> {
+        for model in models {
+            if !model.keeps_base(self.backend)? {
+                return Ok(false);
+            }
+        }
+        let Some(first) = models.first() else { return Ok(false) };
+        let (need, held) = (self.answering(models)?, first.held()?);
+        let stored = (&*held.quantised, held.plain);
+        Ok(memory::kept_beside_answers(need, held.shape, stored, self.backend).is_some())
     }
 
     /// The seconds that a model's training took; none of one that is not trained.

@@ -102,7 +102,12 @@ impl<'a> Follower<'a> {
             Ok((request, path, patiently(observer, || model.generator(self.backend, self.out, &mut base))?))
         });
         let (request, path, generator) = ranks.agree(opened)?;
-        request.generate(generator.as_ref(), &path, ranks, observer)
+        request.generate(generator.as_ref(), &path, ranks, observer)?;
+        // The first rank judges now, perhaps by a model on the same machine.
+        if self.evaluation.as_ref().is_some_and(|evaluation| evaluation.has_local_judge()) {
+            self.base.borrow_mut().let_go();
+        }
+        Ok(())
     }
 }
 

@@ -291,6 +291,13 @@ impl<'a> GenerationRequest<'a> {
         })
     }
 
+    /// Tokens of the longest prompt with its answer, of a model with so many positions.
+    pub fn longest(&self, positions: usize) -> usize {
+        let known = self.known_prompts(positions);
+        let longest = known.iter().flatten().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        positions.min(longest + self.settings.max_new_tokens)
+    }
+
     /// The items as prompts of a model with so many positions, tokenized once for all that read them alike.
     pub fn known_prompts(&self, positions: usize) -> Arc<prompts::Prompts> {
         self.known.of(self.items, self.encoder, positions)

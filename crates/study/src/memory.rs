@@ -1,10 +1,11 @@
 //! Memory: what a training takes at its peak, predicted from shapes, and what to say of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tunebench_kernels::machine::memory::MemoryLimit;
 use tunebench_model::backend::{Backend, StepSize};
 use tunebench_model::fast::memory::PROGRAM;
+use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{MemoryNeed, QuantisedWeights};
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
@@ -88,8 +89,27 @@ fn kept_base(
     backend: &dyn Backend,
 ) -> Option<u64> {
     let beside = plain + backend.kept_base(shape, recorded, quantised, recipe.gradient_checkpointing)?;
-    let both = MemoryNeed { own: needed.own + beside, ..needed };
-    exceeded(both, backend).is_none().then_some(beside)
+    has_room(needed, beside, backend).then_some(beside)
+}
+
+/// Bytes of a base that stays beside answers that take `needed`, nothing where there is no room: its `plain` bytes as they were read,
+/// and what is packed of these numbers for both passes.
+pub(crate) fn kept_beside_answers(
+    needed: MemoryNeed,
+    shape: &Decoder,
+    (quantised, plain): (&QuantisedWeights, u64),
+    backend: &dyn Backend,
+) -> Option<u64> {
+    let weights = shape.weights().into_iter().filter(|weight| !quantised.contains_key(&weight.name));
+    let beside = plain + 2 * HALF * weights.map(|weight| weight.len()).sum::<u64>();
+    has_room(needed, beside, backend).then_some(beside)
+}
+
+/// Whether so much has room beside what is needed, without more of a mapped file being read again.
+fn has_room(needed: MemoryNeed, beside: u64, backend: &dyn Backend) -> bool {
+    let both = needed + beside;
+    let fits = |limit: MemoryLimit| !both.exceeds(&limit) && both.read_again(&limit) == needed.read_again(&limit);
+    backend.memory_limit().is_none_or(fits)
 }
 
 /// What a training takes that reads its base for itself.
@@ -127,8 +147,13 @@ fn process(shape: &Decoder) -> u64 {
 }
 
 /// What opening a base takes before anything is trained, where something is folded into it: the weights of these names are f32
-/// then, the others as they are held; nothing where none is folded.
-pub(crate) fn opening(shape: &Decoder, quantised: &QuantisedWeights, folded: &BTreeSet<&str>) -> MemoryNeed {
+/// then, the others as they are held, plain numbers as `floats` says; nothing where none is folded.
+pub(crate) fn opening(
+    shape: &Decoder,
+    quantised: &QuantisedWeights,
+    floats: &BTreeMap<String, Float>,
+    folded: &BTreeSet<&str>,
+) -> MemoryNeed {
     if folded.is_empty() {
         return MemoryNeed::default();
     }
@@ -138,7 +163,7 @@ pub(crate) fn opening(shape: &Decoder, quantised: &QuantisedWeights, folded: &BT
             _ if folded.contains(weight.name.as_str()) => need.own += FULL * weight.len(),
             Some(blocks) if blocks.is_mapped => need.mapped += blocks.bytes,
             Some(blocks) => need.own += blocks.bytes,
-            None => need.own += HALF * weight.len(),
+            None => need.own += floats.get(&weight.name).map_or(FULL, |float| float.size() as u64) * weight.len(),
         }
     }
     need

@@ -1,6 +1,7 @@
 //! The loop over a round's work, beside other processes that go through the same: each takes a piece that nobody else does, finds
 //! done what others did, and puts the rows of a model into the frames when all work on it is done, whoever did it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct Run<'a> {
     pub follows_workers: bool,
     /// Whether a model may wait for others to answer beside: work went on since all were looked at.
     may_wait: bool,
+    /// Answerings that were begun in a batch which did not work.
+    apart: RefCell<BTreeSet<String>>,
 }
 
 /// The work on one model within a round.
@@ -89,6 +92,7 @@ impl<'a> Run<'a> {
             worked_on: 0,
             follows_workers: false,
             may_wait: true,
+            apart: RefCell::default(),
         }
     }
 
@@ -335,8 +339,8 @@ impl<'a> Run<'a> {
 
     /// Whom a model may answer beside.
     fn company<'r>(&'r self, graph: &'r WorkGraph, is_done: &'r [bool]) -> Company<'r, 'a> {
-        let Self { executor, worker, progress, failed, part, .. } = self;
-        Company { graph, is_done, executor, worker, progress, failed, part: *part }
+        let Self { executor, worker, progress, failed, part, apart, .. } = self;
+        Company { graph, is_done, executor, worker, progress, failed, part: *part, apart }
     }
 
     /// Tells that work on a model begins.

@@ -11,6 +11,7 @@ use crate::calibration::Calibration;
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::forecast::{arm_time, variant_time};
+use crate::memory::kept_beside_answers;
 use crate::preparation::Preparation;
 use crate::prepared_arm::ArmData;
 
@@ -153,7 +154,11 @@ fn memory(context: &StudyContext, data: &ArmData<'_>, quantised: &QuantisedWeigh
     let shape = &data.plan.shape;
     let generation = context.study.eval.as_ref().map(|eval| &eval.generation);
     let answering = generation.map_or(0, |generation| {
-        context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context()).whole()
+        let need = context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context());
+        let keeps = data.keeps_base(context.backend);
+        let stored = (quantised, data.plan.plain);
+        let kept = kept_beside_answers(need, shape, stored, context.backend).filter(|_| keeps);
+        (need + kept.unwrap_or(0)).whole()
     });
     data.memory(context.backend).map_or(0, MemoryNeed::whole).max(answering) + PROCESS
 }

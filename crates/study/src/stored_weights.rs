@@ -41,7 +41,18 @@ pub fn stored_weights(
         }
     }
     let quantised = model.quantise.map_or(Ok(QuantisedWeights::new()), |quantise| quantised_by(quantise, shape))?;
-    Ok((quantised, BTreeMap::new()))
+    Ok((quantised, known_floats(context, model)))
+}
+
+/// What the numbers of a folder on the hub are, where its weights are here already.
+fn known_floats(context: &StudyContext, model: &Model) -> BTreeMap<String, Float> {
+    if !is_address(&model.source) {
+        return BTreeMap::new();
+    }
+    let paths = context.paths(&model.source, Wanted::Config, model.hint.as_deref()).unwrap_or_default();
+    let [source] = paths.as_slice() else { return BTreeMap::new() };
+    let files = ModelFiles { source: source.clone(), adapter: None, quantise: None };
+    files.open().ok().and_then(|source| source.floats().ok()).unwrap_or_default()
 }
 
 /// Bytes of the plain numbers of a model that has `held` quantised: as `floats` says, and f32 of those that something was folded

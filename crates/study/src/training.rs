@@ -178,6 +178,7 @@ fn train_arm(
     observer: &mut dyn Observer,
 ) -> Result<(), StudyError> {
     let (plan, key) = (prepared.data.plan, &prepared.key);
+    shared.hold_only(&prepared.base, &plan.shape);
     // Said now, when it is not known yet, and only of what is trained now; of several ranks it is not known.
     let predicted = if ranks.is_alone() { prepared.data.seconds(calibration, backend)? } else { None };
     let mut board = Board::begin(folder.root(), key, &prepared.identity, &prepared.data.recipe.origins)?;

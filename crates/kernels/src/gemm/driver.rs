@@ -1,5 +1,6 @@
 //! The five loops around a microkernel: over slabs of columns and rows, blocks, pieces of `k`, panels and tiles.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use half::bf16;
@@ -186,21 +187,23 @@ impl Lhs {
 }
 
 /// Left operands over the same rows: parts of a product, and slabs of columns, share them.
-struct Lefts {
+struct Lefts<'a, K, E> {
     rows: [usize; 2],
     /// By where a matrix begins, its strides and its columns.
     kept: Vec<([usize; 4], Arc<Lhs>)>,
+    /// Whose numbers they are, and which kernel reads them.
+    of: PhantomData<(&'a [E], K)>,
 }
 
-impl Lefts {
+impl<'a, K: Kernel, E: Element> Lefts<'a, K, E> {
     fn new() -> Self {
-        Self { rows: [0, 0], kept: Vec::new() }
+        Self { rows: [0, 0], kept: Vec::new(), of: PhantomData }
     }
 
     /// Some rows of `a`; those of other rows are let go.
-    fn get<K: Kernel, E: Element>(&mut self, a: &Matrix<'_, E>, rows: [usize; 2], threads: Threads) -> Arc<Lhs> {
+    fn get(&mut self, a: &Matrix<'a, E>, rows: [usize; 2], threads: Threads) -> Arc<Lhs> {
         if self.rows != rows {
-            *self = Self { rows, kept: Vec::new() };
+            *self = Self { rows, ..Self::new() };
         }
         let key = [a.data.as_ptr() as usize, a.row_stride, a.col_stride, a.cols];
         if let Some((_, found)) = self.kept.iter().find(|(other, _)| *other == key) {
@@ -223,6 +226,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
     fn run<K: Kernel, O: Element>(self, mut out: MatrixMut<'_, O>) {
         let m = out.rows;
         for part in self.parts {
+            const { assert!(K::MC <= MOST_ROWS, "blocks that `slabs` does not know") };
             let (n, [from, to]) = (part.count, part.rows);
             assert!(part.first + n <= out.cols, "columns outside of a product's result");
             assert!(from <= to && to <= m, "rows outside of a product's result");
@@ -241,17 +245,17 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         if m <= K::MC {
             return self.run_at_once::<K, O>(m, &out);
         }
-        let mut lefts = Lefts::new();
+        let mut lefts = Lefts::<K, E>::new();
         self.parts.iter().for_each(|part| self.run_by_slabs::<K, O>(part, &mut lefts, &out));
     }
 
     /// Few rows, all in one block: each piece of a right operand is read once, by whoever multiplies it, so nothing of it is
     /// packed beforehand, and the parts need not wait for each other.
     fn run_at_once<K: Kernel, O: Element>(&self, m: usize, out: &Shared<'_, O>) {
-        let mut lefts = Lefts::new();
+        let mut lefts = Lefts::<K, E>::new();
         let mut ready = |part: &Columns<'a, E>| -> Vec<Ready<'a, E>> {
             let mut ready = |term: &Term<'a, E>| {
-                let left = lefts.get::<K, E>(&term.a, part.rows, self.threads);
+                let left = lefts.get(&term.a, part.rows, self.threads);
                 Ready::new::<K>(term, left, term.b.right::<K>(), part.rows)
             };
             part.terms.iter().map(&mut ready).collect()
@@ -271,7 +275,12 @@ impl<'a, E: Element> Product<'_, 'a, E> {
 
     /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
     /// the rows or columns of one block.
-    fn run_by_slabs<K: Kernel, O: Element>(&self, part: &Columns<'_, E>, lefts: &mut Lefts, out: &Shared<'_, O>) {
+    fn run_by_slabs<K: Kernel, O: Element>(
+        &self,
+        part: &Columns<'a, E>,
+        lefts: &mut Lefts<'a, K, E>,
+        out: &Shared<'_, O>,
+    ) {
         let (n, threads, [from, to]) = (part.count, self.threads, part.rows);
         let k: usize = part.terms.iter().map(|term| term.a.cols.next_multiple_of(K::K_PAD)).sum();
         let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
@@ -294,7 +303,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                     None => *b,
                 });
                 let ready = part.terms.iter().zip(rights).map(|(term, b)| {
-                    let left = lefts.get::<K, E>(&term.a, [m0, m1], threads);
+                    let left = lefts.get(&term.a, [m0, m1], threads);
                     Ready::new::<K>(term, left, b, [m0, m1])
                 });
                 let ready: Vec<Ready<'_, E>> = ready.collect();

@@ -6,6 +6,7 @@
 //! that are packed for it. A graph that is not fused costs its candle tensors in f32; that of virtual tokens its parameters
 //! and their value. Blocks that stay in a file are counted apart: they need not be there.
 
+use tunebench_kernels::SimdLevel;
 use tunebench_kernels::attention::BLOCK;
 use tunebench_kernels::gemm::slabs;
 use tunebench_kernels::machine::memory;
@@ -110,9 +111,15 @@ pub fn training(
         + passes
         + hidden
         + unfused
-        + HALF * (left + right) as u64
+        + packed_number() * (left + right) as u64
         + PROGRAM;
     MemoryNeed { own, mapped }
+}
+
+/// Bytes of a number of an operand that is packed for one product: a level without products of bf16 multiplies f32.
+fn packed_number() -> u64 {
+    let level = SimdLevel::chosen().unwrap_or_else(|_| SimdLevel::best());
+    if level >= SimdLevel::Avx512Bf16 { HALF } else { FULL }
 }
 
 /// Whether a weight itself is trained, as plain numbers.
