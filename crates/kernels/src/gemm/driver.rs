@@ -128,7 +128,7 @@ impl Own {
     #[inline(always)]
     fn guard<K: Kernel>(self, tile: &mut [f32], stride: usize, kept: &mut [f32], add: impl FnOnce(*mut f32)) {
         let own = match self {
-            Self::All => u64::MAX,
+            Self::All => return add(tile.as_mut_ptr()),
             Self::None => return,
             Self::Some(own) => own,
         };
