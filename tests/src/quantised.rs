@@ -19,7 +19,8 @@ use crate::support;
 use crate::tiny;
 use crate::workbench::{ITEMS, Workbench, arm_over as arm};
 
-const STUDY: &str = r#"
+/// Of a model as it is and in four bits.
+pub const STUDY: &str = r#"
 [study]
 name = "quantised"
 seed = 3
@@ -59,7 +60,7 @@ generation = { max_new_tokens = 8, batch_size = 2 }
 "#;
 
 /// A model of 64 numbers a row.
-fn shape() -> Decoder {
+pub fn shape() -> Decoder {
     let flat = json!({
         "vocab_size": 300, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
         "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 96, "rope_theta": 10000.0,
@@ -68,11 +69,17 @@ fn shape() -> Decoder {
     serde_json::from_value(flat).unwrap()
 }
 
-fn bench(arms: &[String]) -> Workbench {
+/// The study with these arms.
+pub fn bench(arms: &[String]) -> Workbench {
     let bench = Workbench::with_rows(&STUDY.replace("ARMS", &arms.concat()));
-    let weights = Weights::init(&shape(), 1).unwrap();
-    tunebench_model::save(&bench.path("model"), &shape(), &weights, None, Float::BF16).unwrap();
+    save_model(&bench, 1);
     bench
+}
+
+/// Fresh weights, bf16, where the study finds its model.
+pub fn save_model(bench: &Workbench, seed: u64) {
+    let weights = Weights::init(&shape(), seed).unwrap();
+    tunebench_model::save(&bench.path("model"), &shape(), &weights, None, Float::BF16).unwrap();
 }
 
 #[test]

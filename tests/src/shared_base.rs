@@ -9,7 +9,6 @@ use serde_json::json;
 use tunebench_host::Options;
 use tunebench_kernels::quant::QuantTensor;
 use tunebench_model::backend::{FAST, REFERENCE};
-use tunebench_model::formats::safetensors::Float;
 use tunebench_model::weights::Stored;
 use tunebench_model::{Tokenizer, Weights};
 use tunebench_spec::plan::RecordedPlan;
@@ -23,68 +22,9 @@ use tunebench_study::trained_arm::base_weights;
 use tunebench_study::{Base, Event, Observer, RunOptions, StudyError};
 
 use crate::plugins::registry;
+use crate::quantised::{STUDY, bench, save_model, shape};
 use crate::support::plugin;
 use crate::workbench::{Workbench, arm_over as arm, result};
-
-const STUDY: &str = r#"
-[study]
-name = "shared"
-seed = 3
-template = "plain"
-[selection]
-share = 0.1
-[recipe]
-epochs = 1
-max_steps = 3
-batch_size = 4
-max_length = 48
-warmup_steps = 0
-learning_rate = 1e-2
-[[model]]
-id = "plain"
-source = "model"
-tokenizer = "tokenizer.json"
-[[model]]
-id = "nf4"
-source = "model"
-tokenizer = "tokenizer.json"
-quantise = "nf4"
-[[dataset]]
-id = "rows"
-plugin = "belle"
-source = "rows.jsonl"
-[[dataset]]
-id = "questions"
-plugin = "belle"
-source = "questions.jsonl"
-ARMS
-[eval]
-items = "questions"
-judge = "reference"
-bases = ["plain", "nf4"]
-generation = { max_new_tokens = 4, batch_size = 2 }
-"#;
-
-/// A model of 64 numbers a row.
-fn shape() -> Decoder {
-    let flat = json!({
-        "vocab_size": 300, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 96, "rope_theta": 10000.0,
-        "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
-    });
-    serde_json::from_value(flat).unwrap()
-}
-
-fn bench(arms: &[String]) -> Workbench {
-    let bench = Workbench::with_rows(&STUDY.replace("ARMS", &arms.concat()));
-    save_model(&bench, 1);
-    bench
-}
-
-fn save_model(bench: &Workbench, seed: u64) {
-    let weights = Weights::init(&shape(), seed).unwrap();
-    tunebench_model::save(&bench.path("model"), &shape(), &weights, None, Float::BF16).unwrap();
-}
 
 /// What came of an arm, but how long it took and what memory.
 #[derive(Debug, PartialEq)]

@@ -13,11 +13,8 @@ use tunebench_spec::decoder::{Part, Weight};
 use tunebench_spec::names::Role;
 use tunebench_spec::random::Stream;
 
-use crate::weights::{QuantisedWeight, QuantisedWeights, Stored};
+use crate::weights::{INIT_STD, QuantisedWeight, QuantisedWeights, Stored};
 use crate::{Error, Source, Weights};
-
-/// Standard deviation of numbers that are drawn to be quantised, as of fresh weights.
-const DRAWN_STD: f64 = 0.02;
 
 /// The weights with all linear maps of layers as NF4.
 ///
@@ -102,7 +99,7 @@ pub fn drawn(shape: &Decoder, quantised: &QuantisedWeights, seed: u64) -> Result
 /// A matrix whose rows are all the same; none where they are not whole blocks.
 fn drawn_blocks(kind: QuantType, [rows, cols]: [usize; 2], mut stream: Stream) -> Option<QuantTensor> {
     if kind == QuantType::Nf4 {
-        let numbers: Vec<f32> = (0..cols).map(|_| (DRAWN_STD * stream.normal()) as f32).collect();
+        let numbers: Vec<f32> = (0..cols).map(|_| (INIT_STD * stream.normal()) as f32).collect();
         return QuantTensor::nf4([rows, cols], |_, row| row.copy_from_slice(&numbers));
     }
     let mut row: Vec<u8> = (0..kind.bytes(1, cols)?).map(|_| stream.below(256) as u8).collect();

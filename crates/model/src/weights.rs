@@ -19,7 +19,7 @@ use crate::formats::safetensors::Float;
 use crate::prepared::Prepared;
 
 /// Standard deviation of fresh weights, as transformers' `initializer_range`.
-const INIT_STD: f64 = 0.02;
+pub(crate) const INIT_STD: f64 = 0.02;
 
 /// Every weight that [`Decoder::weights`] lists, and no other. Copies share their numbers.
 #[derive(Clone, Debug)]

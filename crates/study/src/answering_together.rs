@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tunebench_generate::{Prompt, Settings, answer_each, groups};
-use tunebench_model::Tuning;
 use tunebench_model::backend::{Backend, Generator};
+use tunebench_model::{MemoryNeed, Tuning};
 use tunebench_spec::plan::RecordedPlan;
 
 use crate::base::{Base, SharedBase};
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
+use crate::evaluation::Evaluation;
 use crate::generations::{AnswerFile, GenerationRequest, Prompts};
+use crate::memory::kept_beside_answers;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
 use crate::trained_arm;
@@ -43,6 +45,44 @@ fn base(model: &EvaluatedModel<'_>, backend: &dyn Backend) -> Option<Base> {
         EvaluatedModel::Variant(_) => return None,
     };
     backend.grouping_refusal(recorded).is_none().then_some(base)
+}
+
+/// What answering takes at most, by models over one base, their adapters beside each other.
+///
+/// # Errors
+/// When the files of a base model cannot be read.
+pub fn memory(
+    models: &[&EvaluatedModel<'_>],
+    evaluation: &Evaluation<'_>,
+    backend: &dyn Backend,
+) -> Result<MemoryNeed, StudyError> {
+    let Some(first) = models.first() else { return Ok(MemoryNeed::default()) };
+    let (held, request) = (first.held()?, evaluation.request(first.encoder(), first.key()));
+    let tokens = request.longest(held.shape.context());
+    let mut need = backend.answering_memory(held.shape, &held.quantised, evaluation.batch_size(), tokens);
+    for model in models {
+        need = need + model.held()?.adapter;
+    }
+    Ok(need)
+}
+
+/// Whether the base of these models, which is one, stays when they have answered.
+///
+/// # Errors
+/// As [`memory`].
+pub fn keeps_base(
+    models: &[&EvaluatedModel<'_>],
+    evaluation: &Evaluation<'_>,
+    backend: &'static dyn Backend,
+) -> Result<bool, StudyError> {
+    for model in models {
+        if !model.keeps_base(backend)? {
+            return Ok(false);
+        }
+    }
+    let Some(first) = models.first() else { return Ok(false) };
+    let (need, held) = (memory(models, evaluation, backend)?, first.held()?);
+    Ok(kept_beside_answers(need, held.shape, (&held.quantised, held.plain), backend).is_some())
 }
 
 /// Opens the models of one group, numbered in their order; at least one is an arm. `shared` may have their base.

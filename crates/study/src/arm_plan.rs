@@ -24,7 +24,7 @@ use crate::memory;
 use crate::model_encoder::Form;
 use crate::model_files::{ModelFiles, VIRTUAL_BASE};
 use crate::observer::{Event, Observer};
-use crate::stored_weights::{plain_bytes, stored_weights};
+use crate::stored_weights::stored_weights;
 
 /// One arm, planned, with the values that a candidate of its grid gives it.
 pub struct ArmPlan<'a> {
@@ -89,8 +89,7 @@ impl ArmPlan<'_> {
     /// What opening its base and training take at the peak, by this engine and recipe, where that can be said beforehand; losses
     /// are measured over `measured` tokens at once.
     pub fn memory(&self, recipe: &Recipe, measured: usize, backend: &'static dyn Backend) -> Option<MemoryNeed> {
-        let need =
-            memory::training(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)?;
+        let (need, _) = self.training(recipe, measured, backend)?;
         // It is opened in the machine's memory, whatever trains it.
         let opening = if backend.has_device() { MemoryNeed::default() } else { self.opening };
         Some(MemoryNeed { own: need.own.max(opening.own), mapped: need.mapped.max(opening.mapped) })
@@ -98,7 +97,11 @@ impl ArmPlan<'_> {
 
     /// Whether its base stays in memory, by this engine and recipe, while it is trained.
     pub fn keeps_base(&self, recipe: &Recipe, measured: usize, backend: &'static dyn Backend) -> bool {
-        memory::keeps_base(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)
+        self.training(recipe, measured, backend).is_some_and(|(_, keeps)| keeps)
+    }
+
+    fn training(&self, recipe: &Recipe, measured: usize, backend: &dyn Backend) -> Option<(MemoryNeed, bool)> {
+        memory::training(&self.shape, &self.recorded, (&self.quantised, self.plain), recipe, measured, backend)
     }
 
     /// The tuner's options, a candidate's values in place of the arm's own.
@@ -242,7 +245,7 @@ pub fn plan(context: &StudyContext) -> Result<Plans<'_>, StudyError> {
             }
         }
         let opening = memory::opening(&shape, &quantised[root], &floats[root], &folded);
-        let plain = plain_bytes(&shape, &held, &floats[root], &folded);
+        let plain = memory::plain_bytes(&shape, &held, &floats[root], &folded);
         if held.len() < before {
             let (name, base, count) = (&arm.name, &arm.base, before - held.len());
             let remark = format!(

@@ -14,9 +14,9 @@ use crate::base::{Base, SharedBase};
 use crate::context::StudyContext;
 use crate::error::{Locate, StudyError};
 use crate::hub_files::is_address;
+use crate::memory;
 use crate::model_encoder::{Form, ModelEncoder};
 use crate::model_files::ModelFiles;
-use crate::stored_weights;
 
 /// A base model, opened; weights are read on demand.
 pub struct BaseModel<'a> {
@@ -120,7 +120,7 @@ impl<'a> BaseModel<'a> {
             None => (BTreeMap::new(), None),
         };
         let folded: BTreeSet<&str> = folded.iter().flat_map(|found| &found.changed).map(String::as_str).collect();
-        Ok(stored_weights::plain_bytes(&self.shape, &self.quantised()?, &floats, &folded))
+        Ok(memory::plain_bytes(&self.shape, &self.quantised()?, &floats, &folded))
     }
 
     /// Its tokenizer with a template around it.

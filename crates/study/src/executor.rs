@@ -5,7 +5,6 @@ use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tunebench_model::MemoryNeed;
 use tunebench_model::backend::{Backend, Generator};
 use tunebench_spec::Generation;
 
@@ -177,9 +176,8 @@ impl<'a> Executor<'a> {
     }
 
     fn generator(&self, model: &EvaluatedModel<'_>) -> Result<Box<dyn Generator>, StudyError> {
-        let keeps = self.keeps_base_of(&[model])?;
         let mut base = self.base.borrow_mut();
-        base.set_keeps(keeps);
+        base.set_keeps(answering_together::keeps_base(&[model], self.evaluation()?, self.backend)?);
         model.generator(self.backend, self.folder.root(), &mut base)
     }
 
@@ -203,9 +201,8 @@ impl<'a> Executor<'a> {
             members.push(Member { request, path: self.folder.generations(&piece.id) });
         }
         let model = {
-            let keeps = self.keeps_base_of(&models)?;
             let mut base = self.base.borrow_mut();
-            base.set_keeps(keeps);
+            base.set_keeps(answering_together::keeps_base(&models, evaluation, self.backend)?);
             answering_together::open(&models, self.backend, root, &mut base)?
         };
         answering_together::generate(model.as_ref(), &members, observer)
@@ -226,36 +223,8 @@ impl<'a> Executor<'a> {
     /// When the study has no evaluation, or the files of a base model cannot be read.
     pub fn have_room_together(&self, pieces: &[&Piece]) -> Result<bool, StudyError> {
         let models = pieces.iter().map(|piece| self.model(&piece.model)).collect::<Result<Vec<_>, _>>()?;
-        Ok(memory::exceeded(self.answering(&models)?, self.backend).is_none())
-    }
-
-    /// What answering takes at most, by models over one base.
-    fn answering(&self, models: &[&EvaluatedModel<'_>]) -> Result<MemoryNeed, StudyError> {
-        let evaluation = self.evaluation()?;
-        let mut need = MemoryNeed::default();
-        for (number, model) in models.iter().enumerate() {
-            let (held, request) = (model.held()?, evaluation.request(model.encoder(), model.key()));
-            if number == 0 {
-                let tokens = request.longest(held.shape.context());
-                let rows = evaluation.batch_size();
-                need = self.backend.answering_memory(held.shape, &held.quantised, rows, tokens);
-            }
-            need = need + held.adapter;
-        }
-        Ok(need)
-    }
-
-    /// Whether the base of these models, which is one, stays when they have answered.
-    fn keeps_base_of(&self, models: &[&EvaluatedModel<'_>]) -> Result<bool, StudyError> {
-        for model in models {
-            if !model.keeps_base(self.backend)? {
-                return Ok(false);
-            }
-        }
-        let Some(first) = models.first() else { return Ok(false) };
-        let (need, held) = (self.answering(models)?, first.held()?);
-        let stored = (&*held.quantised, held.plain);
-        Ok(memory::kept_beside_answers(need, held.shape, stored, self.backend).is_some())
+        let need = answering_together::memory(&models, self.evaluation()?, self.backend)?;
+        Ok(memory::exceeded(need, self.backend).is_none())
     }
 
     /// The seconds that a model's training took; none of one that is not trained.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tunebench_model::backend::Backend;
 
+use crate::answering_together;
 use crate::base::SharedBase;
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
@@ -98,7 +99,7 @@ impl<'a> Follower<'a> {
             let request = evaluation.request(model.encoder(), model.key());
             let path = run_folder::generations(self.out, &request.identity(model.identity())?);
             let mut base = self.base.borrow_mut();
-            base.set_keeps(model.keeps_base(self.backend)?);
+            base.set_keeps(answering_together::keeps_base(&[model], evaluation, self.backend)?);
             Ok((request, path, patiently(observer, || model.generator(self.backend, self.out, &mut base))?))
         });
         let (request, path, generator) = ranks.agree(opened)?;

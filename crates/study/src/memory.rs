@@ -7,13 +7,13 @@ use tunebench_model::backend::{Backend, StepSize};
 use tunebench_model::fast::memory::PROGRAM;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_model::{MemoryNeed, QuantisedWeights};
+use tunebench_spec::decoder::Weight;
 use tunebench_spec::plan::RecordedPlan;
 use tunebench_spec::{Decoder, Recipe};
 use tunebench_train::lanes_memory;
 
-/// Bytes of a bf16 and of an f32.
+/// Bytes of a bf16.
 const HALF: u64 = 2;
-const FULL: u64 = 4;
 
 /// Beside the engine: plugins, what is known of the study and its examples, and what the allocator keeps.
 const STUDY: u64 = 40 << 20;
@@ -51,8 +51,9 @@ pub fn read_again(need: MemoryNeed, limit: &MemoryLimit) -> Option<String> {
     ))
 }
 
-/// What training takes at its peak by this engine, where that can be said beforehand, with its base, where that stays for what is
-/// done next, of which `plain` bytes are plain numbers; between steps losses are measured over `measured` tokens at once.
+/// What training takes at its peak by this engine, where that can be said beforehand, and whether its base stays for what is done
+/// next, which is counted then: where the engine gains by it, and there is room for both. `plain` bytes of the base are plain
+/// numbers; between steps losses are measured over `measured` tokens at once.
 pub(crate) fn training(
     shape: &Decoder,
     recorded: &RecordedPlan,
@@ -60,36 +61,11 @@ pub(crate) fn training(
     recipe: &Recipe,
     measured: usize,
     backend: &dyn Backend,
-) -> Option<MemoryNeed> {
+) -> Option<(MemoryNeed, bool)> {
     let needed = of_training(shape, recorded, quantised, recipe, measured, backend)?;
-    let kept = kept_base(needed, shape, recorded, (quantised, plain), recipe, backend).unwrap_or(0);
-    Some(MemoryNeed { own: needed.own + kept, ..needed })
-}
-
-/// Whether its base stays while a training runs: where the engine gains by it, and there is room for both.
-pub(crate) fn keeps_base(
-    shape: &Decoder,
-    recorded: &RecordedPlan,
-    (quantised, plain): (&QuantisedWeights, u64),
-    recipe: &Recipe,
-    measured: usize,
-    backend: &dyn Backend,
-) -> bool {
-    let needed = of_training(shape, recorded, quantised, recipe, measured, backend);
-    needed.is_some_and(|needed| kept_base(needed, shape, recorded, (quantised, plain), recipe, backend).is_some())
-}
-
-/// Bytes of a base that stays beside a training that takes `needed`; none where it does not stay, as where both do not fit.
-fn kept_base(
-    needed: MemoryNeed,
-    shape: &Decoder,
-    recorded: &RecordedPlan,
-    (quantised, plain): (&QuantisedWeights, u64),
-    recipe: &Recipe,
-    backend: &dyn Backend,
-) -> Option<u64> {
-    let beside = plain + backend.kept_base(shape, recorded, quantised, recipe.gradient_checkpointing)?;
-    has_room(needed, beside, backend).then_some(beside)
+    let packed = backend.kept_base(shape, recorded, quantised, recipe.gradient_checkpointing);
+    let kept = packed.map(|packed| plain + packed).filter(|kept| has_room(needed, *kept, backend));
+    Some((needed + kept.unwrap_or(0), kept.is_some()))
 }
 
 /// Bytes of a base that stays beside answers that take `needed`, nothing where there is no room: its `plain` bytes as they were read,
@@ -157,14 +133,29 @@ pub(crate) fn opening(
     if folded.is_empty() {
         return MemoryNeed::default();
     }
-    let mut need = MemoryNeed::own(PROGRAM + process(shape));
-    for weight in shape.weights() {
-        match quantised.get(&weight.name) {
-            _ if folded.contains(weight.name.as_str()) => need.own += FULL * weight.len(),
-            Some(blocks) if blocks.is_mapped => need.mapped += blocks.bytes,
-            Some(blocks) => need.own += blocks.bytes,
-            None => need.own += floats.get(&weight.name).map_or(FULL, |float| float.size() as u64) * weight.len(),
-        }
-    }
-    need
+    let blocks = || quantised.iter().filter(|(name, _)| !folded.contains(name.as_str()));
+    let bytes = |is_mapped: bool| -> u64 {
+        blocks().filter(|(_, blocks)| blocks.is_mapped == is_mapped).map(|(_, blocks)| blocks.bytes).sum()
+    };
+    let is_plain = |weight: &Weight| folded.contains(weight.name.as_str()) || !quantised.contains_key(&weight.name);
+    let plain: u64 = shape.weights().iter().filter(|weight| is_plain(weight)).map(|w| opened(w, floats, folded)).sum();
+    MemoryNeed { own: PROGRAM + process(shape) + plain + bytes(false), mapped: bytes(true) }
+}
+
+/// Bytes of the plain numbers of a model that has `held` quantised: as `floats` says, and f32 of those that something was folded
+/// into.
+pub(crate) fn plain_bytes(
+    shape: &Decoder,
+    held: &QuantisedWeights,
+    floats: &BTreeMap<String, Float>,
+    folded: &BTreeSet<&str>,
+) -> u64 {
+    let plain = shape.weights().into_iter().filter(|weight| !held.contains_key(&weight.name));
+    plain.map(|weight| opened(&weight, floats, folded)).sum()
+}
+
+/// Bytes of a weight that is plain numbers when it is opened.
+fn opened(weight: &Weight, floats: &BTreeMap<String, Float>, folded: &BTreeSet<&str>) -> u64 {
+    let float = floats.get(&weight.name).filter(|_| !folded.contains(weight.name.as_str()));
+    weight.len() * float.map_or(Float::F32, |float| *float).size() as u64
 }

@@ -1,13 +1,12 @@
 //! How a model's weights are held when it is opened, known before one of them is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tunebench_hub::Wanted;
 use tunebench_model::QuantisedWeights;
 use tunebench_model::formats::safetensors::Float;
 use tunebench_peft::Inspection;
 use tunebench_spec::Decoder;
-use tunebench_spec::decoder::Weight;
 use tunebench_spec::study::Model;
 
 use crate::context::StudyContext;
@@ -53,19 +52,4 @@ fn known_floats(context: &StudyContext, model: &Model) -> BTreeMap<String, Float
     let [source] = paths.as_slice() else { return BTreeMap::new() };
     let files = ModelFiles { source: source.clone(), adapter: None, quantise: None };
     files.open().ok().and_then(|source| source.floats().ok()).unwrap_or_default()
-}
-
-/// Bytes of the plain numbers of a model that has `held` quantised: as `floats` says, and f32 of those that something was folded
-/// into.
-pub fn plain_bytes(
-    shape: &Decoder,
-    held: &QuantisedWeights,
-    floats: &BTreeMap<String, Float>,
-    folded: &BTreeSet<&str>,
-) -> u64 {
-    let bytes = |weight: Weight| {
-        let float = floats.get(&weight.name).filter(|_| !folded.contains(weight.name.as_str()));
-        weight.len() * float.map_or(Float::F32, |float| *float).size() as u64
-    };
-    shape.weights().into_iter().filter(|weight| !held.contains_key(&weight.name)).map(bytes).sum()
 }
