@@ -7,7 +7,7 @@
 //! - [`gemm`]: matrix products, in the words of BLIS; [`attention`]: causal attention over packed sequences (varlen)
 //! - [`quant`]: weights in few bits, and how products read them
 //! - [`ops`]: the other pieces of a decoder, forward and backward; [`optim`]: AdamW
-//! - `simd`: CPU levels, storage, and what all kernels are written with; `tasks`: how work is cut for threads
+//! - `simd`: CPU levels, storage, and what all kernels are written with; `tasks` and `team`: how work is cut and shared among threads
 //! - [`machine`]: memory and threads of the process and the machine; [`fingerprint`]: whether numbers have changed
 //!
 //! Arrows go one way: `attention` and `ops` know `gemm` and `simd`, `gemm` knows `quant`, `simd` and `fingerprint`, `quant` knows `simd` and
@@ -29,7 +29,9 @@ pub mod quant;
 mod simd;
 mod store;
 mod tasks;
+mod team;
 
 pub use simd::element::Element;
 pub use simd::level::{LevelError, SimdLevel};
 pub use store::Store;
+pub use team::with_team;

@@ -1,7 +1,5 @@
 //! Attention of one new token a row against its cached keys and values, which lie in blocks of a common pool.
 
-use rayon::prelude::*;
-
 use super::heads::{AttentionSpec, Heads};
 use super::kernel::{AttentionKernel, BLOCK, PADDED};
 use super::score_shape::{ScoreShape, shape_row};
@@ -9,6 +7,7 @@ use super::softmax::softmax_in_place;
 use crate::gemm::MatrixMut;
 use crate::gemm::panels::{Shared, with_accumulators};
 use crate::simd::dispatch::visit_level;
+use crate::tasks;
 use crate::{Element, SimdLevel, Store};
 
 /// Keys and values of all rows, in blocks of a pool (PagedAttention, Kwon et al. 2023).
@@ -57,7 +56,7 @@ fn run<K: AttentionKernel, E: Element, T: AsRef<[u32]> + Sync>(
     let (rows, row) = (cache.lengths.len(), heads * head_dim);
     let mut out = MatrixMut::new(out, rows, row);
     let out = Shared::new(&mut out);
-    (0..rows * kv_heads).into_par_iter().for_each(|i| {
+    tasks::each(rows * kv_heads, |i| {
         let (r, kv_head) = (i / kv_heads, i % kv_heads);
         let columns = spec.heads.group() * head_dim;
         let length = cache.lengths[r];

@@ -12,11 +12,13 @@
 //! An element of the result is summed along `k` in an order that depends on the terms' `k` alone. So a row's result is
 //! the same bytes whatever rows stand beside it, and however many threads work.
 //!
-//! Read `driver` for the loops, `kernel` for the constants and the microkernels, `pack_f32` and `pack_bf16` for the
+//! Read `driver` for the loops, `block` for the innermost of them, `kernel` for the constants and the microkernels, `pack_f32` and `pack_bf16` for the
 //! layouts of panels, `pieces` for how right operands that are not packed as the kernel reads them come to it.
 
+mod block;
 mod driver;
 pub(crate) mod kernel;
+mod lhs;
 pub(crate) mod matrix;
 #[cfg(target_arch = "x86_64")]
 mod pack_bf16;
@@ -24,13 +26,15 @@ mod pack_f32;
 pub(crate) mod panels;
 mod peak;
 mod pieces;
+mod product;
 mod rhs;
 
-use driver::Product;
-pub use driver::{Columns, Term, slabs};
+pub use driver::slabs;
 pub use matrix::{Matrix, MatrixMut};
 use panels::Threads;
 pub use peak::peak;
+use product::Product;
+pub use product::{Columns, Term};
 pub use rhs::{PackedRhs, Rhs};
 
 pub use crate::Store;

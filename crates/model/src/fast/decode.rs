@@ -7,6 +7,7 @@ use std::iter::repeat_n;
 use std::mem::swap;
 
 use tunebench_kernels::ops::rope::RopeTables;
+use tunebench_kernels::with_team;
 
 use super::attention::KeyValues;
 use super::batch::Batch;
@@ -156,7 +157,7 @@ impl<E: Storage> Model<E> {
     /// # Errors
     /// [`Error::Batch`] when there is not one token for each row, or one is not in the vocabulary.
     pub fn step(&self, cache: &mut Cache<E>, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
-        rayon::scope(|_| self.advance(cache, tokens, logits))
+        with_team(|| self.advance(cache, tokens, logits))
     }
 
     fn advance(&self, cache: &mut Cache<E>, tokens: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {

@@ -33,6 +33,17 @@ pub struct ARows<P> {
     pub block_stride: usize,
 }
 
+/// Panels of a right operand that few rows are multiplied with at once.
+#[derive(Clone, Copy)]
+pub struct Few<P> {
+    pub first: *const P,
+    pub panels: usize,
+    /// How far apart they are.
+    pub apart: usize,
+    /// Whether they come from memory, and others like them behind; from a cache otherwise.
+    pub is_in_memory: bool,
+}
+
 /// A way of multiplying packed panels: a type of [`dispatch`](crate::simd::dispatch) as products use it.
 pub trait Kernel {
     /// What operands are packed as.
@@ -98,6 +109,28 @@ pub trait Kernel {
         _a: ARows<Self::Packed>,
         _rows: usize,
         _b: *const bf16,
+        _c: *mut f32,
+        _ldc: usize,
+        _add: bool,
+    ) {
+        unreachable!("no rows are so few");
+    }
+
+    /// With how many panels a tile that is all of a block is multiplied at once: of few rows, one panel has fewer sums than a CPU can
+    /// add to while it waits for one. None where there is no kernel for it.
+    fn few_panels(_rows: usize) -> usize {
+        0
+    }
+
+    /// [`Kernel::microkernel`] of at most [`Kernel::few_panels`].
+    ///
+    /// # Safety
+    /// As [`Kernel::microkernel`], of each panel.
+    unsafe fn microkernel_few(
+        _k: usize,
+        _a: ARows<Self::Packed>,
+        _rows: usize,
+        _b: Few<Self::Packed>,
         _c: *mut f32,
         _ldc: usize,
         _add: bool,
