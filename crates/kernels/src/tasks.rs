@@ -26,5 +26,5 @@ pub fn each(count: usize, work: impl Fn(usize) + Sync) {
     if count > 1 && share(count, &work) {
         return;
     }
-    (0..count).into_par_iter().with_max_len(1).for_each(|number| work(number));
+    (0..count).into_par_iter().with_max_len(1).for_each(&work);
 }

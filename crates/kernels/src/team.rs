@@ -191,3 +191,75 @@ impl Drop for Opened<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::channel;
+
+    use rayon::ThreadPoolBuilder;
+    use rayon::prelude::*;
+
+    use super::*;
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+    }
+
+    /// How often each number of a job is done; by the pool where nobody leads.
+    fn done(count: usize) -> Vec<usize> {
+        let done: Vec<AtomicUsize> = (0..count).map(|_| 0.into()).collect();
+        crate::tasks::each(count, |number| {
+            // What is shared within is nobody's but the pool's.
+            (0..3).into_par_iter().for_each(|_| {
+                done[number].fetch_add(1, Relaxed);
+            });
+        });
+        done.iter().map(|done| done.load(Relaxed)).collect()
+    }
+
+    #[test]
+    fn each_number_is_done_once_however_many_threads_there_are() {
+        for threads in [1, 2, 5] {
+            pool(threads).install(|| {
+                with_team(|| {
+                    for count in (0..40).chain([1000]) {
+                        assert_eq!(done(count), vec![3; count], "{count} by {threads}");
+                        assert_eq!(with_team(|| done(count)), vec![3; count], "{count} by {threads}, a team in a team");
+                    }
+                });
+                assert_eq!(done(10), [3; 10], "after a team");
+            });
+        }
+    }
+
+    #[test]
+    fn a_panic_is_the_leaders_wherever_it_was() {
+        pool(2).install(|| {
+            for wrong in 0..20 {
+                with_team(|| {
+                    let work = |number| assert_ne!(number, wrong, "as it should");
+                    assert!(catch_unwind(|| crate::tasks::each(20, work)).is_err(), "number {wrong}");
+                    assert_eq!(done(20), [3; 20], "after number {wrong}");
+                });
+            }
+            assert!(catch_unwind(|| with_team(|| panic!("as it should"))).is_err());
+            assert_eq!(with_team(|| done(5)), [3; 5]);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_threads_that_are_busy_elsewhere() {
+        let pool = pool(3);
+        let (end, until) = channel::<()>();
+        let until = Arc::new(Mutex::new(until));
+        for _ in 0..2 {
+            let until = until.clone();
+            // It ends with an error, when nobody can send any more.
+            pool.spawn(move || assert!(until.lock().unwrap().recv().is_err()));
+        }
+        pool.install(|| assert_eq!(with_team(|| done(50)), [3; 50]));
+        drop(end);
+    }
+}

@@ -6,7 +6,7 @@ use tunebench_kernels::gemm::{
     Columns, Matrix, MatrixMut, PackedRhs, Rhs, Store, Term, gemm, gemm_columns, gemm_single_thread,
 };
 use tunebench_kernels::quant::{QuantTensor, QuantType};
-use tunebench_kernels::{Element, SimdLevel};
+use tunebench_kernels::{Element, SimdLevel, with_team};
 use tunebench_spec::random::Stream;
 
 fn random<E: Element>(name: &str, n: usize) -> Vec<E> {
@@ -94,18 +94,24 @@ fn products_are_right_on_every_level() {
 #[test]
 fn a_row_is_the_same_bytes_whatever_stands_beside_it() {
     tunebench_amx_emulator::install();
-    let (n, k) = (75, 130);
+    // Several panels that few rows are multiplied with together, the last of them not whole.
+    let (n, k) = (235, 130);
     let (a, b): (Vec<bf16>, Vec<bf16>) = (random("a", 50 * k), random("b", k * n));
     for level in SimdLevel::available() {
+        let packed = PackedRhs::new(level, Matrix::new(&b, n, k).t());
         let rows = |from: usize, to: usize| {
             let mut out = vec![0f32; (to - from) * n];
             let a = Matrix::new(&a[from * k..to * k], to - from, k);
             gemm(level, &[(a, Matrix::new(&b, n, k).t())], 1.0, MatrixMut::new(&mut out, to - from, n), Store::Set);
+            let mut of_packed = vec![0f32; (to - from) * n];
+            gemm(level, &[(a, &packed)], 1.0, MatrixMut::new(&mut of_packed, to - from, n), Store::Set);
+            assert_eq!(out, of_packed, "{level:?}, rows {from} to {to} by a packed operand");
             out
         };
         let all = rows(0, 50);
-        for (from, to) in [(0, 1), (7, 9), (49, 50), (3, 40)] {
-            assert_eq!(rows(from, to), all[from * n..to * n], "{level:?}");
+        for (from, to) in (0..17).map(|from| (from, 2 * from + 1)).chain([(49, 50), (3, 40)]) {
+            assert_eq!(rows(from, to), all[from * n..to * n], "{level:?}, rows {from} to {to}");
+            assert_eq!(with_team(|| rows(from, to)), all[from * n..to * n], "{level:?}, rows {from} to {to} by a team");
         }
     }
 }

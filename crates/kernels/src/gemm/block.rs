@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use half::bf16;
 
-use super::kernel::{Few, Kernel};
+use super::kernel::{CTile, Few, Kernel};
 use super::lhs::Lhs;
 use super::panels::{Shared, with_accumulators};
 use super::pieces::{PIECE, Right};
 use super::product::{Columns, Term};
 use crate::Element;
 use crate::arena::{Arena, room};
-use crate::prefetch::prefetch;
+use crate::prefetch::Ahead;
 
 /// A term ready to be multiplied.
 pub struct Ready<'a, E> {
@@ -198,11 +198,20 @@ impl<P> Sums<'_, P> {
                     && b.is_multiplied_narrow::<K>(r1 - r0)
                 {
                     let right: *const bf16 = panels.at(c0 + j, k0);
-                    prefetch(right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR), steps * K::NR);
+                    let next = Ahead::new(right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR), steps * K::NR);
                     let left = a.at::<K>(r0 - first_row, k0);
                     own(0).guard::<K>(&mut sums[j..], width, kept, |sums| {
                         // SAFETY: as below, for the one tile that so few rows are.
-                        unsafe { K::microkernel_narrow(steps, left, r1 - r0, right, sums, width, add) }
+                        unsafe {
+                            K::microkernel_narrow(
+                                steps,
+                                left,
+                                r1 - r0,
+                                right,
+                                CTile { first: sums, ldc: width, add },
+                                next,
+                            )
+                        }
                     });
                     continue;
                 }
@@ -214,13 +223,22 @@ impl<P> Sums<'_, P> {
                 let next = right.wrapping_add(k.next_multiple_of(K::K_PAD) * K::NR);
                 let share = if b.is_ready() { (steps * K::NR).div_ceil(height / K::MR) } else { 0 };
                 for i in (0..height).step_by(K::MR) {
-                    prefetch(next.wrapping_add(i / K::MR * share), share);
+                    let next = Ahead::new(next.wrapping_add(i / K::MR * share), share);
                     let left = a.at::<K>(r0 - first_row + i, k0);
                     own(i).guard::<K>(&mut sums[i * width + j..], width, kept, |sums| {
                         // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
                         // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
                         // has the kernel's instructions, since its level was not above the best one.
-                        unsafe { K::microkernel(steps, left, r1 - r0 - i, right, sums, width, add) }
+                        unsafe {
+                            K::microkernel(
+                                steps,
+                                left,
+                                r1 - r0 - i,
+                                right,
+                                CTile { first: sums, ldc: width, add },
+                                next,
+                            )
+                        }
                     });
                 }
             }
@@ -254,9 +272,10 @@ impl<P> Sums<'_, P> {
                     Few { first: self.made.as_ptr(), panels, apart: length, is_in_memory: false }
                 }
             };
-            let (left, sums) = (a.at::<K>(r0 - first_row, k0), self.sums[first..].as_mut_ptr());
+            let left = a.at::<K>(r0 - first_row, k0);
+            let sums = CTile { first: self.sums[first..].as_mut_ptr(), ldc: self.width, add: !self.is_first };
             // SAFETY: as of tiles, of each panel.
-            unsafe { K::microkernel_few(steps, left, r1 - r0, right, sums, self.width, !self.is_first) };
+            unsafe { K::microkernel_few(steps, left, r1 - r0, right, sums) };
         }
     }
 }

@@ -13,7 +13,8 @@ use super::score_tile::{OnlineSoftmax, ScoreTile};
 use super::{dots, softmax};
 use crate::Element;
 use crate::gemm::Matrix;
-use crate::gemm::kernel::Kernel;
+use crate::gemm::kernel::{CTile, Kernel};
+use crate::prefetch::Ahead;
 
 /// Tokens of a block of a paged cache.
 pub const BLOCK: usize = 32;
@@ -41,7 +42,7 @@ pub trait AttentionKernel: Kernel + Sized {
     /// That of [`Kernel::microkernel`].
     unsafe fn multiply(rows: usize, k: usize, [a, b]: [*const Self::Packed; 2], c: *mut f32, ldc: usize, add: bool) {
         // SAFETY: the caller's.
-        unsafe { Self::microkernel(k, Self::panel(a), rows, b, c, ldc, add) }
+        unsafe { Self::microkernel(k, Self::panel(a), rows, b, CTile { first: c, ldc, add }, Ahead::NONE) }
     }
 
     /// Scores to probabilities, not yet divided by their sum, packed as a right operand whose columns are the queries.

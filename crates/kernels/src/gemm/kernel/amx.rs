@@ -6,9 +6,10 @@ use std::arch::asm;
 
 use half::bf16;
 
-use super::{ARows, Kernel};
+use super::{ARows, CTile, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_bf16::{pack_pairs, pack_rows};
+use crate::prefetch::Ahead;
 use crate::quant::{Piece, QuantTensor};
 use crate::simd::dispatch::Amx;
 use crate::{Element, SimdLevel};
@@ -67,9 +68,10 @@ impl Kernel for Amx {
 
     const READS_A_IN_PLACE: bool = true;
 
-    unsafe fn microkernel(k: usize, a: ARows<bf16>, _: usize, b: *const bf16, c: *mut f32, ldc: usize, add: bool) {
+    unsafe fn microkernel(k: usize, a: ARows<bf16>, _: usize, b: *const bf16, c: CTile, mut next: Ahead) {
+        next.part(1);
         // SAFETY: the caller's.
-        unsafe { add_tiles(k, a, b, c, ldc, add) }
+        unsafe { add_tiles(k, a, b, c) }
     }
 }
 
@@ -81,9 +83,7 @@ unsafe fn add_tiles(
     k: usize,
     ARows { first, row_stride, block_stride }: ARows<bf16>,
     b: *const bf16,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
+    CTile { first: c, ldc, add }: CTile,
 ) {
     let below = c.wrapping_add(16 * ldc);
     // SAFETY: the caller's: `k / 32` blocks of 2 KiB in both panels, and 32 x 32 sums, rows `ldc` apart.

@@ -4,9 +4,10 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::{ARows, Few, Kernel};
+use super::{ARows, CTile, Few, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_bf16::{pack_pairs, pack_rows};
+use crate::prefetch::Ahead;
 use crate::quant::{Piece, QuantTensor};
 use crate::simd::dispatch::Avx512Bf16;
 use crate::{Element, SimdLevel};
@@ -36,22 +37,22 @@ impl Kernel for Avx512Bf16 {
     const READS_A_IN_PLACE: bool = true;
     const MR_STEP: usize = 1;
 
-    unsafe fn microkernel(k: usize, a: ARows<bf16>, rows: usize, b: *const bf16, c: *mut f32, ldc: usize, add: bool) {
+    unsafe fn microkernel(k: usize, a: ARows<bf16>, rows: usize, b: *const bf16, c: CTile, next: Ahead) {
         // SAFETY: the caller's.
         unsafe {
             match rows {
-                1 => add_pairs::<1>(k, a, b, c, ldc, add),
-                2 => add_pairs::<2>(k, a, b, c, ldc, add),
-                3 => add_pairs::<3>(k, a, b, c, ldc, add),
-                4 => add_pairs::<4>(k, a, b, c, ldc, add),
-                5 => add_pairs::<5>(k, a, b, c, ldc, add),
-                6 => add_pairs::<6>(k, a, b, c, ldc, add),
-                7 => add_pairs::<7>(k, a, b, c, ldc, add),
-                8 => add_pairs::<8>(k, a, b, c, ldc, add),
-                9 => add_pairs::<9>(k, a, b, c, ldc, add),
-                10 => add_pairs::<10>(k, a, b, c, ldc, add),
-                11 => add_pairs::<11>(k, a, b, c, ldc, add),
-                _ => add_pairs::<12>(k, a, b, c, ldc, add),
+                1 => add_pairs::<1>(k, a, b, c, next),
+                2 => add_pairs::<2>(k, a, b, c, next),
+                3 => add_pairs::<3>(k, a, b, c, next),
+                4 => add_pairs::<4>(k, a, b, c, next),
+                5 => add_pairs::<5>(k, a, b, c, next),
+                6 => add_pairs::<6>(k, a, b, c, next),
+                7 => add_pairs::<7>(k, a, b, c, next),
+                8 => add_pairs::<8>(k, a, b, c, next),
+                9 => add_pairs::<9>(k, a, b, c, next),
+                10 => add_pairs::<10>(k, a, b, c, next),
+                11 => add_pairs::<11>(k, a, b, c, next),
+                _ => add_pairs::<12>(k, a, b, c, next),
             }
         }
     }
@@ -60,14 +61,14 @@ impl Kernel for Avx512Bf16 {
         FEW.get(rows.wrapping_sub(1)).map_or(0, |by_panels| by_panels.len())
     }
 
-    unsafe fn microkernel_few(k: usize, a: ARows<bf16>, rows: usize, b: Few<bf16>, c: *mut f32, ldc: usize, add: bool) {
+    unsafe fn microkernel_few(k: usize, a: ARows<bf16>, rows: usize, b: Few<bf16>, c: CTile) {
         // SAFETY: the caller's.
-        unsafe { FEW[rows - 1][b.panels - 1](k, a, b, c, ldc, add) }
+        unsafe { FEW[rows - 1][b.panels - 1](k, a, b, c) }
     }
 }
 
 /// [`Kernel::microkernel_few`] of so many rows, and of so many panels.
-type OfFew = unsafe fn(usize, ARows<bf16>, Few<bf16>, *mut f32, usize, bool);
+type OfFew = unsafe fn(usize, ARows<bf16>, Few<bf16>, CTile);
 /// By rows, and by panels: at most 24 registers are sums, and 6 are a step of the panels.
 const FEW: [&[OfFew]; 12] = [
     &[add_few::<1, 1>, add_few::<1, 2>, add_few::<1, 3>],
@@ -95,9 +96,7 @@ unsafe fn add_few<const R: usize, const P: usize>(
     k: usize,
     ARows { first, row_stride, block_stride }: ARows<bf16>,
     b: Few<bf16>,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
+    CTile { first: c, ldc, add }: CTile,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -151,14 +150,15 @@ unsafe fn add_pairs<const R: usize>(
     k: usize,
     ARows { first, row_stride, block_stride }: ARows<bf16>,
     b: *const bf16,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
+    CTile { first: c, ldc, add }: CTile,
+    mut next: Ahead,
 ) {
     // SAFETY: the caller's.
     unsafe {
         let mut tile = [[_mm512_setzero_ps(); 2]; R];
+        let blocks = k.div_ceil(32);
         for k0 in (0..k).step_by(32) {
+            next.part(blocks);
             let a = first.add(k0 / 32 * block_stride);
             // From four places each row is reached by adding the stride none, one or two times.
             let places = [0, 3, 6, 9].map(|i| a.wrapping_add(i * row_stride));

@@ -4,11 +4,15 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::{ARows, Kernel};
+use super::{ARows, CTile, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_f32::pack_lanes;
+use crate::prefetch::Ahead;
 use crate::simd::dispatch::{Avx2, Avx512};
 use crate::{Element, SimdLevel};
+
+/// Steps of `k` between two looks at what is read next.
+const BLOCK: usize = 16;
 
 /// A kernel of f32 fused multiply-adds over `$rows` rows and `$vectors` vectors of columns.
 macro_rules! fma_kernel {
@@ -33,14 +37,21 @@ macro_rules! fma_kernel {
                 pack_lanes::<E, { $vectors * $lanes }>(Self::LEVEL, b, first, end, packed);
             }
 
-            unsafe fn microkernel(k: usize, a: ARows<f32>, rows: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+            unsafe fn microkernel(
+                k: usize,
+                a: ARows<f32>,
+                rows: usize,
+                b: *const f32,
+                c: CTile,
+                next: Ahead,
+            ) {
                 // SAFETY: the caller's.
                 unsafe {
                     match rows {
-                        1 => Self::add_rows::<1, f32>(k, a.first, b, c, ldc, add),
-                        2 => Self::add_rows::<2, f32>(k, a.first, b, c, ldc, add),
-                        3..=4 => Self::add_rows::<4, f32>(k, a.first, b, c, ldc, add),
-                        _ => Self::add_rows::<$rows, f32>(k, a.first, b, c, ldc, add),
+                        1 => Self::add_rows::<1, f32>(k, a.first, b, c, next),
+                        2 => Self::add_rows::<2, f32>(k, a.first, b, c, next),
+                        3..=4 => Self::add_rows::<4, f32>(k, a.first, b, c, next),
+                        _ => Self::add_rows::<$rows, f32>(k, a.first, b, c, next),
                     }
                 }
             }
@@ -52,16 +63,15 @@ macro_rules! fma_kernel {
                 a: ARows<f32>,
                 rows: usize,
                 b: *const bf16,
-                c: *mut f32,
-                ldc: usize,
-                add: bool,
+                c: CTile,
+                next: Ahead,
             ) {
                 // SAFETY: the caller's.
                 unsafe {
                     match rows {
-                        1 => Self::add_rows::<1, bf16>(k, a.first, b, c, ldc, add),
-                        2 => Self::add_rows::<2, bf16>(k, a.first, b, c, ldc, add),
-                        _ => Self::add_rows::<4, bf16>(k, a.first, b, c, ldc, add),
+                        1 => Self::add_rows::<1, bf16>(k, a.first, b, c, next),
+                        2 => Self::add_rows::<2, bf16>(k, a.first, b, c, next),
+                        _ => Self::add_rows::<4, bf16>(k, a.first, b, c, next),
                     }
                 }
             }
@@ -77,9 +87,8 @@ macro_rules! fma_kernel {
                 k: usize,
                 a: *const f32,
                 b: *const B,
-                c: *mut f32,
-                ldc: usize,
-                add: bool,
+                CTile { first: c, ldc, add }: CTile,
+                mut next: Ahead,
             ) {
                 // SAFETY: the caller's.
                 unsafe {
@@ -89,7 +98,11 @@ macro_rules! fma_kernel {
                     if add {
                         (0..R).for_each(|i| _mm_prefetch::<_MM_HINT_T0>(c.add(i * ldc).cast()));
                     }
-                    for _ in 0..k {
+                    let blocks = k.div_ceil(BLOCK);
+                    for step in 0..k {
+                        if step % BLOCK == 0 {
+                            next.part(blocks);
+                        }
                         let mut right = [$zero(); $vectors];
                         for (v, right) in right.iter_mut().enumerate() {
                             let from = b.add(v * $lanes);

@@ -19,6 +19,7 @@ mod portable;
 use half::bf16;
 
 use super::matrix::Matrix;
+use crate::prefetch::Ahead;
 use crate::quant::{Piece, QuantTensor};
 use crate::simd::multiversion::multiversion;
 use crate::{Element, SimdLevel, Store};
@@ -31,6 +32,16 @@ pub struct ARows<P> {
     /// panels only, step after step.
     pub row_stride: usize,
     pub block_stride: usize,
+}
+
+/// A tile of sums.
+#[derive(Clone, Copy)]
+pub struct CTile {
+    pub first: *mut f32,
+    /// How far apart rows are.
+    pub ldc: usize,
+    /// Whether it is added to, and set otherwise.
+    pub add: bool,
 }
 
 /// Panels of a right operand that few rows are multiplied with at once.
@@ -82,20 +93,13 @@ pub trait Kernel {
     /// A tile of fewer than [`Kernel::MR`] rows reads so many at a time, where it reads them in place.
     const MR_STEP: usize = Self::MR;
 
-    /// `c = A B`, or `c += A B` over `k` steps, of the first `rows` rows at least; rows of `c` are `ldc` apart.
+    /// `c = A B`, or `c += A B` over `k` steps, of the first `rows` rows at least; `next` is asked for on
+    /// the way.
     ///
     /// # Safety
     /// `k` is a multiple of [`Kernel::K_STEP`]; `a` and `b` point to so many steps of panels (`a` of `rows` rows, rounded
     /// up to a multiple of [`Kernel::MR_STEP`]), `c` to a tile; the CPU has the level of the kernel.
-    unsafe fn microkernel(
-        k: usize,
-        a: ARows<Self::Packed>,
-        rows: usize,
-        b: *const Self::Packed,
-        c: *mut f32,
-        ldc: usize,
-        add: bool,
-    );
+    unsafe fn microkernel(k: usize, a: ARows<Self::Packed>, rows: usize, b: *const Self::Packed, c: CTile, next: Ahead);
 
     /// Up to so many rows read a panel that is held as bf16 as it is: fewer read and written than to widen it first.
     const NARROW_ROWS: usize = 0;
@@ -109,9 +113,8 @@ pub trait Kernel {
         _a: ARows<Self::Packed>,
         _rows: usize,
         _b: *const bf16,
-        _c: *mut f32,
-        _ldc: usize,
-        _add: bool,
+        _c: CTile,
+        _next: Ahead,
     ) {
         unreachable!("no rows are so few");
     }
@@ -126,15 +129,7 @@ pub trait Kernel {
     ///
     /// # Safety
     /// As [`Kernel::microkernel`], of each panel.
-    unsafe fn microkernel_few(
-        _k: usize,
-        _a: ARows<Self::Packed>,
-        _rows: usize,
-        _b: Few<Self::Packed>,
-        _c: *mut f32,
-        _ldc: usize,
-        _add: bool,
-    ) {
+    unsafe fn microkernel_few(_k: usize, _a: ARows<Self::Packed>, _rows: usize, _b: Few<Self::Packed>, _c: CTile) {
         unreachable!("no rows are so few");
     }
 

@@ -1,8 +1,9 @@
 //! f32 in plain Rust, for any CPU.
 
-use super::{ARows, Kernel};
+use super::{ARows, CTile, Kernel};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::pack_f32::pack_lanes;
+use crate::prefetch::Ahead;
 use crate::simd::dispatch::Portable;
 use crate::{Element, SimdLevel};
 
@@ -24,7 +25,15 @@ impl Kernel for Portable {
         pack_lanes::<E, 8>(Self::LEVEL, b, first, end, packed);
     }
 
-    unsafe fn microkernel(k: usize, a: ARows<f32>, _: usize, b: *const f32, c: *mut f32, ldc: usize, add: bool) {
+    unsafe fn microkernel(
+        k: usize,
+        a: ARows<f32>,
+        _: usize,
+        b: *const f32,
+        CTile { first: c, ldc, add }: CTile,
+        mut next: Ahead,
+    ) {
+        next.part(1);
         let mut tile = [[0f32; 8]; 4];
         // SAFETY: the caller's: panels of `k` steps.
         let (a, b) = unsafe { (std::slice::from_raw_parts(a.first, 4 * k), std::slice::from_raw_parts(b, 8 * k)) };
