@@ -1,4 +1,4 @@
-"""What the two PyTorch programs share: what to compute in, token ids, peak memory, and the JSON that they print."""
+"""What the programs share: what to compute in, token ids, peak memory, and the JSON that they print."""
 
 import json
 import os
@@ -58,10 +58,10 @@ def product_seconds(name, rows):
     return min(seconds)
 
 
-def peak_rss_mib():
-    """Peak resident memory of this process; 0 where the system does not say."""
+def peak_rss_mib(process="self"):
+    """Peak resident memory of a process, of this one unless given; 0 where the system does not say."""
     try:
-        with open("/proc/self/status") as file:
+        with open(f"/proc/{process}/status") as file:
             lines = [line for line in file if line.startswith("VmHWM:")]
     except OSError:
         return 0.0

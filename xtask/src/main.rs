@@ -47,6 +47,7 @@ enum Command {
   cargo xtask bench --model smollm2 --only training --tuner lora-all-linear --case 4x256
   cargo xtask bench --model smollm2 --against peft --python venv/bin/python --json
   cargo xtask bench --against llamacpp --llamacpp llama.cpp/build/bin --gguf smollm2-q8_0.gguf
+  cargo xtask bench --model smollm2 --against vllm --python venv-of-vllm/bin/python
   cargo xtask bench --levels --model smollm2 --rounds 1 --steps 3 --warmup 1
   cargo xtask bench --preset llama-7b --tuner lora-all-linear --case 1x256 --warmup 0 --steps 1 --rounds 1
 

@@ -22,7 +22,7 @@ pub struct Args {
     /// Run the other side too, in turn with ours.
     #[arg(long, value_enum)]
     pub against: Option<Peer>,
-    /// A Python that has torch, transformers and peft; for --against peft.
+    /// A Python that has torch, transformers and peft, for --against peft, or vllm, for --against vllm.
     #[arg(long, value_name = "PATH", requires = "against", required_if_eq("against", "peft"))]
     pub python: Option<PathBuf>,
     /// What PyTorch computes in; auto takes the faster of f32 and bf16 on this CPU, and the tables say which.
@@ -34,7 +34,7 @@ pub struct Args {
     /// GGUF files, from each of which both sides answer; for --against llamacpp.
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "against")]
     pub gguf: Vec<PathBuf>,
-    /// Texts answered at once, instead of 1 and 64; may be given more than once. For --against llamacpp.
+    /// Texts answered at once, instead of 1 and 64; may be given more than once. For --against llamacpp and vllm.
     #[arg(long, value_name = "N", requires = "against", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub streams: Vec<u16>,
     /// Our products at each level of CPU instructions that this CPU has; with --model also training and answering one
@@ -81,6 +81,8 @@ pub enum Peer {
     /// llama.cpp's llama-batched-bench: answers alone, from GGUF files.
     #[value(name = "llamacpp")]
     LlamaCpp,
+    /// vLLM's CPU build: answers alone, from a model folder.
+    Vllm,
 }
 
 /// What the other side's weights and arithmetic are in, as its scripts spell it.
@@ -123,19 +125,20 @@ impl Args {
     /// Names the first.
     pub fn check(&self) -> Result<()> {
         let Some(peer) = self.against else { return Ok(()) };
-        let of = [
-            ("--python", self.python.is_some(), Peer::Peft),
-            ("--model", self.model.is_some(), Peer::Peft),
-            ("--only", self.only.is_some(), Peer::Peft),
-            ("--tuner", !self.tuner.is_empty(), Peer::Peft),
-            ("--case", !self.cases.is_empty(), Peer::Peft),
-            ("--dtype", self.dtype != Dtype::Auto, Peer::Peft),
-            ("--recompute", self.recompute, Peer::Peft),
-            ("--llamacpp", self.llamacpp.is_some(), Peer::LlamaCpp),
-            ("--gguf", !self.gguf.is_empty(), Peer::LlamaCpp),
-            ("--streams", !self.streams.is_empty(), Peer::LlamaCpp),
+        let [peft, llamacpp, vllm] = [Peer::Peft, Peer::LlamaCpp, Peer::Vllm];
+        let of: [(_, _, &[Peer]); 10] = [
+            ("--python", self.python.is_some(), &[peft, vllm]),
+            ("--model", self.model.is_some(), &[peft, vllm]),
+            ("--only", self.only.is_some(), &[peft]),
+            ("--tuner", !self.tuner.is_empty(), &[peft]),
+            ("--case", !self.cases.is_empty(), &[peft]),
+            ("--dtype", self.dtype != Dtype::Auto, &[peft]),
+            ("--recompute", self.recompute, &[peft]),
+            ("--llamacpp", self.llamacpp.is_some(), &[llamacpp]),
+            ("--gguf", !self.gguf.is_empty(), &[llamacpp]),
+            ("--streams", !self.streams.is_empty(), &[llamacpp, vllm]),
         ];
-        match of.iter().find(|(_, is_given, of)| *is_given && *of != peer) {
+        match of.iter().find(|(_, is_given, of)| *is_given && !of.contains(&peer)) {
             Some((option, ..)) => bail!("--against {} does not know {option}; leave it out", name(peer)),
             None => Ok(()),
         }
@@ -214,6 +217,8 @@ pub mod tests {
             ("--gguf a", "--against <AGAINST>"),
             ("--against peft --python p --gguf a", "--against peft does not know --gguf; leave it out"),
             ("--against llamacpp --model m", "--against llamacpp does not know --model; leave it out"),
+            ("--against vllm --python p --tuner ft", "--against vllm does not know --tuner; leave it out"),
+            ("--against vllm --gguf a", "--against vllm does not know --gguf; leave it out"),
             ("--levels --only kernels", "cannot be used with"),
             ("--against llamacpp --streams 0", "1..=1024"),
         ] {

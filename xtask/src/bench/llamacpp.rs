@@ -10,15 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::answering::Comparison;
 use super::args::Args;
 use super::case::{NEW_TOKENS, PROMPT_TOKENS};
-use super::figures::{number, short_if_any, table};
-use super::floors::Floors;
-use super::programs::{Programs, last_line, sizes};
-use super::report::{Answered, Generation};
-use crate::levels::VARIABLE;
+use super::programs::Programs;
+use super::report::Answered;
 use crate::workspace::show;
 
 /// What llama.cpp calls it.
@@ -37,29 +35,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 pub struct LlamaCpp {
     program: PathBuf,
     files: Vec<PathBuf>,
-}
-
-/// Both sides' answers from one file: medians over the rounds, in new tokens per second.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answering {
-    pub file: PathBuf,
-    pub format: String,
-    pub streams: usize,
-    #[serde(flatten)]
-    pub speeds: Generation,
-    /// Ours as a share of what one text could get if reading the file's bytes once a token were all there is to do.
-    #[serde(serialize_with = "short_if_any")]
-    pub floor_share: Option<f64>,
-}
-
-/// All of the comparison.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// The level of our side, and whether it was forced.
-    pub level: String,
-    pub is_forced: bool,
-    pub bytes_per_s: f64,
-    pub answers: Vec<Answering>,
 }
 
 /// A line of theirs, as far as it is used here: seconds of everything, prompts included.
@@ -93,30 +68,8 @@ impl LlamaCpp {
     /// # Errors
     /// When a process of either side fails.
     pub fn compare(&self, args: &Args, programs: &Programs<'_>) -> Result<Comparison> {
-        let floors = Floors::measure(programs)?;
-        let mut answers = Vec::new();
-        for file in &self.files {
-            let format = format_of(file);
-            for streams in args.streams() {
-                let mut ours = programs.of_ours("generate");
-                sizes(&mut ours, streams).arg("--model").arg(file);
-                programs.add_engine(&mut ours);
-                let mut theirs = self.command(file, streams, args.threads);
-                let mut sides = [vec![], vec![]];
-                for round in 1..=args.rounds {
-                    let lines = [last_line(&mut ours)?, answered(&mut theirs, streams)?];
-                    for ((name, line), lines) in ["ours", "theirs"].into_iter().zip(lines).zip(&mut sides) {
-                        let line: Answered = line;
-                        let speed = line.new_tokens_per_s;
-                        eprintln!("{format} x {streams}, round {round}, {name}: {speed:.1} new tokens/s");
-                        lines.push(line);
-                    }
-                }
-                answers.push(Answering::new(file, streams, &floors, &sides));
-            }
-        }
-        let is_forced = std::env::var_os(VARIABLE).is_some();
-        Ok(Comparison { level: floors.level, is_forced, bytes_per_s: floors.bytes_per_s, answers })
+        let theirs = |file: &Path, streams: usize| answered(&mut self.command(file, streams, args.threads), streams);
+        Comparison::measure("llama.cpp", args, programs, &self.files, &theirs)
     }
 
     fn command(&self, file: &Path, streams: usize, threads: u16) -> Command {
@@ -138,43 +91,6 @@ impl LlamaCpp {
     }
 }
 
-impl Answering {
-    fn new(file: &Path, streams: usize, floors: &Floors, [ours, theirs]: &[Vec<Answered>; 2]) -> Self {
-        let bytes = ours.first().and_then(|line| line.weight_bytes).filter(|_| streams == 1);
-        let mut speeds = Generation::new(ours, theirs);
-        // Where the system does not say it.
-        speeds.theirs_mib = speeds.theirs_mib.filter(|mib| *mib > 0.0);
-        let floor_share = bytes.map(|bytes| floors.of_memory(bytes, speeds.ours));
-        Self { file: file.to_owned(), format: format_of(file), streams, speeds, floor_share }
-    }
-}
-
-impl Comparison {
-    /// As Markdown.
-    pub fn tables(&self) -> String {
-        let row = |a: &Answering| {
-            vec![
-                a.format.clone(),
-                a.streams.to_string(),
-                number(Some(a.speeds.ours), 1),
-                number(a.speeds.theirs, 1),
-                number(a.speeds.ratio, 2),
-                number(Some(a.speeds.ours_mib), 0),
-                number(a.speeds.theirs_mib, 0),
-                number(a.floor_share, 2),
-            ]
-        };
-        let columns = ["format", "streams", "ours", "theirs", "ratio", "MiB ours", "MiB theirs", "of memory"];
-        let by = if self.is_forced { ", as forced: theirs must be built for the same" } else { "" };
-        format!(
-            "Answers beside llama.cpp, new tokens/s; ours at level {}{by}; memory is read at {:.1} GB/s\n\n{}",
-            self.level,
-            self.bytes_per_s / 1e9,
-            table(&columns, self.answers.iter().map(row).collect())
-        )
-    }
-}
-
 /// The program in a folder, or that the path is.
 fn find(given: &Path) -> Result<PathBuf> {
     let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
@@ -189,12 +105,6 @@ fn check_gguf(path: &Path) -> Result<()> {
     read.with_context(|| format!("--gguf {}", path.display()))?;
     ensure!(begin == *MAGIC, "--gguf {}: no GGUF file; one begins with GGUF", path.display());
     Ok(())
-}
-
-/// What a file is named to hold, by the convention of its makers: `q8_0` of `smollm2-q8_0.gguf`.
-fn format_of(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.rsplit(['-', '.']).next().unwrap_or_default().to_owned()
 }
 
 /// Runs theirs once. It prints a line of JSON among others.
@@ -331,14 +241,5 @@ echo
         assert!(error.contains("`silent` prints no line of JSON:\nwords"), "{error}");
         let error = answered(&mut Command::new(at("fails")), 1).err().unwrap().to_string();
         assert!(error.contains("no such instruction"), "{error}");
-    }
-
-    #[test]
-    fn a_format_is_the_last_part_of_a_name() {
-        for (name, want) in
-            [("smollm2-q8_0.gguf", "q8_0"), ("SmolLM2-135M.Q4_K_M.gguf", "Q4_K_M"), ("model.gguf", "model")]
-        {
-            assert_eq!(format_of(Path::new(name)), want);
-        }
     }
 }

@@ -1,9 +1,11 @@
-//! `bench`: kernels, training steps and generation, alone or in turn with PyTorch and PEFT, or with llama.cpp.
+//! `bench`: kernels, training steps and generation, alone or in turn with PyTorch and PEFT, with llama.cpp or
+//! with vLLM.
 //!
 //! Every measurement is a process of its own: `tunebench-bench` on our side, the scripts in `xtask/bench` or a program
-//! of llama.cpp's on theirs. Here they are run in turn ([`programs`], [`llamacpp`], [`levels`]), what they say is held
+//! of llama.cpp's on theirs. Here they are run in turn ([`programs`], [`answering`] with [`llamacpp`] and [`vllm`], [`levels`]), what they say is held
 //! against what the machine can do ([`floors`]), and becomes tables or JSON ([`report`], [`figures`]).
 
+mod answering;
 mod args;
 mod case;
 mod figures;
@@ -12,6 +14,7 @@ mod levels;
 mod llamacpp;
 mod programs;
 mod report;
+mod vllm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,8 +28,9 @@ pub use args::Args;
 use args::{Part, Peer};
 use levels::Levels;
 use llamacpp::LlamaCpp;
-use programs::{Programs, Python};
+use programs::{PACKAGES, Programs, Python};
 use report::{Generation, Report, Training};
+use vllm::Vllm;
 
 /// The package of our side.
 pub const PACKAGE: &str = "tunebench-bench";
@@ -34,13 +38,15 @@ pub const PACKAGE: &str = "tunebench-bench";
 /// Builds our side, runs what is asked for and prints it.
 ///
 /// # Errors
-/// When the model, a Python package or llama.cpp is missing, a build fails, or a measurement does.
+/// When the model, a Python package or the other side is missing, a build fails, or a measurement does.
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.check()?;
     let model = args.model()?;
     let llamacpp = (args.against == Some(Peer::LlamaCpp)).then(|| LlamaCpp::new(args)).transpose()?;
     let workspace = Workspace::members_only()?;
-    let python = args.python.as_ref().map(|path| Python::new(path, &workspace.root)).transpose()?;
+    let vllm = (args.against == Some(Peer::Vllm)).then(|| Vllm::new(args, &workspace.root)).transpose()?;
+    let python = args.python.as_ref().filter(|_| args.against == Some(Peer::Peft));
+    let python = python.map(|path| Python::new(path, &workspace.root, &PACKAGES)).transpose()?;
     eprintln!("building {PACKAGE} and the plugins …");
     let output = build_all(&workspace).args(["--package", PACKAGE]).output().context("starting cargo")?;
     if !output.status.success() {
@@ -49,11 +55,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let ours = workspace.built().join(format!("{PACKAGE}{}", std::env::consts::EXE_SUFFIX));
     let folder = tempfile::Builder::new().prefix("tunebench-bench-").tempdir().context("making a folder")?;
     let mut programs = Programs::new(ours, python, args, model.unwrap_or_default());
-    if programs.has_peer() && args.needs_model() {
+    if (programs.has_peer() || vllm.is_some()) && args.needs_model() {
         programs.share(folder.path(), &text(&workspace.root)?, most_tokens(args))?;
     }
     if let Some(llamacpp) = llamacpp {
         let comparison = llamacpp.compare(args, &programs)?;
+        return print(args, &comparison, &comparison.tables());
+    }
+    if let Some(vllm) = vllm {
+        let comparison = vllm.compare(args, &programs)?;
         return print(args, &comparison, &comparison.tables());
     }
     if args.levels {
@@ -115,5 +125,6 @@ fn text(root: &Path) -> Result<Vec<PathBuf>> {
 fn most_tokens(args: &Args) -> usize {
     let steps = usize::from(args.steps) + usize::from(args.warmup);
     let training = args.cases().into_iter().map(|case| steps * case.batch * case.seq).max();
-    training.unwrap_or(0).max(case::PROMPTS * case::PROMPT_TOKENS)
+    let texts = args.streams().into_iter().fold(case::PROMPTS, usize::max);
+    training.unwrap_or(0).max(texts * case::PROMPT_TOKENS)
 }

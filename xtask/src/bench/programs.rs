@@ -14,8 +14,8 @@ use super::report::{Answered, Crossing, Kernel, Trained};
 use crate::levels::VARIABLE;
 use crate::workspace::show;
 
-/// What the other side's scripts import.
-const PACKAGES: [&str; 3] = ["torch", "transformers", "peft"];
+/// What the scripts of PyTorch import.
+pub const PACKAGES: [&str; 3] = ["torch", "transformers", "peft"];
 /// Prints those of its arguments that are no packages here.
 const MISSING: &str =
     "import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None], sep=', ')";
@@ -46,9 +46,9 @@ struct Shared {
 impl Python {
     /// # Errors
     /// When it does not start, or has not all of the packages.
-    pub fn new(path: &Path, root: &Path) -> Result<Self> {
+    pub fn new(path: &Path, root: &Path, packages: &[&str]) -> Result<Self> {
         let mut command = Command::new(path);
-        command.args(["-c", MISSING]).args(PACKAGES);
+        command.args(["-c", MISSING]).args(packages);
         let output = command.output().with_context(|| format!("--python {}", path.display()))?;
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
@@ -56,13 +56,13 @@ impl Python {
         }
         let missing = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if !missing.is_empty() {
-            let (path, wanted) = (path.display(), PACKAGES.join(" "));
+            let (path, wanted) = (path.display(), packages.join(" "));
             bail!("--python {path}: it lacks {missing}; install with `{path} -m pip install {wanted}`");
         }
         Ok(Self { path: path.to_owned(), scripts: root.join("xtask/bench") })
     }
 
-    fn script(&self, name: &str) -> Command {
+    pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.path);
         command.arg(self.scripts.join(name));
         command
@@ -74,7 +74,12 @@ impl<'a> Programs<'a> {
         Self { ours, python, args, model, shared: None }
     }
 
-    /// Whether there is another side.
+    /// The option that names the model, and its value.
+    pub fn model(&self) -> &[String; 2] {
+        &self.model
+    }
+
+    /// Whether PyTorch is the other side.
     pub fn has_peer(&self) -> bool {
         self.python.is_some()
     }
@@ -212,7 +217,7 @@ impl<'a> Programs<'a> {
         }
     }
 
-    fn add_data(&self, command: &mut Command) {
+    pub fn add_data(&self, command: &mut Command) {
         if let Some(shared) = &self.shared {
             command.arg("--data").arg(&shared.data);
         }
