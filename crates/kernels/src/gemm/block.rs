@@ -182,6 +182,7 @@ impl<P> Sums<'_, P> {
         let Block { rows: [r0, r1], cols: [c0, c1], first_row } = *block;
         let Self { sums, width, is_first, made, kept } = self;
         let (width, add) = (*width, !*is_first);
+        let c = |first| CTile { first, ldc: width, add };
         let height = (r1 - r0).next_multiple_of(K::MR);
         let own = |i: usize| tiles.own::<K>(r0 - first_row + i, r1 - r0 - i);
         let steps = (k1 - k0).next_multiple_of(K::K_STEP);
@@ -202,16 +203,7 @@ impl<P> Sums<'_, P> {
                     let left = a.at::<K>(r0 - first_row, k0);
                     own(0).guard::<K>(&mut sums[j..], width, kept, |sums| {
                         // SAFETY: as below, for the one tile that so few rows are.
-                        unsafe {
-                            K::microkernel_narrow(
-                                steps,
-                                left,
-                                r1 - r0,
-                                right,
-                                CTile { first: sums, ldc: width, add },
-                                next,
-                            )
-                        }
+                        unsafe { K::microkernel_narrow(steps, left, r1 - r0, right, c(sums), next) }
                     });
                     continue;
                 }
@@ -229,16 +221,7 @@ impl<P> Sums<'_, P> {
                         // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
                         // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
                         // has the kernel's instructions, since its level was not above the best one.
-                        unsafe {
-                            K::microkernel(
-                                steps,
-                                left,
-                                r1 - r0 - i,
-                                right,
-                                CTile { first: sums, ldc: width, add },
-                                next,
-                            )
-                        }
+                        unsafe { K::microkernel(steps, left, r1 - r0 - i, right, c(sums), next) }
                     });
                 }
             }
