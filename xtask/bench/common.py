@@ -1,12 +1,37 @@
 """What the programs share: what to compute in, token ids, peak memory, and the JSON that they print."""
 
+import argparse
 import json
 import os
+import statistics
 import time
 
 # Nothing here may reach for the network; both are read when transformers is imported.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def answering_options(doc):
+    """The options of a program that answers, as `tunebench-bench generate` spells them; `doc` is its own docstring."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="Hugging Face folder")
+    parser.add_argument("--batch", type=int, default=64, help="prompts, answered together")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
+    parser.add_argument("--new", type=int, default=64, help="tokens of an answer")
+    parser.add_argument("--repeats", type=int, default=3, help="runs that count, after one that does not")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", help="file of token ids, little-endian u32")
+    return parser
+
+
+def median_seconds(repeats, answer):
+    """The median of so many calls of `answer`, after one that does not count."""
+    seconds = []
+    for _ in range(1 + repeats):
+        begin = time.perf_counter()
+        answer()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds[1:])
 
 
 def read_tokens(path, vocab, count):
@@ -66,6 +91,12 @@ def peak_rss_mib(process="self"):
     except OSError:
         return 0.0
     return int(lines[0].split()[1]) / 1024 if lines else 0.0
+
+
+def report_answers(args, seconds, **values):
+    """As `report`, what all programs say that answer."""
+    sizes = {"batch": args.batch, "prompt": args.prompt, "new": args.new}
+    report(**sizes, seconds=seconds, new_tokens_per_s=args.batch * args.new / seconds, **values)
 
 
 def report(**values):

@@ -7,30 +7,17 @@ Set-up:  python3 -m venv V && V/bin/pip install torch transformers
 Run:     V/bin/python generate.py --model DIR --batch 64 --prompt 64 --new 64
 """
 
-import argparse
-import statistics
-import time
-
 import common
 
 
 def options():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, help="Hugging Face folder")
-    parser.add_argument("--batch", type=int, default=64, help="prompts, answered together")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
-    parser.add_argument("--new", type=int, default=64, help="tokens of an answer")
-    parser.add_argument("--repeats", type=int, default=3, help="runs that count, after one that does not")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = common.answering_options(__doc__)
     parser.add_argument(
         "--dtype",
         choices=["auto", "bf16", "f32"],
         default="auto",
         help="of weights and arithmetic; auto: the faster on this CPU",
     )
-    parser.add_argument("--data", help="file of token ids, little-endian u32")
     return parser.parse_args()
 
 
@@ -45,9 +32,8 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
     tokens = common.read_tokens(args.data, model.config.vocab_size, args.batch * args.prompt)
     ids = tokens.view(args.batch, args.prompt)
-    seconds = []
-    for _ in range(1 + args.repeats):
-        begin = time.perf_counter()
+
+    def answer():
         answers = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -56,19 +42,12 @@ def main():
             do_sample=False,
             pad_token_id=0,
         )
-        seconds.append(time.perf_counter() - begin)
         if answers.shape[1] != args.prompt + args.new:
             raise SystemExit(f"an answer is not {args.new} tokens long")
-    median = statistics.median(seconds[1:])
-    common.report(
-        batch=args.batch,
-        prompt=args.prompt,
-        new=args.new,
-        dtype=name,
-        seconds=median,
-        new_tokens_per_s=args.batch * args.new / median,
-        peak_rss_mib=common.peak_rss_mib(),
-        torch=torch.__version__,
+
+    seconds = common.median_seconds(args.repeats, answer)
+    common.report_answers(
+        args, seconds, dtype=name, peak_rss_mib=common.peak_rss_mib(), torch=torch.__version__
     )
 
 

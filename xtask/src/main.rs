@@ -41,7 +41,7 @@ enum Command {
     /// Check files, crate edges and ARCHITECTURE.md; lists all faults.
     #[command(after_help = "Example: cargo xtask tidy")]
     Tidy,
-    /// Measure kernels, training steps and generation, alone or in turn with PyTorch and PEFT.
+    /// Measure kernels, training steps and generation, alone or in turn with PyTorch and PEFT, llama.cpp or vLLM.
     #[command(after_help = "Examples:
   cargo xtask bench --only kernels
   cargo xtask bench --model smollm2 --only training --tuner lora-all-linear --case 4x256

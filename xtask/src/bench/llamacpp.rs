@@ -150,7 +150,7 @@ fn peak_mib(process: u32) -> Option<f64> {
 
 #[cfg(unix)]
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::args::tests::parse;
     use super::*;
 
@@ -170,9 +170,9 @@ echo "{\"pl\": $streams, \"tg\": 64, \"t_pp\": 0.5, \"t\": $((streams * 2)).0}"
 echo
 "#;
 
-    /// By another process, as one that begins meanwhile would keep the file open, and what is open for writing cannot
+    /// Writes a program. By another process, as one that begins meanwhile would keep the file open, and what is open for writing cannot
     /// be run.
-    fn script(path: &Path, text: &str) {
+    pub fn script(path: &Path, text: &str) {
         let write = r#"printf '%s' "$1" > "$0" && chmod +x "$0""#;
         assert!(Command::new("sh").args(["-c", write]).arg(path).arg(text).status().unwrap().success());
     }

@@ -45,9 +45,8 @@ impl Vllm {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::super::args::tests::parse;
+    use super::super::llamacpp::tests::script;
     use super::*;
 
     /// Stands for both sides: a Python that has all packages, and answers at a speed of 16 tokens/s for each text.
@@ -67,9 +66,7 @@ echo "{\"new_tokens_per_s\":${speed:-$((streams * 16)).0},\"peak_rss_mib\":100.0
     fn both_sides_answer_in_turn_and_a_python_must_be_named() {
         let folder = tempfile::tempdir().unwrap();
         let both = folder.path().join("both");
-        // By another process: what is open for writing cannot be run, and one that begins meanwhile would keep it open.
-        let write = r#"printf '%s' "$1" > "$0" && chmod +x "$0""#;
-        assert!(Command::new("sh").args(["-c", write]).arg(&both).arg(BOTH).status().unwrap().success());
+        script(&both, BOTH);
         let line = format!("--against vllm --model m --streams 1 --streams 8 --python {}", both.display());
         let args = parse(&line).unwrap();
         let programs = Programs::new(both, None, &args, ["--model".into(), "m".into()]);
