@@ -133,12 +133,12 @@ pub(crate) fn opening(
     if folded.is_empty() {
         return MemoryNeed::default();
     }
-    let blocks = || quantised.iter().filter(|(name, _)| !folded.contains(name.as_str()));
+    let mut held = quantised.clone();
+    held.retain(|name, _| !folded.contains(name.as_str()));
     let bytes = |is_mapped: bool| -> u64 {
-        blocks().filter(|(_, blocks)| blocks.is_mapped == is_mapped).map(|(_, blocks)| blocks.bytes).sum()
+        held.values().filter(|blocks| blocks.is_mapped == is_mapped).map(|blocks| blocks.bytes).sum()
     };
-    let is_plain = |weight: &Weight| folded.contains(weight.name.as_str()) || !quantised.contains_key(&weight.name);
-    let plain: u64 = shape.weights().iter().filter(|weight| is_plain(weight)).map(|w| opened(w, floats, folded)).sum();
+    let plain = plain_bytes(shape, &held, floats, folded);
     MemoryNeed { own: PROGRAM + process(shape) + plain + bytes(false), mapped: bytes(true) }
 }
 
@@ -150,12 +150,9 @@ pub(crate) fn plain_bytes(
     floats: &BTreeMap<String, Float>,
     folded: &BTreeSet<&str>,
 ) -> u64 {
-    let plain = shape.weights().into_iter().filter(|weight| !held.contains_key(&weight.name));
-    plain.map(|weight| opened(&weight, floats, folded)).sum()
-}
-
-/// Bytes of a weight that is plain numbers when it is opened.
-fn opened(weight: &Weight, floats: &BTreeMap<String, Float>, folded: &BTreeSet<&str>) -> u64 {
-    let float = floats.get(&weight.name).filter(|_| !folded.contains(weight.name.as_str()));
-    weight.len() * float.map_or(Float::F32, |float| *float).size() as u64
+    let opened = |weight: Weight| {
+        let float = floats.get(&weight.name).filter(|_| !folded.contains(weight.name.as_str()));
+        weight.len() * float.map_or(Float::F32, |float| *float).size() as u64
+    };
+    shape.weights().into_iter().filter(|weight| !held.contains_key(&weight.name)).map(opened).sum()
 }
