@@ -182,7 +182,7 @@ impl<P> Sums<'_, P> {
         let Block { rows: [r0, r1], cols: [c0, c1], first_row } = *block;
         let Self { sums, width, is_first, made, kept } = self;
         let (width, add) = (*width, !*is_first);
-        let c = |first| CTile { first, ldc: width, add };
+        let c = |first, row, column| CTile { first, ldc: width, rows: r1 - r0 - row, cols: c1 - c0 - column, add };
         let height = (r1 - r0).next_multiple_of(K::MR);
         let own = |i: usize| tiles.own::<K>(r0 - first_row + i, r1 - r0 - i);
         let steps = (k1 - k0).next_multiple_of(K::K_STEP);
@@ -203,7 +203,7 @@ impl<P> Sums<'_, P> {
                     let left = a.at::<K>(r0 - first_row, k0);
                     own(0).guard::<K>(&mut sums[j..], width, kept, |sums| {
                         // SAFETY: as below, for the one tile that so few rows are.
-                        unsafe { K::microkernel_narrow(steps, left, r1 - r0, right, c(sums), next) }
+                        unsafe { K::microkernel_narrow(steps, &left, right, &c(sums, 0, j), next) }
                     });
                     continue;
                 }
@@ -221,7 +221,7 @@ impl<P> Sums<'_, P> {
                         // SAFETY: both operands hold `steps` more steps from `k0`, the left one in whole panels or
                         // in rows that the kernel reads by so many, and the sums a whole tile at `(i, j)`; the CPU
                         // has the kernel's instructions, since its level was not above the best one.
-                        unsafe { K::microkernel(steps, left, r1 - r0 - i, right, c(sums), next) }
+                        unsafe { K::microkernel(steps, &left, right, &c(sums, i, j), next) }
                     });
                 }
             }
@@ -256,9 +256,11 @@ impl<P> Sums<'_, P> {
                 }
             };
             let left = a.at::<K>(r0 - first_row, k0);
-            let sums = CTile { first: self.sums[first..].as_mut_ptr(), ldc: self.width, add: !self.is_first };
+            let (rows, cols) = (r1 - r0, c1 - c0 - first);
+            let sums =
+                CTile { first: self.sums[first..].as_mut_ptr(), ldc: self.width, rows, cols, add: !self.is_first };
             // SAFETY: as of tiles, of each panel.
-            unsafe { K::microkernel_few(steps, left, r1 - r0, right, sums) };
+            unsafe { K::microkernel_few(steps, &left, &right, &sums) };
         }
     }
 }

@@ -93,10 +93,14 @@ impl<'a, E: Element> Product<'_, 'a, E> {
     ) {
         let (n, threads, [from, to]) = (part.count, self.threads, part.rows);
         let k: usize = part.terms.iter().map(|term| term.a.cols.next_multiple_of(K::K_PAD)).sum();
-        let slab = |block: usize| (SLAB / k.max(1) / block * block).max(block);
         let rights: Vec<Right<'_, E>> = part.terms.iter().map(|term| term.b.right::<K>()).collect();
-        let are_ready = rights.iter().all(Right::is_ready);
-        let (slab_m, slab_n) = (slab(K::MC), if are_ready { n } else { slab(NC) });
+        // Over so many steps that a slab would not stay in a cache, numbers that are only widened are so for each block anew.
+        let is_left = |b: &Right<'_, E>| b.is_ready() || matches!(b, Right::Narrow(_)) && NC * k > SLAB;
+        let slab_m = (SLAB / k.max(1) / K::MC * K::MC).max(K::MC);
+        let slab_n = match rights.iter().all(is_left) {
+            true => n,
+            false => (SLAB / k.max(1) / PIECE * PIECE).max(NC),
+        };
         for n0 in (0..n).step_by(slab_n.max(1)) {
             let n1 = n.min(n0 + slab_n);
             // Once for all blocks of rows.
@@ -104,7 +108,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                 .terms
                 .iter()
                 .zip(&rights)
-                .map(|(Term { a, .. }, b)| (!b.is_ready()).then(|| pack_b::<K, E>(b, a.cols, [n0, n1], threads)));
+                .map(|(Term { a, .. }, b)| (!is_left(b)).then(|| pack_b::<K, E>(b, a.cols, [n0, n1], threads)));
             let packed: Vec<Option<Panels>> = packed.collect();
             for m0 in (from..to).step_by(slab_m) {
                 let m1 = to.min(m0 + slab_m);
@@ -117,12 +121,12 @@ impl<'a, E: Element> Product<'_, 'a, E> {
                     Ready::new::<K>(term, left, b, [m0, m1])
                 });
                 let ready: Vec<Ready<'_, E>> = ready.collect();
-                let nc = columns_of_block::<K>(m1 - m0, n1 - n0);
+                let (mc, nc) = (rows_of_block::<K>(m1 - m0), columns_of_block::<K>(m1 - m0, n1 - n0));
                 let blocks_across = (n1 - n0).div_ceil(nc);
-                each(threads, (m1 - m0).div_ceil(K::MC) * blocks_across, |index| {
-                    let rows = m0 + index / blocks_across * K::MC;
+                each(threads, (m1 - m0).div_ceil(mc) * blocks_across, |index| {
+                    let rows = m0 + index / blocks_across * mc;
                     let cols = n0 + index % blocks_across * nc;
-                    let (rows, cols) = ([rows, m1.min(rows + K::MC)], [cols, n1.min(cols + nc)]);
+                    let (rows, cols) = ([rows, m1.min(rows + mc)], [cols, n1.min(cols + nc)]);
                     multiply_block::<K, E, O>(&ready, &Block { rows, cols, first_row: m0 }, part, out);
                 });
             }
@@ -146,6 +150,11 @@ fn pack_b<K: Kernel, E: Element>(b: &Right<'_, E>, k: usize, [from, to]: [usize;
         b.put::<K>([from + lane, to.min(from + lane + PIECE)], [0, k], packed);
     });
     panels
+}
+
+/// Rows of a block of `m` rows: at most [`Kernel::MC`], and all alike.
+fn rows_of_block<K: Kernel>(m: usize) -> usize {
+    m.div_ceil(m.div_ceil(K::MC)).next_multiple_of(K::MR)
 }
 
 /// Columns of a block of an `m x n` result: at most about [`NC`], and few enough that there are [`TASKS`] blocks where

@@ -8,6 +8,7 @@ use half::bf16;
 
 use super::matrix::Matrix;
 use crate::Element;
+use crate::prefetch::prefetch;
 use crate::simd::transpose::transpose_16x16;
 
 /// `[k/32][R][32]`: 32 steps of each lane after the other.
@@ -111,6 +112,8 @@ fn transpose_lanes<const R: usize>(from: &[u16], stride: usize, lanes: usize, to
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn join_steps<const R: usize>(from: &[u16], stride: usize, lanes: usize, to: &mut [bf16]) {
     for pair in 0..16 {
+        // The next panel's lie beside them. Steps are far from each other, which no prefetcher of the CPU follows.
+        (0..2).for_each(|step| prefetch(from.as_ptr().wrapping_add((2 * pair + step) * stride + R), 1));
         let both = joined(&from[2 * pair * stride..], stride, lanes);
         // SAFETY: 32 numbers.
         unsafe { _mm512_storeu_si512(to[pair * 2 * R..][..32].as_mut_ptr().cast(), both) };

@@ -42,7 +42,10 @@ pub trait AttentionKernel: Kernel + Sized {
     /// That of [`Kernel::microkernel`].
     unsafe fn multiply(rows: usize, k: usize, [a, b]: [*const Self::Packed; 2], c: *mut f32, ldc: usize, add: bool) {
         // SAFETY: the caller's.
-        unsafe { Self::microkernel(k, Self::panel(a), rows, b, CTile { first: c, ldc, add }, Ahead::NONE) }
+        unsafe {
+            let c = CTile { first: c, ldc, rows, cols: Self::NR, add };
+            Self::microkernel(k, &Self::panel(a), b, &c, Ahead::NONE)
+        }
     }
 
     /// Scores to probabilities, not yet divided by their sum, packed as a right operand whose columns are the queries.

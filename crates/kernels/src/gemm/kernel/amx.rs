@@ -68,7 +68,7 @@ impl Kernel for Amx {
 
     const READS_A_IN_PLACE: bool = true;
 
-    unsafe fn microkernel(k: usize, a: ARows<bf16>, _: usize, b: *const bf16, c: CTile, mut next: Ahead) {
+    unsafe fn microkernel(k: usize, a: &ARows<bf16>, b: *const bf16, c: &CTile, mut next: Ahead) {
         next.part(1);
         // SAFETY: the caller's.
         unsafe { add_tiles(k, a, b, c) }
@@ -81,9 +81,9 @@ impl Kernel for Amx {
 /// As [`Kernel::microkernel`]: `k` is a multiple of 32, and the tiles are configured.
 unsafe fn add_tiles(
     k: usize,
-    ARows { first, row_stride, block_stride }: ARows<bf16>,
+    &ARows { first, row_stride, block_stride }: &ARows<bf16>,
     b: *const bf16,
-    CTile { first: c, ldc, add }: CTile,
+    &CTile { first: c, ldc, add, .. }: &CTile,
 ) {
     let below = c.wrapping_add(16 * ldc);
     // SAFETY: the caller's: `k / 32` blocks of 2 KiB in both panels, and 32 x 32 sums, rows `ldc` apart.

@@ -37,38 +37,41 @@ impl Kernel for Avx512Bf16 {
     const READS_A_IN_PLACE: bool = true;
     const MR_STEP: usize = 1;
 
-    unsafe fn microkernel(k: usize, a: ARows<bf16>, rows: usize, b: *const bf16, c: CTile, next: Ahead) {
+    unsafe fn microkernel(k: usize, a: &ARows<bf16>, b: *const bf16, c: &CTile, next: Ahead) {
         // SAFETY: the caller's.
-        unsafe {
-            match rows {
-                1 => add_pairs::<1>(k, a, b, c, next),
-                2 => add_pairs::<2>(k, a, b, c, next),
-                3 => add_pairs::<3>(k, a, b, c, next),
-                4 => add_pairs::<4>(k, a, b, c, next),
-                5 => add_pairs::<5>(k, a, b, c, next),
-                6 => add_pairs::<6>(k, a, b, c, next),
-                7 => add_pairs::<7>(k, a, b, c, next),
-                8 => add_pairs::<8>(k, a, b, c, next),
-                9 => add_pairs::<9>(k, a, b, c, next),
-                10 => add_pairs::<10>(k, a, b, c, next),
-                11 => add_pairs::<11>(k, a, b, c, next),
-                _ => add_pairs::<12>(k, a, b, c, next),
-            }
-        }
+        unsafe { PAIRS[c.rows.min(12) - 1][usize::from(c.cols > 16)](k, a, b, c, next) }
     }
 
     fn few_panels(rows: usize) -> usize {
         FEW.get(rows.wrapping_sub(1)).map_or(0, |by_panels| by_panels.len())
     }
 
-    unsafe fn microkernel_few(k: usize, a: ARows<bf16>, rows: usize, b: Few<bf16>, c: CTile) {
+    unsafe fn microkernel_few(k: usize, a: &ARows<bf16>, b: &Few<bf16>, c: &CTile) {
         // SAFETY: the caller's.
-        unsafe { FEW[rows - 1][b.panels - 1](k, a, b, c) }
+        unsafe { FEW[c.rows - 1][b.panels - 1](k, a, b, c) }
     }
 }
 
+/// [`Kernel::microkernel`] of so many rows, and of so many vectors of columns.
+type OfPairs = unsafe fn(usize, &ARows<bf16>, *const bf16, &CTile, Ahead);
+/// By rows, and by vectors.
+const PAIRS: [[OfPairs; 2]; 12] = [
+    [add_pairs::<1, 1>, add_pairs::<1, 2>],
+    [add_pairs::<2, 1>, add_pairs::<2, 2>],
+    [add_pairs::<3, 1>, add_pairs::<3, 2>],
+    [add_pairs::<4, 1>, add_pairs::<4, 2>],
+    [add_pairs::<5, 1>, add_pairs::<5, 2>],
+    [add_pairs::<6, 1>, add_pairs::<6, 2>],
+    [add_pairs::<7, 1>, add_pairs::<7, 2>],
+    [add_pairs::<8, 1>, add_pairs::<8, 2>],
+    [add_pairs::<9, 1>, add_pairs::<9, 2>],
+    [add_pairs::<10, 1>, add_pairs::<10, 2>],
+    [add_pairs::<11, 1>, add_pairs::<11, 2>],
+    [add_pairs::<12, 1>, add_pairs::<12, 2>],
+];
+
 /// [`Kernel::microkernel_few`] of so many rows, and of so many panels.
-type OfFew = unsafe fn(usize, ARows<bf16>, Few<bf16>, CTile);
+type OfFew = unsafe fn(usize, &ARows<bf16>, &Few<bf16>, &CTile);
 /// By rows, and by panels: at most 24 registers are sums, and 6 are a step of the panels.
 const FEW: [&[OfFew]; 12] = [
     &[add_few::<1, 1>, add_few::<1, 2>, add_few::<1, 3>],
@@ -94,9 +97,9 @@ const AHEAD: usize = 1024;
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn add_few<const R: usize, const P: usize>(
     k: usize,
-    ARows { first, row_stride, block_stride }: ARows<bf16>,
-    b: Few<bf16>,
-    CTile { first: c, ldc, add }: CTile,
+    &ARows { first, row_stride, block_stride }: &ARows<bf16>,
+    b: &Few<bf16>,
+    &CTile { first: c, ldc, add, .. }: &CTile,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -141,21 +144,21 @@ unsafe fn add_few<const R: usize, const P: usize>(
     }
 }
 
-/// The first `R` rows of a tile of [`Avx512Bf16`].
+/// The first `R` rows and `V` vectors of columns of a tile of [`Avx512Bf16`].
 ///
 /// # Safety
 /// As [`Kernel::microkernel`]: `k` is even, and the CPU has the instructions.
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn add_pairs<const R: usize>(
+unsafe fn add_pairs<const R: usize, const V: usize>(
     k: usize,
-    ARows { first, row_stride, block_stride }: ARows<bf16>,
+    &ARows { first, row_stride, block_stride }: &ARows<bf16>,
     b: *const bf16,
-    CTile { first: c, ldc, add }: CTile,
+    &CTile { first: c, ldc, add, .. }: &CTile,
     mut next: Ahead,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let mut tile = [[_mm512_setzero_ps(); 2]; R];
+        let mut tile = [[_mm512_setzero_ps(); V]; R];
         let blocks = k.div_ceil(32);
         for k0 in (0..k).step_by(32) {
             next.part(blocks);
@@ -164,12 +167,14 @@ unsafe fn add_pairs<const R: usize>(
             let places = [0, 3, 6, 9].map(|i| a.wrapping_add(i * row_stride));
             for pair in 0..16.min((k - k0) / 2) {
                 let right = b.add(32 * (k0 + 2 * pair));
-                let right =
-                    [0, 32].map(|v| std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(v).cast())));
+                let mut vectors = [std::mem::transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); V];
+                for (v, vector) in vectors.iter_mut().enumerate() {
+                    *vector = std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(right.add(32 * v).cast()));
+                }
                 for (i, sums) in tile.iter_mut().enumerate() {
                     let left = places[i / 3].add(i % 3 * row_stride + 2 * pair).cast::<i32>().read_unaligned();
                     let left = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(left));
-                    for (sum, right) in sums.iter_mut().zip(right) {
+                    for (sum, right) in sums.iter_mut().zip(vectors) {
                         *sum = _mm512_dpbf16_ps(*sum, left, right);
                     }
                 }

@@ -39,19 +39,19 @@ macro_rules! fma_kernel {
 
             unsafe fn microkernel(
                 k: usize,
-                a: ARows<f32>,
-                rows: usize,
+                a: &ARows<f32>,
                 b: *const f32,
-                c: CTile,
+                c: &CTile,
                 next: Ahead,
             ) {
                 // SAFETY: the caller's.
                 unsafe {
-                    match rows {
-                        1 => Self::add_rows::<1, f32>(k, a.first, b, c, next),
-                        2 => Self::add_rows::<2, f32>(k, a.first, b, c, next),
-                        3..=4 => Self::add_rows::<4, f32>(k, a.first, b, c, next),
-                        _ => Self::add_rows::<$rows, f32>(k, a.first, b, c, next),
+                    match (c.rows, c.cols > ($vectors - 1) * $lanes) {
+                        (1, _) => Self::add_rows::<1, $vectors, f32>(k, a.first, b, c, next),
+                        (2, _) => Self::add_rows::<2, $vectors, f32>(k, a.first, b, c, next),
+                        (3..=4, _) => Self::add_rows::<4, $vectors, f32>(k, a.first, b, c, next),
+                        (_, true) => Self::add_rows::<$rows, $vectors, f32>(k, a.first, b, c, next),
+                        (_, false) => Self::add_rows::<$rows, { $vectors - 1 }, f32>(k, a.first, b, c, next),
                     }
                 }
             }
@@ -60,39 +60,38 @@ macro_rules! fma_kernel {
 
             unsafe fn microkernel_narrow(
                 k: usize,
-                a: ARows<f32>,
-                rows: usize,
+                a: &ARows<f32>,
                 b: *const bf16,
-                c: CTile,
+                c: &CTile,
                 next: Ahead,
             ) {
                 // SAFETY: the caller's.
                 unsafe {
-                    match rows {
-                        1 => Self::add_rows::<1, bf16>(k, a.first, b, c, next),
-                        2 => Self::add_rows::<2, bf16>(k, a.first, b, c, next),
-                        _ => Self::add_rows::<4, bf16>(k, a.first, b, c, next),
+                    match c.rows {
+                        1 => Self::add_rows::<1, $vectors, bf16>(k, a.first, b, c, next),
+                        2 => Self::add_rows::<2, $vectors, bf16>(k, a.first, b, c, next),
+                        _ => Self::add_rows::<4, $vectors, bf16>(k, a.first, b, c, next),
                     }
                 }
             }
         }
 
         impl $name {
-            /// The first `R` rows of a tile, `b` held as `B`.
+            /// The first `R` rows and `V` vectors of columns of a tile, `b` held as `B`.
             ///
             /// # Safety
             /// `k` steps of both panels and a whole tile; the CPU has the level.
             #[target_feature(enable = $features)]
-            unsafe fn add_rows<const R: usize, B: Element>(
+            unsafe fn add_rows<const R: usize, const V: usize, B: Element>(
                 k: usize,
                 a: *const f32,
                 b: *const B,
-                CTile { first: c, ldc, add }: CTile,
+                &CTile { first: c, ldc, add, .. }: &CTile,
                 mut next: Ahead,
             ) {
                 // SAFETY: the caller's.
                 unsafe {
-                    let mut tile = [[$zero(); $vectors]; R];
+                    let mut tile = [[$zero(); V]; R];
                     let (mut a, mut b) = (a, b);
                     // Read when all steps are done.
                     if add {
@@ -103,7 +102,7 @@ macro_rules! fma_kernel {
                         if step % BLOCK == 0 {
                             next.part(blocks);
                         }
-                        let mut right = [$zero(); $vectors];
+                        let mut right = [$zero(); V];
                         for (v, right) in right.iter_mut().enumerate() {
                             let from = b.add(v * $lanes);
                             *right = if B::IS_BF16 { $widen(from.cast()) } else { $load(from.cast()) };

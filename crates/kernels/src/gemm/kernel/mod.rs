@@ -40,6 +40,9 @@ pub struct CTile {
     pub first: *mut f32,
     /// How far apart rows are.
     pub ldc: usize,
+    /// How many rows and columns are wanted, at least; of others of the tile, sums mean nothing.
+    pub rows: usize,
+    pub cols: usize,
     /// Whether it is added to, and set otherwise.
     pub add: bool,
 }
@@ -93,13 +96,12 @@ pub trait Kernel {
     /// A tile of fewer than [`Kernel::MR`] rows reads so many at a time, where it reads them in place.
     const MR_STEP: usize = Self::MR;
 
-    /// `c = A B`, or `c += A B` over `k` steps, of the first `rows` rows at least; `next` is asked for on
-    /// the way.
+    /// `c = A B`, or `c += A B` over `k` steps; `next` is asked for on the way.
     ///
     /// # Safety
-    /// `k` is a multiple of [`Kernel::K_STEP`]; `a` and `b` point to so many steps of panels (`a` of `rows` rows, rounded
+    /// `k` is a multiple of [`Kernel::K_STEP`]; `a` and `b` point to so many steps of panels (`a` of `c.rows` rows, rounded
     /// up to a multiple of [`Kernel::MR_STEP`]), `c` to a tile; the CPU has the level of the kernel.
-    unsafe fn microkernel(k: usize, a: ARows<Self::Packed>, rows: usize, b: *const Self::Packed, c: CTile, next: Ahead);
+    unsafe fn microkernel(k: usize, a: &ARows<Self::Packed>, b: *const Self::Packed, c: &CTile, next: Ahead);
 
     /// Up to so many rows read a panel that is held as bf16 as it is: fewer read and written than to widen it first.
     const NARROW_ROWS: usize = 0;
@@ -108,14 +110,7 @@ pub trait Kernel {
     ///
     /// # Safety
     /// As [`Kernel::microkernel`].
-    unsafe fn microkernel_narrow(
-        _k: usize,
-        _a: ARows<Self::Packed>,
-        _rows: usize,
-        _b: *const bf16,
-        _c: CTile,
-        _next: Ahead,
-    ) {
+    unsafe fn microkernel_narrow(_k: usize, _a: &ARows<Self::Packed>, _b: *const bf16, _c: &CTile, _next: Ahead) {
         unreachable!("no rows are so few");
     }
 
@@ -129,7 +124,7 @@ pub trait Kernel {
     ///
     /// # Safety
     /// As [`Kernel::microkernel`], of each panel.
-    unsafe fn microkernel_few(_k: usize, _a: ARows<Self::Packed>, _rows: usize, _b: Few<Self::Packed>, _c: CTile) {
+    unsafe fn microkernel_few(_k: usize, _a: &ARows<Self::Packed>, _b: &Few<Self::Packed>, _c: &CTile) {
         unreachable!("no rows are so few");
     }
 

@@ -27,10 +27,9 @@ impl Kernel for Portable {
 
     unsafe fn microkernel(
         k: usize,
-        a: ARows<f32>,
-        _: usize,
+        a: &ARows<f32>,
         b: *const f32,
-        CTile { first: c, ldc, add }: CTile,
+        &CTile { first: c, ldc, add, .. }: &CTile,
         mut next: Ahead,
     ) {
         next.part(1);
