@@ -18,7 +18,7 @@ use tunebench_train::batches::Steps;
 use tunebench_train::{Job, Progress, train_in_ranks};
 
 use crate::figures::{median, peak_rss_mib};
-use crate::floors::multiplied_weights;
+use crate::floors::{multiplied_weights, step_flop_per_token};
 use crate::model::{Choice, Held, Model, Tuner};
 use crate::timed::Timed;
 use crate::tokens;
@@ -91,6 +91,9 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let planned = planned.peak(args.engine.memory_limit().as_ref());
     let flop_per_token = args.tuner.flop_per_weight() * multiplied_weights(&model.shape);
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
+    // Where weights are trained they are what is trained.
+    let beside = if args.tuner == Tuner::Ft { 0 } else { trainable as u64 };
+    let step_flop = step_flop_per_token(&model.shape, args.tuner.flop_per_weight(), beside, args.seq);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
     if seen.rank > 0 {
         return Ok(None);
@@ -103,7 +106,7 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
         "quantise": args.held.quantise,
         "step_s": step_s, "tokens_per_s": (args.batch * args.seq) as f64 / step_s,
         "peak_rss_mib": seen.peak_rss_mib, "planned_mib": planned as f64 / f64::from(1 << 20), "trainable": trainable,
-        "flop_per_token": flop_per_token, "losses": seen.losses,
+        "flop_per_token": flop_per_token, "step_flop_per_token": step_flop, "losses": seen.losses,
     })))
 }
 

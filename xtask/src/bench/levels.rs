@@ -23,9 +23,11 @@ pub struct AtLevel {
     /// Tokens per second.
     #[serde(serialize_with = "short")]
     pub training: f64,
-    /// Of the least operations that a token costs, over the peak.
+    /// Of the operations that a token costs in products with weights, over the peak; and with attention's and the adapters'.
     #[serde(serialize_with = "short")]
     pub training_share: f64,
+    #[serde(serialize_with = "short")]
+    pub training_share_of_all: f64,
     /// New tokens per second of one text.
     #[serde(serialize_with = "short")]
     pub answering: f64,
@@ -70,11 +72,12 @@ impl Levels {
                 m.level.clone(),
                 number(Some(m.training), 1),
                 number(Some(m.training_share), 2),
+                number(Some(m.training_share_of_all), 2),
                 number(Some(m.answering), 1),
                 number(Some(m.answering_share), 2),
             ]
         };
-        let columns = ["level", "training", "of the peak", "one text", "of memory"];
+        let columns = ["level", "training", "of the peak", "with attention and adapters", "one text", "of memory"];
         format!(
             "{kernels}\n{TUNER} {}x{}, tokens/s, and one text, new tokens/s; memory is read at {:.1} GB/s\n\n{}",
             CASE.batch,
@@ -98,6 +101,7 @@ fn at_level(args: &Args, programs: &Programs<'_>, floors: &Floors, level: &str, 
         eprintln!("{level}, round {round}: {} and {} tokens/s", number(tokens, 1), number(new, 1));
     }
     let flop = trained.first().and_then(|line| line.flop_per_token).unwrap_or(0.0);
+    let of_all = trained.first().and_then(|line| line.step_flop_per_token).unwrap_or(0.0);
     let bytes = answered.first().and_then(|line| line.weight_bytes).unwrap_or(0.0);
     let trained = median(trained.iter().map(|line| line.tokens_per_s)).unwrap_or(0.0);
     let answered = median(answered.iter().map(|line| line.new_tokens_per_s)).unwrap_or(0.0);
@@ -105,6 +109,7 @@ fn at_level(args: &Args, programs: &Programs<'_>, floors: &Floors, level: &str, 
         level: level.to_owned(),
         training: trained,
         training_share: flop * trained / peak,
+        training_share_of_all: of_all * trained / peak,
         answering: answered,
         answering_share: floors.of_memory(bytes, answered),
     })
@@ -123,13 +128,14 @@ mod tests {
             level: "avx2".into(),
             training: 200.0,
             training_share: 0.5,
+            training_share_of_all: 0.55,
             answering: 90.0,
             answering_share: 0.6,
         });
         let want = "\nlora-all-linear 4x256, tokens/s, and one text, new tokens/s; memory is read at 40.0 GB/s\n\n\
-            | level | training | of the peak | one text | of memory |\n\
-            | ----- | -------: | ----------: | -------: | --------: |\n\
-            | avx2  |    200.0 |        0.50 |     90.0 |      0.60 |\n";
+            | level | training | of the peak | with attention and adapters | one text | of memory |\n\
+            | ----- | -------: | ----------: | --------------------------: | -------: | --------: |\n\
+            | avx2  |    200.0 |        0.50 |                        0.55 |     90.0 |      0.60 |\n";
         assert!(levels.tables().ends_with(want), "{}", levels.tables());
     }
 }

@@ -15,8 +15,9 @@ pub struct Trained {
     pub planned_mib: Option<f64>,
     /// Of every step, warm-up included.
     pub losses: Vec<f64>,
-    /// Operations that a token costs at least; our side says it.
+    /// Operations that a token costs at least, of weights, and with those of attention and adapters; our side says it.
     pub flop_per_token: Option<f64>,
+    pub step_flop_per_token: Option<f64>,
     /// What their weights and arithmetic are in; their side says it.
     pub dtype: Option<String>,
 }
@@ -252,7 +253,15 @@ mod tests {
 
     fn trained(tokens_per_s: f64, peak_rss_mib: f64, losses: &[f64]) -> Trained {
         let (planned_mib, dtype) = (Some(115.0), Some("amp".to_owned()));
-        Trained { tokens_per_s, peak_rss_mib, planned_mib, losses: losses.to_vec(), flop_per_token: None, dtype }
+        Trained {
+            tokens_per_s,
+            peak_rss_mib,
+            planned_mib,
+            losses: losses.to_vec(),
+            flop_per_token: None,
+            step_flop_per_token: None,
+            dtype,
+        }
     }
 
     fn row() -> Training {
