@@ -32,7 +32,7 @@ pub fn time_table(forecast: &StudyForecast) -> Table {
     }
     table.notes.push(match forecast.seconds() {
         Some(seconds) => format!(
-            "The whole study takes {} at most, from nothing; models and judges are loaded besides.",
+            "The whole study takes {} at most, from nothing; measuring losses and loading models and judges come besides.",
             duration(seconds)
         ),
         None => "The time of the whole study cannot be said, because that of an arm cannot.".to_owned(),
