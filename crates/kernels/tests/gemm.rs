@@ -116,6 +116,31 @@ fn a_row_is_the_same_bytes_whatever_stands_beside_it() {
     }
 }
 
+#[test]
+fn an_operand_of_many_steps_is_the_same_packed_and_as_it_lies() {
+    tunebench_amx_emulator::install();
+    // More rows than a block has, and so many steps that no slab of the operand is packed for all of them.
+    let (m, k, n) = (150, 8_300, 40);
+    let (a, b): (Vec<bf16>, Vec<bf16>) = (random("a", m * k), random("b", k * n));
+    for level in SimdLevel::available() {
+        let packed = PackedRhs::new(level, Matrix::new(&b, k, n));
+        let (mut plain, mut of_packed) = (vec![0f32; m * n], vec![0f32; m * n]);
+        gemm(
+            level,
+            &[(Matrix::new(&a, m, k), Matrix::new(&b, k, n))],
+            1.0,
+            MatrixMut::new(&mut plain, m, n),
+            Store::Set,
+        );
+        gemm(level, &[(Matrix::new(&a, m, k), &packed)], 1.0, MatrixMut::new(&mut of_packed, m, n), Store::Set);
+        assert_eq!(plain, of_packed, "{level:?}");
+        let mut alone = vec![0f32; n];
+        let row = Matrix::new(&a[140 * k..141 * k], 1, k);
+        gemm(level, &[(row, &packed)], 1.0, MatrixMut::new(&mut alone, 1, n), Store::Set);
+        assert_eq!(alone, of_packed[140 * n..141 * n], "{level:?}, a row alone");
+    }
+}
+
 /// A few rows and columns of each format: those of NF4 by its quantiser, the others of bytes drawn at random, whose scales are
 /// kept finite.
 fn quantised(kind: QuantType, rows: usize, cols: usize) -> QuantTensor {
