@@ -58,18 +58,18 @@ pub fn multiplied_weights(shape: &Decoder) -> u64 {
     shape.weights().iter().filter(|weight| is_multiplied(weight)).map(Weight::len).sum()
 }
 
-/// Operations of the products that a training step cannot do without, for a token of an example of `tokens`: of the weights, as
-/// often as `per_weight` says, of what is trained beside them (two forward, four backward), and of attention, whose
-/// queries meet the keys that they see in two products forward and four backward (Dao et al. 2022, without what is computed
-/// again).
-pub fn step_flop_per_token(shape: &Decoder, per_weight: u64, trained_beside: u64, tokens: usize) -> f64 {
+/// Operations of the products that a training step cannot do without, for a token of an example of `tokens`:
+/// `of_weights`, those of what is trained beside the weights (two forward, four backward), and those of attention, whose
+/// queries meet the keys that they see in two products forward and four backward (Dao et al. 2022, without what is
+/// computed again).
+pub fn step_flop_per_token(shape: &Decoder, of_weights: u64, trained_beside: u64, tokens: usize) -> f64 {
     let seen = |layer| {
         let window = shape.attention.window_of(layer).unwrap_or(tokens);
         (1..=tokens).map(|keys| keys.min(window)).sum::<usize>() as f64 / tokens as f64
     };
     let product = 2.0 * shape.attention.q_width() as f64;
     let attention: f64 = (0..shape.num_hidden_layers).map(|layer| 6.0 * product * seen(layer)).sum();
-    (per_weight * multiplied_weights(shape) + 6 * trained_beside) as f64 + attention
+    (of_weights + 6 * trained_beside) as f64 + attention
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
             // Three tokens see one, two and three keys.
             let attention = 2 * 6 * 2 * 8 * 2;
             let products = 4 * (2 * layer + 100 * 8) + 6 * 10 + attention;
-            assert_eq!(step_flop_per_token(&shape, 4, 10, 3), products as f64);
+            assert_eq!(step_flop_per_token(&shape, 4 * multiplied_weights(&shape), 10, 3), products as f64);
         }
     }
 }

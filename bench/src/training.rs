@@ -93,7 +93,7 @@ pub fn measure(args: &Args) -> Result<Option<Value>> {
     let trainable = tuning.recorded().plan.trainable_params(&model.shape);
     // Where weights are trained they are what is trained.
     let beside = if args.tuner == Tuner::Ft { 0 } else { trainable };
-    let step_flop = step_flop_per_token(&model.shape, args.tuner.flop_per_weight(), beside, args.seq);
+    let step_flop = step_flop_per_token(&model.shape, flop_per_token, beside, args.seq);
     let seen = steps(args.engine, args.recompute, model, tuning, &recipe, rows(&tokens, args.seq, &recipe, total))?;
     if seen.rank > 0 {
         return Ok(None);

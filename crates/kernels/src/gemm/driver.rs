@@ -84,7 +84,7 @@ impl<'a, E: Element> Product<'_, 'a, E> {
     }
 
     /// Packs `B` slab by slab and, under each, `A` slab by slab; a slab of either has at most [`SLAB`] elements, or
-    /// the rows or columns of one block.
+    /// the rows or columns of one block. Of `B`, what is left as it lies needs no slabs.
     fn run_by_slabs<K: Kernel, O: Element>(
         &self,
         part: &Columns<'a, E>,
@@ -96,11 +96,9 @@ impl<'a, E: Element> Product<'_, 'a, E> {
         let rights: Vec<Right<'_, E>> = part.terms.iter().map(|term| term.b.right::<K>()).collect();
         // Over so many steps that a slab would not stay in a cache, numbers that are only widened are so for each block anew.
         let is_left = |b: &Right<'_, E>| b.is_ready() || matches!(b, Right::Narrow(_)) && NC * k > SLAB;
-        let slab_m = (SLAB / k.max(1) / K::MC * K::MC).max(K::MC);
-        let slab_n = match rights.iter().all(is_left) {
-            true => n,
-            false => (SLAB / k.max(1) / PIECE * PIECE).max(NC),
-        };
+        let slab = |unit: usize, least: usize| (SLAB / k.max(1) / unit * unit).max(least);
+        let slab_n = if rights.iter().all(is_left) { n } else { slab(PIECE, NC) };
+        let slab_m = slab(K::MC, K::MC);
         for n0 in (0..n).step_by(slab_n.max(1)) {
             let n1 = n.min(n0 + slab_n);
             // Once for all blocks of rows.
