@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tunebench_spec::records::{GENERAL, HELD_OUT};
 use tunebench_spec::{ArmRecord, LossLog, StepLog};
+use tunebench_study::{ArmTime, Event};
 
 use crate::tiny::lines;
 use crate::workbench::{Draft, ROWS, Told, Workbench, arm, question, row};
@@ -174,6 +175,35 @@ fn losses_are_kept_of_the_base_on_the_way_and_of_the_result() {
     let measured = held_out(&told, "rows")[1] as u64;
     assert_eq!(set_of(HELD_OUT).tokens, set_of(HELD_OUT).bytes + measured);
     assert!(set_of(GENERAL).bytes > 5000, "{:?}", set_of(GENERAL));
+}
+
+/// Of two trainings each: as often as the recipe says and at the end, by one pace; beside them the base model, once.
+#[test]
+fn a_plan_counts_the_time_of_losses() {
+    let often = |name: &str, eval_steps: usize| {
+        let recipe = format!("recipe = {{ eval_steps = {eval_steps} }}");
+        arm("ft", &recipe).replace("name = \"ft\"", &format!("name = \"{name}\""))
+    };
+    let arms = [often("at the end", 0), often("each third", 3), often("each second", 2), often("each", 1)].concat();
+    let tables = ["[selection]\nshare = 0.2\n", &arms].concat();
+    let eval = "bases = [\"tiny\"]\ngeneration = { max_new_tokens = 4, batch_size = 2 }";
+    let bench =
+        Workbench::new(Draft { header: "seeds = 2", tables: &tables, positions: POSITIONS, eval, ..Draft::default() });
+    let forecast = bench.open().forecast(&mut |_: &Event<'_>| {}).unwrap();
+    let base = forecast.arms.iter().find(|time| time.arm == "tiny").unwrap();
+    let once = base.loss_seconds.unwrap();
+    assert!(once > 0.0 && base.answering_seconds_at_most > Some(0.0) && base.trainings == 0.0, "{base:?}");
+    for (name, measurements) in [("at the end", 1.0), ("each third", 2.0), ("each second", 2.0), ("each", 4.0)] {
+        let time = forecast.arms.iter().find(|time| time.arm == name).unwrap();
+        let ratio = time.loss_seconds.unwrap() / once;
+        assert!((ratio - 2.0 * measurements).abs() < 1e-9, "{name}: {ratio} times {once}");
+    }
+    let parts = |time: &ArmTime| {
+        time.training_seconds.unwrap() * time.trainings
+            + time.loss_seconds.unwrap()
+            + time.answering_seconds_at_most.unwrap()
+    };
+    assert_eq!(forecast.seconds(), Some(forecast.arms.iter().map(parts).sum()));
 }
 
 /// How many of these losses, one each `eval_steps`, transformers' rule sees before it stops; all where it does not.

@@ -6,7 +6,7 @@ use tunebench_study::StudyForecast;
 
 use crate::arms::name;
 
-/// What the study takes on this machine, a row an arm and candidate.
+/// What the study takes on this machine, a row an arm and candidate, and one a base model that is measured or answers.
 pub fn time_table(forecast: &StudyForecast) -> Table {
     let columns = [
         ("arm", 0),
@@ -15,6 +15,7 @@ pub fn time_table(forecast: &StudyForecast) -> Table {
         ("training", 0),
         ("trainings", 2),
         ("all trainings", 0),
+        ("losses", 0),
         ("answers at most", 0),
     ];
     let mut table = Table::new("Time on this machine", &columns);
@@ -27,12 +28,13 @@ pub fn time_table(forecast: &StudyForecast) -> Table {
             shown(arm.training_seconds),
             arm.trainings.into(),
             shown(arm.training_seconds.map(|seconds| seconds * arm.trainings)),
+            shown(arm.loss_seconds),
             shown(arm.answering_seconds_at_most),
         ]);
     }
     table.notes.push(match forecast.seconds() {
         Some(seconds) => format!(
-            "The whole study takes {} at most, from nothing; measuring losses and loading models and judges come besides.",
+            "The whole study takes {} at most, from nothing; loading models and judges comes besides.",
             duration(seconds)
         ),
         None => "The time of the whole study cannot be said, because that of an arm cannot.".to_owned(),
@@ -54,12 +56,15 @@ mod tests {
             tokens: 100,
             training_seconds,
             trainings,
+            loss_seconds: Some(7.0),
             answering_seconds_at_most: Some(90.0),
         };
         let forecast =
             |arms| StudyForecast { arms, items: None, judging: Vec::new(), warnings: vec!["warning: look".to_owned()] };
         let text = time_table(&forecast(vec![arm(Some(1.5), 3.0)])).to_text();
-        for part in ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "90.0 s", "warning: look"] {
+        for part in
+            ["a [learning_rate=0.1]", "1.5 s", "4.5 s", "7.0 s", "90.0 s", "takes 1.7 min at most", "warning: look"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(time_table(&forecast(vec![arm(None, 1.0)])).to_text().contains("cannot be said"));

@@ -169,6 +169,11 @@ impl<'a> BaseModels<'a> {
         Self { context, models: BTreeMap::new(), encoders: BTreeMap::new() }
     }
 
+    /// The model `id`, where it was opened before.
+    pub fn opened(&self, id: &str) -> Option<&BaseModel<'a>> {
+        self.models.get(id).map(Arc::as_ref)
+    }
+
     /// As [`BaseModel::open`].
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::error::StudyError;
 use crate::memory;
 
 /// Raised when a change of the code changes how fast something is, or how that is measured.
-const CALIBRATION_VERSION: u32 = 3;
+const CALIBRATION_VERSION: u32 = 4;
 
 /// Layers of the larger of the two models that are measured.
 const LAYERS: usize = 3;
@@ -41,12 +41,14 @@ const ANSWER_STEPS: usize = 8;
 /// What took less to measure is measured again each time, and the faster kept: the machine may have been busy.
 const CHEAP_SECONDS: f64 = 3.0;
 
-/// How fast a model is trained.
+/// How fast a model is trained and its losses are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSpeed {
     pub seconds_per_token: f64,
     /// What a step takes whatever its tokens: the optimizer, above all.
     pub seconds_per_step: f64,
+    /// Of a text to measure the loss on: the way forward alone.
+    pub seconds_per_measured_token: f64,
 }
 
 impl TrainingSpeed {
@@ -134,12 +136,15 @@ impl Calibration {
             "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
         }))?;
         let before = self.measured.training.get(&key).copied();
-        // Two models, three steps each, of which the larger is a part of the whole.
-        let cost = |speed: &TrainingSpeed| speed.seconds(6, 6 * (count * length) as u64);
+        // Two models, three steps each and as many losses, of which the larger is a part of the whole.
+        let cost = |speed: &TrainingSpeed| {
+            let measured = speed.seconds_per_measured_token * (6 * count * length) as f64;
+            speed.seconds(6, 6 * (count * length) as u64) + measured
+        };
         if let Some(speed) = before.filter(|speed| self.measured.is_settled(&key, cost(speed))) {
             return Ok(Some(speed));
         }
-        let measure = |layers: usize| -> Result<Option<[f64; 2]>, StudyError> {
+        let measure = |layers: usize| -> Result<Option<[f64; 3]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let held = in_kinds(&part, &kinds);
             let size = StepSize { tokens: count * length, longest: length, measured: 0 };
@@ -150,7 +155,9 @@ impl Calibration {
             let weights = quantise::drawn(&part, &held, 0)?;
             train_step((&part, weights), plan, count, length, recipe, backend).map(Some)
         };
-        let Some([seconds_per_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
+        let Some([seconds_per_token, seconds_per_step, seconds_per_measured_token]) =
+            over_layers(shape.num_hidden_layers, measure)?
+        else {
             return Ok(None);
         };
         let fastest =
@@ -158,6 +165,7 @@ impl Calibration {
         let speed = TrainingSpeed {
             seconds_per_token: fastest(seconds_per_token, |speed| speed.seconds_per_token),
             seconds_per_step: fastest(seconds_per_step, |speed| speed.seconds_per_step),
+            seconds_per_measured_token: fastest(seconds_per_measured_token, |speed| speed.seconds_per_measured_token),
         };
         self.measured.now.insert(key.clone());
         self.measured.training.insert(key, speed);
@@ -240,10 +248,10 @@ fn rounded(length: usize) -> usize {
 }
 
 /// The values for `layers` layers, from a line through those of one and a few.
-fn over_layers(
+fn over_layers<const N: usize>(
     layers: usize,
-    mut measure: impl FnMut(usize) -> Result<Option<[f64; 2]>, StudyError>,
-) -> Result<Option<[f64; 2]>, StudyError> {
+    mut measure: impl FnMut(usize) -> Result<Option<[f64; N]>, StudyError>,
+) -> Result<Option<[f64; N]>, StudyError> {
     if layers <= LAYERS {
         return measure(layers);
     }
@@ -252,7 +260,7 @@ fn over_layers(
         let slope = ((few[i] - one[i]) / (LAYERS - 1) as f64).max(0.0);
         few[i] + slope * (layers - LAYERS) as f64
     };
-    Ok(Some([line(0), line(1)]))
+    Ok(Some(std::array::from_fn(line)))
 }
 
 /// The first layers of a model, and what a plan says of them.
@@ -299,7 +307,7 @@ fn in_kinds(part: &Decoder, kinds: &Kinds) -> QuantisedWeights {
     part.weights().into_iter().filter_map(held).collect()
 }
 
-/// Seconds a token and a step of training, the better of two after one that warms up.
+/// Seconds a token and a step of training, and a token whose loss is measured; the better of two after one that warms up.
 fn train_step(
     (shape, weights): (&Decoder, Weights),
     recorded: RecordedPlan,
@@ -307,7 +315,7 @@ fn train_step(
     length: usize,
     recipe: &Recipe,
     backend: &'static dyn Backend,
-) -> Result<[f64; 2], StudyError> {
+) -> Result<[f64; 3], StudyError> {
     let tuning = Tuning::init(shape, &weights, recorded, 0)?;
     let mut model =
         backend.trainable(Parts { shape, weights, tuning }, AdamWStates::new(), recipe.gradient_checkpointing)?;
@@ -317,7 +325,7 @@ fn train_step(
     let batch = [(0..count as u64).map(sequence).collect::<Vec<_>>()];
     let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
     let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
-    let mut best = [f64::INFINITY; 2];
+    let mut best = [f64::INFINITY; 3];
     for step in 0..3 {
         let begin = Instant::now();
         model.zero_grad();
@@ -327,11 +335,15 @@ fn train_step(
         model.grad_norm()?;
         model.update(&OptimizerStep { adamw, number: step + 1, learning_rate: 0.0, gradient_scale: 1.0 })?;
         let updated = begin.elapsed().as_secs_f64() - computed;
+        let begin = Instant::now();
+        model.loss(&batch)?;
+        let measured = begin.elapsed().as_secs_f64();
         if step > 0 {
-            best = [best[0].min(computed), best[1].min(updated)];
+            best = [best[0].min(computed), best[1].min(updated), best[2].min(measured)];
         }
     }
-    Ok([best[0] / (count * length) as f64, best[1]])
+    let tokens = (count * length) as f64;
+    Ok([best[0] / tokens, best[1], best[2] / tokens])
 }
 
 /// Seconds a prompt token and a step of all streams.

@@ -1,18 +1,23 @@
-//! What a study will take on this machine: time of every training, answers and judgements, said before it is paid for.
+//! What a study will take on this machine: time of every training, its losses, answers and judgements, said before it is paid for.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use tunebench_model::QuantisedWeights;
-use tunebench_spec::grid::Selection;
+use tunebench_spec::Decoder;
+use tunebench_spec::grid::Rung;
 
+use crate::base_model::BaseModel;
 use crate::calibration::Calibration;
 use crate::context::StudyContext;
 use crate::error::StudyError;
 use crate::evaluation::Evaluation;
 use crate::items::Items;
 use crate::judge_cost::JudgingForecast;
+use crate::model_encoder::ModelEncoder;
 use crate::prepared_arm::ArmData;
 
-/// What an arm will take.
+/// What an arm will take, or the base model of arms.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArmTime {
     pub arm: String,
@@ -25,6 +30,8 @@ pub struct ArmTime {
     pub training_seconds: Option<f64>,
     /// How many of such trainings: with every seed without a grid, else the share of one that selection takes.
     pub trainings: f64,
+    /// For the losses of all its trainings, on the way and at the end; none where that cannot be said.
+    pub loss_seconds: Option<f64>,
     /// For the answers of all its trainings, if each is as long as it may be; none where that cannot be said.
     pub answering_seconds_at_most: Option<f64>,
 }
@@ -44,7 +51,9 @@ pub struct StudyForecast {
 impl StudyForecast {
     /// Seconds altogether; none where a part cannot be said.
     pub fn seconds(&self) -> Option<f64> {
-        let arm = |arm: &ArmTime| Some(arm.training_seconds? * arm.trainings + arm.answering_seconds_at_most?);
+        let arm = |arm: &ArmTime| {
+            Some(arm.training_seconds? * arm.trainings + arm.loss_seconds? + arm.answering_seconds_at_most?)
+        };
         let judging: f64 = self.judging.iter().filter_map(|judge| judge.seconds_at_least).sum();
         self.arms.iter().map(arm).sum::<Option<f64>>().map(|sum| sum + judging)
     }
@@ -62,11 +71,12 @@ pub(crate) fn arm_time(
     evaluation: Option<&Evaluation<'_>>,
     calibration: &mut Calibration,
 ) -> Result<ArmTime, StudyError> {
-    let (plan, seeds) = (data.plan, data.plan.seeds.len() as f64);
-    let share = searched_share(context.study.selection.as_ref(), candidates, index);
-    let trainings = if index == 0 { seeds.max(1.0) } else { share };
+    let plan = data.plan;
+    let rungs = context.study.selection.as_ref().map(|selection| selection.rungs(candidates)).unwrap_or_default();
+    let (trainings, measurements) = counted(data, &rungs, index);
     let evaluation = evaluation.filter(|_| index == 0 && plan.arm.evaluate);
     let answering_seconds_at_most = answering(context, data, &plan.quantised, evaluation, calibration)?;
+    let loss_seconds = data.loss_seconds(calibration, context.backend)?.map(|seconds| seconds * measurements);
     Ok(ArmTime {
         arm: plan.arm.name.clone(),
         candidate: plan.candidate.name(),
@@ -74,11 +84,12 @@ pub(crate) fn arm_time(
         tokens: data.tokens,
         training_seconds: data.seconds(calibration, context.backend)?,
         trainings,
+        loss_seconds,
         answering_seconds_at_most,
     })
 }
 
-/// What an arm in another form will take, of which `data` is: answers alone, by plain numbers.
+/// What an arm in another form will take, of which `data` is: losses, and answers by plain numbers.
 ///
 /// # Errors
 /// When the engine cannot be measured.
@@ -89,15 +100,54 @@ pub(crate) fn variant_time(
     evaluation: Option<&Evaluation<'_>>,
     calibration: &mut Calibration,
 ) -> Result<ArmTime, StudyError> {
+    let (loss_seconds, seeds) = (data.loss_seconds(calibration, context.backend)?, data.plan.seeds.len() as f64);
     Ok(ArmTime {
+        loss_seconds: loss_seconds.map(|seconds| seconds * seeds),
+        answering_seconds_at_most: answering(context, data, &QuantisedWeights::new(), evaluation, calibration)?,
+        ..untrained(name)
+    })
+}
+
+/// What a base model will take: its losses on all that those of these arms over it are measured on, and answers by this encoder
+/// where it answers.
+///
+/// # Errors
+/// When the model's file cannot be read, or the engine cannot be measured.
+pub(crate) fn base_time<'d>(
+    context: &StudyContext,
+    model: &BaseModel<'_>,
+    over: impl Iterator<Item = &'d ArmData<'d>>,
+    asked: Option<(&Evaluation<'_>, &ModelEncoder)>,
+    calibration: &mut Calibration,
+) -> Result<ArmTime, StudyError> {
+    let (mut seen, mut loss_seconds) = (BTreeSet::new(), Some(0.0));
+    for data in over {
+        if seen.insert(data.losses.identity(&model.identity, context.backend)?) {
+            let seconds = data.loss_seconds(calibration, context.backend)?;
+            loss_seconds = loss_seconds.zip(seconds).map(|(sum, seconds)| sum + seconds);
+        }
+    }
+    let answering_seconds_at_most = match asked {
+        None => Some(0.0),
+        Some((evaluation, encoder)) => {
+            answers(context, (&model.shape, &model.quantised()?), encoder, evaluation, calibration)?
+        }
+    };
+    Ok(ArmTime { loss_seconds, answering_seconds_at_most, ..untrained(model.id()) })
+}
+
+/// What nothing is trained of.
+fn untrained(name: &str) -> ArmTime {
+    ArmTime {
         arm: name.to_owned(),
         candidate: String::new(),
         steps: 0,
         tokens: 0,
         training_seconds: Some(0.0),
         trainings: 0.0,
-        answering_seconds_at_most: answering(context, data, &QuantisedWeights::new(), evaluation, calibration)?,
-    })
+        loss_seconds: Some(0.0),
+        answering_seconds_at_most: Some(0.0),
+    }
 }
 
 /// Seconds for the answers of all trainings of an arm, if each is as long as it may be, with these of its weights held quantised;
@@ -110,22 +160,35 @@ fn answering(
     calibration: &mut Calibration,
 ) -> Result<Option<f64>, StudyError> {
     let Some(evaluation) = evaluation else { return Ok(Some(0.0)) };
-    let settings = &evaluation.settings().generation;
-    let prompts: Vec<usize> = evaluation
-        .items()
-        .iter()
-        .filter_map(|item| Some(data.encoder.encoder.prompt(&item.turns).ok()?.tokens.len()))
-        .collect();
-    let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
-    let speed =
-        calibration.answering((&data.plan.shape, quantised), mean as usize, settings.batch_size, context.backend)?;
-    let (answers, seeds) = (prompts.len() as u64, data.plan.seeds.len() as f64);
-    Ok(speed.map(|speed| seeds * speed.seconds(answers, mean, settings.max_new_tokens as f64)))
+    let of_one = answers(context, (&data.plan.shape, quantised), &data.encoder, evaluation, calibration)?;
+    Ok(of_one.map(|seconds| seconds * data.plan.seeds.len() as f64))
 }
 
-/// Of a whole training, the share that a candidate is trained which is dropped at its place in the order, the first being
-/// the last one left.
-fn searched_share(selection: Option<&Selection>, candidates: usize, index: usize) -> f64 {
-    let rungs = selection.map(|selection| selection.rungs(candidates)).unwrap_or_default();
-    rungs.iter().find(|rung| index >= rung.survivors).map_or(1.0, |rung| rung.share)
+/// Seconds for the answers of one model of this shape, if each is as long as it may be; none where that cannot be said.
+fn answers(
+    context: &StudyContext,
+    (shape, quantised): (&Decoder, &QuantisedWeights),
+    encoder: &ModelEncoder,
+    evaluation: &Evaluation<'_>,
+    calibration: &mut Calibration,
+) -> Result<Option<f64>, StudyError> {
+    let settings = &evaluation.settings().generation;
+    let prompt = |turns| Some(encoder.encoder.prompt(turns).ok()?.tokens.len());
+    let prompts: Vec<usize> = evaluation.items().iter().filter_map(|item| prompt(&item.turns)).collect();
+    let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
+    let speed = calibration.answering((shape, quantised), mean as usize, settings.batch_size, context.backend)?;
+    Ok(speed.map(|speed| speed.seconds(prompts.len() as u64, mean, settings.max_new_tokens as f64)))
+}
+
+/// Whole trainings of the candidate at this place of the order, the first being the last one left, and how often their losses are
+/// measured, at most: a candidate is dropped where it is compared.
+fn counted(data: &ArmData<'_>, rungs: &[Rung], index: usize) -> (f64, f64) {
+    if index == 0 {
+        let seeds = (data.plan.seeds.len() as f64).max(1.0);
+        return (seeds, seeds * data.measurements(1.0) + rungs.len() as f64);
+    }
+    match rungs.iter().position(|rung| index >= rung.survivors) {
+        Some(last) => (rungs[last].share, data.measurements(rungs[last].share) + last as f64),
+        None => (1.0, data.measurements(1.0) + rungs.len() as f64),
+    }
 }

@@ -98,6 +98,12 @@ impl LossSets {
         self.0.iter().find(|set| set.name == HELD_OUT).map(Arc::as_ref)
     }
 
+    /// Tokens of all of them, with so many virtual ones before each text.
+    pub fn tokens(&self, virtual_count: usize) -> u64 {
+        let examples = self.0.iter().flat_map(|set| &set.examples);
+        examples.map(|example| (virtual_count + example.tokens.len()) as u64).sum()
+    }
+
     /// Tokens of the largest piece that a loss is measured over at once, with so many virtual ones before each text.
     pub fn most_tokens(&self, virtual_count: usize, micro_batch_tokens: usize) -> usize {
         let most = |set: &Arc<LossSet>| {

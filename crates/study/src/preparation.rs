@@ -23,7 +23,7 @@ use crate::error::{Locate, StudyError};
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
 use crate::examples::Datasets;
-use crate::forecast::{StudyForecast, arm_time, variant_time};
+use crate::forecast::{ArmTime, StudyForecast, arm_time, base_time, variant_time};
 use crate::model_encoder::{Form, ModelEncoder, check_embeddings};
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer};
@@ -267,11 +267,34 @@ impl<'a> Preparation<'a> {
             models += candidates[0].plan.seeds.len() as u64;
             evaluated += 1;
         }
+        arms.extend(self.base_times(&mut calibration)?);
         let bases = evaluation.filter(|_| self.with_bases).map_or(0, |evaluation| evaluation.bases().count() as u64);
         let judging = evaluation.map(|evaluation| evaluation.judging(evaluated + bases, models + bases)).transpose()?;
         let judging = judging.unwrap_or_default();
         let items = evaluation.map(Evaluation::scorable);
         Ok(StudyForecast { arms, items, judging, warnings })
+    }
+
+    /// What the base models will take that answer or that arms start from, unless nothing is done with them.
+    fn base_times(&self, calibration: &mut Calibration) -> Result<Vec<ArmTime>, StudyError> {
+        let data = || self.chosen_arms().flat_map(|(_, candidates)| candidates).map(Arc::as_ref);
+        let mut ids: Vec<&str> = Vec::new();
+        for id in data().map(|data| data.plan.root_model).chain(self.answering_bases()) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        let mut times = Vec::new();
+        for model in ids.into_iter().filter_map(|id| self.base_models.opened(id)) {
+            let over = data().filter(|data| data.plan.root_model == model.id());
+            let encoder = self.base_encoders.iter().find(|(id, ..)| *id == model.id()).map(|(.., encoder)| encoder);
+            let asked = self.evaluation.as_deref().zip(encoder.map(Arc::as_ref));
+            let time = base_time(self.context, model, over, asked, calibration)?;
+            if time.loss_seconds != Some(0.0) || time.answering_seconds_at_most != Some(0.0) {
+                times.push(time);
+            }
+        }
+        Ok(times)
     }
 
     /// What can be done now, by what is in the run folder.

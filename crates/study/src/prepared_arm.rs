@@ -14,7 +14,7 @@ use crate::arm_plan::ArmPlan;
 use crate::arm_recipe::ArmRecipe;
 use crate::base::Base;
 use crate::base_model::{BaseModel, BaseModels};
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, TrainingSpeed};
 use crate::error::StudyError;
 use crate::examples::Datasets;
 use crate::identity;
@@ -106,10 +106,43 @@ impl<'a> ArmData<'a> {
         calibration: &mut Calibration,
         backend: &'static dyn Backend,
     ) -> Result<Option<f64>, StudyError> {
+        let speed = self.speed(calibration, backend)?;
+        Ok(speed.map(|speed| speed.seconds(self.steps, self.tokens)))
+    }
+
+    /// Seconds to measure its losses once, on all that they are measured on; none where that cannot be said.
+    ///
+    /// # Errors
+    /// When the engine cannot be measured.
+    pub fn loss_seconds(
+        &self,
+        calibration: &mut Calibration,
+        backend: &'static dyn Backend,
+    ) -> Result<Option<f64>, StudyError> {
+        let tokens = self.losses.tokens(self.plan.recorded.plan.virtual_count());
+        if tokens == 0 {
+            return Ok(Some(0.0));
+        }
+        let speed = self.speed(calibration, backend)?;
+        Ok(speed.map(|speed| speed.seconds_per_measured_token * tokens as f64))
+    }
+
+    /// How often its losses are measured, at most, in this share of a training: on the way, and where that share ends.
+    pub fn measurements(&self, share: f64) -> f64 {
+        match self.recipe.recipe.eval_steps {
+            0 => 1.0,
+            every => (share * self.steps as f64 / every as f64).ceil().max(1.0),
+        }
+    }
+
+    fn speed(
+        &self,
+        calibration: &mut Calibration,
+        backend: &'static dyn Backend,
+    ) -> Result<Option<TrainingSpeed>, StudyError> {
         let length = (self.set.stats.tokens / self.set.stats.examples.max(1)) as usize;
         let (plan, recipe) = (self.plan, &self.recipe.recipe);
-        let speed = calibration.training((&plan.shape, &plan.quantised), &plan.recorded, recipe, length, backend)?;
-        Ok(speed.map(|speed| speed.seconds(self.steps, self.tokens)))
+        calibration.training((&plan.shape, &plan.quantised), &plan.recorded, recipe, length, backend)
     }
 
     /// What a training takes at its peak, no example being longer than the longest there is; none where that cannot be said.

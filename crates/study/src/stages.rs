@@ -65,9 +65,16 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
         let time = arm_time(context, first, 1, 0, evaluation, &mut calibration)?;
         let answering = time.answering_seconds_at_most.unwrap_or(0.0) / seeds.max(1) as f64;
         let mut stage = ends.get(first.plan.arm.base.as_str()).map_or(0, |end| end + 1);
-        let task = |data: &ArmData<'_>, what: String, training: Option<f64>, share: f64, answering: f64| TaskAhead {
+        // A task measures the losses of its training, and may be the first to measure those of the base model.
+        let computed = |data: &ArmData<'_>, share: f64, calibration: &mut Calibration| {
+            let losses = data.loss_seconds(calibration, context.backend)?;
+            let training = data.seconds(calibration, context.backend)?;
+            let seconds = |(training, losses)| training * share + losses * (data.measurements(share) + 1.0);
+            Ok::<_, StudyError>(training.zip(losses).map(seconds))
+        };
+        let task = |data: &ArmData<'_>, what: String, computed: Option<f64>, share: f64, answering: f64| TaskAhead {
             name: format!("{name}{what}"),
-            seconds: training.map(|seconds| seconds * share + answering),
+            seconds: computed.map(|seconds| seconds + answering),
             answering_seconds: answering,
             memory: memory(context, data, &data.plan.quantised),
             parameters: data.plan.shape.params(),
@@ -75,43 +82,47 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
             tokens: (data.tokens as f64 * share) as u64,
             steps: (data.steps as f64 * share).ceil() as u64,
         };
+        let whole = computed(first, 1.0, &mut calibration)?;
         if candidates.len() > 1 {
             let rungs = context.study.selection.as_ref().map(|selection| selection.rungs(candidates.len()));
             let rungs = rungs.unwrap_or_default();
             let (mut left, mut before) = (candidates.len(), 0.0);
-            let whole = [(1.0, 1)];
+            let at_the_end = [(1.0, 1)];
             let shares: Vec<(f64, usize)> = rungs.iter().map(|rung| (rung.share, rung.survivors)).collect();
-            for (share, survivors) in if shares.is_empty() { whole.to_vec() } else { shares } {
+            for (share, survivors) in if shares.is_empty() { at_the_end.to_vec() } else { shares } {
                 for data in candidates.iter().take(left) {
-                    let training = arm_time(context, data, 1, 0, None, &mut calibration)?.training_seconds;
-                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), training, share - before, 0.0));
+                    let seconds = computed(data, share - before, &mut calibration)?;
+                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), seconds, share - before, 0.0));
                 }
                 (left, before) = (survivors, share);
                 stage += 1;
             }
             // The chosen one goes on from where it was compared.
-            put(stage, task(first, " [chosen]".to_owned(), time.training_seconds, 1.0 - before, answering));
+            let seconds = computed(first, 1.0 - before, &mut calibration)?;
+            put(stage, task(first, " [chosen]".to_owned(), seconds, 1.0 - before, answering));
         } else {
-            put(stage, task(first, String::new(), time.training_seconds, 1.0, answering));
+            put(stage, task(first, String::new(), whole, 1.0, answering));
         }
         for number in 1..seeds {
-            put(stage, task(first, format!(" (seed {})", number + 1), time.training_seconds, 1.0, answering));
+            put(stage, task(first, format!(" (seed {})", number + 1), whole, 1.0, answering));
         }
         ends.insert(name, stage);
     }
     for variant in preparation.chosen_variants() {
         let Some((_, candidates)) = preparation.chosen_arms().find(|(name, _)| *name == variant.of) else { continue };
         let first = &candidates[0];
-        let seconds = variant_time(context, &variant.name, first, evaluation, &mut calibration)?;
+        let time = variant_time(context, &variant.name, first, evaluation, &mut calibration)?;
         let seeds = first.plan.seeds.len();
-        let seconds = seconds.answering_seconds_at_most.map(|seconds| seconds / seeds.max(1) as f64);
+        let of_one = |seconds: Option<f64>| seconds.map(|seconds| seconds / seeds.max(1) as f64);
+        let (losses, answering) = (of_one(time.loss_seconds), of_one(time.answering_seconds_at_most));
         for number in 0..seeds {
             put(
                 ends.get(variant.of.as_str()).map_or(0, |end| end + 1),
                 TaskAhead {
                     name: format!("{} (seed {})", variant.name, number + 1),
-                    seconds,
-                    answering_seconds: seconds.unwrap_or(0.0),
+                    // It too may be the first to measure the base model.
+                    seconds: losses.zip(answering).map(|(losses, answering)| 2.0 * losses + answering),
+                    answering_seconds: answering.unwrap_or(0.0),
                     // In another form it is plain numbers.
                     memory: memory(context, first, &QuantisedWeights::new()),
                     parameters: first.plan.shape.params(),
