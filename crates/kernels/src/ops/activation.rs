@@ -34,14 +34,15 @@ pub fn activate<E: Element>(level: SimdLevel, by: Activation, x: &[E], out: &mut
     out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(out, x)| run(level, x, out));
 }
 
-/// From `x` to the gradient of [`activate`]'s input, in place: `x = d_out act'(x)`.
+/// From `x` to the gradient of [`activate`]'s input, in place, `x = d_out act'(x)`; and from `d_out` to what [`activate`] made of `x`,
+/// to the byte.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn activate_backward<E: Element>(level: SimdLevel, by: Activation, x: &mut [E], d_out: &[E]) {
+pub fn activate_backward<E: Element>(level: SimdLevel, by: Activation, x: &mut [E], d_out: &mut [E]) {
     assert_eq!(x.len(), d_out.len(), "the lengths of an activation do not fit");
     let run = kernels::<E>(by).plain_backward;
-    x.par_chunks_mut(TASK).zip(d_out.par_chunks(TASK)).for_each(|(x, d_out)| run(level, x, d_out));
+    x.par_chunks_mut(TASK).zip(d_out.par_chunks_mut(TASK)).for_each(|(x, d_out)| run(level, x, d_out));
 }
 
 /// `act(gate) · up`.
@@ -60,29 +61,30 @@ pub fn gate<E: Element>(level: SimdLevel, by: Activation, gate_up: &[E], out: &m
     out.par_chunks_mut(task).zip(gate_up.par_chunks(2 * task)).for_each(|(out, x)| run(level, x, out, f));
 }
 
-/// Overwrites gate and up by their gradients, `d_out · up · act'(gate)` and `d_out · act(gate)`.
+/// Overwrites gate and up by their gradients, `d_out · up · act'(gate)` and `d_out · act(gate)`; and `d_out` by what [`gate`] made of
+/// them, to the byte.
 ///
 /// # Shapes
 /// `gate_up [n, 2f]`, a row's gate before its up; `d_out [n, f]`.
 ///
 /// # Panics
 /// When the lengths do not fit.
-pub fn gate_backward<E: Element>(level: SimdLevel, by: Activation, gate_up: &mut [E], d_out: &[E], f: usize) {
+pub fn gate_backward<E: Element>(level: SimdLevel, by: Activation, gate_up: &mut [E], d_out: &mut [E], f: usize) {
     assert!(gate_up.len() == 2 * d_out.len() && (d_out.is_empty() || f > 0), "the shapes of a gate do not fit");
     if d_out.is_empty() {
         return;
     }
     let (task, run) = (task_of_rows(f), kernels::<E>(by).gated_backward);
-    let tasks = gate_up.par_chunks_mut(2 * task).zip(d_out.par_chunks(task));
+    let tasks = gate_up.par_chunks_mut(2 * task).zip(d_out.par_chunks_mut(task));
     tasks.for_each(|(gate_up, d_out)| run(level, gate_up, d_out, f));
 }
 
 /// What is compiled of an activation.
 struct Kernels<E> {
     plain: fn(SimdLevel, &[E], &mut [E]),
-    plain_backward: fn(SimdLevel, &mut [E], &[E]),
+    plain_backward: fn(SimdLevel, &mut [E], &mut [E]),
     gated: fn(SimdLevel, &[E], &mut [E], usize),
-    gated_backward: fn(SimdLevel, &mut [E], &[E], usize),
+    gated_backward: fn(SimdLevel, &mut [E], &mut [E], usize),
 }
 
 fn kernels<E: Element>(by: Activation) -> Kernels<E> {
@@ -111,7 +113,7 @@ macro_rules! activations {
             }
 
             multiversion! {
-                fn plain_backward<E>(x: &mut [E], d_out: &[E]) {
+                fn plain_backward<E>(x: &mut [E], d_out: &mut [E]) {
                     plain_rows_backward(x, d_out, $both);
                 }
             }
@@ -123,7 +125,7 @@ macro_rules! activations {
             }
 
             multiversion! {
-                fn gated_backward<E>(gate_up: &mut [E], d_out: &[E], f: usize) {
+                fn gated_backward<E>(gate_up: &mut [E], d_out: &mut [E], f: usize) {
                     gated_rows_backward(gate_up, d_out, f, $both);
                 }
             }
@@ -146,20 +148,21 @@ fn plain_rows<E: Element>(x: &[E], out: &mut [E], value: impl Fn(f32) -> f32) {
 }
 
 #[inline(always)]
-fn plain_rows_backward<E: Element>(x: &mut [E], d_out: &[E], both: impl Fn(f32) -> [f32; 2]) {
+fn plain_rows_backward<E: Element>(x: &mut [E], d_out: &mut [E], both: impl Fn(f32) -> [f32; 2]) {
     let (blocks, rest) = x.as_chunks_mut::<WIDE>();
-    let (d_blocks, rest_d) = d_out.as_chunks::<WIDE>();
+    let (d_blocks, rest_d) = d_out.as_chunks_mut::<WIDE>();
     for (x, d_out) in blocks.iter_mut().zip(d_blocks) {
-        let (mut new, d) = (load(x), load(d_out));
+        let (mut new, mut d) = (load(x), load(d_out));
         for i in 0..WIDE {
-            let [_, slope] = both(new[i]);
-            new[i] = d[i] * slope;
+            let [value, slope] = both(new[i]);
+            [new[i], d[i]] = [d[i] * slope, value];
         }
         store(x, &new);
+        store(d_out, &d);
     }
     for (x, d) in rest.iter_mut().zip(rest_d) {
-        let [_, slope] = both(x.to_f32());
-        *x = E::from_f32(d.to_f32() * slope);
+        let [value, slope] = both(x.to_f32());
+        [*x, *d] = [d.to_f32() * slope, value].map(E::from_f32);
     }
 }
 
@@ -174,26 +177,26 @@ fn gated_rows<E: Element>(gate_up: &[E], out: &mut [E], f: usize, value: impl Fn
 }
 
 #[inline(always)]
-fn gated_rows_backward<E: Element>(gate_up: &mut [E], d_out: &[E], f: usize, both: impl Fn(f32) -> [f32; 2]) {
-    for (x, d_out) in gate_up.chunks_exact_mut(2 * f).zip(d_out.chunks_exact(f)) {
+fn gated_rows_backward<E: Element>(gate_up: &mut [E], d_out: &mut [E], f: usize, both: impl Fn(f32) -> [f32; 2]) {
+    for (x, d_out) in gate_up.chunks_exact_mut(2 * f).zip(d_out.chunks_exact_mut(f)) {
         let (gate, up) = x.split_at_mut(f);
         let (gate, rest_gate) = gate.as_chunks_mut::<WIDE>();
         let (up, rest_up) = up.as_chunks_mut::<WIDE>();
-        let (d_out, rest_d) = d_out.as_chunks::<WIDE>();
+        let (d_out, rest_d) = d_out.as_chunks_mut::<WIDE>();
         for ((gate, up), d_out) in gate.iter_mut().zip(up).zip(d_out) {
             let (g, u, d) = (load(gate), load(up), load(d_out));
-            let (mut d_gate, mut d_up) = (g, u);
+            let (mut d_gate, mut d_up, mut out) = (g, u, d);
             for i in 0..WIDE {
                 let [value, slope] = both(g[i]);
-                [d_gate[i], d_up[i]] = [d[i] * u[i] * slope, d[i] * value];
+                [d_gate[i], d_up[i], out[i]] = [d[i] * u[i] * slope, d[i] * value, value * u[i]];
             }
             store(gate, &d_gate);
             store(up, &d_up);
+            store(d_out, &out);
         }
         for ((gate, up), d) in rest_gate.iter_mut().zip(rest_up).zip(rest_d) {
-            let ([value, slope], d) = (both(gate.to_f32()), d.to_f32());
-            *gate = E::from_f32(d * up.to_f32() * slope);
-            *up = E::from_f32(d * value);
+            let ([value, slope], u, d_out) = (both(gate.to_f32()), up.to_f32(), d.to_f32());
+            [*gate, *up, *d] = [d_out * u * slope, d_out * value, value * u].map(E::from_f32);
         }
     }
 }

@@ -53,12 +53,19 @@ fn inputs<E: Element>(n: usize) -> Vec<E> {
     x
 }
 
+/// What the way back leaves is what the way forward made.
+fn assert_same_bits<E: Element>(again: &[E], out: &[E]) {
+    let bits = |x: &[E]| -> Vec<u32> { f32s(x).into_iter().map(f32::to_bits).collect() };
+    assert_eq!(bits(again), bits(out));
+}
+
 fn check<E: Element>(by: Activation) {
     let (x, d): (Vec<E>, Vec<E>) = (inputs(3001), normal("d", 3001));
     let [out, gradient] = everywhere(|level| {
-        let (mut out, mut gradient) = (x.clone(), x.clone());
+        let (mut out, mut gradient, mut again) = (x.clone(), x.clone(), d.clone());
         activate(level, by, &x, &mut out);
-        activate_backward(level, by, &mut gradient, &d);
+        activate_backward(level, by, &mut gradient, &mut again);
+        assert_same_bits(&again, &out);
         [f32s(&out), f32s(&gradient)]
     });
     let (value, slope): (Vec<f64>, Vec<f64>) =
@@ -70,9 +77,10 @@ fn check<E: Element>(by: Activation) {
 fn check_gate<E: Element>(by: Activation, [n, f]: [usize; 2]) {
     let (x, d): (Vec<E>, Vec<E>) = (inputs(2 * n * f), normal("d", n * f));
     let [out, gradients] = everywhere(|level| {
-        let (mut out, mut gradients) = (vec![E::default(); n * f], x.clone());
+        let (mut out, mut gradients, mut again) = (vec![E::default(); n * f], x.clone(), d.clone());
         gate(level, by, &x, &mut out, f);
-        gate_backward(level, by, &mut gradients, &d, f);
+        gate_backward(level, by, &mut gradients, &mut again, f);
+        assert_same_bits(&again, &out);
         [f32s(&out), f32s(&gradients)]
     });
     let (x, d) = (f64s(&x), f64s(&d));
@@ -110,7 +118,7 @@ fn numbers_that_are_none_are_not_hidden() {
         let [out, gradient] = everywhere(|level| {
             let (mut out, mut gradient) = (vec![0f32; 3], vec![f32::NAN; 3]);
             activate(level, by, &[f32::NAN; 3], &mut out);
-            activate_backward(level, by, &mut gradient, &[1.0; 3]);
+            activate_backward(level, by, &mut gradient, &mut [1.0; 3]);
             gradient.iter_mut().for_each(|g| *g = f32::from(u8::from(g.is_nan())));
             [out.iter().map(|x| f32::from(u8::from(x.is_nan()))).collect(), gradient]
         });

@@ -174,12 +174,62 @@ impl<E: Storage> FusedLinear<E> {
         lora_hidden: &[E],
         dx: Option<&mut [O]>,
     ) -> Result<(), Error> {
-        let (pass, n) = (back.pass, x.len() / self.in_features);
-        // What of the input's gradient is no term of the product, `[n, in]`.
-        let mut rest = self.weights_backward(back, x, dy)?;
-        let d_hidden = self.lora_backward(back, x, dy, lora_hidden);
-        let Some(dx) = dx else { return Ok(()) };
+        let d_lora = self.lora_hidden_backward(back.pass, dy);
+        let from_graphs = self.graphs_backward(back, x, dy)?;
+        if let Some(dx) = dx {
+            self.input_backward(back.pass, weights, dy, &d_lora, from_graphs, dx);
+        }
+        self.products_backward(back, x, dy, lora_hidden, &d_lora);
+        Ok(())
+    }
 
+    /// Whether one of the maps is no product but an unfused graph.
+    pub fn has_graph(&self) -> bool {
+        self.linears.iter().any(|linear| matches!(linear.map, Map::Graph(_)))
+    }
+
+    /// The gradient of LoRA's hidden values, `s · dy B [n, R]`.
+    pub fn lora_hidden_backward(&self, pass: &Pass<'_, E>, dy: &[E]) -> Vec<E> {
+        let (n, rank) = (dy.len() / self.out_features, self.lora_rank);
+        let mut d_lora = vec![E::default(); n * rank];
+        for (linear, lora) in self.lora_sites() {
+            let out = MatrixMut::strided(&mut d_lora[lora.offset..], n, lora.rank, rank);
+            let terms = [(self.columns(linear, dy, n), lora.b(pass, linear.out_features))];
+            gemm(pass.level, &terms, lora.scale, out, Store::Set);
+        }
+        d_lora
+    }
+
+    /// Gradients of what unfused graphs train, from the input `x [n, in]`; yields what they send to it, `[n, in]`.
+    pub fn graphs_backward(
+        &self,
+        back: &mut BackwardPass<'_, E>,
+        x: &[E],
+        dy: &[E],
+    ) -> Result<Option<Vec<f32>>, Error> {
+        let mut d_input = None;
+        for linear in &self.linears {
+            if let Map::Graph(site) = &linear.map {
+                add(&mut d_input, site.backward(back, x, self.columns(linear, dy, x.len() / self.in_features))?);
+            }
+        }
+        Ok(d_input)
+    }
+
+    /// Sets `dx [n, in]` to the input's gradient, for which the input itself is not needed: `d_lora` is that of LoRA's hidden values,
+    /// `from_graphs` what unfused graphs send.
+    pub fn input_backward<O: Storage>(
+        &self,
+        pass: &Pass<'_, E>,
+        weights: &[Rhs<'_, E>],
+        dy: &[E],
+        d_lora: &[E],
+        from_graphs: Option<Vec<f32>>,
+        dx: &mut [O],
+    ) {
+        let n = dy.len() / self.out_features;
+        // What is no term of the product, `[n, in]`.
+        let mut rest = from_graphs;
         let stacked_a;
         let is_product = |linear: &Linear<E>| matches!(linear.map, Map::Product { .. });
         let products = self.linears.iter().zip(weights).filter(|(linear, _)| is_product(linear));
@@ -187,87 +237,89 @@ impl<E: Storage> FusedLinear<E> {
         if self.stacked_scale(pass).is_some() {
             stacked_a = self.stacked_a(pass);
             let a = Matrix::new(&stacked_a, self.lora_rank, self.in_features);
-            terms.push((Matrix::new(&d_hidden, n, self.lora_rank), a.into()));
+            terms.push((Matrix::new(d_lora, n, self.lora_rank), a.into()));
         } else {
-            self.add_lora_input_gradients(pass, &d_hidden, n, &mut rest);
+            self.add_lora_input_gradients(pass, d_lora, n, &mut rest);
         }
         gemm(pass.level, &terms, 1.0, MatrixMut::new(dx, n, self.in_features), Store::Set);
         if let Some(rest) = rest {
             dx.iter_mut().zip(rest).for_each(|(to, from)| *to = O::from_f32(to.to_f32() + from));
         }
-        Ok(())
     }
 
-    /// Gradients of trained weights, biases and unfused graphs; yields what the last send to the input, `[n, in]`.
-    fn weights_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], dy: &[E]) -> Result<Option<Vec<f32>>, Error> {
+    /// Gradients of trained weights and biases, and of LoRA, from the input `x [n, in]`, LoRA's hidden values and their gradient.
+    pub fn products_backward(
+        &self,
+        back: &mut BackwardPass<'_, E>,
+        x: &[E],
+        dy: &[E],
+        lora_hidden: &[E],
+        d_lora: &[E],
+    ) {
         let n = x.len() / self.in_features;
-        let mut d_input = None;
         for linear in &self.linears {
             if let Some(slot) = linear.bias.as_ref().and_then(Vector::slot) {
                 bias_gradient(back.pass.level, dy, self.row_columns(linear), back.gradients.sum(slot));
             }
-            let dy = self.columns(linear, dy, n);
-            match &linear.map {
-                Map::Product { weight: LinearWeight::Trained(slot), .. } => {
-                    let (target, store) = back.gradients.target(*slot);
-                    let target = MatrixMut::new(target, linear.out_features, self.in_features);
-                    gemm(back.pass.level, &[(dy.t(), Matrix::new(x, n, self.in_features))], 1.0, target, store);
-                }
-                Map::Product { .. } => {}
-                Map::Graph(site) => add(&mut d_input, site.backward(back, x, dy)?),
+            if let Map::Product { weight: LinearWeight::Trained(slot), .. } = &linear.map {
+                let (target, store) = back.gradients.target(*slot);
+                let target = MatrixMut::new(target, linear.out_features, self.in_features);
+                let terms = [(self.columns(linear, dy, n).t(), Matrix::new(x, n, self.in_features))];
+                gemm(back.pass.level, &terms, 1.0, target, store);
             }
         }
-        Ok(d_input)
+        self.lora_b_backward(back, dy, lora_hidden);
+        self.lora_a_backward(back, x, d_lora);
     }
 
-    /// Gradients of all `A`s and `B`s; yields `d_hidden = s · dy B [n, R]`.
-    fn lora_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], dy: &[E], hidden: &[E]) -> Vec<E> {
-        let (pass, d, rank) = (back.pass, self.in_features, self.lora_rank);
-        let n = x.len() / d;
-        let mut d_hidden = vec![E::default(); n * rank];
+    /// Gradients of all `B`s.
+    fn lora_b_backward(&self, back: &mut BackwardPass<'_, E>, dy: &[E], hidden: &[E]) {
+        let (n, rank) = (dy.len() / self.out_features, self.lora_rank);
         for (linear, lora) in self.lora_sites() {
-            let dy = self.columns(linear, dy, n);
             let hidden = Matrix::strided(&hidden[lora.offset..], n, lora.rank, rank);
             // Transposed, [r, out]: kernels waste less on few rows than on few columns.
             let mut d_b = vec![0f32; lora.rank * linear.out_features];
             let target = MatrixMut::new(&mut d_b, lora.rank, linear.out_features);
-            gemm(pass.level, &[(hidden.t(), dy)], 1.0, target, Store::Set);
+            gemm(back.pass.level, &[(hidden.t(), self.columns(linear, dy, n))], 1.0, target, Store::Set);
             let (target, store) = back.gradients.target(lora.b);
             for (j, row) in target.chunks_exact_mut(lora.rank).enumerate() {
                 for (i, to) in row.iter_mut().enumerate() {
                     *to = if store == Store::Add { *to } else { 0.0 } + d_b[i * linear.out_features + j];
                 }
             }
-            let out = MatrixMut::strided(&mut d_hidden[lora.offset..], n, lora.rank, rank);
-            gemm(pass.level, &[(dy, lora.b(pass, linear.out_features))], lora.scale, out, Store::Set);
         }
+    }
+
+    /// Gradients of all `A`s.
+    fn lora_a_backward(&self, back: &mut BackwardPass<'_, E>, x: &[E], d_lora: &[E]) {
+        let (pass, d, rank) = (back.pass, self.in_features, self.lora_rank);
+        let n = x.len() / d;
         if self.stacked_scale(pass).is_some() {
             let mut d_a = vec![0f32; rank * d];
-            let terms = [(Matrix::new(&d_hidden, n, rank).t(), Matrix::new(x, n, d))];
+            let terms = [(Matrix::new(d_lora, n, rank).t(), Matrix::new(x, n, d))];
             gemm(pass.level, &terms, 1.0, MatrixMut::new(&mut d_a, rank, d), Store::Set);
             for (_, lora) in self.lora_sites() {
                 let (target, store) = back.gradients.target(lora.a);
                 MatrixMut::new(target, lora.rank, d).put(&d_a[lora.offset * d..][..lora.rank * d], store);
             }
-            return d_hidden;
+            return;
         }
         for (_, lora) in self.lora_sites() {
-            let d_hidden = Matrix::strided(&d_hidden[lora.offset..], n, lora.rank, rank);
+            let d_lora = Matrix::strided(&d_lora[lora.offset..], n, lora.rank, rank);
             let dropped = dropped(lora, pass, x, d);
             let x = Matrix::new(dropped.as_deref().unwrap_or(x), n, d);
             let (target, store) = back.gradients.target(lora.a);
-            gemm(pass.level, &[(d_hidden.t(), x)], 1.0, MatrixMut::new(target, lora.rank, d), store);
+            gemm(pass.level, &[(d_lora.t(), x)], 1.0, MatrixMut::new(target, lora.rank, d), store);
         }
-        d_hidden
     }
 
-    /// Adds to `sum [n, in]` what each LoRA site sends to the input, `dropout(d_hidden A)`.
-    fn add_lora_input_gradients(&self, pass: &Pass<'_, E>, d_hidden: &[E], n: usize, sum: &mut Option<Vec<f32>>) {
+    /// Adds to `sum [n, in]` what each LoRA site sends to the input, `dropout(d_lora A)`.
+    fn add_lora_input_gradients(&self, pass: &Pass<'_, E>, d_lora: &[E], n: usize, sum: &mut Option<Vec<f32>>) {
         let d = self.in_features;
         for (_, lora) in self.lora_sites() {
-            let d_hidden = Matrix::strided(&d_hidden[lora.offset..], n, lora.rank, self.lora_rank);
+            let d_lora = Matrix::strided(&d_lora[lora.offset..], n, lora.rank, self.lora_rank);
             let mut found = vec![0f32; n * d];
-            gemm(pass.level, &[(d_hidden, lora.a(pass, d))], 1.0, MatrixMut::new(&mut found, n, d), Store::Set);
+            gemm(pass.level, &[(d_lora, lora.a(pass, d))], 1.0, MatrixMut::new(&mut found, n, d), Store::Set);
             match lora.drops(pass) {
                 None => add(sum, found),
                 Some((p, streams)) => {

@@ -241,7 +241,7 @@ fn activations(
     };
     let embedded = if shape.embedding.norm { (HALF + FULL) * d } else { 0 };
     let forward = HALF * (2 * d + f + by_head_width(shape)) + embedded;
-    let backward = HALF * (d + f + attn_out + qkv) + FULL * 2 * d;
+    let backward = HALF * (d + attn_out + qkv) + FULL * 2 * d;
     let labels = most.min(labels_at_once);
     let head = HALF * 2 * d * most + FULL * 2 * d * n + labels * v * (HALF + FULL);
     kept + most * forward + n * backward + head

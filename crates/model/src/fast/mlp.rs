@@ -30,9 +30,8 @@ pub(super) struct MlpActs<E> {
 /// Buffers that the MLP of every layer uses in turn.
 #[derive(Default)]
 pub(super) struct MlpScratch<E> {
-    /// What `down` reads, and its gradient, `[n, f]`.
+    /// What `down` reads, or the gradient of that, `[n, f]`.
     hidden: Vec<E>,
-    d_hidden: Vec<E>,
 }
 
 impl<E: Storage> Mlp<E> {
@@ -69,19 +68,23 @@ impl<E: Storage> Mlp<E> {
         dx: &mut [f32],
     ) -> Result<(), Error> {
         let (pass, f) = (back.pass, self.down.in_features());
-        let MlpScratch { hidden, d_hidden } = scratch;
-        let n = acts.gate_up.len() / self.gate_up.out_features();
-        resize(hidden, n * f);
-        resize(d_hidden, n * f);
-        if self.down.is_trained() {
+        let hidden = &mut scratch.hidden;
+        let d_lora = self.down.lora_hidden_backward(pass, dy);
+        // A graph reads what products read only for gradients of their own, behind.
+        let from_graphs = if self.down.has_graph() {
             self.activate(pass.level, &acts.gate_up, hidden);
-        }
-        self.down.backward(back, &self.down.bwd(pass)?, hidden, dy, &acts.down_lora, Some(d_hidden.as_mut_slice()))?;
-        // The gradient of gate and up takes their place.
+            self.down.graphs_backward(back, hidden, dy)?
+        } else {
+            None
+        };
+        resize(hidden, acts.gate_up.len() / self.gate_up.out_features() * f);
+        self.down.input_backward(pass, &self.down.bwd(pass)?, dy, &d_lora, from_graphs, hidden);
+        // The gradients of gate and up take their place, and what `down` reads that of its gradient.
         match self.is_gated() {
-            true => gate_backward(pass.level, self.activation, &mut acts.gate_up, d_hidden, f),
-            false => activate_backward(pass.level, self.activation, &mut acts.gate_up, d_hidden),
+            true => gate_backward(pass.level, self.activation, &mut acts.gate_up, hidden, f),
+            false => activate_backward(pass.level, self.activation, &mut acts.gate_up, hidden),
         }
+        self.down.products_backward(back, hidden, dy, &acts.down_lora, &d_lora);
         self.gate_up.backward(back, &self.gate_up.bwd(pass)?, x, &acts.gate_up, &acts.gate_up_lora, Some(dx))
     }
 
