@@ -108,8 +108,8 @@ pub(crate) fn variant_time(
     })
 }
 
-/// What a base model will take: its losses on all that those of these arms over it are measured on, and answers by this encoder
-/// where it answers.
+/// What a base model will take: its losses on all that those of these arms over it are measured on, and its answers where it is asked,
+/// by this encoder and with so many positions.
 ///
 /// # Errors
 /// When the model's file cannot be read, or the engine cannot be measured.
@@ -117,7 +117,7 @@ pub(crate) fn base_time<'d>(
     context: &StudyContext,
     model: &BaseModel<'_>,
     over: impl Iterator<Item = &'d ArmData<'d>>,
-    asked: Option<(&Evaluation<'_>, &ModelEncoder)>,
+    asked: Option<(&Evaluation<'_>, (&ModelEncoder, usize))>,
     calibration: &mut Calibration,
 ) -> Result<ArmTime, StudyError> {
     let (mut seen, mut loss_seconds) = (BTreeSet::new(), Some(0.0));
@@ -129,8 +129,8 @@ pub(crate) fn base_time<'d>(
     }
     let answering_seconds_at_most = match asked {
         None => Some(0.0),
-        Some((evaluation, encoder)) => {
-            answers(context, (&model.shape, &model.quantised()?), encoder, evaluation, calibration)?
+        Some((evaluation, asked)) => {
+            answers(context, (&model.shape, &model.quantised()?), asked, evaluation, calibration)?
         }
     };
     Ok(ArmTime { loss_seconds, answering_seconds_at_most, ..untrained(model.id()) })
@@ -160,24 +160,26 @@ fn answering(
     calibration: &mut Calibration,
 ) -> Result<Option<f64>, StudyError> {
     let Some(evaluation) = evaluation else { return Ok(Some(0.0)) };
-    let of_one = answers(context, (&data.plan.shape, quantised), &data.encoder, evaluation, calibration)?;
+    let (model, asked) = ((&data.plan.shape, quantised), (data.encoder.as_ref(), data.plan.positions()));
+    let of_one = answers(context, model, asked, evaluation, calibration)?;
     Ok(of_one.map(|seconds| seconds * data.plan.seeds.len() as f64))
 }
 
-/// Seconds for the answers of one model of this shape, if each is as long as it may be; none where that cannot be said.
+/// Seconds for the answers of one model of this shape, asked by an encoder and with so many positions, if each is as long as it may
+/// be; none where that cannot be said.
 fn answers(
     context: &StudyContext,
     (shape, quantised): (&Decoder, &QuantisedWeights),
-    encoder: &ModelEncoder,
+    (encoder, positions): (&ModelEncoder, usize),
     evaluation: &Evaluation<'_>,
     calibration: &mut Calibration,
 ) -> Result<Option<f64>, StudyError> {
     let settings = &evaluation.settings().generation;
-    let prompt = |turns| Some(encoder.encoder.prompt(turns).ok()?.tokens.len());
-    let prompts: Vec<usize> = evaluation.items().iter().filter_map(|item| prompt(&item.turns)).collect();
-    let mean = prompts.iter().sum::<usize>() as f64 / prompts.len().max(1) as f64;
+    let prompts = evaluation.prompts(encoder, positions);
+    let lengths: Vec<usize> = prompts.iter().flatten().map(|prompt| prompt.tokens.len()).collect();
+    let mean = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
     let speed = calibration.answering((shape, quantised), mean as usize, settings.batch_size, context.backend)?;
-    Ok(speed.map(|speed| speed.seconds(prompts.len() as u64, mean, settings.max_new_tokens as f64)))
+    Ok(speed.map(|speed| speed.seconds(lengths.len() as u64, mean, settings.max_new_tokens as f64)))
 }
 
 /// Whole trainings of the candidate at this place of the order, the first being the last one left, and how often their losses are

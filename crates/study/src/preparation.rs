@@ -287,8 +287,9 @@ impl<'a> Preparation<'a> {
         let mut times = Vec::new();
         for model in ids.into_iter().filter_map(|id| self.base_models.opened(id)) {
             let over = data().filter(|data| data.plan.root_model == model.id());
-            let encoder = self.base_encoders.iter().find(|(id, ..)| *id == model.id()).map(|(.., encoder)| encoder);
-            let asked = self.evaluation.as_deref().zip(encoder.map(Arc::as_ref));
+            let asked = self.base_encoders.iter().find(|(id, ..)| *id == model.id());
+            let asked = asked.map(|(_, positions, encoder)| (encoder.as_ref(), *positions));
+            let asked = self.evaluation.as_deref().zip(asked);
             let time = base_time(self.context, model, over, asked, calibration)?;
             if time.loss_seconds != Some(0.0) || time.answering_seconds_at_most != Some(0.0) {
                 times.push(time);
