@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tunebench_spec::records::HELD_OUT;
 use tunebench_spec::{ArmRecord, Generation, Judgement, LossLog, StepLog};
-use tunebench_study::{Base, StudyError, trained_arm};
+use tunebench_study::{Base, Event, StudyError, trained_arm};
 
 use crate::remains::{assert_alike, remains};
 use crate::workbench::{Choice, Draft, ITEMS, Told, Workbench, arm, result};
@@ -139,6 +139,30 @@ fn halving_trains_each_candidate_as_far_as_its_rung_and_the_winner_as_if_alone()
         assert_eq!((row.seed, &row.identity), (plain.seed, &plain.identity));
         let [found, expected] = ["out", "plain"].map(|out| result(&bench.path(out), &row.identity));
         assert!(!found.is_empty() && found == expected, "seed {}", row.seed);
+    }
+}
+
+/// Measurements are counted as they are made, and trainings as far as they go: with rungs on steps that are measured anyway and beside
+/// them, and with rungs that leave several.
+#[test]
+fn a_plan_counts_what_a_grid_trains_and_measures() {
+    let leaving_two = HALVING.replace("least_steps = 0.25", "least_steps = 0.6");
+    for (selection, eval_steps) in [(HALVING, 0), (HALVING, 2), (HALVING, 3), (&leaving_two, 3), (ALL, 3)] {
+        let recipe = format!("{EIGHT_STEPS}\neval_steps = {eval_steps}");
+        let tables = [selection, &arm("lora-attention", FOUR_RATES)].concat();
+        let bench = Workbench::new(Draft { header: "seeds = 2", recipe: &recipe, tables: &tables, ..Draft::default() });
+        let forecast = bench.open().forecast(&mut |_: &Event<'_>| {}).unwrap();
+        let stages = bench.open().stages(&[], &mut |_: &Event<'_>| {}).unwrap();
+        let once = forecast.arms.iter().find(|time| time.arm == "tiny").unwrap().loss_seconds.unwrap();
+        let planned: f64 = forecast.arms.iter().map(|time| time.loss_seconds.unwrap() / once).sum::<f64>() - 1.0;
+
+        bench.run("out");
+        let measured: Vec<LossLog> = bench.rows("out");
+        let measured = measured.iter().filter(|row| row.set == HELD_OUT && row.step > 0).count();
+        assert!((planned - measured as f64).abs() < 1e-6, "{selection} {eval_steps}: {planned}, not {measured}");
+        let steps = bench.rows::<StepLog>("out").len() as u64;
+        let ahead: u64 = stages.iter().flat_map(|stage| &stage.tasks).map(|task| task.steps).sum();
+        assert_eq!(ahead, steps, "{selection} {eval_steps}");
     }
 }
 

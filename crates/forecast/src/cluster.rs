@@ -71,7 +71,7 @@ pub fn cluster_tables(stages: &[StageAhead], cluster: &Cluster, cores: u32) -> R
     ));
     table.notes.push(match by_rate {
         true => "Trainings are reckoned from operations, 6 a parameter and token, 4 where it is frozen, by the nodes' rates; nothing is \
-                 exchanged while something is computed. Answers are not in it: a rate of training says nothing of them."
+                 exchanged while something is computed. Losses and answers are not in it: a rate of training says nothing of them."
             .to_owned(),
         false => format!(
             "Times are those forecast for this machine with {cores} threads, by the nodes' `speed`; answers are as long as they may be."
@@ -167,6 +167,6 @@ mod tests {
         // 10,000 times as many parameters.
         let text = table.to_text();
         assert!(text.contains("12.0 s"), "{text}");
-        assert!(text.contains("Answers are not in it"), "{text}");
+        assert!(text.contains("Losses and answers are not in it"), "{text}");
     }
 }

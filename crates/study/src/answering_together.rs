@@ -15,7 +15,7 @@ use crate::base::{Base, SharedBase};
 use crate::error::StudyError;
 use crate::evaluated_model::EvaluatedModel;
 use crate::evaluation::Evaluation;
-use crate::generations::{AnswerFile, GenerationRequest, Prompts};
+use crate::generations::{AnswerFile, AskedItems, GenerationRequest};
 use crate::memory::kept_beside_answers;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
@@ -117,10 +117,10 @@ pub fn open(
 /// # Errors
 /// When the model fails, for whichever of them, or a file is damaged or cannot be written.
 pub fn generate(model: &dyn Generator, members: &[Member<'_>], observer: &mut dyn Observer) -> Result<(), StudyError> {
-    let (mut files, mut all): (Vec<AnswerFile>, Vec<Prompts<'_>>) = (Vec::new(), Vec::new());
+    let (mut files, mut all): (Vec<AnswerFile>, Vec<AskedItems<'_>>) = (Vec::new(), Vec::new());
     let known: Vec<_> = members.iter().map(|member| member.request.known_prompts(model.positions())).collect();
     for ((adapter, Member { request, path }), known) in members.iter().enumerate().zip(&known) {
-        let mut prompts = request.prompts(known);
+        let mut prompts = request.asked_items(known);
         prompts.prompts.iter_mut().for_each(|prompt| prompt.adapter = adapter);
         files.push(request.open(path, &prompts)?);
         all.push(prompts);

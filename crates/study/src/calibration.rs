@@ -1,6 +1,6 @@
-//! How long training and answering take on this machine, from a short calibration: models of the same dimensions with one
-//! and a few layers, held in as many bits as the whole, are trained for a step and asked for a few tokens, and the rest is a line
-//! in the number of layers.
+//! How long training, losses and answers take on this machine, from a short calibration: models of the same dimensions with one
+//! and a few layers, held in as many bits as the whole, are trained for a step, measured and asked for a few tokens, and the rest is
+//! a line in the number of layers.
 //!
 //! What was measured is kept in a file, named by all that it depends on, so that a plan measures a machine once.
 
@@ -130,16 +130,18 @@ impl Calibration {
         let tokens = step.min(recipe.micro_batch_tokens).clamp(1, most);
         let length = rounded(length).min(tokens).max(2);
         let count = (tokens / length).max(1);
+        // Losses are measured over as many tokens at once as fit, however few a step takes.
+        let measured = (recipe.micro_batch_tokens.clamp(1, most) / length).max(1);
         let kinds = kinds(shape, quantised);
         let key = self.key(&json!({
-            "shape": shape, "kinds": shown(&kinds), "recorded": recorded, "length": length, "count": count,
+            "shape": shape, "kinds": shown(&kinds), "recorded": recorded, "length": length, "count": count, "measured": measured,
             "recompute": recipe.gradient_checkpointing, "engine": backend.name(),
         }))?;
         let before = self.measured.training.get(&key).copied();
         // Two models, three steps each and as many losses, of which the larger is a part of the whole.
         let cost = |speed: &TrainingSpeed| {
-            let measured = speed.seconds_per_measured_token * (6 * count * length) as f64;
-            speed.seconds(6, 6 * (count * length) as u64) + measured
+            speed.seconds(6, 6 * (count * length) as u64)
+                + speed.seconds_per_measured_token * (6 * measured * length) as f64
         };
         if let Some(speed) = before.filter(|speed| self.measured.is_settled(&key, cost(speed))) {
             return Ok(Some(speed));
@@ -147,13 +149,13 @@ impl Calibration {
         let measure = |layers: usize| -> Result<Option<[f64; 3]>, StudyError> {
             let (part, plan) = with_layers(shape, recorded, layers);
             let held = in_kinds(&part, &kinds);
-            let size = StepSize { tokens: count * length, longest: length, measured: 0 };
+            let size = StepSize { tokens: count * length, longest: length, measured: measured * length };
             let need = backend.training_memory(&part, &plan, &held, size, recipe.gradient_checkpointing);
             if need.is_some_and(|need| memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_some()) {
                 return Ok(None);
             }
             let weights = quantise::drawn(&part, &held, 0)?;
-            train_step((&part, weights), plan, count, length, recipe, backend).map(Some)
+            train_step((&part, weights), plan, [count, measured], length, recipe, backend).map(Some)
         };
         let Some([seconds_per_token, seconds_per_step, seconds_per_measured_token]) =
             over_layers(shape.num_hidden_layers, measure)?
@@ -196,7 +198,12 @@ impl Calibration {
         }
         let measure = |layers: usize| {
             let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
-            let weights = quantise::drawn(&part, &in_kinds(&part, &kinds), 0)?;
+            let held = in_kinds(&part, &kinds);
+            let need = backend.answering_memory(&part, &held, streams, length + ANSWER_STEPS);
+            if memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_some() {
+                return Ok(None);
+            }
+            let weights = quantise::drawn(&part, &held, 0)?;
             answer_steps((&part, weights), length, streams, backend).map(Some)
         };
         let Some([seconds_per_prompt_token, seconds_per_step]) = over_layers(shape.num_hidden_layers, measure)? else {
@@ -307,11 +314,12 @@ fn in_kinds(part: &Decoder, kinds: &Kinds) -> QuantisedWeights {
     part.weights().into_iter().filter_map(held).collect()
 }
 
-/// Seconds a token and a step of training, and a token whose loss is measured; the better of two after one that warms up.
+/// Seconds a token and a step of training with `count` examples, and a token of `measured` ones whose loss is measured; the better of
+/// two after one that warms up.
 fn train_step(
     (shape, weights): (&Decoder, Weights),
     recorded: RecordedPlan,
-    count: usize,
+    [count, measured]: [usize; 2],
     length: usize,
     recipe: &Recipe,
     backend: &'static dyn Backend,
@@ -322,28 +330,28 @@ fn train_step(
     let tokens: Vec<u32> = (0..length).map(|i| (i * 7919 % shape.vocab_size) as u32).collect();
     let is_label: Vec<bool> = (0..length).map(|i| i > 0).collect();
     let sequence = |step_index: u64| Sequence { tokens: &tokens, is_label: &is_label, step_index };
-    let batch = [(0..count as u64).map(sequence).collect::<Vec<_>>()];
+    let batch = |count: usize| [(0..count as u64).map(sequence).collect::<Vec<_>>()];
+    let (learnt, read) = (batch(count), batch(measured));
     let Recipe { beta1, beta2, epsilon, weight_decay, .. } = *recipe;
     let adamw = AdamWParams { beta1, beta2, epsilon, weight_decay };
     let mut best = [f64::INFINITY; 3];
     for step in 0..3 {
         let begin = Instant::now();
         model.zero_grad();
-        model.accumulate(&batch, StepKey { seed: 0, step })?;
+        model.accumulate(&learnt, StepKey { seed: 0, step })?;
         let computed = begin.elapsed().as_secs_f64();
         // No step of this is kept, so none may spoil the numbers of the next.
         model.grad_norm()?;
         model.update(&OptimizerStep { adamw, number: step + 1, learning_rate: 0.0, gradient_scale: 1.0 })?;
         let updated = begin.elapsed().as_secs_f64() - computed;
         let begin = Instant::now();
-        model.loss(&batch)?;
-        let measured = begin.elapsed().as_secs_f64();
+        model.loss(&read)?;
+        let loss = begin.elapsed().as_secs_f64();
         if step > 0 {
-            best = [best[0].min(computed), best[1].min(updated), best[2].min(measured)];
+            best = [best[0].min(computed), best[1].min(updated), best[2].min(loss)];
         }
     }
-    let tokens = (count * length) as f64;
-    Ok([best[0] / tokens, best[1], best[2] / tokens])
+    Ok([best[0] / (count * length) as f64, best[1], best[2] / (measured * length) as f64])
 }
 
 /// Seconds a prompt token and a step of all streams.

@@ -1,6 +1,6 @@
 //! What a study will take on this machine: time of every training, its losses, answers and judgements, said before it is paid for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tunebench_model::QuantisedWeights;
@@ -17,7 +17,7 @@ use crate::judge_cost::JudgingForecast;
 use crate::model_encoder::ModelEncoder;
 use crate::prepared_arm::ArmData;
 
-/// What an arm will take, or the base model of arms.
+/// What an arm will take, or a base model that arms start from or that answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArmTime {
     pub arm: String,
@@ -76,7 +76,7 @@ pub(crate) fn arm_time(
     let (trainings, measurements) = counted(data, &rungs, index);
     let evaluation = evaluation.filter(|_| index == 0 && plan.arm.evaluate);
     let answering_seconds_at_most = answering(context, data, &plan.quantised, evaluation, calibration)?;
-    let loss_seconds = data.loss_seconds(calibration, context.backend)?.map(|seconds| seconds * measurements);
+    let once = data.loss_seconds(&plan.quantised, calibration, context.backend)?;
     Ok(ArmTime {
         arm: plan.arm.name.clone(),
         candidate: plan.candidate.name(),
@@ -84,12 +84,12 @@ pub(crate) fn arm_time(
         tokens: data.tokens,
         training_seconds: data.seconds(calibration, context.backend)?,
         trainings,
-        loss_seconds,
+        loss_seconds: once.map(|seconds| seconds * measurements as f64),
         answering_seconds_at_most,
     })
 }
 
-/// What an arm in another form will take, of which `data` is: losses, and answers by plain numbers.
+/// What an arm in another form will take, of which `data` is: losses and answers, by plain numbers.
 ///
 /// # Errors
 /// When the engine cannot be measured.
@@ -100,10 +100,11 @@ pub(crate) fn variant_time(
     evaluation: Option<&Evaluation<'_>>,
     calibration: &mut Calibration,
 ) -> Result<ArmTime, StudyError> {
-    let (loss_seconds, seeds) = (data.loss_seconds(calibration, context.backend)?, data.plan.seeds.len() as f64);
+    let plain = QuantisedWeights::new();
+    let once = data.loss_seconds(&plain, calibration, context.backend)?;
     Ok(ArmTime {
-        loss_seconds: loss_seconds.map(|seconds| seconds * seeds),
-        answering_seconds_at_most: answering(context, data, &QuantisedWeights::new(), evaluation, calibration)?,
+        loss_seconds: once.map(|seconds| seconds * data.plan.seeds.len() as f64),
+        answering_seconds_at_most: answering(context, data, &plain, evaluation, calibration)?,
         ..untrained(name)
     })
 }
@@ -120,12 +121,12 @@ pub(crate) fn base_time<'d>(
     asked: Option<(&Evaluation<'_>, (&ModelEncoder, usize))>,
     calibration: &mut Calibration,
 ) -> Result<ArmTime, StudyError> {
-    let (mut seen, mut loss_seconds) = (BTreeSet::new(), Some(0.0));
+    // Of each set once, at the pace of whichever arm is the fastest there: it has nothing beside the model.
+    let mut sets: BTreeMap<String, Option<f64>> = BTreeMap::new();
     for data in over {
-        if seen.insert(data.losses.identity(&model.identity, context.backend)?) {
-            let seconds = data.loss_seconds(calibration, context.backend)?;
-            loss_seconds = loss_seconds.zip(seconds).map(|(sum, seconds)| sum + seconds);
-        }
+        let seconds = data.loss_seconds(&data.plan.quantised, calibration, context.backend)?;
+        let known = sets.entry(data.losses.identity(&model.identity, context.backend)?).or_default();
+        *known = known.iter().copied().chain(seconds).reduce(f64::min);
     }
     let answering_seconds_at_most = match asked {
         None => Some(0.0),
@@ -133,7 +134,7 @@ pub(crate) fn base_time<'d>(
             answers(context, (&model.shape, &model.quantised()?), asked, evaluation, calibration)?
         }
     };
-    Ok(ArmTime { loss_seconds, answering_seconds_at_most, ..untrained(model.id()) })
+    Ok(ArmTime { loss_seconds: sets.into_values().sum(), answering_seconds_at_most, ..untrained(model.id()) })
 }
 
 /// What nothing is trained of.
@@ -183,14 +184,18 @@ fn answers(
 }
 
 /// Whole trainings of the candidate at this place of the order, the first being the last one left, and how often their losses are
-/// measured, at most: a candidate is dropped where it is compared.
-fn counted(data: &ArmData<'_>, rungs: &[Rung], index: usize) -> (f64, f64) {
-    if index == 0 {
-        let seeds = (data.plan.seeds.len() as f64).max(1.0);
-        return (seeds, seeds * data.measurements(1.0) + rungs.len() as f64);
+/// measured, at most: where it is compared, and dropped at one of these rungs, and as its recipe says.
+fn counted(data: &ArmData<'_>, rungs: &[Rung], index: usize) -> (f64, u64) {
+    let last = rungs.iter().position(|rung| index >= rung.survivors).filter(|_| index > 0);
+    let reached = last.map_or(rungs, |last| &rungs[..=last]);
+    let (mut from, mut measurements) = (0, 0);
+    for to in reached.iter().map(|rung| rung.step(data.steps)).chain(last.is_none().then_some(data.steps)) {
+        measurements += data.measurements(from, to);
+        from = to;
     }
-    match rungs.iter().position(|rung| index >= rung.survivors) {
-        Some(last) => (rungs[last].share, data.measurements(rungs[last].share) + last as f64),
-        None => (1.0, data.measurements(1.0) + rungs.len() as f64),
+    if let Some(last) = last {
+        return (rungs[last].share, measurements);
     }
+    let others = if index == 0 { data.plan.seeds.len().max(1) as u64 - 1 } else { 0 };
+    ((1 + others) as f64, measurements + others * data.measurements(0, data.steps))
 }

@@ -18,7 +18,7 @@ use crate::error::StudyError;
 use crate::model_encoder::ModelEncoder;
 use crate::model_key::ModelKey;
 use crate::observer::{Event, Observer, Stop};
-use crate::prompts::{self, KnownPrompts};
+use crate::prompts::{KnownPrompts, Prompts};
 use crate::ranks::Ranks;
 
 /// The finish of an item that the model could not be asked.
@@ -43,7 +43,7 @@ pub struct GenerationRequest<'a> {
 }
 
 /// The items that a model can be asked, and those that it cannot.
-pub struct Prompts<'a> {
+pub struct AskedItems<'a> {
     pub prompts: Vec<Prompt>,
     /// Item and text of each prompt.
     pub items: Vec<(&'a Example, &'a str)>,
@@ -182,7 +182,7 @@ impl<'a> GenerationRequest<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(), StudyError> {
         let known = self.known_prompts(model.positions());
-        let prompts = self.prompts(&known);
+        let prompts = self.asked_items(&known);
         let mut all = None;
         let done = ranks.told_by_first(|| {
             let found = self.open(path, &prompts)?;
@@ -209,10 +209,10 @@ impl<'a> GenerationRequest<'a> {
     ///
     /// # Errors
     /// When it is damaged or cannot be written.
-    pub fn open(&self, path: &Path, prompts: &Prompts<'_>) -> Result<AnswerFile, StudyError> {
+    pub fn open(&self, path: &Path, asked: &AskedItems<'_>) -> Result<AnswerFile, StudyError> {
         let mut found = AnswerFile::open(path)?;
         found.take_parts()?;
-        for (item, reason) in prompts.skipped.iter().filter(|(item, _)| !found.done.contains(&item.id)) {
+        for (item, reason) in asked.skipped.iter().filter(|(item, _)| !found.done.contains(&item.id)) {
             found.file.append(&self.skipped(item, reason))?;
         }
         Ok(found)
@@ -222,13 +222,13 @@ impl<'a> GenerationRequest<'a> {
     fn answer(
         &self,
         model: &dyn Generator,
-        prompts: &Prompts<'_>,
+        asked: &AskedItems<'_>,
         done: &BTreeSet<String>,
         share: Share,
         file: &mut JsonLines<Generation>,
         observer: &mut dyn Observer,
     ) -> Result<usize, StudyError> {
-        let (all, Prompts { prompts, items, .. }) = (prompts, prompts);
+        let AskedItems { prompts, items, .. } = asked;
         // Where an answer depends on the company it was made in, the groups are the same whatever is done already, and
         // one that was broken off is answered again as a whole.
         let slots = self.settings.batch_size;
@@ -246,15 +246,15 @@ impl<'a> GenerationRequest<'a> {
         observer.on_event(&Event::GenerationStarted { model: self.model, items: prompts.len(), done: count });
         let settings = self.settings();
         for group in groups.iter().filter(|group| group.iter().any(&is_missing)) {
-            let asked: Vec<&Prompt> = group.iter().map(|&i| &prompts[i]).collect();
+            let together: Vec<&Prompt> = group.iter().map(|&i| &prompts[i]).collect();
             let mut last = Instant::now();
-            answer(model, &asked, &settings, slots, &mut |i, found| -> Result<(), StudyError> {
+            answer(model, &together, &settings, slots, &mut |i, found| -> Result<(), StudyError> {
                 // Answers are made side by side: the seconds of each are those since the one before it.
                 let seconds = std::mem::replace(&mut last, Instant::now()).elapsed().as_secs_f64();
                 if !is_missing(&group[i]) {
                     return Ok(());
                 }
-                let generation = self.answered(all, group[i], &found, seconds)?;
+                let generation = self.answered(asked, group[i], &found, seconds)?;
                 file.append(&generation)?;
                 count += 1;
                 observer.on_event(&Event::Generated { done: count, generation: &generation });
@@ -274,16 +274,16 @@ impl<'a> GenerationRequest<'a> {
     /// When its tokens are no text.
     pub fn answered(
         &self,
-        prompts: &Prompts<'_>,
+        asked: &AskedItems<'_>,
         number: usize,
         found: &Answer,
         seconds: f64,
     ) -> Result<Generation, StudyError> {
-        let (item, prompt) = &prompts.items[number];
+        let (item, prompt) = &asked.items[number];
         Ok(Generation {
             prompt: (*prompt).to_owned(),
             answer: self.encoder.encoder.tokenizer().decode(&found.tokens)?.trim().to_owned(),
-            prompt_tokens: prompts.prompts[number].tokens.len() as u64,
+            prompt_tokens: asked.prompts[number].tokens.len() as u64,
             new_tokens: found.tokens.len() as u64,
             finish: found.finish.as_str().to_owned(),
             seconds,
@@ -299,13 +299,13 @@ impl<'a> GenerationRequest<'a> {
     }
 
     /// The items as prompts of a model with so many positions, tokenized once for all that read them alike.
-    pub fn known_prompts(&self, positions: usize) -> Arc<prompts::Prompts> {
+    pub fn known_prompts(&self, positions: usize) -> Arc<Prompts> {
         self.known.of(self.items, self.encoder, positions)
     }
 
     /// The items as this model is asked them: what is drawn for each is its own.
-    pub fn prompts<'p>(&'p self, known: &'p prompts::Prompts) -> Prompts<'p> {
-        let mut all = Prompts { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
+    pub fn asked_items<'p>(&'p self, known: &'p Prompts) -> AskedItems<'p> {
+        let mut all = AskedItems { prompts: Vec::new(), items: Vec::new(), skipped: Vec::new() };
         for (item, prompt) in self.items.iter().zip(known) {
             match prompt {
                 Ok(prompt) => {

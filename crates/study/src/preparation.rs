@@ -15,7 +15,7 @@ use tunebench_spec::hash;
 use tunebench_spec::study::{Header, Variant};
 
 use crate::arm_plan::ArmPlan;
-use crate::base_model::BaseModels;
+use crate::base_model::{BaseModel, BaseModels};
 use crate::calibration::Calibration;
 use crate::candidates::{self, Decision};
 use crate::context::StudyContext;
@@ -246,7 +246,7 @@ impl<'a> Preparation<'a> {
     /// What the study will take, from nothing. `warnings` are those that were told.
     ///
     /// # Errors
-    /// When the engine cannot be measured.
+    /// When the file of a base model cannot be read, or the engine cannot be measured.
     pub fn forecast(&self, warnings: Vec<String>) -> Result<StudyForecast, StudyError> {
         let mut calibration = Calibration::open(self.context.calibration_file.clone());
         let (mut arms, mut models, mut evaluated) = (Vec::new(), 0, 0);
@@ -275,8 +275,16 @@ impl<'a> Preparation<'a> {
         Ok(StudyForecast { arms, items, judging, warnings })
     }
 
+    /// A base model that arms start from or that answers.
+    pub(crate) fn base_model(&self, id: &str) -> Option<&BaseModel<'a>> {
+        self.base_models.opened(id)
+    }
+
     /// What the base models will take that answer or that arms start from, unless nothing is done with them.
-    fn base_times(&self, calibration: &mut Calibration) -> Result<Vec<ArmTime>, StudyError> {
+    ///
+    /// # Errors
+    /// As [`Preparation::forecast`].
+    pub(crate) fn base_times(&self, calibration: &mut Calibration) -> Result<Vec<ArmTime>, StudyError> {
         let data = || self.chosen_arms().flat_map(|(_, candidates)| candidates).map(Arc::as_ref);
         let mut ids: Vec<&str> = Vec::new();
         for id in data().map(|data| data.plan.root_model).chain(self.answering_bases()) {
@@ -285,7 +293,7 @@ impl<'a> Preparation<'a> {
             }
         }
         let mut times = Vec::new();
-        for model in ids.into_iter().filter_map(|id| self.base_models.opened(id)) {
+        for model in ids.into_iter().filter_map(|id| self.base_model(id)) {
             let over = data().filter(|data| data.plan.root_model == model.id());
             let asked = self.base_encoders.iter().find(|(id, ..)| *id == model.id());
             let asked = asked.map(|(_, positions, encoder)| (encoder.as_ref(), *positions));

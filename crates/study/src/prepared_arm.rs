@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tunebench_dataset::TokenStats;
-use tunebench_model::MemoryNeed;
 use tunebench_model::backend::{Backend, BatchLayout};
+use tunebench_model::{MemoryNeed, QuantisedWeights};
 use tunebench_spec::fit::warnings;
 use tunebench_spec::{GradientReceipt, Recipe, StepLog};
 use tunebench_train::batches::Steps;
@@ -106,16 +106,18 @@ impl<'a> ArmData<'a> {
         calibration: &mut Calibration,
         backend: &'static dyn Backend,
     ) -> Result<Option<f64>, StudyError> {
-        let speed = self.speed(calibration, backend)?;
+        let speed = self.speed(&self.plan.quantised, calibration, backend)?;
         Ok(speed.map(|speed| speed.seconds(self.steps, self.tokens)))
     }
 
-    /// Seconds to measure its losses once, on all that they are measured on; none where that cannot be said.
+    /// Seconds to measure its losses once, on all that they are measured on, with these of the weights held quantised; none where that
+    /// cannot be said.
     ///
     /// # Errors
     /// When the engine cannot be measured.
     pub fn loss_seconds(
         &self,
+        quantised: &QuantisedWeights,
         calibration: &mut Calibration,
         backend: &'static dyn Backend,
     ) -> Result<Option<f64>, StudyError> {
@@ -123,26 +125,30 @@ impl<'a> ArmData<'a> {
         if tokens == 0 {
             return Ok(Some(0.0));
         }
-        let speed = self.speed(calibration, backend)?;
+        let speed = self.speed(quantised, calibration, backend)?;
         Ok(speed.map(|speed| speed.seconds_per_measured_token * tokens as f64))
     }
 
-    /// How often its losses are measured, at most, in this share of a training: on the way, and where that share ends.
-    pub fn measurements(&self, share: f64) -> f64 {
-        match self.recipe.recipe.eval_steps {
-            0 => 1.0,
-            every => (share * self.steps as f64 / every as f64).ceil().max(1.0),
+    /// How often its losses are measured behind step `from` as far as step `to`, where training stops or ends.
+    pub fn measurements(&self, from: u64, to: u64) -> u64 {
+        if to <= from {
+            return 0;
+        }
+        match self.recipe.recipe.eval_steps as u64 {
+            0 => 1,
+            every => to / every - from / every + u64::from(!to.is_multiple_of(every)),
         }
     }
 
     fn speed(
         &self,
+        quantised: &QuantisedWeights,
         calibration: &mut Calibration,
         backend: &'static dyn Backend,
     ) -> Result<Option<TrainingSpeed>, StudyError> {
         let length = (self.set.stats.tokens / self.set.stats.examples.max(1)) as usize;
         let (plan, recipe) = (self.plan, &self.recipe.recipe);
-        calibration.training((&plan.shape, &plan.quantised), &plan.recorded, recipe, length, backend)
+        calibration.training((&plan.shape, quantised), &plan.recorded, recipe, length, backend)
     }
 
     /// What a training takes at its peak, no example being longer than the longest there is; none where that cannot be said.

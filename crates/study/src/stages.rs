@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use tunebench_model::{MemoryNeed, QuantisedWeights};
+use tunebench_spec::Decoder;
+use tunebench_spec::grid::Rung;
 
 use crate::calibration::Calibration;
 use crate::context::StudyContext;
@@ -43,6 +45,9 @@ pub struct TaskAhead {
 /// Bytes that a process takes beside a model: the program, plugins, rows.
 const PROCESS: u64 = 300 << 20;
 
+/// The end of a training, as candidates are compared there.
+const END: Rung = Rung { share: 1.0, survivors: 1 };
+
 /// The stages of a whole run, from nothing.
 ///
 /// # Errors
@@ -63,48 +68,50 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
         let first = &candidates[0];
         let seeds = first.plan.seeds.len();
         let time = arm_time(context, first, 1, 0, evaluation, &mut calibration)?;
-        let answering = time.answering_seconds_at_most.unwrap_or(0.0) / seeds.max(1) as f64;
+        let answering = time.answering_seconds_at_most.map(|seconds| seconds / seeds.max(1) as f64);
         let mut stage = ends.get(first.plan.arm.base.as_str()).map_or(0, |end| end + 1);
-        // A task measures the losses of its training, and may be the first to measure those of the base model.
-        let computed = |data: &ArmData<'_>, share: f64, calibration: &mut Calibration| {
-            let losses = data.loss_seconds(calibration, context.backend)?;
-            let training = data.seconds(calibration, context.backend)?;
-            let seconds = |(training, losses)| training * share + losses * (data.measurements(share) + 1.0);
-            Ok::<_, StudyError>(training.zip(losses).map(seconds))
+        // Of a training behind a rung as far as another, or from its beginning or to its end. A task measures the losses of that, and
+        // may be the first to measure those of the base model.
+        let mut task = |data: &ArmData<'_>, what: String, [from, to]: [Option<Rung>; 2], answering: Option<f64>| {
+            let from = from.map_or(0, |rung| rung.step(data.steps));
+            let to = to.map_or(data.steps, |rung| rung.step(data.steps));
+            let share = to.saturating_sub(from) as f64 / data.steps.max(1) as f64;
+            let measurements = data.measurements(from, to) + u64::from(to > from);
+            let losses = data.loss_seconds(&data.plan.quantised, &mut calibration, context.backend)?;
+            let training = data.seconds(&mut calibration, context.backend)?;
+            let seconds = || Some(training? * share + losses? * measurements as f64 + answering?);
+            Ok::<_, StudyError>(TaskAhead {
+                name: format!("{name}{what}"),
+                seconds: seconds(),
+                answering_seconds: answering.unwrap_or(0.0),
+                memory: memory(context, data, &data.plan.quantised),
+                parameters: data.plan.shape.params(),
+                trained: data.plan.recorded.plan.trainable_params(&data.plan.shape),
+                tokens: (data.tokens as f64 * share) as u64,
+                steps: to.saturating_sub(from),
+            })
         };
-        let task = |data: &ArmData<'_>, what: String, computed: Option<f64>, share: f64, answering: f64| TaskAhead {
-            name: format!("{name}{what}"),
-            seconds: computed.map(|seconds| seconds + answering),
-            answering_seconds: answering,
-            memory: memory(context, data, &data.plan.quantised),
-            parameters: data.plan.shape.params(),
-            trained: data.plan.recorded.plan.trainable_params(&data.plan.shape),
-            tokens: (data.tokens as f64 * share) as u64,
-            steps: (data.steps as f64 * share).ceil() as u64,
-        };
-        let whole = computed(first, 1.0, &mut calibration)?;
         if candidates.len() > 1 {
             let rungs = context.study.selection.as_ref().map(|selection| selection.rungs(candidates.len()));
             let rungs = rungs.unwrap_or_default();
-            let (mut left, mut before) = (candidates.len(), 0.0);
-            let at_the_end = [(1.0, 1)];
-            let shares: Vec<(f64, usize)> = rungs.iter().map(|rung| (rung.share, rung.survivors)).collect();
-            for (share, survivors) in if shares.is_empty() { at_the_end.to_vec() } else { shares } {
+            let (mut left, mut before) = (candidates.len(), None);
+            // Of several that come through all rungs, each goes on to its end.
+            let is_left = rungs.last().is_none_or(|rung| rung.survivors > 1);
+            for to in rungs.into_iter().map(Some).chain(is_left.then_some(None)) {
                 for data in candidates.iter().take(left) {
-                    let seconds = computed(data, share - before, &mut calibration)?;
-                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), seconds, share - before, 0.0));
+                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), [before, to], Some(0.0))?);
                 }
-                (left, before) = (survivors, share);
+                left = to.map_or(1, |rung| rung.survivors);
+                before = Some(to.unwrap_or(END));
                 stage += 1;
             }
             // The chosen one goes on from where it was compared.
-            let seconds = computed(first, 1.0 - before, &mut calibration)?;
-            put(stage, task(first, " [chosen]".to_owned(), seconds, 1.0 - before, answering));
+            put(stage, task(first, " [chosen]".to_owned(), [before, None], answering)?);
         } else {
-            put(stage, task(first, String::new(), whole, 1.0, answering));
+            put(stage, task(first, String::new(), [None, None], answering)?);
         }
         for number in 1..seeds {
-            put(stage, task(first, format!(" (seed {})", number + 1), whole, 1.0, answering));
+            put(stage, task(first, format!(" (seed {})", number + 1), [None, None], answering)?);
         }
         ends.insert(name, stage);
     }
@@ -133,28 +140,22 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
             );
         }
     }
-    // Base models only answer; like the largest arm, if each answer is as long as it may be.
-    let all = || stages.iter().flat_map(|stage| &stage.tasks);
-    let answering = all().map(|task| task.answering_seconds).fold(0.0, f64::max);
-    let (memory, parameters) =
-        all().fold((PROCESS, 0), |most, task| (most.0.max(task.memory), most.1.max(task.parameters)));
-    for id in preparation.answering_bases() {
-        let name = id.to_owned();
-        let seconds = Some(answering);
+    let times = preparation.base_times(&mut calibration)?;
+    for model in preparation.answering_bases().filter_map(|id| preparation.base_model(id)) {
+        let answering =
+            times.iter().find(|time| time.arm == model.id()).and_then(|time| time.answering_seconds_at_most);
         let task = TaskAhead {
-            name,
-            seconds,
-            answering_seconds: answering,
-            memory,
-            parameters,
+            name: model.id().to_owned(),
+            // Its losses are measured by who trains over it.
+            seconds: answering,
+            answering_seconds: answering.unwrap_or(0.0),
+            memory: answering_memory(context, &model.shape, &model.quantised()?).whole() + PROCESS,
+            parameters: model.shape.params(),
             trained: 0,
             tokens: 0,
             steps: 0,
         };
-        match stages.first_mut() {
-            Some(first) => first.tasks.push(task),
-            None => stages.push(StageAhead { tasks: vec![task] }),
-        }
+        put(0, task);
     }
     Ok(stages)
 }
@@ -163,13 +164,19 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
 /// read twice. `quantised` are those weights that answer so.
 fn memory(context: &StudyContext, data: &ArmData<'_>, quantised: &QuantisedWeights) -> u64 {
     let shape = &data.plan.shape;
-    let generation = context.study.eval.as_ref().map(|eval| &eval.generation);
-    let answering = generation.map_or(0, |generation| {
-        let need = context.backend.answering_memory(shape, quantised, generation.batch_size, shape.context());
+    let answering = context.study.eval.as_ref().map_or(0, |_| {
+        let need = answering_memory(context, shape, quantised);
         let keeps = data.keeps_base(context.backend);
         let stored = (quantised, data.plan.plain);
         let kept = kept_beside_answers(need, shape, stored, context.backend).filter(|_| keeps);
         (need + kept.unwrap_or(0)).whole()
     });
     data.memory(context.backend).map_or(0, MemoryNeed::whole).max(answering) + PROCESS
+}
+
+/// What answering takes of a model of this shape; nothing in a study without an evaluation.
+fn answering_memory(context: &StudyContext, shape: &Decoder, quantised: &QuantisedWeights) -> MemoryNeed {
+    context.study.eval.as_ref().map_or(MemoryNeed::default(), |eval| {
+        context.backend.answering_memory(shape, quantised, eval.generation.batch_size, shape.context())
+    })
 }

@@ -42,6 +42,11 @@ impl Floors {
         memory.map(|(bytes_per_s, level)| Self { bytes_per_s, level, bf16 })
     }
 
+    /// Operations per second that a level reaches in bf16; infinite where this CPU lacks it.
+    pub fn peak(&self, level: &str) -> f64 {
+        self.bf16.iter().find(|(name, _)| name == level).map_or(f64::INFINITY, |(_, peak)| *peak)
+    }
+
     /// The share of what memory gives that so many tokens per second are, when each reads so many bytes.
     pub fn of_memory(&self, bytes: f64, tokens_per_s: f64) -> f64 {
         bytes * tokens_per_s / self.bytes_per_s

@@ -51,14 +51,14 @@ impl Levels {
     /// When our side fails.
     pub fn measure(args: &Args, programs: &Programs<'_>) -> Result<Self> {
         let floors = Floors::measure(programs)?;
-        let (mut kernels, mut models) = (Vec::new(), Vec::new());
-        for (level, peak) in &floors.bf16 {
+        let (mut kernels, mut models, mut memory) = (Vec::new(), Vec::new(), vec![floors.bytes_per_s]);
+        for (level, _) in &floors.bf16 {
             kernels.extend(programs.lines_at("kernels", level)?);
             if args.needs_model() {
-                models.push(at_level(args, programs, &floors, level, *peak)?);
+                models.push(at_level(args, programs, level, &mut memory)?);
             }
         }
-        Ok(Self { bytes_per_s: floors.bytes_per_s, kernels, models })
+        Ok(Self { bytes_per_s: median(memory.into_iter()).unwrap_or(0.0), kernels, models })
     }
 
     /// As Markdown; a model's only where one was measured.
@@ -88,30 +88,39 @@ impl Levels {
     }
 }
 
-fn at_level(args: &Args, programs: &Programs<'_>, floors: &Floors, level: &str, peak: f64) -> Result<AtLevel> {
+/// Medians at a level, each round beside floors of its own, as machines change their pace; what memory was read at is added to
+/// `memory`.
+fn at_level(args: &Args, programs: &Programs<'_>, level: &str, memory: &mut Vec<f64>) -> Result<AtLevel> {
     let mut training = programs.our_training(TUNER, CASE);
     let mut answering = programs.of_ours("generate");
     programs.add_engine(&mut answering);
     sizes(programs.add_model(&mut answering), 1);
-    let (mut trained, mut answered): (Vec<Trained>, Vec<Answered>) = (vec![], vec![]);
+    let mut rounds: Vec<AtLevel> = Vec::new();
     for round in 1..=args.rounds {
-        trained.push(last_line(training.env(VARIABLE, level))?);
-        answered.push(last_line(answering.env(VARIABLE, level))?);
-        let (tokens, new) = (trained.last().map(|l| l.tokens_per_s), answered.last().map(|l| l.new_tokens_per_s));
-        eprintln!("{level}, round {round}: {} and {} tokens/s", number(tokens, 1), number(new, 1));
+        let floors = Floors::measure(programs)?;
+        memory.push(floors.bytes_per_s);
+        let trained: Trained = last_line(training.env(VARIABLE, level))?;
+        let answered: Answered = last_line(answering.env(VARIABLE, level))?;
+        let (tokens, new) = (trained.tokens_per_s, answered.new_tokens_per_s);
+        eprintln!("{level}, round {round}: {tokens:.1} and {new:.1} tokens/s");
+        let of_peak = |flop: Option<f64>| flop.unwrap_or(0.0) * tokens / floors.peak(level);
+        rounds.push(AtLevel {
+            level: level.to_owned(),
+            training: tokens,
+            training_share: of_peak(trained.flop_per_token),
+            training_share_of_all: of_peak(trained.step_flop_per_token),
+            answering: new,
+            answering_share: floors.of_memory(answered.weight_bytes.unwrap_or(0.0), new),
+        });
     }
-    let flop = trained.first().and_then(|line| line.flop_per_token).unwrap_or(0.0);
-    let of_all = trained.first().and_then(|line| line.step_flop_per_token).unwrap_or(0.0);
-    let bytes = answered.first().and_then(|line| line.weight_bytes).unwrap_or(0.0);
-    let trained = median(trained.iter().map(|line| line.tokens_per_s)).unwrap_or(0.0);
-    let answered = median(answered.iter().map(|line| line.new_tokens_per_s)).unwrap_or(0.0);
+    let of = |value: fn(&AtLevel) -> f64| median(rounds.iter().map(value)).unwrap_or(0.0);
     Ok(AtLevel {
         level: level.to_owned(),
-        training: trained,
-        training_share: flop * trained / peak,
-        training_share_of_all: of_all * trained / peak,
-        answering: answered,
-        answering_share: floors.of_memory(bytes, answered),
+        training: of(|round| round.training),
+        training_share: of(|round| round.training_share),
+        training_share_of_all: of(|round| round.training_share_of_all),
+        answering: of(|round| round.answering),
+        answering_share: of(|round| round.answering_share),
     })
 }
 
