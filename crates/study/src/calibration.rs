@@ -151,7 +151,7 @@ impl Calibration {
             let held = in_kinds(&part, &kinds);
             let size = StepSize { tokens: count * length, longest: length, measured: measured * length };
             let need = backend.training_memory(&part, &plan, &held, size, recipe.gradient_checkpointing);
-            if need.is_some_and(|need| memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_some()) {
+            if need.is_some_and(|need| !has_ample_room(need, backend)) {
                 return Ok(None);
             }
             let weights = quantise::drawn(&part, &held, 0)?;
@@ -200,7 +200,7 @@ impl Calibration {
             let (part, _) = with_layers(shape, &RecordedPlan::default(), layers);
             let held = in_kinds(&part, &kinds);
             let need = backend.answering_memory(&part, &held, streams, length + ANSWER_STEPS);
-            if memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_some() {
+            if !has_ample_room(need, backend) {
                 return Ok(None);
             }
             let weights = quantise::drawn(&part, &held, 0)?;
@@ -240,6 +240,11 @@ impl Calibration {
         let folder = file.parent().map_or(Ok(()), tunebench_files::create_folder);
         let _ = folder.and_then(|()| tunebench_files::write_json(file, &all));
     }
+}
+
+/// Whether there is room for twice as much: a measurement needs its model as it is drawn, too.
+fn has_ample_room(need: MemoryNeed, backend: &dyn Backend) -> bool {
+    memory::exceeded(MemoryNeed::own(2 * need.whole()), backend).is_none()
 }
 
 /// As the system calls the processor.

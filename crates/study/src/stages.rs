@@ -45,7 +45,7 @@ pub struct TaskAhead {
 /// Bytes that a process takes beside a model: the program, plugins, rows.
 const PROCESS: u64 = 300 << 20;
 
-/// The end of a training, as candidates are compared there.
+/// The end of a training, as the rung at which one is left.
 const END: Rung = Rung { share: 1.0, survivors: 1 };
 
 /// The stages of a whole run, from nothing.
@@ -70,11 +70,10 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
         let time = arm_time(context, first, 1, 0, evaluation, &mut calibration)?;
         let answering = time.answering_seconds_at_most.map(|seconds| seconds / seeds.max(1) as f64);
         let mut stage = ends.get(first.plan.arm.base.as_str()).map_or(0, |end| end + 1);
-        // Of a training behind a rung as far as another, or from its beginning or to its end. A task measures the losses of that, and
-        // may be the first to measure those of the base model.
-        let mut task = |data: &ArmData<'_>, what: String, [from, to]: [Option<Rung>; 2], answering: Option<f64>| {
-            let from = from.map_or(0, |rung| rung.step(data.steps));
-            let to = to.map_or(data.steps, |rung| rung.step(data.steps));
+        // Of a training behind a rung, or from its beginning, as far as another. A task measures the losses of that, and may be the
+        // first to measure those of the base model.
+        let mut task = |data: &ArmData<'_>, what: String, (from, to): (Option<Rung>, Rung), answering: Option<f64>| {
+            let (from, to) = (from.map_or(0, |rung| rung.step(data.steps)), to.step(data.steps));
             let share = to.saturating_sub(from) as f64 / data.steps.max(1) as f64;
             let measurements = data.measurements(from, to) + u64::from(to > from);
             let losses = data.loss_seconds(&data.plan.quantised, &mut calibration, context.backend)?;
@@ -93,25 +92,26 @@ pub(crate) fn stages(context: &StudyContext, preparation: &Preparation<'_>) -> R
         };
         if candidates.len() > 1 {
             let rungs = context.study.selection.as_ref().map(|selection| selection.rungs(candidates.len()));
-            let rungs = rungs.unwrap_or_default();
-            let (mut left, mut before) = (candidates.len(), None);
+            let mut rungs = rungs.unwrap_or_default();
             // Of several that come through all rungs, each goes on to its end.
-            let is_left = rungs.last().is_none_or(|rung| rung.survivors > 1);
-            for to in rungs.into_iter().map(Some).chain(is_left.then_some(None)) {
+            if rungs.last().is_none_or(|rung| rung.survivors > 1) {
+                rungs.push(END);
+            }
+            let (mut left, mut before) = (candidates.len(), None);
+            for to in rungs {
                 for data in candidates.iter().take(left) {
-                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), [before, to], Some(0.0))?);
+                    put(stage, task(data, format!(" [{}]", data.plan.candidate.name()), (before, to), Some(0.0))?);
                 }
-                left = to.map_or(1, |rung| rung.survivors);
-                before = Some(to.unwrap_or(END));
+                (left, before) = (to.survivors, Some(to));
                 stage += 1;
             }
             // The chosen one goes on from where it was compared.
-            put(stage, task(first, " [chosen]".to_owned(), [before, None], answering)?);
+            put(stage, task(first, " [chosen]".to_owned(), (before, END), answering)?);
         } else {
-            put(stage, task(first, String::new(), [None, None], answering)?);
+            put(stage, task(first, String::new(), (None, END), answering)?);
         }
         for number in 1..seeds {
-            put(stage, task(first, format!(" (seed {})", number + 1), [None, None], answering)?);
+            put(stage, task(first, format!(" (seed {})", number + 1), (None, END), answering)?);
         }
         ends.insert(name, stage);
     }
